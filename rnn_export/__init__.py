@@ -1,0 +1,22 @@
+"""Export recurrent PyTorch modules as they are written, and prove every file equal to eager."""
+
+from typing import TYPE_CHECKING, Any
+
+from rnn_export.bundle import Bundle
+from rnn_export.loader import load
+from rnn_export.verify import VerificationReport, verify
+
+if TYPE_CHECKING:
+    from rnn_export.exporter import export
+
+__version__ = "0.1.0"
+__all__ = ["Bundle", "VerificationReport", "__version__", "export", "load", "verify"]
+
+
+def __getattr__(name: str) -> Any:
+    # export() needs torch; loading and verifying a bundle must not, so that a service can do without it.
+    if name == "export":
+        from rnn_export.exporter import export  # noqa: PLC0415
+
+        return export
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

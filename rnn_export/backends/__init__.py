@@ -1,0 +1,1 @@
+"""What writes a file that is shipped; one file a format."""

@@ -1,0 +1,73 @@
+"""``model.onnx``: names, shapes and metadata as every bundle has them, checked and written."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from rnn_export.signature import Signature, TensorSpec
+
+IR_VERSION = 8
+PRODUCER = "rnn_export"
+
+
+def finish(
+    model: onnx.ModelProto, signature: Signature, name: str, metadata: Mapping[str, str], prefix: str = ""
+) -> onnx.ModelProto:
+    """Give a model the project's names, shapes and metadata, and check it.
+
+    Inputs and outputs get the signature's dtypes and shapes, with the symbolic sizes ``time`` and ``batch``;
+    an input that the net never reads, which exporters leave out, is there all the same. Initializers lose
+    ``prefix``, so that they are called as the module calls its parameters.
+    """
+    graph = ir.from_proto(model)
+    graph.ir_version = IR_VERSION
+    graph.producer_name = PRODUCER
+    graph.producer_version = None
+    graph.graph.name = name
+    read = {value.name: value for value in graph.graph.inputs}
+    inputs = [read.get(name) or ir.Value(name=name) for name in signature.input_names]
+    graph.graph.inputs[:] = inputs
+    for value, spec in zip(inputs, (signature.inputs, *signature.state), strict=True):
+        _annotate(value, spec)
+    for value, spec in zip(graph.graph.outputs, signature.results, strict=True):
+        _annotate(value, spec)
+    _strip_prefix(graph.graph, prefix)
+    graph.metadata_props.update(_metadata(signature, name, metadata))
+    finished = ir.to_proto(graph)
+    onnx.checker.check_model(finished, full_check=True)
+    return finished
+
+
+def write(model: onnx.ModelProto, path: Path) -> None:
+    """Write one self-contained file: the same model gives the same bytes."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _annotate(value: ir.Value, spec: TensorSpec) -> None:
+    value.shape = ir.Shape(spec.shape)
+    value.dtype = ir.DataType.from_numpy(np.dtype(spec.dtype))
+
+
+def _strip_prefix(graph: ir.Graph, prefix: str) -> None:
+    taken = {value.name for node in graph.all_nodes() for value in node.outputs}
+    taken |= {value.name for value in graph.inputs}
+    for initializer in list(graph.initializers.values()):
+        short = (initializer.name or "").removeprefix(prefix)
+        if short not in taken:
+            initializer.name = short
+
+
+def _metadata(signature: Signature, name: str, metadata: Mapping[str, str]) -> dict[str, str]:
+    pairs = {leaf.output_name: leaf.name for leaf in signature.state}
+    facts = {
+        "rnn_export.name": name,
+        "rnn_export.signature": json.dumps(signature.to_json()),
+        "rnn_export.state": json.dumps(pairs),
+        "rnn_export.streamable": json.dumps(signature.streamable),
+    }
+    return {**facts, **{f"rnn_export.metadata.{key}": value for key, value in metadata.items()}}

@@ -1,0 +1,33 @@
+"""``model.pt``: the scripted module in a canonical archive."""
+
+import io
+from itertools import groupby
+from pathlib import Path
+
+import torch
+
+# Records that the archive writer adds by itself.
+WRITTEN_BY_TORCH = {"version", "byteorder", ".data/serialization_id", ".format_version", ".storage_alignment"}
+
+
+def write(scripted: torch.jit.ScriptModule, path: Path) -> None:
+    """Save a scripted module, without the debug records.
+
+    Those hold the path of the user's source. Without them the same module gives the same bytes in every
+    process and folder, and errors of the TorchScript interpreter quote the compiled code instead.
+    """
+    reader = torch._C.PyTorchFileReader(io.BytesIO(scripted.save_to_buffer()))
+    writer = torch._C.PyTorchFileWriter(str(path))
+    for name in reader.get_all_records():
+        if name not in WRITTEN_BY_TORCH and not name.endswith(".debug_pkl"):
+            record = (
+                _sort_constants(reader.get_record(name)) if name.endswith(".py") else reader.get_record(name)
+            )
+            writer.write_record(name, record, len(record))
+    writer.write_end_of_file()
+
+
+def _sort_constants(code: bytes) -> bytes:
+    """Sort the constants of each class, which upstream lists in the order of a Python set."""
+    groups = groupby(code.splitlines(keepends=True), key=lambda line: b" : Final[" in line)
+    return b"".join(line for constant, lines in groups for line in (sorted(lines) if constant else lines))

@@ -1,0 +1,203 @@
+"""The command line: ``rnn-export export | verify | inspect``."""
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from rnn_export import __version__
+from rnn_export.bundle import Bundle
+from rnn_export.errors import RnnExportError
+from rnn_export.verify import NOT_CHECKED, PASSED, Check, Tell, VerificationReport, verify
+
+app = typer.Typer(
+    help="Export recurrent PyTorch modules as they are written, and prove every file equal to eager.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console()
+err = Console(stderr=True)
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The bundle's folder.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of a table.")]
+
+MARKS = {PASSED: "[green]✓ passed", NOT_CHECKED: "[yellow]- not checked"}
+FAILED_MARK = "[bold red]✗ failed"
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _version(value: bool) -> None:
+    if value:
+        out.print(f"rnn-export {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Export recurrent PyTorch modules as they are written, and prove every file equal to eager."""
+
+
+@app.command("export")
+def export_command(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET",
+            help="MODULE:FACTORY or FILE.py:FACTORY; the factory returns (model, (inputs, state)).",
+            show_default=False,
+        ),
+    ],
+    folder: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Where the bundle goes.", show_default=False)
+    ],
+    name: Annotated[str | None, typer.Option(help="The model's name. [default: the folder's]")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Export a module as a bundle: TorchScript and ONNX, dynamic in time and batch, verified."""
+    with reporting():
+        with progress() as tell:
+            tell("Loading PyTorch", 0, 1)
+            from rnn_export.exporter import export  # noqa: PLC0415 (takes seconds, after the usage is checked)
+            from rnn_export.target import load_target  # noqa: PLC0415
+
+            model, example = load_target(target)
+            bundle = export(model, example, folder, name=name, overwrite=overwrite, progress=tell)
+        report = VerificationReport.stored(bundle.manifest)
+        show(report, folder, as_json=as_json)
+
+
+@app.command("verify")
+def verify_command(folder: Folder, as_json: Json = False) -> None:
+    """Check a bundle from its folder alone: hashes, then every file in every runtime that is installed."""
+    with reporting():
+        with progress() as tell:
+            report = verify(folder, progress=tell)
+        show(report, folder, as_json=as_json)
+        if not report.passed:
+            raise typer.Exit(1)
+
+
+@app.command("inspect")
+def inspect_command(folder: Folder, as_json: Json = False) -> None:
+    """Show what a bundle holds: the call, the files, the versions, the measured errors."""
+    with reporting():
+        bundle = Bundle.open(folder)
+        manifest = bundle.manifest
+        if as_json:
+            out.print_json(manifest.to_json())
+            return
+        out.print(f"[bold]{escape(manifest.name)}[/]  {escape(manifest.model['class'])}", highlight=False)
+        out.print(_call_table(bundle))
+        out.print(_file_table(bundle))
+        out.print(_check_table(VerificationReport.stored(manifest)))
+        out.print("[dim]" + ", ".join(f"{tool} {version}" for tool, version in manifest.versions.items()))
+
+
+@contextmanager
+def reporting() -> Iterator[None]:
+    """Turn our own errors into one message and status 1, and warnings into lines of their own."""
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        err.print(f"[yellow]warning:[/] {escape(str(message))}", highlight=False, soft_wrap=True)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        try:
+            yield
+        except RnnExportError as error:
+            err.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+            raise typer.Exit(1) from error
+
+
+@contextmanager
+def progress() -> Iterator[Tell]:
+    """Show what is being done, on standard error, gone when it is done."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+
+        def tell(stage: str, done: int, total: int) -> None:
+            bar.update(task, description=stage, completed=done, total=total)
+
+        yield tell
+
+
+def show(report: VerificationReport, folder: Path, *, as_json: bool = False) -> None:
+    """Print what was checked: a table, or JSON."""
+    if as_json:
+        out.print_json(json.dumps({"folder": str(folder), "name": report.name, **report.to_json()}))
+        return
+    out.print(_check_table(report))
+    for check in report.checks:
+        if check.detail:
+            _line(escape(f"{check.file} in {check.runtime}: {check.detail}"))
+    ways = (
+        f"whole sequences only: {report.whole_only}" if report.whole_only else "whole, cut, and step by step"
+    )
+    _line("[dim]" + escape(f"T in {report.grid['time']} x B in {report.grid['batch']}, {ways}"))
+    verdict = (
+        "[green]Every file agrees with eager PyTorch" if report.passed else "[bold red]Verification failed"
+    )
+    _line(f"{verdict}:[/] {escape(str(folder))}")
+
+
+def _line(markup: str) -> None:
+    out.print(markup, highlight=False, soft_wrap=True)
+
+
+def _check_table(report: VerificationReport) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("File", "Runtime"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("Worst\nerror", "Eager's\nown", "Of\nallowed"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("Verdict", no_wrap=True)
+    for check in report.checks:
+        mark = MARKS.get(check.verdict, FAILED_MARK)
+        table.add_row(check.file, check.runtime, *_numbers(check), mark)
+    return table
+
+
+def _numbers(check: Check) -> tuple[str, str, str]:
+    worst = check.worst
+    if worst is None:
+        return "", "", ""
+    return f"{worst.error:.1e}", f"{worst.eager:.1e}", f"{worst.share:.0%}"
+
+
+def _call_table(bundle: Bundle) -> Table:
+    signature = bundle.signature
+    table = Table("Call", "Type", "Comes back as", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_row(signature.inputs.name, escape(str(signature.inputs)), "")
+    for leaf in signature.state:
+        table.add_row(leaf.name, escape(str(leaf)), leaf.output_name)
+    table.add_row("", escape(str(signature.outputs)), signature.outputs.name)
+    return table
+
+
+def _file_table(bundle: Bundle) -> Table:
+    table = Table("File", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("Bytes", justify="right")
+    table.add_column("sha256")
+    for file, facts in bundle.manifest.files.items():
+        table.add_row(file, f"{facts['bytes']:,}", facts["sha256"][:16])
+    return table

@@ -1,0 +1,42 @@
+"""Everything that this package raises or warns about, one small tree."""
+
+
+class RnnExportError(Exception):
+    """Base of all errors that this package raises on purpose."""
+
+
+class InputError(RnnExportError):
+    """The inputs or the state of a call, or of the example, are not what the model takes."""
+
+
+class ModelError(RnnExportError):
+    """The module itself cannot be exported."""
+
+
+class ScriptError(ModelError):
+    """TorchScript cannot compile the module; the message names the line and what to change."""
+
+
+class TargetError(RnnExportError):
+    """``MODULE:FACTORY`` on the command line does not lead to ``(model, example)``."""
+
+
+class BundleError(RnnExportError):
+    """A bundle's folder cannot be written, or what was read is not the bundle that was written."""
+
+
+class RuntimeUnavailableError(RnnExportError):
+    """The runtime asked for is unknown, not installed, or has no file in the bundle."""
+
+
+class VerificationError(RnnExportError):
+    """A file does not agree with eager PyTorch. Nothing was written."""
+
+
+class ExportWarning(UserWarning):
+    """The export went on, but the user should know about something."""
+
+
+def mismatch(where: str, expected: object, got: object, remedy: str) -> str:
+    """Word an error the one way: where, what was expected, what came, what to do."""
+    return f"{where}: expected {expected}, got {got}. {remedy}"

@@ -1,0 +1,197 @@
+"""``torch.jit.script``: the sequence loop survives as ``prim::Loop``.
+
+TorchScript and the ONNX exporter that reads it are deprecated upstream. Both stay behind this file.
+"""
+
+import inspect
+import io
+import re
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import CodeType
+from typing import Any
+
+import onnx
+import torch
+from torch import nn
+from torch.jit import _monkeytype_config, _recursive, _script, _state
+
+from rnn_export.errors import ScriptError
+from rnn_export.signature import Signature, Tree, tree_leaves
+from rnn_export.subject import Subject
+
+OPSET = 18
+WRAPPED = "model"  # the module's name inside the flat wrapper; part of the exporter's parameter names
+COMPILER = threading.Lock()
+
+# What a message of the TorchScript compiler asks the user to change.
+REMEDIES = {
+    r"variable number of arguments|keyword-only": "Give it a fixed list of positional parameters.",
+    r"aren't supported": "Write it with plain statements; TorchScript compiles a subset of Python.",
+    r"failed to convert Python type": "Keep tensors, numbers, and lists or dicts of one type in attributes.",
+    r"previously had type": "Give the variable one type: start it with a tensor instead of None, say.",
+    r"closed over global variable": "Make it an attribute of the module, or a number inside the function.",
+    r"cannot be used as a tuple|'Any' object|is not iterable": (
+        "Annotate the parameters of this function: no single type was found for them."
+    ),
+    r"weak reference|builtin": "Call functions of torch instead of numpy or other extensions in forward().",
+}
+
+
+def script(subject: Subject) -> torch.jit.ScriptModule:
+    """Compile a module with ``torch.jit.script``; its time loop stays a loop.
+
+    Parameters without annotations get their types from the example (upstream does it with MonkeyType).
+
+    Raises:
+        ScriptError: TorchScript cannot compile it; names the module, the line and what to change.
+    """
+    example = (subject.inputs, subject.state)
+    with _compiler(subject.model), warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            scripted: torch.jit.ScriptModule = torch.jit.script(subject.model, example_inputs=[example])
+        except Exception as error:
+            raise ScriptError(_explain(subject.model, error)) from error
+    return scripted
+
+
+def export_loop(scripted: torch.jit.ScriptModule, subject: Subject) -> onnx.ModelProto:
+    """Export a scripted module to ONNX as it stands: its loop becomes the operator ``Loop``.
+
+    Raises:
+        ScriptError: the exporter does not know one of the operations.
+    """
+    signature = subject.signature
+    free = {"time": "time", "batch": "batch"}
+    specs = [*zip(signature.input_names, (signature.inputs, *signature.state), strict=True)]
+    specs += zip(signature.output_names, signature.results, strict=True)
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("ignore", "no signature found", UserWarning)
+        try:
+            torch.onnx.export(
+                _flat(scripted, signature),
+                (subject.inputs, *tree_leaves(subject.state)),
+                file,  # type: ignore[arg-type]
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=signature.input_names,
+                output_names=signature.output_names,
+                dynamic_axes={
+                    name: {axis: free[size] for axis, size in enumerate(spec.shape) if isinstance(size, str)}
+                    for name, spec in specs
+                },
+            )
+        except Exception as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise ScriptError(
+                f"the scripted {type(subject.model).__name__} cannot be exported to ONNX: {reason} "
+                "Replace the operation that is named."
+            ) from error
+    return onnx.load_from_string(file.getvalue())
+
+
+def _flat(scripted: torch.jit.ScriptModule, signature: Signature) -> torch.jit.ScriptModule:
+    """Wrap a scripted module so that every leaf of its state is a parameter and a result of its own."""
+    holder = nn.Module()
+    holder.add_module(WRAPPED, scripted)
+    with _compiler(holder.eval()):
+        flat: torch.jit.ScriptModule = torch.jit.script(holder)
+        flat.define(
+            f"def forward(self, {', '.join(signature.input_names)}):\n"
+            f"    outputs, state = self.{WRAPPED}(inputs, {_expression(signature.tree)})\n"
+            f"    return {', '.join(['outputs', *_paths(signature.tree, 'state')])}\n"
+        )
+    return flat
+
+
+def _expression(tree: Tree) -> str:
+    """Write the Python expression that builds the state from its leaves."""
+    if isinstance(tree, str):
+        return tree
+    [(kind, children)] = tree.items()
+    inside = "".join(f"{_expression(child)}, " for child in children)
+    return f"({inside})" if kind == "tuple" else f"[{inside}]"
+
+
+def _paths(tree: Tree, path: str) -> list[str]:
+    """Write the expressions that pick the leaves out of the state called ``path``."""
+    if isinstance(tree, str):
+        return [path]
+    [children] = tree.values()
+    return [leaf for number, child in enumerate(children) for leaf in _paths(child, f"{path}[{number}]")]
+
+
+@contextmanager
+def _compiler(model: nn.Module) -> Iterator[None]:
+    """Give TorchScript an empty memory, and put the old one back.
+
+    Upstream keeps compiled types and traced argument types for the whole process: the second export of a
+    class would get other names in its file, or the argument types of the first. MonkeyType skips modules
+    that are installed in site-packages; here the model's own files are traced wherever they lie.
+    """
+    files = {_file(type(module)) for module in model.modules()}
+    trace_anyway = _monkeytype_config.jit_code_filter
+
+    def code_filter(code: CodeType) -> bool:
+        return code.co_filename in files or trace_anyway(code)
+
+    fresh: list[tuple[Any, str, Any]] = [
+        (_state, "_python_cu", torch._C.CompilationUnit()),
+        (_recursive, "concrete_type_store", _recursive.ConcreteTypeStore()),
+        (_script, "type_trace_db", _monkeytype_config.JitTypeTraceStore()),
+        (_monkeytype_config, "jit_code_filter", code_filter),
+    ]
+    with COMPILER:
+        kept = [(owner, name, getattr(owner, name)) for owner, name, _ in fresh]
+        try:
+            for owner, name, value in fresh:
+                setattr(owner, name, value)
+            yield
+        finally:
+            for owner, name, value in kept:
+                setattr(owner, name, value)
+
+
+def _explain(model: nn.Module, error: Exception) -> str:
+    """Say which module and line TorchScript stumbled over, and what to change."""
+    text = str(error).strip()
+    problem = text.partition("\n")[0].rstrip(": ")
+    place = re.search(
+        r'File "(?P<file>[^"]+)", line (?P<line>\d+)\n(?P<source>(?:.*\n)*?)\s*~+ <--- HERE', text
+    )
+    remedy = next(
+        (change for pattern, change in REMEDIES.items() if re.search(pattern, text)),
+        "Rewrite it in the subset of Python that TorchScript compiles.",
+    )
+    if place is None:
+        owner = f"{type(model).__qualname__} ({_file(type(model))})"
+        return f"TorchScript cannot compile {owner}: {problem}. {remedy}"
+    file, line = place["file"], int(place["line"])
+    source = place["source"].rstrip("\n").rpartition("\n")[2].strip()
+    return (
+        f"TorchScript cannot compile {_owner(model, file, line)}: {problem}.\n"
+        f"  {file}:{line}\n    {source}\n{remedy}"
+    )
+
+
+def _owner(model: nn.Module, file: str, line: int) -> str:
+    """Find the submodule whose class is defined around a line."""
+    for path, module in model.named_modules():
+        for cls in type(module).__mro__:
+            if _file(cls) == file:
+                source, start = inspect.getsourcelines(cls)
+                if start <= line < start + len(source):
+                    return f"{cls.__qualname__} (submodule {path!r})" if path else cls.__qualname__
+    return f"{type(model).__qualname__} (in a function that it calls)"
+
+
+def _file(cls: type) -> str:
+    try:
+        return inspect.getsourcefile(cls) or "source unknown"
+    except (TypeError, OSError):
+        return "source unknown"

@@ -1,0 +1,81 @@
+"""A fresh process that loads one file and runs all golden vectors, without the model's source.
+
+It is started by :mod:`rnn_export.verify` as ``python -I`` with a request in JSON on standard input, and
+leaves the results in an ``.npz`` file.
+"""
+
+import json
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from importlib.abc import MetaPathFinder
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnn_export import golden
+from rnn_export.golden import Case
+from rnn_export.runtimes import RUNTIMES, Call
+from rnn_export.signature import Array, Signature
+
+ERRORS = "errors"  # the key, in the results, of a JSON object of what failed
+MODES = {golden.RUN: ("whole", "cut"), golden.STEP: ("step",)}
+
+
+class Blocked(MetaPathFinder):
+    """Makes the modules that define the net, and what is inside them, impossible to import."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        """Refuse the model's source; leave the rest to the other finders."""
+        if any(name == blocked or name.startswith(f"{blocked}.") for blocked in self.names):
+            raise ImportError(f"{name} holds the model's source, which a saved file must not need")
+
+
+def pieces(steps: int) -> Iterator[slice]:
+    """Cut a sequence into pieces of 1, 2, 4, ... time steps.
+
+    >>> [(piece.start, piece.stop) for piece in pieces(10)]
+    [(0, 1), (1, 3), (3, 7), (7, 10)]
+    """
+    start, length = 0, 1
+    while start < steps:
+        stop = min(start + length, steps)
+        yield slice(start, stop)
+        start, length = stop, 2 * length
+
+
+def run(call: Call, case: Case, mode: str) -> list[Array]:
+    """Run a case whole, or cut with the state handed from piece to piece."""
+    if mode != "cut":
+        return call(case.inputs, case.state)
+    outputs, state = [], list(case.state)
+    for piece in pieces(case.time):
+        part, *state = call(case.inputs[piece], state)
+        outputs.append(part)
+    return [np.concatenate(outputs), *state]
+
+
+def main() -> None:
+    """Answer the request on standard input."""
+    request: dict[str, Any] = json.load(sys.stdin)
+    sys.meta_path.insert(0, Blocked(request["blocked"]))
+    folder, signature = Path(request["folder"]), Signature.from_json(request["signature"])
+    results: dict[str, Any] = {}
+    errors: dict[str, str] = {}
+    call = RUNTIMES[request["runtime"]].start(folder / request["file"], signature)
+    for case in golden.read(folder, signature):
+        for mode in MODES[case.kind]:
+            if mode == "cut" and not signature.streamable:
+                continue
+            try:
+                arrays = run(call, case, mode)
+            except Exception:  # whatever a runtime raises is a finding of this case
+                errors[f"{case.name}/{mode}"] = traceback.format_exc(limit=0).strip()
+                continue
+            results.update({f"{case.name}/{mode}/{k}": array for k, array in enumerate(arrays)})
+    results[ERRORS] = json.dumps(errors)
+    np.savez(request["results"], **results)

@@ -1,0 +1,229 @@
+"""What a call looks like: names, dtypes and shapes of the inputs, of each state leaf and of the outputs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from rnn_export.errors import InputError, mismatch
+
+TIME = "time"
+BATCH = "batch"
+Array = np.ndarray[Any, np.dtype[Any]]
+
+# How the module wraps its state: a leaf's name, or {"tuple": [...]}, or {"list": [...]}, nested at will.
+Tree = str | dict[str, list["Tree"]]
+
+
+class Shaped(Protocol):
+    """Anything with a shape and a dtype: an array or a tensor."""
+
+    @property
+    def shape(self) -> Sequence[int]: ...  # noqa: D102
+    @property
+    def dtype(self) -> Any: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A tensor of a call: ``shape`` holds sizes, and ``"time"`` and ``"batch"`` where they are free."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.dtype} [{', '.join(str(size) for size in self.shape)}]"
+
+    @property
+    def free_axes(self) -> tuple[int, ...]:
+        """The positions of the time and batch axes; all others number the units of the tensor."""
+        return tuple(axis for axis, size in enumerate(self.shape) if isinstance(size, str))
+
+    def sized(self, **sizes: int) -> tuple[int, ...]:
+        """Give the shape with numbers for ``time`` and ``batch``."""
+        return tuple(size if isinstance(size, int) else sizes[size] for size in self.shape)
+
+    def bind(self, value: Shaped, sizes: dict[str, int], where: str) -> None:
+        """Check a tensor against this, and record in ``sizes`` what time and batch it fixes.
+
+        Raises:
+            InputError: the dtype, the rank or a size is another.
+        """
+        dtype = str(value.dtype).removeprefix("torch.")
+        shape = tuple(value.shape)
+        expected = tuple(sizes.get(size, size) if isinstance(size, str) else size for size in self.shape)
+        fits = len(shape) == len(expected) and all(
+            isinstance(want, str) or want == got for want, got in zip(expected, shape, strict=True)
+        )
+        if dtype != self.dtype or not fits:
+            named = ", ".join(f"{free}={sizes[free]}" if free in sizes else str(free) for free in self.shape)
+            raise InputError(
+                mismatch(
+                    f"{where} {self.name!r}",
+                    f"{self.dtype} [{named}]",
+                    f"{dtype} {list(shape)}",
+                    "Time comes first, then batch, and the state is made for the batch of the inputs."
+                    if dtype == self.dtype
+                    else f"Convert it to {self.dtype}.",
+                )
+            )
+        sizes.update({str(self.shape[axis]): shape[axis] for axis in self.free_axes})
+
+
+@dataclass(frozen=True)
+class StateSpec(TensorSpec):
+    """A leaf of the state; ``initial`` is its first value, a number or a row as nested lists."""
+
+    initial: Any = 0.0
+
+    @property
+    def output_name(self) -> str:
+        """The name of the same leaf after the call."""
+        return f"{self.name}_out"
+
+    def initial_value(self, batch: int) -> Array:
+        """Give the initial value for a batch."""
+        axis = self.shape.index(BATCH)
+        row = np.broadcast_to(
+            np.asarray(self.initial, self.dtype), tuple(size for size in self.shape if isinstance(size, int))
+        )
+        return np.ascontiguousarray(np.broadcast_to(np.expand_dims(row, axis), self.sized(batch=batch)))
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a call looks like.
+
+    A call takes ``inputs`` and every leaf of ``state``, in this order, and gives ``outputs`` and the leaves
+    of the new state. ``tree`` says how the PyTorch module wraps the leaves. ``whole_only`` says why a
+    sequence may not be cut; it is empty if it may be cut anywhere as long as the state is handed on.
+    """
+
+    inputs: TensorSpec
+    state: tuple[StateSpec, ...]
+    outputs: TensorSpec
+    tree: Tree
+    whole_only: str = ""
+
+    @property
+    def streamable(self) -> bool:
+        """Whether a sequence may be cut anywhere, the state handed on."""
+        return not self.whole_only
+
+    @property
+    def input_names(self) -> list[str]:
+        """The names of what goes in, in order."""
+        return [self.inputs.name, *(leaf.name for leaf in self.state)]
+
+    @property
+    def output_names(self) -> list[str]:
+        """The names of what comes out, in order."""
+        return [self.outputs.name, *(leaf.output_name for leaf in self.state)]
+
+    @property
+    def results(self) -> tuple[TensorSpec, ...]:
+        """What comes out, in order: the outputs, then the leaves of the new state."""
+        return (self.outputs, *self.state)
+
+    @property
+    def dtype(self) -> str:
+        """The floating-point dtype of the net."""
+        return self.outputs.dtype
+
+    def initial_state(self, batch: int) -> tuple[Array, ...]:
+        """Give the initial state for a batch, in flat order."""
+        return tuple(leaf.initial_value(batch) for leaf in self.state)
+
+    def check_call(self, inputs: Shaped, state: Sequence[Shaped], where: str = "argument") -> dict[str, int]:
+        """Check a call and return its sizes, ``{"time": T, "batch": B}``.
+
+        Raises:
+            InputError: a tensor has another dtype, rank or size, or the state another number of leaves.
+        """
+        if len(state) != len(self.state):
+            names = ", ".join(leaf.name for leaf in self.state)
+            raise InputError(
+                mismatch(
+                    f"{where} 'state'",
+                    f"{len(self.state)} tensors ({names})",
+                    f"{len(state)}",
+                    "Pass the tensors that begin_state() or the last call gave, in the same order.",
+                )
+            )
+        sizes: dict[str, int] = {}
+        self.inputs.bind(inputs, sizes, where)
+        if sizes[TIME] == 0 or sizes[BATCH] == 0:
+            raise InputError(
+                mismatch(
+                    f"{where} {self.inputs.name!r}",
+                    "at least one time step and one row",
+                    f"{list(inputs.shape)}",
+                    "Leave the call out: without a time step the state is unchanged.",
+                )
+            )
+        for leaf, value in zip(self.state, state, strict=True):
+            leaf.bind(value, sizes, where)
+        return sizes
+
+    def to_json(self) -> dict[str, Any]:
+        """Give plain data for the manifest."""
+        data = asdict(self)
+        for leaf, spec in zip(data["state"], self.state, strict=True):
+            leaf["output_name"] = spec.output_name
+        return {**data, "streamable": self.streamable}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Signature":
+        """Read what :meth:`to_json` gave."""
+
+        def spec(entry: dict[str, Any]) -> dict[str, Any]:
+            return {"name": entry["name"], "dtype": entry["dtype"], "shape": tuple(entry["shape"])}
+
+        return cls(
+            inputs=TensorSpec(**spec(data["inputs"])),
+            state=tuple(StateSpec(**spec(leaf), initial=leaf["initial"]) for leaf in data["state"]),
+            outputs=TensorSpec(**spec(data["outputs"])),
+            tree=data["tree"],
+            whole_only=data["whole_only"],
+        )
+
+
+def tree_leaves(value: Any) -> list[Any]:
+    """List the leaves of nested tuples and lists, from left to right.
+
+    >>> tree_leaves(("H1", ["H2", ("C2",)]))
+    ['H1', 'H2', 'C2']
+    """
+    if isinstance(value, tuple | list):
+        return [leaf for child in value for leaf in tree_leaves(child)]
+    return [value]
+
+
+def tree_of(value: Any, names: Sequence[str]) -> Tree:
+    """Describe how ``value`` nests its leaves, calling them by ``names`` from left to right.
+
+    >>> tree_of(("H1", ["H2", ("C2",)]), ["a", "b", "c"])
+    {'tuple': ['a', {'list': ['b', {'tuple': ['c']}]}]}
+    """
+    remaining = iter(names)
+
+    def describe(node: Any) -> Tree:
+        if isinstance(node, tuple | list):
+            return {"tuple" if isinstance(node, tuple) else "list": [describe(child) for child in node]}
+        return next(remaining)
+
+    return describe(value)
+
+
+def tree_build(tree: Tree, leaf: Callable[[str], Any]) -> Any:
+    """Build a value that is nested as ``tree`` says, from the leaf of each name.
+
+    >>> tree_build({'tuple': ['a', {'list': ['b']}]}, str.upper)
+    ('A', ['B'])
+    """
+    if isinstance(tree, str):
+        return leaf(tree)
+    [(kind, children)] = tree.items()
+    return {"tuple": tuple, "list": list}[kind](tree_build(child, leaf) for child in children)

@@ -1,0 +1,67 @@
+"""What the tests share: every case exported once, for all processes that run tests."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+import rnn_export
+from tests.cases import CASES, ModelCase
+
+Exported = Callable[[ModelCase], rnn_export.Bundle]
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """Give a case's bundle; treat it as read-only."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "bundles"
+
+    def export(case: ModelCase) -> rnn_export.Bundle:
+        folder = shared / case.name
+        with FileLock(shared.with_name(f"{case.name}.lock")):
+            if folder.exists():
+                return rnn_export.Bundle.open(folder)
+            return rnn_export.export(*case.build(), folder)
+
+    return export
+
+
+@pytest.fixture
+def rnn() -> ModelCase:
+    """Give the plain net, for what does not depend on the model."""
+    return next(case for case in CASES if case.name == "rnn")
+
+
+@pytest.fixture
+def as_nobody() -> Iterator[None]:
+    """Run as a user without rights: as root every folder can be written."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def seed_file(tmp_path: Path) -> Path:
+    """Give a user's file, with a factory for the net of the notebook."""
+    path = tmp_path / "seed_run.py"
+    notebook = (Path(__file__).parent / "notebook.py").read_text()
+    path.write_text(
+        f"{notebook}\n\n"
+        "def factory():\n"
+        "    torch.manual_seed(0)\n"
+        "    model = RNNScratch(16, 32, 1)\n"
+        "    return model, (torch.rand(20, 2, 16), model.begin_state(2, torch.device('cpu')))\n\n\n"
+        "def wrong():\n"
+        "    return factory()[0]\n\n\n"
+        "def failing():\n"
+        "    raise OSError('no data')\n"
+    )
+    return path

@@ -1,0 +1,74 @@
+"""The grid: its draws, and the question whether a net may be cut."""
+
+import numpy as np
+import pytest
+import torch
+
+from rnn_export import grid
+from rnn_export.errors import ModelError
+from rnn_export.golden import STEP
+from rnn_export.runtimes import eager
+from rnn_export.subject import examine
+from tests.cases import ModelCase, each_case
+
+
+@each_case
+def test_whether_a_net_may_be_cut_is_found_out(case: ModelCase) -> None:
+    reason = grid.why_whole_only(examine(*case.build()))
+    assert (reason == "") == case.streamable
+    assert case.streamable or "the outputs first differ at time step 0, by 0." in reason
+
+
+@each_case
+@pytest.mark.filterwarnings("ignore:NaN in the parameters")
+def test_nan_parameters_do_not_hide_that_a_net_looks_ahead(case: ModelCase) -> None:
+    model, example = case.build()
+    with torch.no_grad():
+        next(model.parameters()).fill_(torch.nan)
+    assert (grid.why_whole_only(examine(model, example)) == "") == case.streamable
+
+
+@each_case
+def test_draws_are_reproducible_and_like_the_example(case: ModelCase) -> None:
+    subject = examine(*case.build())
+    call = eager.start(subject, torch.float32)
+    one, two = grid.Draw(subject, call), grid.Draw(subject, call)
+    drawn = one.inputs(40, 5)
+    assert (drawn == two.inputs(40, 5)).all()
+    assert drawn.dtype == subject.inputs.numpy().dtype
+    if drawn.dtype.kind == "f":
+        assert 0.5 < drawn.std() / max(1e-3, np.sqrt((subject.inputs.numpy() ** 2).mean())) < 2
+        assert (drawn.astype(np.float32) == drawn).all()
+    else:
+        assert set(np.unique(drawn)) <= set(subject.inputs.numpy().ravel())
+
+
+def test_single_steps_start_from_states_that_eager_reached(rnn: ModelCase) -> None:
+    subject = examine(*rnn.build())
+    cases = {case.name: case for case in grid.build(subject)}
+    run, steps = cases["T7_B2_random"], cases["T7_B2_random_steps"]
+    assert steps.kind == STEP
+    call = eager.start(subject, torch.float32)
+    state = run.state
+    for moment, step in enumerate((0, 2, 4, 6)):
+        before = run.state if step == 0 else call(run.inputs[:step], state)[1:]
+        rows = slice(2 * moment, 2 * moment + 2)
+        np.testing.assert_array_equal(steps.inputs[0, rows], run.inputs[step])
+        np.testing.assert_allclose(steps.state[0][rows], before[0], rtol=1e-6)
+
+
+def test_a_net_for_one_batch_only_is_named(rnn: ModelCase) -> None:
+    class Fixed(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = rnn.build()[0]
+
+        def forward(self, inputs, state):
+            outputs, state = self.net(inputs, state)
+            return outputs.reshape(-1, 3, 3), state
+
+    subject = examine(Fixed(), rnn.build()[1])
+    with pytest.raises(
+        ModelError, match=r"outputs of Fixed for .*'batch': 5}: expected \[9, 5, 3\], got \[15, 3, 3\]"
+    ):
+        grid.build(subject)
