@@ -150,6 +150,8 @@ def show(report: VerificationReport, folder: Path, *, as_json: bool = False) -> 
     for check in report.checks:
         if check.detail:
             _line(escape(f"{check.file} in {check.runtime}: {check.detail}"))
+    for reason in report.left_out:
+        _line("[dim]" + escape(f"left out: {reason}"))
     ways = (
         f"whole sequences only: {report.whole_only}" if report.whole_only else "whole, cut, and step by step"
     )

@@ -17,6 +17,14 @@ class ScriptError(ModelError):
     """TorchScript cannot compile the module; the message names the line and what to change."""
 
 
+class CaptureError(ModelError):
+    """The exporter cannot trace one time step of the module."""
+
+
+class PassError(RnnExportError):
+    """A pass changed what a Program computes: a bug of this package."""
+
+
 class TargetError(RnnExportError):
     """``MODULE:FACTORY`` on the command line does not lead to ``(model, example)``."""
 

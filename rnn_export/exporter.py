@@ -1,6 +1,8 @@
 """From a module to a bundle: script, export, compare, and only then put the folder in its place."""
 
 import platform
+import shutil
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
@@ -8,18 +10,25 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
+from torch.jit import ScriptModule
 
 import rnn_export
 from rnn_export import golden, grid, tolerance
 from rnn_export.backends import onnx, torchscript
 from rnn_export.bundle import MANIFEST, Bundle, Manifest, check_target, describe_files, staged
-from rnn_export.errors import VerificationError
-from rnn_export.frontends import script
+from rnn_export.errors import CaptureError, ExportWarning, ModelError, ScriptError, VerificationError
+from rnn_export.frontends import script, step
 from rnn_export.golden import Case
+from rnn_export.passes import optimize
+from rnn_export.passes.choose import OPERATORS, choose
+from rnn_export.program import Program
 from rnn_export.subject import Subject, examine
-from rnn_export.verify import Tell, VerificationReport, check_bundle
+from rnn_export.verify import FAILED, Tell, VerificationReport, check_bundle
 
-TOOLS = ("torch", "onnx", "onnxruntime", "onnx-ir", "numpy")
+MODEL_PT = "model.pt"
+MODEL_ONNX = "model.onnx"
+LOOP = "loop"  # the form that the scripted module has
+TOOLS = ("torch", "onnx", "onnxruntime", "onnx-ir", "onnxscript", "numpy")
 
 
 def export(
@@ -62,31 +71,101 @@ def export(
     name, metadata = name or folder.resolve().name, dict(metadata or {})
 
     with staged(folder, overwrite=overwrite) as staging:
-        _write_models(subject, staging, name, metadata, tell)
+        forms = _write_models(subject, staging, name, metadata, tell)
         tell("Running eager PyTorch over the grid", 0, 1)
         cases = grid.build(subject)
         golden.write(staging, cases, subject.signature, _tolerances(cases, subject))
         manifest = _manifest(subject, staging, name, metadata)
         tell("Verifying", 0, 1)
         report = check_bundle(Bundle(staging, manifest), progress)
-        if not report.passed:
-            raise VerificationError(_failure(report))
-        manifest = replace(manifest, verification=report.to_json())
+        report = _settle(staging, report, forms, subject.inputs.shape[1])
+        manifest = replace(manifest, files=describe_files(staging), verification=report.to_json())
         (staging / MANIFEST).write_text(manifest.to_json())
     return Bundle(folder, manifest)
 
 
-def _write_models(subject: Subject, staging: Path, name: str, metadata: dict[str, str], tell: Tell) -> None:
-    tell("Scripting the module", 0, 2)
-    scripted = script.script(subject)
-    torchscript.write(scripted, staging / "model.pt")
-    tell("Exporting to ONNX", 1, 2)
-    loop = onnx.finish(
-        script.export_loop(scripted, subject), subject.signature, name, metadata, prefix=f"{script.WRAPPED}."
-    )
-    onnx.write(loop, staging / "model.onnx")
-    onnx.write(loop, staging / "variants" / "loop.onnx")
-    tell("Exported to ONNX", 2, 2)
+def _write_models(
+    subject: Subject, staging: Path, name: str, metadata: dict[str, str], tell: Tell
+) -> dict[str, Program]:
+    """Write ``model.pt`` and every form of the model as a variant; give the forms of the traced step."""
+    scripted, forms = _capture(subject, tell)
+    tell("Writing the files", 2, 3)
+    torchscript.write(scripted or script.script_step(subject), staging / MODEL_PT)
+    models = {form: program.proto() for form, program in forms.items()}
+    if scripted is not None:
+        models[LOOP] = script.export_loop(scripted, subject)
+    for form, model in models.items():
+        finished = onnx.finish(model, subject.signature, name, metadata, prefix=f"{script.WRAPPED}.")
+        onnx.write(finished, staging / _variant(form))
+    return forms
+
+
+def _settle(
+    staging: Path, report: VerificationReport, forms: dict[str, Program], batch: int
+) -> VerificationReport:
+    """Choose ``model.onnx`` among the forms that verified, and take out those that did not.
+
+    Raises:
+        VerificationError: ``model.pt`` or every form is wrong, or something could not be checked at all.
+    """
+    wrong = {check.file for check in report.checks if check.verdict == FAILED}
+    right = {form: program for form, program in forms.items() if _variant(form) not in wrong}
+    chosen = choose(right, batch) if right else LOOP
+    left_out = [file for form in forms if (file := _variant(form)) in wrong]
+    if _variant(LOOP) in wrong and right:
+        left_out.append(_variant(LOOP))
+    report = report.without(left_out)
+    if not report.passed or not any(check.file == _variant(chosen) for check in report.checks):
+        raise VerificationError(_failure(report))
+    for file in left_out:
+        (staging / file).unlink()
+    if chosen == LOOP:
+        shutil.copyfile(staging / _variant(LOOP), staging / MODEL_ONNX)
+        return report.copied(_variant(LOOP), MODEL_ONNX)
+    (staging / _variant(chosen)).rename(staging / MODEL_ONNX)
+    return report.renamed(_variant(chosen), MODEL_ONNX)
+
+
+def _variant(form: str) -> str:
+    return f"variants/{form}.onnx"
+
+
+def _capture(subject: Subject, tell: Tell) -> tuple[ScriptModule | None, dict[str, Program]]:
+    """Script the module, and trace its step if it is a fold. One of the two is needed.
+
+    A module that TorchScript cannot compile gets a ``model.pt`` with a loop around its traced step; one whose
+    step cannot be traced gets the scripted loop as ``model.onnx``.
+    """
+    scripted: ScriptModule | None = None
+    forms: dict[str, Program] = {}
+    failures: list[ModelError] = []
+    tell("Scripting the module", 0, 3)
+    try:
+        scripted = script.script(subject)
+    except ScriptError as error:
+        failures.append(error)
+    tell("Tracing one time step", 1, 3)
+    if subject.signature.streamable:
+        try:
+            forms = _forms(subject)
+        except CaptureError as error:
+            failures.append(error)
+    if scripted is None and not forms:
+        raise failures[0]
+    if scripted is not None and failures:
+        warnings.warn(f"{failures[0]} model.onnx is the scripted loop.", ExportWarning, stacklevel=5)
+    return scripted, forms
+
+
+def _forms(subject: Subject) -> dict[str, Program]:
+    """Give the forms of a module's traced step: folded, distributed, and with operators if there are any."""
+    stages = optimize(step.capture(subject))
+    forms = {stage.form: stage.program for stage in stages if stage.form}
+    if not any(node.op_type in OPERATORS for node in forms["operator"].model.graph):
+        del forms["operator"]
+    if choose(forms, subject.inputs.shape[1]) != "step":
+        del forms["step"]
+    return forms
 
 
 def _tolerances(cases: list[Case], subject: Subject) -> dict[str, list[float]]:

@@ -81,19 +81,38 @@ class Check:
 class VerificationReport:
     """All checks of a bundle: each file in each runtime, on which lengths and batches.
 
-    ``whole_only`` says why sequences were not cut; it is empty where they were.
+    ``whole_only`` says why sequences were not cut; it is empty where they were. ``left_out`` says which forms
+    of the model were tried at the export, were wrong, and are not in the bundle.
     """
 
     name: str
     checks: tuple[Check, ...]
     grid: dict[str, list[int]]
     whole_only: str
+    left_out: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
         """Whether nothing failed and no file went unchecked."""
         checked = {check.file for check in self.checks if check.verdict == PASSED}
         return all(check.verdict != FAILED and check.file in checked for check in self.checks)
+
+    def without(self, files: Sequence[str]) -> "VerificationReport":
+        """Leave files out, and say why."""
+        failed = [check for check in self.checks if check.file in files and check.verdict == FAILED]
+        reasons = tuple(f"{check.file} in {check.runtime}: {check.detail}" for check in failed)
+        kept = tuple(check for check in self.checks if check.file not in files)
+        return replace(self, checks=kept, left_out=self.left_out + reasons)
+
+    def renamed(self, old: str, new: str) -> "VerificationReport":
+        """Let a file's checks be those of another name, in the order of the names."""
+        checks = (replace(check, file=new) if check.file == old else check for check in self.checks)
+        return replace(self, checks=_in_order(checks))
+
+    def copied(self, old: str, new: str) -> "VerificationReport":
+        """Let a file's checks be those of another name as well."""
+        copies = tuple(replace(check, file=new) for check in self.checks if check.file == old)
+        return replace(self, checks=_in_order(self.checks + copies))
 
     def to_json(self) -> dict[str, Any]:
         """Give plain data for the manifest and for scripts; what is infinite becomes ``null``."""
@@ -108,6 +127,7 @@ class VerificationReport:
                 "per unit, eager's worst over single steps and runs no longer",
             },
             "checks": [_finite(asdict(check)) for check in self.checks],
+            "left_out": list(self.left_out),
         }
 
     @classmethod
@@ -119,7 +139,13 @@ class VerificationReport:
             modes = {mode: Measure(**entry[mode]) if entry[mode] else None for mode in MODES}
             return Check(**{**entry, **modes})
 
-        return cls(manifest.name, tuple(map(check, data["checks"])), data["grid"], data["whole_only"])
+        return cls(
+            manifest.name,
+            tuple(map(check, data["checks"])),
+            data["grid"],
+            data["whole_only"],
+            tuple(data["left_out"]),
+        )
 
 
 def verify(folder: str | Path, progress: Tell | None = None) -> VerificationReport:
@@ -157,7 +183,12 @@ def check_bundle(bundle: Bundle, progress: Tell | None = None) -> VerificationRe
         tuple(done[file, runtime.name] for file, runtime in pairs),
         _grid(cases),
         signature.whole_only,
+        tuple(bundle.manifest.verification.get("left_out", ())),
     )
+
+
+def _in_order(checks: Iterable[Check]) -> tuple[Check, ...]:
+    return tuple(sorted(checks, key=lambda check: (check.file, check.runtime)))
 
 
 def _grid(cases: Iterable[Case]) -> dict[str, list[int]]:

@@ -19,7 +19,7 @@ from tests.conftest import Exported
 
 @each_case
 def test_the_model_is_not_touched(case: ModelCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rnn_export.exporter.check_bundle", stop)
+    monkeypatch.setattr("rnn_export.exporter.grid.build", stop)
     model, example = case.build()
     model.train().requires_grad_(True)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -57,7 +57,7 @@ def test_progress_is_told(rnn: ModelCase, tmp_path: Path) -> None:
     told: list[str] = []
     rnn_export.export(*rnn.build(), tmp_path / "b", progress=lambda stage, done, total: told.append(stage))
     assert told[0] == "Scripting the module"
-    assert "Verified model.onnx in onnxruntime" in told
+    assert "Verified variants/loop.onnx in onnxruntime" in told
 
 
 def test_metadata_and_name_travel_with_the_model(rnn: ModelCase, tmp_path: Path) -> None:

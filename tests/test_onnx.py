@@ -64,6 +64,6 @@ def test_metadata_tells_the_same_as_the_manifest(case: ModelCase, exported: Expo
 @each_case
 def test_initializers_keep_the_parameters_names(case: ModelCase, exported: Exported) -> None:
     model, _ = case.build()
-    names = {tensor.name for tensor in load(case, exported, "model.onnx").graph.initializer}
+    names = {tensor.name for tensor in load(case, exported, "variants/loop.onnx").graph.initializer}
     known = [name for name, _ in model.named_parameters() if "weight" not in name]
     assert set(known) <= names

@@ -27,8 +27,8 @@ def test_the_table_has_the_rows_that_verify_prints() -> None:
     command = [Path(sys.executable).with_name("rnn-export"), "verify", "artifacts/rnn_scratch"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
     shown = re.search(r"`verify artifacts/rnn_scratch` prints:\n\n```\n(.*?)```", TEXT, re.DOTALL)[1]
-    without_numbers = re.compile(r"\d\.\de-\d\d| *\d+%")
-    assert without_numbers.sub("#", printed) == without_numbers.sub("#", shown)
+    numbers = re.compile(r"\d\.\de-\d\d| *\d+%|left out: variants/operator.onnx in onnxruntime: .*")
+    assert numbers.sub("#", printed) == numbers.sub("#", shown)
 
 
 def test_the_generated_text_is_what_the_script_writes() -> None:

@@ -8,9 +8,9 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from rnn_export.program import IR_VERSION
 from rnn_export.signature import Signature, TensorSpec
 
-IR_VERSION = 8
 PRODUCER = "rnn_export"
 
 

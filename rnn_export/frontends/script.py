@@ -19,7 +19,7 @@ from torch import nn
 from torch.jit import _monkeytype_config, _recursive, _script, _state
 
 from rnn_export.errors import ScriptError
-from rnn_export.signature import Signature, Tree, tree_leaves
+from rnn_export.signature import Signature, Tree, tree_build, tree_leaves
 from rnn_export.subject import Subject
 
 OPSET = 18
@@ -56,6 +56,70 @@ def script(subject: Subject) -> torch.jit.ScriptModule:
         except Exception as error:
             raise ScriptError(_explain(subject.model, error)) from error
     return scripted
+
+
+def script_step(subject: Subject) -> torch.jit.ScriptModule:
+    """Put a scripted time loop around the module's traced step: for what TorchScript cannot compile.
+
+    Raises:
+        ScriptError: the step cannot be traced either.
+    """
+    example = (subject.inputs[:1], *tree_leaves(subject.state))
+    with _compiler(subject.model), warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # what a trace warns of, the verification that follows finds
+        try:
+            traced = torch.jit.trace(_Step(subject), example, check_trace=False)  # type: ignore[no-untyped-call]
+            holder = nn.Module()
+            holder.add_module("step", traced)
+            looped: torch.jit.ScriptModule = torch.jit.script(holder.eval())
+            looped.define(_loop_source(subject.signature))
+        except Exception as error:
+            raise ScriptError(
+                f"the step of {type(subject.model).__name__} cannot be traced: {error}. "
+                "Keep Python decisions that depend on values out of forward()."
+            ) from error
+    return looped
+
+
+def _loop_source(signature: Signature) -> str:
+    """Write the loop over time around a ``step`` whose state is flat."""
+    names = [leaf.name for leaf in signature.state]
+    paths = zip(names, _paths(signature.tree, "state"), strict=True)
+    return "\n".join(
+        [
+            f"def forward(self, inputs, state: {_type(signature.tree)}):",
+            *(f"    {name} = {path}" for name, path in paths),
+            "    outputs = torch.jit.annotate(List[Tensor], [])",
+            "    for t in range(inputs.size(0)):",
+            f"        {', '.join(['y', *names])} = self.step({', '.join(['inputs[t:t + 1]', *names])})",
+            "        outputs.append(y)",
+            f"    return torch.cat(outputs), {_expression(signature.tree)}",
+            "",
+        ]
+    )
+
+
+class _Step(nn.Module):
+    """A module with every leaf of its state a parameter and a result of its own."""
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__()
+        self.model = subject.model
+        self.signature = subject.signature
+
+    def forward(self, inputs: torch.Tensor, *leaves: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Run the module."""
+        named = dict(zip((leaf.name for leaf in self.signature.state), leaves, strict=True))
+        outputs, state = self.model(inputs, tree_build(self.signature.tree, named.__getitem__))
+        return (outputs, *tree_leaves(state))
+
+
+def _type(tree: Tree) -> str:
+    """Write the type of the state for TorchScript."""
+    if isinstance(tree, str):
+        return "Tensor"
+    [(kind, children)] = tree.items()
+    return f"Tuple[{', '.join(map(_type, children))}]" if kind == "tuple" else f"List[{_type(children[0])}]"
 
 
 def export_loop(scripted: torch.jit.ScriptModule, subject: Subject) -> onnx.ModelProto:

@@ -1,0 +1,54 @@
+"""What turns a Program into a better one; one file a pass.
+
+:func:`optimize` runs them in order. After each, the Program is run on random calls and has to give what it
+gave before.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rnn_export.errors import PassError
+from rnn_export.passes import distribute, fuse, products, regroup, simplify
+from rnn_export.passes.agree import agree
+from rnn_export.program import Program
+
+# In order. A pass with a form leaves a Program behind that is worth shipping.
+PASSES: tuple[tuple[Callable[[Program], Program], str], ...] = (
+    (simplify.simplify, "step"),
+    (regroup.regroup, ""),
+    (distribute.distribute, ""),
+    (simplify.simplify, ""),
+    (products.products, ""),
+    (simplify.simplify, "scan"),
+    (fuse.fuse, ""),
+    (simplify.simplify, "operator"),
+)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A Program after a pass; ``form`` is what it is called if it is worth shipping."""
+
+    name: str
+    form: str
+    program: Program
+
+    def operators(self) -> Counter[str]:
+        """Count the operators, inside of loops as well."""
+        return Counter(node.op_type for graph in self.program.model.graphs() for node in graph)
+
+
+def optimize(program: Program) -> list[Stage]:
+    """Run all passes; give the Program after each, the untouched one first.
+
+    Raises:
+        PassError: a pass changed what the Program computes.
+    """
+    stages = [Stage("capture", "", program)]
+    for run, form in PASSES:
+        after = run(stages[-1].program)
+        if not agree(stages[-1].program, after):
+            raise PassError(f"pass {run.__name__} changed what the Program computes. Please report it.")
+        stages.append(Stage(run.__name__, form, after))
+    return stages

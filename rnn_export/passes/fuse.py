@@ -1,0 +1,133 @@
+"""Propose an ONNX ``RNN``, ``GRU`` or ``LSTM`` for a loop, and verify it: no syntactic patterns.
+
+1. Cut the step at its activations (Sigmoid, Tanh, Relu). What is left between them is computed in float64
+   with the activations as free inputs.
+2. Measure. A value that is affine in the inputs and the state gives its weights away when it is evaluated at
+   zero and at unit vectors; whether it *is* affine, random points tell.
+3. For each operator, try every assignment of the activations to the operator's gates, and keep the one whose
+   equations hold on random numbers:
+
+       RNN    h' = a                          a  affine
+       GRU    h' = (1 - z) n + z h            z, r affine; n before or after the reset gate's product
+       LSTM   c' = f c + i g,  h' = o a(c')   i, o, f, g affine
+
+4. Accept it only if the whole Program with the operator gives the same results as before.
+
+Gates in another order, packed or separate weights, ``n + z (h - n)``, missing biases: none of it matters.
+
+Source: the operators' equations, https://onnx.ai/onnx/operators (opset 14).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from rnn_export.passes.agree import agree
+from rnn_export.passes.cut import ACTIVATIONS, Step
+from rnn_export.passes.propose import Operator, propose
+from rnn_export.program import Program, name_apart
+from rnn_export.signature import Array
+
+
+def fuse(program: Program) -> Program:
+    """Replace every loop that is one of the operators; leave the others as they are."""
+    place = 0
+    while place < len(_loops(program)):
+        candidate = _with_operator(program, place)
+        if candidate is not None and _accepted(program, candidate):
+            program = candidate
+        else:
+            place += 1
+    return program
+
+
+def _loops(program: Program) -> list[ir.Node]:
+    return [node for node in program.model.graph if node.op_type == "Scan"]
+
+
+def _accepted(program: Program, candidate: Program) -> bool:
+    try:
+        return agree(program, candidate)
+    except Exception:  # a runtime that lacks the operator for this dtype has its own error for it
+        return False
+
+
+def _with_operator(program: Program, place: int) -> Program | None:
+    program = program.copy()
+    graph = program.model.graph
+    scan = _loops(program)[place]
+    _activate_parts(scan.attributes["body"].as_graph())
+    step = Step.cut(scan)
+    operator = next(propose(step), None) if step else None
+    if step is None or operator is None:
+        return None
+    _build(graph, scan, step, operator)
+    name_apart(program.model)
+    return program
+
+
+def _activate_parts(body: ir.Graph) -> None:
+    """Take one activation of several gates side by side apart: activate each part that is cut out of it."""
+    for node in list(body):
+        readers = node.outputs[0].consumers()
+        packed = node.op_type in ACTIVATIONS and not node.outputs[0].is_graph_output()
+        if not packed or not readers or any(reader.op_type not in ("Split", "Slice") for reader in readers):
+            continue
+        for reader in readers:
+            reader.replace_input_with(0, node.inputs[0])
+            for part in [part for part in reader.outputs if part.uses() or part.is_graph_output()]:
+                activated = ir.node(node.op_type, [part])
+                activated.outputs[0].shape, activated.outputs[0].type = part.shape, part.type
+                part.replace_all_uses_with(activated.outputs[0], replace_graph_outputs=True)
+                activated.replace_input_with(0, part)
+                body.insert_after(reader, activated)
+        body.remove(node, safe=True)
+
+
+def _build(graph: ir.Graph, scan: ir.Node, step: Step, operator: Operator) -> None:
+    """Put the operator in the loop's place."""
+    dtype = (step.source.dtype or ir.DataType.FLOAT).numpy()
+    nodes: list[ir.Node] = []
+
+    def constant(name: str, array: Array) -> ir.Value:
+        value = ir.val(f"{operator.op_type}/{name}/{len(graph.initializers)}", const_value=ir.tensor(array))
+        graph.register_initializer(value)
+        return value
+
+    def emit(
+        op: str, inputs: Sequence[ir.Value | None], count: int = 1, **attributes: Any
+    ) -> Sequence[ir.Value]:
+        nodes.append(ir.node(op, inputs, attributes, num_outputs=count))
+        return nodes[-1].outputs
+
+    weights = np.concatenate([gate.W.T for gate in operator.gates])[None].astype(dtype)
+    recurrent = np.concatenate([gate.R.T for gate in operator.gates])[None].astype(dtype)
+    biases = np.concatenate([*(gate.b for gate in operator.gates), *operator.recurrent_biases])[None].astype(
+        dtype
+    )
+    directions, rows = constant("axis", np.array([0])), constant("axis", np.array([1]))
+    start = [emit("Unsqueeze", [scan.inputs[number], directions])[0] for number in operator.states]
+    everything, *finals = emit(
+        operator.op_type,
+        [step.source, constant("W", weights), constant("R", recurrent), constant("B", biases), None, *start],
+        1 + len(start),
+        hidden_size=step.hidden,
+        activations=list(operator.activations),
+        **operator.attributes,
+    )
+    [sequence] = emit("Squeeze", [everything, rows])
+    last = dict(
+        zip(operator.states, (emit("Squeeze", [final, directions])[0] for final in finals), strict=True)
+    )
+    new = [last[number] for number in range(step.states)] + [sequence] * (len(scan.outputs) - step.states)
+    graph.insert_before(scan, nodes)
+    for old, value in zip(scan.outputs, new, strict=True):
+        value.shape, value.type = old.shape, old.type
+        if old.is_graph_output():
+            place = graph.outputs.index(old)
+            value.name, old.name = old.name, None
+            graph.outputs[place] = value
+        old.replace_all_uses_with(value)
+    graph.remove(scan, safe=True)

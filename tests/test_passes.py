@@ -1,0 +1,304 @@
+"""Every pass leaves the Program what it was; loops hold recurrences alone; cells become operators."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+import torch
+from torch import nn
+
+from rnn_export import grid, passes
+from rnn_export.errors import PassError
+from rnn_export.frontends import step
+from rnn_export.passes import fuse as fuse_pass
+from rnn_export.passes.agree import agree
+from rnn_export.passes.choose import OPERATORS, choose
+from rnn_export.passes.distribute import recurrent_nodes
+from rnn_export.program import Program
+from rnn_export.runtimes import eager
+from rnn_export.subject import examine
+from tests.cases import ModelCase
+from tests.test_step import FOLDS, each_fold
+
+STAGES: dict[str, list[passes.Stage]] = {}
+
+
+def stages(case: ModelCase) -> list[passes.Stage]:
+    if case.name not in STAGES:
+        STAGES[case.name] = passes.optimize(step.capture(examine(*case.build())))
+    return STAGES[case.name]
+
+
+def form(case: ModelCase, name: str) -> Program:
+    return next(stage.program for stage in stages(case) if stage.form == name)
+
+
+def operators(program: Program) -> list[str]:
+    return [node.op_type for node in program.model.graph]
+
+
+@each_fold
+def test_every_stage_is_the_module(case: ModelCase) -> None:
+    subject = examine(*case.build())
+    reference = eager.start(subject, torch.float64)
+    draw = grid.Draw(subject, reference)
+    inputs, state = draw.inputs(11, 5), draw.state(5)
+    want = reference(inputs, state)
+    for stage in stages(case):
+        onnx.checker.check_model(stage.program.proto(), full_check=True)
+        for got, expected in zip(stage.program.run(inputs, state), want, strict=True):
+            np.testing.assert_allclose(got, expected, atol=2e-6, rtol=1e-5, err_msg=stage.name)
+
+
+@each_fold
+def test_loops_hold_nothing_but_recurrences(case: ModelCase) -> None:
+    for scan in form(case, "scan").model.graph:
+        if scan.op_type == "Scan":
+            body = scan.attributes["body"].as_graph()
+            copies = {
+                node for node in body if node.op_type == "Identity" and node.outputs[0].is_graph_output()
+            }
+            assert set(body) - copies == recurrent_nodes(scan)
+
+
+@each_fold
+def test_passes_are_reproducible(case: ModelCase) -> None:
+    again = passes.optimize(step.capture(examine(*case.build())))
+    for one, other in zip(stages(case), again, strict=True):
+        assert one.program.proto() == other.program.proto(), one.name
+
+
+EXPECTED = {
+    "notebook": ["RNN"],
+    "rnn": ["RNN"],
+    "gru": ["GRU"],
+    "lstm": ["LSTM"],
+    "one_unit": ["RNN"],
+    "wide": ["GRU"],
+    "deep_rnn": ["RNN", "RNN"],
+    "deep_mixed": ["GRU", "LSTM", "RNN"],
+    "char_rnn": ["GRU"],
+    "char_deep": ["LSTM", "RNN"],
+    "tensor_state": ["RNN"],
+    # ONNX Runtime has these operators in float32 only, and the others are none of the three.
+    "rnn_float64": ["Scan"],
+    "lstm_float64": ["Scan"],
+    "list_state": ["Scan", "Scan"],
+    "starts_elsewhere": ["RNN", "Scan"],
+}
+
+
+@each_fold
+def test_scratch_nets_come_out_as_operators(case: ModelCase) -> None:
+    recurrent = [name for name in operators(form(case, "operator")) if name in {*OPERATORS, "Scan"}]
+    assert recurrent == EXPECTED[case.name]
+
+
+@each_fold
+def test_one_loop_a_recurrence_and_one_product_for_all_projections(case: ModelCase) -> None:
+    program = form(case, "scan")
+    assert operators(program).count("Scan") == len(EXPECTED[case.name])
+    for graph in program.model.graphs():
+        left = [node.inputs[0] for node in graph if node.op_type == "MatMul"]
+        assert len(left) == len(set(left))
+
+
+# --- the same cells, written differently ------------------------------------------------------------------
+
+
+class Loop(nn.Module):
+    """A cell written as a function of the step, with three linear layers at hand."""
+
+    def __init__(self, step_of: Callable[..., object], bias: bool = True) -> None:
+        super().__init__()
+        self.step_of = step_of
+        self.x = nn.Linear(3, 20, bias=bias)
+        self.h = nn.Linear(5, 20, bias=bias)
+        self.n = nn.Linear(5, 5, bias=bias)
+
+    def forward(self, inputs, state):
+        outputs = []
+        for X in inputs:
+            state = self.step_of(self, X, state)
+            outputs.append(state[0] if isinstance(state, tuple) else state)
+        return torch.stack(outputs), state
+
+
+def elman(activation):
+    return lambda m, X, H: activation((m.x(X) + m.h(H))[:, 5:10])
+
+
+def gru_interpolated(m, X, H):
+    r, z, _, _ = torch.sigmoid(m.x(X) + m.h(H)).chunk(4, dim=1)
+    n = torch.tanh(m.x(X)[:, 10:15] + m.n(r * H))
+    return n + z * (H - n)
+
+
+def gru_reset_after(m, X, H):
+    x, h = m.x(X), m.h(H)
+    z = torch.sigmoid(x[:, 15:] + h[:, 15:])
+    r = torch.sigmoid(x[:, :5] + h[:, :5])
+    n = torch.tanh(x[:, 5:10] + r * h[:, 5:10])
+    return (1 - z) * n + z * H
+
+
+def gru_update_swapped(m, X, H):
+    z, r, _, _ = torch.sigmoid(m.h(H) + m.x(X)).chunk(4, dim=1)
+    n = torch.tanh(m.x(X)[:, 10:15] + m.n(r * H))
+    return (1 - z) * H + z * n
+
+
+def gru_relu(m, X, H):
+    z, r, _, _ = torch.sigmoid(m.h(H) + m.x(X)).chunk(4, dim=1)
+    return z * H + (1 - z) * torch.relu(m.x(X)[:, 10:15] + m.n(r * H))
+
+
+def lstm_packed(m, X, state):
+    H, C = state
+    g, o, i, f = (m.x(X) + m.h(H)).chunk(4, dim=1)
+    C = torch.tanh(g) * torch.sigmoid(i) + C * torch.sigmoid(f)
+    return torch.tanh(C) * torch.sigmoid(o), C
+
+
+def lstm_cell_first(m, X, state):
+    C, H = state
+    i, f, g, o = (m.h(H) + m.x(X)).chunk(4, dim=1)
+    C = torch.sigmoid(f) * C + torch.sigmoid(i) * torch.tanh(g)
+    H = torch.sigmoid(o) * torch.tanh(C)
+    return C, H
+
+
+class HiddenOutput(Loop):
+    def forward(self, inputs, state):
+        outputs = []
+        for X in inputs:
+            state = self.step_of(self, X, state)
+            outputs.append(state[1])
+        return torch.stack(outputs), state
+
+
+ONE, TWO = torch.zeros(2, 5), (torch.zeros(2, 5), torch.zeros(2, 5))
+WRITTEN = {
+    "tanh": (Loop(elman(torch.tanh)), ONE, "RNN"),
+    "relu": (Loop(elman(torch.relu)), ONE, "RNN"),
+    "without bias": (Loop(elman(torch.tanh), bias=False), ONE, "RNN"),
+    "n + z * (h - n)": (Loop(gru_interpolated), ONE, "GRU"),
+    "reset after the product": (Loop(gru_reset_after), ONE, "GRU"),
+    "update gate the other way": (Loop(gru_update_swapped), ONE, "GRU"),
+    "relu candidate": (Loop(gru_relu), ONE, "GRU"),
+    "gru without bias": (Loop(gru_reset_after, bias=False), ONE, "GRU"),
+    "packed, another order": (Loop(lstm_packed), TWO, "LSTM"),
+    "cell state first": (HiddenOutput(lstm_cell_first), TWO, "LSTM"),
+    "lstm without bias": (Loop(lstm_packed, bias=False), TWO, "LSTM"),
+}
+
+
+@pytest.mark.parametrize(("model", "state", "operator"), WRITTEN.values(), ids=WRITTEN.keys())
+def test_a_cell_written_differently_is_the_same_operator(
+    model: nn.Module, state: object, operator: str
+) -> None:
+    torch.manual_seed(0)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    subject = examine(model.eval(), (torch.randn(6, 2, 3), state))
+    program = passes.optimize(step.capture(subject))[-1].program
+    assert operators(program).count(operator) == 1
+    assert "Scan" not in operators(program)
+    call = eager.start(subject, torch.float64)
+    inputs, *start = program.sample(9, 4)
+    for got, want in zip(program.run(inputs, start), call(inputs, start), strict=True):
+        np.testing.assert_allclose(got, want, atol=2e-6)
+
+
+def coupled(m, X, H):
+    """Nearly a GRU: the update gate is squared."""
+    z, r, _, _ = torch.sigmoid(m.h(H) + m.x(X)).chunk(4, dim=1)
+    n = torch.tanh(m.x(X)[:, 10:15] + m.n(r * H))
+    return (1 - z * z) * n + z * z * H
+
+
+def leaky(m, X, H):
+    """Nearly an Elman net: some of the old state is kept."""
+    return 0.9 * torch.tanh((m.x(X) + m.h(H))[:, :5]) + 0.1 * H
+
+
+@pytest.mark.parametrize("cell", [coupled, leaky])
+def test_what_is_none_of_the_three_stays_a_loop(cell: Callable[..., object]) -> None:
+    program = passes.optimize(step.capture(examine(Loop(cell).eval(), (torch.randn(6, 2, 3), ONE))))[
+        -1
+    ].program
+    assert operators(program).count("Scan") == 1
+
+
+# --- wrong passes and wrong proposals ---------------------------------------------------------------------
+
+FUSED = next(case for case in FOLDS if case.name == "gru")
+
+
+def swapped_roles(operator: fuse_pass.Operator) -> fuse_pass.Operator:
+    update, reset, candidate = operator.gates
+    return replace(operator, gates=(reset, update, candidate))
+
+
+def missing_bias(operator: fuse_pass.Operator) -> fuse_pass.Operator:
+    update, reset, candidate = operator.gates
+    return replace(operator, gates=(update, reset, replace(candidate, b=0 * candidate.b)))
+
+
+def other_reset(operator: fuse_pass.Operator) -> fuse_pass.Operator:
+    return replace(operator, attributes={"linear_before_reset": 1})
+
+
+def other_activation(operator: fuse_pass.Operator) -> fuse_pass.Operator:
+    return replace(operator, activations=("Sigmoid", "Relu"))
+
+
+@pytest.mark.parametrize("wrong", [swapped_roles, missing_bias, other_reset, other_activation])
+def test_a_wrong_proposal_is_rejected(
+    wrong: Callable[[fuse_pass.Operator], fuse_pass.Operator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = fuse_pass.propose
+    monkeypatch.setattr(fuse_pass, "propose", lambda cut: map(wrong, right(cut)))
+    program = form(FUSED, "scan")
+    assert fuse_pass.fuse(program) is program
+    monkeypatch.setattr(fuse_pass, "propose", right)
+    assert "GRU" in operators(fuse_pass.fuse(program))
+
+
+def test_a_pass_that_changes_the_program_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    def halve(program: Program) -> Program:
+        program = program.copy()
+        weight = program.model.graph.initializers["W_hq"]
+        weight.const_value = ir.tensor(weight.const_value.numpy() * np.float32(0.5), name="W_hq")
+        return program
+
+    monkeypatch.setattr(passes, "PASSES", ((halve, ""),))
+    with pytest.raises(PassError, match="pass halve changed what the Program computes"):
+        passes.optimize(form(FUSED, "step"))
+
+
+def test_programs_of_other_weights_do_not_agree() -> None:
+    one, other = (form(case, "step") for case in FOLDS if case.name in ("gru", "rnn"))
+    assert agree(one, one)
+    assert not agree(one, other)
+
+
+@pytest.mark.parametrize(
+    ("name", "batch", "expected"),
+    [
+        ("rnn", 1, "operator"),
+        ("rnn", 64, "scan"),
+        ("gru", 64, "operator"),
+        ("gru", 5000, "step"),
+        ("list_state", 1, "scan"),
+    ],
+)
+def test_the_form_follows_from_batch_and_state(name: str, batch: int, expected: str) -> None:
+    case = next(case for case in FOLDS if case.name == name)
+    forms = {stage.form: stage.program for stage in stages(case) if stage.form}
+    if name == "list_state":
+        del forms["operator"]
+    assert choose(forms, batch) == expected
