@@ -71,13 +71,14 @@ def export(
     name, metadata = name or folder.resolve().name, dict(metadata or {})
 
     with staged(folder, overwrite=overwrite) as staging:
-        forms = _write_models(subject, staging, name, metadata, tell)
+        forms, reasons = _write_models(subject, staging, name, metadata, tell)
         tell("Running eager PyTorch over the grid", 0, 1)
         cases = grid.build(subject)
         golden.write(staging, cases, subject.signature, _tolerances(cases, subject))
         manifest = _manifest(subject, staging, name, metadata)
         tell("Verifying", 0, 1)
         report = check_bundle(Bundle(staging, manifest), progress)
+        report = replace(report, left_out=tuple(reasons))
         report = _settle(staging, report, forms, subject.inputs.shape[1])
         manifest = replace(manifest, files=describe_files(staging), verification=report.to_json())
         (staging / MANIFEST).write_text(manifest.to_json())
@@ -86,18 +87,27 @@ def export(
 
 def _write_models(
     subject: Subject, staging: Path, name: str, metadata: dict[str, str], tell: Tell
-) -> dict[str, Program]:
-    """Write ``model.pt`` and every form of the model as a variant; give the forms of the traced step."""
+) -> tuple[dict[str, Program], list[str]]:
+    """Write ``model.pt`` and every form of the model as a variant.
+
+    Gives the forms of the traced step, and why a form could not be written.
+    """
     scripted, forms = _capture(subject, tell)
     tell("Writing the files", 2, 3)
     torchscript.write(scripted or script.script_step(subject), staging / MODEL_PT)
     models = {form: program.proto() for form, program in forms.items()}
+    reasons: list[str] = []
     if scripted is not None:
-        models[LOOP] = script.export_loop(scripted, subject)
+        try:
+            models[LOOP] = script.export_loop(scripted, subject)
+        except ScriptError as error:
+            if not forms:
+                raise _refusal(subject, error) from error
+            reasons.append(f"{_variant(LOOP)}: {error}")
     for form, model in models.items():
         finished = onnx.finish(model, subject.signature, name, metadata, prefix=f"{script.WRAPPED}.")
         onnx.write(finished, staging / _variant(form))
-    return forms
+    return forms, reasons
 
 
 def _settle(
@@ -151,10 +161,19 @@ def _capture(subject: Subject, tell: Tell) -> tuple[ScriptModule | None, dict[st
         except CaptureError as error:
             failures.append(error)
     if scripted is None and not forms:
-        raise failures[0]
+        raise _refusal(subject, failures[0])
     if scripted is not None and failures:
         warnings.warn(f"{failures[0]} model.onnx is the scripted loop.", ExportWarning, stacklevel=5)
     return scripted, forms
+
+
+def _refusal(subject: Subject, error: ModelError) -> ModelError:
+    """Say as well, if it is so, why the module is not a fold of its step."""
+    reason = subject.signature.whole_only
+    if not reason:
+        return error
+    name = type(subject.model).__name__
+    return type(error)(f"{name} cannot be run step by step ({reason}), and not be exported whole: {error}")
 
 
 def _forms(subject: Subject) -> dict[str, Program]:

@@ -21,6 +21,9 @@ TIMES = (1, 2, 7)
 BATCHES = (1, 2, 5)
 STATES = ("initial", "random")
 STEPS_PER_RUN = 4  # single steps taken from a run: its first, its last, and some between
+# Why running step by step may give something else than running whole.
+AHEAD = "later time steps take part (it looks ahead, runs backwards, or takes a norm over time)"
+BEFORE = "something is kept outside of the state (in an attribute, or in a list inside of forward)"
 FOLD_TOLERANCE = 1e-9  # float64, over a few steps: far above rounding, far below any real dependence
 
 
@@ -47,10 +50,11 @@ def why_whole_only(subject: Subject) -> str:
     for step, (step_outputs, *_) in enumerate(trajectory):
         difference = _difference(step_outputs[0], outputs[step])
         if difference > FOLD_TOLERANCE:
-            return f"step by step, the outputs first differ at time step {step}, by {difference:.1g}"
+            where = f"step by step, the outputs first differ at time step {step}, by {difference:.1g}"
+            return f"{where}: {BEFORE if step else AHEAD}"
     difference = max(map(_difference, trajectory[-1][1:], last), default=0.0)
     if difference > FOLD_TOLERANCE:
-        return f"step by step, the final state differs by {difference:.1g}"
+        return f"step by step, the final state differs by {difference:.1g}: {AHEAD}"
     return ""
 
 

@@ -56,15 +56,17 @@ def examine(model: nn.Module, example: tuple[Tensor, Any]) -> Subject:
     copied = _copy(model).eval()
     dtype = _dtype(copied)
     _check_inputs(inputs, dtype)
-    begin = _begin_state(copied, inputs.shape[1])
-    _check_state(state, begin, inputs.shape[1], dtype)
+    batch = inputs.shape[1]
+    begin = _begin_state(copied, batch)
+    axes = _batch_axes(state, begin, _begin_state(copied, batch + 1), batch)
+    _check_dtypes(state, dtype)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         result = _run(copied, inputs, state)
         _warn_of_training_mode(trained, inputs, state, tree_leaves(result))
     outputs, new_state = _check_result(result, inputs, state)
     _warn_of_nan(copied)
-    signature = _signature(inputs, state, outputs, begin)
-    _check_new_state(signature, new_state, inputs.shape[1])
+    signature = _signature(inputs, state, axes, outputs, begin)
+    _check_new_state(signature, new_state, batch)
     return Subject(copied, inputs, state, signature)
 
 
@@ -137,28 +139,65 @@ def _begin_state(model: nn.Module, batch: int) -> Any:
         ) from error
 
 
-def _check_state(state: Any, begin: Any, batch: int, dtype: torch.dtype) -> None:
-    """Check arity, rank, batch and dtype: against ``begin_state`` where the module has it."""
-    leaves, begin_leaves = tree_leaves(state), tree_leaves(begin)
-    if begin is not None and len(leaves) != len(begin_leaves):
+def _batch_axes(state: Any, begin: Any, wider: Any, batch: int) -> list[int]:
+    """Find the batch axis of each tensor of the state.
+
+    It is the one that grows with the batch in ``begin_state``; without that, the only one of that size.
+    """
+    leaves = tree_leaves(state)
+    if begin is None:
+        return [_only_axis(number, leaf, batch) for number, leaf in enumerate(leaves)]
+    expected = list(zip(tree_leaves(begin), tree_leaves(wider), strict=True))
+    if len(leaves) != len(expected):
         raise InputError(
             mismatch(
                 "example 'state'",
-                f"{len(begin_leaves)} tensors as begin_state() gives",
+                f"{len(expected)} tensors as begin_state() gives",
                 f"{len(leaves)}",
                 "Pass model.begin_state(batch_size, device).",
             )
         )
-    for number, leaf in enumerate(leaves):
-        shape = list(begin_leaves[number].shape) if begin is not None else [batch, *leaf.shape[1:]]
-        wanted = dtype if leaf.is_floating_point() else leaf.dtype
-        if list(leaf.shape) != shape or leaf.dtype != wanted:
+    axes = []
+    for number, (leaf, (first, other)) in enumerate(zip(leaves, expected, strict=True)):
+        grown = [
+            axis for axis, (one, two) in enumerate(zip(first.shape, other.shape, strict=True)) if one != two
+        ]
+        if leaf.shape != first.shape or len(grown) != 1:
+            raise InputError(
+                _wrong_state(number, f"{list(first.shape)} as begin_state({batch}, device) gives", leaf)
+            )
+        axes += grown
+    return axes
+
+
+def _only_axis(number: int, leaf: Tensor, batch: int) -> int:
+    axes = [axis for axis, size in enumerate(leaf.shape) if size == batch]
+    if not axes:
+        raise InputError(_wrong_state(number, f"an axis of the inputs' batch, {batch}", leaf))
+    if len(axes) > 1:
+        raise InputError(
+            mismatch(
+                f"example 'state', tensor {number}",
+                f"one axis of the inputs' batch, {batch}",
+                f"{_describe(leaf)}, where axes {axes} may be it",
+                "Pass an example whose batch is unlike the other sizes, or give the module begin_state().",
+            )
+        )
+    return axes[0]
+
+
+def _wrong_state(number: int, expected: str, leaf: Tensor) -> str:
+    remedy = "Make the state for the batch of the inputs."
+    return mismatch(f"example 'state', tensor {number}", expected, _describe(leaf), remedy)
+
+
+def _check_dtypes(state: Any, dtype: torch.dtype) -> None:
+    for number, leaf in enumerate(tree_leaves(state)):
+        if leaf.is_floating_point() and leaf.dtype != dtype:
+            expected = f"{DTYPES[dtype]}, the dtype of the parameters"
             raise InputError(
                 mismatch(
-                    f"example 'state', tensor {number}",
-                    f"{str(wanted).removeprefix('torch.')} {shape} for inputs of batch {batch}",
-                    _describe(leaf),
-                    "Make the state for the batch of the inputs, in the dtype of the parameters.",
+                    f"example 'state', tensor {number}", expected, _describe(leaf), f"Convert it to {dtype}."
                 )
             )
 
@@ -226,30 +265,34 @@ def _warn_of_nan(model: nn.Module) -> None:
         )
 
 
-def _signature(inputs: Tensor, state: Any, outputs: Tensor, begin: Any) -> Signature:
-    def spec(name: str, tensor: Tensor, free: tuple[str, ...]) -> dict[str, Any]:
+def _signature(inputs: Tensor, state: Any, axes: Sequence[int], outputs: Tensor, begin: Any) -> Signature:
+    def spec(name: str, tensor: Tensor, free: dict[int, str]) -> dict[str, Any]:
         dtype = str(tensor.dtype).removeprefix("torch.")
-        return {"name": name, "dtype": dtype, "shape": (*free, *tensor.shape[len(free) :])}
+        return {
+            "name": name,
+            "dtype": dtype,
+            "shape": tuple(free.get(k, size) for k, size in enumerate(tensor.shape)),
+        }
 
     leaves = tree_leaves(state)
     begin_leaves = [None] * len(leaves) if begin is None else tree_leaves(begin)
     specs = tuple(
-        StateSpec(**spec(f"state_{number}", leaf, (BATCH,)), initial=_initial(first))
-        for number, (leaf, first) in enumerate(zip(leaves, begin_leaves, strict=True))
+        StateSpec(**spec(f"state_{number}", leaf, {axis: BATCH}), initial=_initial(first, axis))
+        for number, (leaf, axis, first) in enumerate(zip(leaves, axes, begin_leaves, strict=True))
     )
     return Signature(
-        inputs=TensorSpec(**spec("inputs", inputs, (TIME, BATCH))),
+        inputs=TensorSpec(**spec("inputs", inputs, {0: TIME, 1: BATCH})),
         state=specs,
-        outputs=TensorSpec(**spec("outputs", outputs, (TIME, BATCH))),
+        outputs=TensorSpec(**spec("outputs", outputs, {0: TIME, 1: BATCH})),
         tree=tree_of(state, [leaf.name for leaf in specs]),
     )
 
 
-def _initial(first: Tensor | None) -> Any:
+def _initial(first: Tensor | None, axis: int) -> Any:
     """Give one row of ``begin_state`` as plain numbers: one number where all are the same."""
     if first is None:
         return 0
-    row = first[0]
+    row = first.select(axis, 0)
     if row.numel() and bool((row == row.flatten()[0]).all()):
         return row.flatten()[0].item()
     return row.tolist()

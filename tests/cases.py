@@ -87,7 +87,8 @@ CASES = [
         tokens(9, 3, below=7),
     ),
     ModelCase("tensor_state", lambda: nets.TensorState(5), floats(9, 3, 5), state=torch.zeros(3, 5)),
-    ModelCase("list_state", nets.ListState, floats(9, 3, 4), state=[torch.zeros(3, 4, 3), torch.zeros(3, 4)]),
+    ModelCase("list_state", nets.ListState, floats(9, 3, 4), state=[torch.zeros(3, 4, 2), torch.zeros(3, 4)]),
+    ModelCase("layers_first", lambda: nets.LayersFirst(4, 5), floats(9, 3, 4), state=torch.zeros(2, 3, 5)),
     ModelCase("starts_elsewhere", lambda: nets.StartsElsewhere(5), floats(9, 3, 5)),
     ModelCase(
         "looks_ahead",

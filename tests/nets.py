@@ -37,7 +37,26 @@ class ListState(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.scale = nn.Parameter(torch.tensor([0.5, -1.0, 2.0]))
+        self.scale = nn.Parameter(torch.tensor([0.5, -1.0]))
+
+
+class LayersFirst(nn.Module):
+    """The state of two layers is one tensor, as torch.nn has it: ``[layers, B, H]``."""
+
+    def __init__(self, inputs, size):
+        super().__init__()
+        self.W_x = nn.Parameter(torch.randn(inputs, size))
+        self.W_1 = nn.Parameter(torch.randn(size, size))
+        self.W_2 = nn.Parameter(torch.randn(size, size))
+
+    def forward(self, inputs, state):
+        low, high = state[0], state[1]
+        outputs = []
+        for X in inputs:
+            low = torch.tanh(torch.matmul(X, self.W_x) + torch.matmul(low, self.W_1))
+            high = torch.tanh(low + torch.matmul(high, self.W_2))
+            outputs.append(high)
+        return torch.stack(outputs), torch.stack([low, high])
 
 
 class StartsElsewhere(nn.Module):

@@ -10,7 +10,7 @@ import rnn_export
 PACKAGE = Path(rnn_export.__file__).parent
 # From top to bottom; a module imports only from lines above its own.
 ORDER = [
-    {"errors"},
+    {"errors", "quiet"},
     {"models"},
     {"signature"},
     {"subject"},

@@ -8,7 +8,7 @@ from torch import nn
 from rnn_export.errors import ScriptError
 from rnn_export.frontends.script import export_loop, script
 from rnn_export.models import DeepRNNScratch, GRUScratch, LSTMScratch, RNNScratch
-from rnn_export.signature import tree_leaves
+from rnn_export.signature import tree_build, tree_leaves
 from rnn_export.subject import examine
 from tests.cases import CPU, ModelCase, each_case
 
@@ -35,14 +35,17 @@ def test_the_graph_does_not_grow_with_time(case: ModelCase) -> None:
 @each_case
 def test_equals_eager_at_another_length_and_batch(case: ModelCase) -> None:
     model, (inputs, state) = case.build()
-    compiled = scripted(model, inputs, state)
+    subject = examine(model, (inputs, state))
+    compiled = script(subject)
     rows = inputs[:, :1].repeat_interleave(4, dim=1)
     inputs = torch.cat([rows, rows.flip(0)])
-    if hasattr(model, "begin_state"):
-        state = model.begin_state(4, CPU)
-    else:
-        grow = lambda leaf: leaf[:1].repeat_interleave(4, dim=0)  # noqa: E731
-        state = grow(state) if isinstance(state, torch.Tensor) else type(state)(map(grow, state))
+    wider = {
+        spec.name: leaf.narrow(spec.shape.index("batch"), 0, 1).repeat_interleave(
+            4, spec.shape.index("batch")
+        )
+        for spec, leaf in zip(subject.signature.state, tree_leaves(state), strict=True)
+    }
+    state = tree_build(subject.signature.tree, wider.__getitem__)
     with torch.no_grad():
         expected, got = model(inputs, state), compiled(inputs, state)
     torch.testing.assert_close(tree_leaves(got), tree_leaves(expected), rtol=0, atol=0)

@@ -5,7 +5,9 @@ TorchScript and the ONNX exporter that reads it are deprecated upstream. Both st
 
 import inspect
 import io
+import os
 import re
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -133,9 +135,8 @@ def export_loop(scripted: torch.jit.ScriptModule, subject: Subject) -> onnx.Mode
     specs = [*zip(signature.input_names, (signature.inputs, *signature.state), strict=True)]
     specs += zip(signature.output_names, signature.results, strict=True)
     file = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.filterwarnings("ignore", "no signature found", UserWarning)
+    with warnings.catch_warnings(), _silence():
+        warnings.simplefilter("ignore")
         try:
             torch.onnx.export(
                 _flat(scripted, signature),
@@ -188,6 +189,24 @@ def _paths(tree: Tree, path: str) -> list[str]:
         return [path]
     [children] = tree.values()
     return [leaf for number, child in enumerate(children) for leaf in _paths(child, f"{path}[{number}]")]
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep what the exporter's C++ side writes to the terminal, graphs and notes, out of it."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    kept = [(number, os.dup(number)) for number in (1, 2)]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        for number, _ in kept:
+            os.dup2(nowhere, number)
+        yield
+    finally:
+        for number, copy in kept:
+            os.dup2(copy, number)
+            os.close(copy)
+        os.close(nowhere)
 
 
 @contextmanager

@@ -4,12 +4,7 @@ Run ``forward`` on a single time step and the step is traced, whatever Python th
 the module is such a fold is a hypothesis; :mod:`rnn_export.grid` checks it, and every file is verified.
 """
 
-import contextlib
-import io
-import logging
-import warnings
 from collections.abc import Iterator
-from typing import Any
 
 import onnx_ir as ir
 import torch
@@ -17,11 +12,11 @@ from onnx_ir.passes import common
 
 from rnn_export.errors import CaptureError
 from rnn_export.program import IR_VERSION, OPSET, Program, name_apart
-from rnn_export.signature import BATCH, TIME, Signature, TensorSpec
+from rnn_export.quiet import quiet
+from rnn_export.signature import BATCH, TIME, Signature, TensorSpec, tree_build, tree_leaves
 from rnn_export.subject import Subject
 
 TRACED_BATCH = 3  # unlike 1, which the exporter would take for a constant
-NOISE = ("torch.onnx", "torch.export", "torch.fx", "onnxscript")
 
 
 def capture(subject: Subject) -> Program:
@@ -37,15 +32,15 @@ def capture(subject: Subject) -> Program:
 
 def _trace(subject: Subject) -> ir.Model:
     rows = torch.arange(TRACED_BATCH) % subject.inputs.shape[1]
-    take_rows = lambda leaf: leaf.index_select(0, rows)  # noqa: E731
     batch = torch.export.Dim(BATCH, min=1, max=1 << 24)
-    arguments = (
-        subject.inputs[:1].index_select(1, rows),
-        torch.utils._pytree.tree_map(take_rows, subject.state),
-    )
-    free = ({1: batch}, torch.utils._pytree.tree_map(lambda _: {0: batch}, subject.state))
+    tree = subject.signature.tree
+    axes = {leaf.name: leaf.shape.index(BATCH) for leaf in subject.signature.state}
+    leaves = dict(zip(axes, tree_leaves(subject.state), strict=True))
+    state = tree_build(tree, lambda name: leaves[name].index_select(axes[name], rows))
+    arguments = (subject.inputs[:1].index_select(1, rows), state)
+    free = ({1: batch}, tree_build(tree, lambda name: {axes[name]: batch}))
     try:
-        with _quiet(), torch.no_grad():
+        with quiet(), torch.no_grad():
             exported = torch.onnx.export(
                 subject.model,
                 arguments,
@@ -134,19 +129,3 @@ def _value(name: str, spec: TensorSpec, without: str | None = None) -> ir.Value:
         ir.DataType, {"float32": "FLOAT", "float64": "DOUBLE"}.get(spec.dtype, spec.dtype.upper())
     )
     return ir.Value(name=name, shape=ir.Shape(shape), type=ir.TensorType(dtype))
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's own talk from the user's terminal."""
-    levels: dict[str, Any] = {name: logging.getLogger(name).level for name in NOISE}
-    silent = io.StringIO()
-    with warnings.catch_warnings(), contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):
-        warnings.simplefilter("ignore")
-        try:
-            for name in NOISE:
-                logging.getLogger(name).setLevel(logging.CRITICAL)
-            yield
-        finally:
-            for name, level in levels.items():
-                logging.getLogger(name).setLevel(level)

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from rnn_export.passes.distribute import is_plain, recurrent_nodes
-from rnn_export.program import Program
+from rnn_export.program import Program, name_apart
 
 
 def regroup(program: Program) -> Program:
@@ -24,6 +24,7 @@ def regroup(program: Program) -> Program:
             for node in [node for node in body if node in recurrent and _is_top(node, recurrent)]:
                 _regroup(body, node, recurrent)
     common.RemoveUnusedNodesPass()(program.model)
+    name_apart(program.model)
     return program
 
 

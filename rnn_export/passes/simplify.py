@@ -14,6 +14,7 @@ from onnx_ir.passes import common
 
 from rnn_export.passes.lift import constant_ints
 from rnn_export.program import Program, name_apart
+from rnn_export.quiet import quiet
 
 CLEANING = (
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
@@ -31,9 +32,12 @@ def simplify(program: Program) -> Program:
     model = program.model
     while True:
         before = _size(model)
-        onnxscript.optimizer.fold_constants(model)
+        with quiet():
+            onnxscript.optimizer.fold_constants(model)
+        name_apart(model)
         for cleaning in CLEANING:
             cleaning(model)
+            name_apart(model)
         for graph in model.graphs():
             for node in list(graph):
                 _drop(graph, node)

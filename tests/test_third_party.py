@@ -1,0 +1,56 @@
+"""Layers that nobody prepared for export: every recurrent layer of the package torchrecurrent."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import torchrecurrent
+from onnx import load
+
+import rnn_export
+from rnn_export.errors import ScriptError
+from rnn_export.verify import PASSED, VerificationReport
+
+LAYERS = [name for name in torchrecurrent.cells.__all__ if not name.endswith("Cell")]
+NOT_A_FOLD = {"tauGRU"}  # keeps a history outside of its state
+SAME_SIZE = {"IntersectionRNN"}  # takes as many inputs as it has hidden units
+
+
+def build(name: str) -> tuple[torch.nn.Module, tuple[torch.Tensor, object]]:
+    torch.manual_seed(0)
+    model = getattr(torchrecurrent, name)(8, 8 if name in SAME_SIZE else 12).eval()
+    inputs = torch.randn(5, 3, 8)
+    with torch.no_grad():
+        _, state = model(inputs)
+    return model, (inputs, state)
+
+
+def test_there_are_41_layers() -> None:
+    assert len(LAYERS) == 41
+    assert set(LAYERS) >= NOT_A_FOLD
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERS if name not in NOT_A_FOLD])
+def test_a_layer_is_exported_as_it_is(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    bundle = rnn_export.export(*build(name), tmp_path / "bundle")
+    report = VerificationReport.stored(bundle.manifest)
+    assert bundle.signature.streamable
+    assert report.left_out == ()
+    checked = {(check.file, check.runtime) for check in report.checks if check.verdict == PASSED}
+    assert checked >= {
+        ("model.onnx", "onnxruntime"),
+        ("model.onnx", "reference"),
+        ("model.pt", "torchscript"),
+    }
+    loops = [node for node in load(bundle.folder / "model.onnx").graph.node if node.op_type == "Loop"]
+    assert not loops
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", sorted(NOT_A_FOLD))
+def test_what_is_not_a_fold_is_refused_with_the_reason(name: str, tmp_path: Path) -> None:
+    with pytest.raises(
+        ScriptError, match=r"first differ at time step [1-9]\d*, by .*kept outside of the state"
+    ):
+        rnn_export.export(*build(name), tmp_path / "bundle")
+    assert not list(tmp_path.iterdir())
