@@ -3,16 +3,16 @@
 Microseconds a call in ONNX Runtime 1.32, one thread, T = 100 (``scripts/bench.py``):
 
     cell   H    B      step    scan   operator
-    RNN    32    2      236      94        82
-    RNN    32   16      340     212       712
-    RNN   128    1      341     173       191
-    RNN   128   64     3973    4329     14916
-    GRU    32    2      739     594        89
-    GRU   128   16     3546    3824      3333
-    GRU   128   64    11740   14720     14441
-    LSTM   32   64     2506    3133      2251
-    LSTM  128   16     5603    5828      4076
-    LSTM  128   64    15317   19880     16260
+    RNN    32    2      240      96        85
+    RNN    32   16      332     203       669
+    RNN   128    1      346     175       198
+    RNN   128   64     3770    3953     14104
+    GRU    32    2      749     580        87
+    GRU   128   16     3491    3569      3120
+    GRU   128   64    11599   13441     13282
+    LSTM   32   64     2465    2819      1866
+    LSTM  128   16     4475    4971      3690
+    LSTM  128   64    15091   17958     14886
 
 The operator saves the loop's overhead, which is all that counts for a small ``B * H``; ONNX Runtime's RNN is
 slow at arithmetic, its GRU and LSTM are not. For a large ``B * H`` a loop whose body reads the inputs itself
