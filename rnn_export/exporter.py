@@ -48,7 +48,7 @@ def export(
             CPU, is exported; the module itself is not changed.
         example: one call's ``(inputs, state)``. ``inputs`` has shape ``[T, B, features]`` in the dtype of
             the parameters (float32 or float64), or ``[T, B]`` for token ids (int64). ``state`` is a tensor,
-            or nested tuples or lists of tensors ``[B, ...]``. T and B stay free in every file.
+            or nested tuples or lists of tensors, each with a batch axis. T and B stay free in every file.
         folder: where the bundle goes. It appears there whole, after everything was verified.
         name: what the model is called in its files; the folder's name unless given.
         metadata: strings that travel with the model, in the manifest and in the ONNX files.

@@ -42,7 +42,7 @@ def examine(model: nn.Module, example: tuple[Tensor, Any]) -> Subject:
     Args:
         model: takes ``(inputs, state)`` and gives ``(outputs, new_state)``. It is copied, not changed.
         example: ``inputs`` of shape ``[T, B, features]``, or token ids ``[T, B]`` (int64); ``state`` is a
-            tensor or nested tuples and lists of tensors ``[B, ...]``.
+            tensor or nested tuples and lists of tensors, each with a batch axis (often the first).
 
     Raises:
         InputError: the example is not what the module takes.

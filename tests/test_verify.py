@@ -35,6 +35,7 @@ def test_every_file_agrees_in_every_runtime(case: ModelCase, exported: Exported)
     assert {(check.file, check.runtime) for check in report.checks} == {
         (file, name) for file in files for name, runtime in RUNTIMES.items() if file.endswith(runtime.suffix)
     }
+    assert report.left_out == ()
     assert {"model.pt", "model.onnx", "variants/loop.onnx"} <= {check.file for check in report.checks}
     for check in report.checks:
         assert check.verdict == PASSED

@@ -131,7 +131,6 @@ def export_loop(scripted: torch.jit.ScriptModule, subject: Subject) -> onnx.Mode
         ScriptError: the exporter does not know one of the operations.
     """
     signature = subject.signature
-    free = {"time": "time", "batch": "batch"}
     specs = [*zip(signature.input_names, (signature.inputs, *signature.state), strict=True)]
     specs += zip(signature.output_names, signature.results, strict=True)
     file = io.BytesIO()
@@ -147,8 +146,7 @@ def export_loop(scripted: torch.jit.ScriptModule, subject: Subject) -> onnx.Mode
                 input_names=signature.input_names,
                 output_names=signature.output_names,
                 dynamic_axes={
-                    name: {axis: free[size] for axis, size in enumerate(spec.shape) if isinstance(size, str)}
-                    for name, spec in specs
+                    name: {axis: str(spec.shape[axis]) for axis in spec.free_axes} for name, spec in specs
                 },
             )
         except Exception as error:

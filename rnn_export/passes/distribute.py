@@ -13,7 +13,6 @@ Hoisted input projections, output layers behind the loop and one loop per layer 
 Source: K. Kennedy and K. McKinley, "Loop distribution with arbitrary control flow", Supercomputing 1990.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import networkx as nx
@@ -253,19 +252,12 @@ class _Distribution:
 
     def _leaves(self, value: ir.Value, nodes: set[ir.Node], own: set[ir.Value]) -> bool:
         """Whether something outside of the component reads a value at every time step."""
-        late = any(
-            following is value and self.states[state] not in own and self._is_read(self.states[state])
-            for state, following in enumerate(self.following)
+        becomes_state = any(
+            following is value and state not in own
+            for state, following in zip(self.states, self.following, strict=True)
         )
-        last = any(
-            following is value and self.states[state] not in own
-            for state, following in enumerate(self.following)
-        )
-        readers: Iterable[ir.Node] = (use.node for use in value.uses())
-        return late or last or value in self.results or any(node not in nodes for node in readers)
-
-    def _is_read(self, value: ir.Value) -> bool:
-        return bool(value.uses()) or value in self.results
+        read = any(use.node not in nodes for use in value.uses())
+        return becomes_state or value in self.results or read
 
 
 def _like(value: ir.Value) -> ir.Value:
