@@ -16,9 +16,11 @@ import rnn_export
 from rnn_export import golden, grid, tolerance
 from rnn_export.backends import onnx, torchscript
 from rnn_export.bundle import MANIFEST, Bundle, Manifest, check_target, describe_files, staged
+from rnn_export.calling import Wrapper
 from rnn_export.errors import CaptureError, ExportWarning, ModelError, ScriptError, VerificationError
 from rnn_export.frontends import script, step
 from rnn_export.golden import Case
+from rnn_export.hidden import expose
 from rnn_export.passes import optimize
 from rnn_export.passes.choose import OPERATORS, choose
 from rnn_export.program import Program
@@ -33,9 +35,11 @@ TOOLS = ("torch", "onnx", "onnxruntime", "onnx-ir", "onnxscript", "numpy")
 
 def export(
     model: nn.Module,
-    example: tuple[Tensor, Any],
+    example: Tensor | tuple[Any, ...],
     folder: str | Path,
     *,
+    step: bool = False,
+    lengths: bool = False,
     name: str | None = None,
     metadata: Mapping[str, str] | None = None,
     overwrite: bool = False,
@@ -44,12 +48,19 @@ def export(
     """Export a recurrent module as a bundle, every file proven equal to eager PyTorch.
 
     Args:
-        model: takes ``(inputs, state)`` and returns ``(outputs, new_state)``. A copy in eval mode, on the
-            CPU, is exported; the module itself is not changed.
-        example: one call's ``(inputs, state)``. ``inputs`` has shape ``[T, B, features]`` in the dtype of
-            the parameters (float32 or float64), or ``[T, B]`` for token ids (int64). ``state`` is a tensor,
-            or nested tuples or lists of tensors, each with a batch axis. T and B stay free in every file.
+        model: takes ``inputs``, or ``(inputs, state)``, and returns ``outputs`` or ``(outputs, new_state)``.
+            The outputs are those of all time steps, in one tensor or in a list, or those of the last one. A
+            copy in eval mode, on the CPU, is exported; the module itself is not changed.
+        example: one call's ``(inputs, state)``, or its ``inputs`` alone. ``inputs`` has shape
+            ``[T, B, features]`` or ``[B, T, features]`` in the dtype of the parameters (float32 or float64),
+            or ``[T, B]`` or ``[B, T]`` for token ids (int64). ``state`` is a tensor, or nested tuples or
+            lists of tensors, each with a batch axis. T and B stay free in every file.
         folder: where the bundle goes. It appears there whole, after everything was verified.
+        step: whether the model takes a single time step: ``inputs`` has no time axis in the example then. The
+            files run it over any number of steps, the time axis in front.
+        lengths: whether the files take the number of time steps of each row as well, int64 ``lengths[B]``: a
+            row's outputs are zero from there on, its new state is that after its own last step, and what the
+            inputs hold behind it reaches nothing.
         name: what the model is called in its files; the folder's name unless given.
         metadata: strings that travel with the model, in the manifest and in the ONNX files.
         overwrite: whether to replace a bundle that is there.
@@ -66,8 +77,8 @@ def export(
     folder = Path(folder)
     check_target(folder, overwrite=overwrite)
     tell = progress or (lambda stage, done, total: None)
-    subject = examine(model, example)
-    subject = replace(subject, signature=replace(subject.signature, whole_only=grid.why_whole_only(subject)))
+    subject = _folded(examine(model, example, step=step))
+    subject = replace(subject, signature=replace(subject.signature, lengths=lengths))
     name, metadata = name or folder.resolve().name, dict(metadata or {})
 
     with staged(folder, overwrite=overwrite) as staging:
@@ -79,10 +90,23 @@ def export(
         tell("Verifying", 0, 1)
         report = check_bundle(Bundle(staging, manifest), progress)
         report = replace(report, left_out=tuple(reasons))
-        report = _settle(staging, report, forms, subject.inputs.shape[1])
+        report = _settle(staging, report, forms, subject.batch)
         manifest = replace(manifest, files=describe_files(staging), verification=report.to_json())
         (staging / MANIFEST).write_text(manifest.to_json())
     return Bundle(folder, manifest)
+
+
+def _folded(subject: Subject) -> Subject:
+    """Find out whether a module is a fold: as it is, or once its hidden state is handed out."""
+    reason = grid.why_whole_only(subject)
+    if reason and not subject.signature.state:
+        exposed = expose(subject.model, subject.inputs)
+        if exposed is not None:
+            model, states = exposed
+            inner = examine(model, (subject.inputs, states))
+            if not grid.why_whole_only(inner):
+                return inner
+    return replace(subject, signature=replace(subject.signature, whole_only=reason))
 
 
 def _write_models(
@@ -150,10 +174,11 @@ def _capture(subject: Subject, tell: Tell) -> tuple[ScriptModule | None, dict[st
     forms: dict[str, Program] = {}
     failures: list[ModelError] = []
     tell("Scripting the module", 0, 3)
-    try:
-        scripted = script.script(subject)
-    except ScriptError as error:
-        failures.append(error)
+    if not isinstance(subject.model, Wrapper):
+        try:
+            scripted = script.script(subject)
+        except ScriptError as error:
+            failures.append(error)
     tell("Tracing one time step", 1, 3)
     if subject.signature.streamable:
         try:
@@ -172,7 +197,7 @@ def _refusal(subject: Subject, error: ModelError) -> ModelError:
     reason = subject.signature.whole_only
     if not reason:
         return error
-    name = type(subject.model).__name__
+    name = type(subject.original).__name__
     return type(error)(f"{name} cannot be run step by step ({reason}), and not be exported whole: {error}")
 
 
@@ -182,7 +207,7 @@ def _forms(subject: Subject) -> dict[str, Program]:
     forms = {stage.form: stage.program for stage in stages if stage.form}
     if not any(node.op_type in OPERATORS for node in forms["operator"].model.graph):
         del forms["operator"]
-    if choose(forms, subject.inputs.shape[1]) != "step":
+    if choose(forms, subject.batch) != "step":
         del forms["step"]
     return forms
 

@@ -34,20 +34,18 @@ class Case:
 
     name: str
     kind: str
+    time: int
+    batch: int
     inputs: Array
     state: tuple[Array, ...]
+    lengths: Array | None
     float32: tuple[Array, ...]
     float64: tuple[Array, ...]
 
     @property
-    def time(self) -> int:
-        """The number of time steps."""
-        return int(self.inputs.shape[0])
-
-    @property
-    def batch(self) -> int:
-        """The number of rows."""
-        return int(self.inputs.shape[1])
+    def arguments(self) -> tuple[Array, ...]:
+        """The call's arguments, in the order of the signature."""
+        return (self.inputs, *self.state, *([] if self.lengths is None else [self.lengths]))
 
     def results(self, dtype: str) -> tuple[Array, ...]:
         """Give what eager computes in ``"float32"`` or ``"float64"``."""
@@ -79,7 +77,7 @@ def write(
                 "kind": case.kind,
                 "time": case.time,
                 "batch": case.batch,
-                "call": place_all(signature.input_names, [case.inputs, *case.state]),
+                "call": place_all(signature.input_names, case.arguments),
                 "float32": place_all(signature.output_names, case.float32),
                 "float64": place_all(signature.output_names, case.float64),
                 "tolerance": dict(zip(signature.output_names, tolerances[case.name], strict=True)),
@@ -111,11 +109,15 @@ def _case(entry: dict[str, Any], blob: bytes, signature: Signature) -> Case:
         return tuple(_tensor(entry[part][name], blob) for name in names)
 
     inputs, *state = arrays("call", signature.input_names)
+    lengths = state.pop() if signature.lengths else None
     return Case(
         entry["name"],
         entry["kind"],
+        entry["time"],
+        entry["batch"],
         inputs,
         tuple(state),
+        lengths,
         arrays("float32", signature.output_names),
         arrays("float64", signature.output_names),
     )

@@ -13,7 +13,7 @@ import torch
 
 from rnn_export.golden import RUN, STEP, Case
 from rnn_export.runtimes import Call, eager
-from rnn_export.signature import BATCH, Array, Signature
+from rnn_export.signature import BATCH, TIME, Array, Signature
 from rnn_export.subject import Subject
 
 SEED = 20261123
@@ -23,7 +23,9 @@ STATES = ("initial", "random")
 STEPS_PER_RUN = 4  # single steps taken from a run: its first, its last, and some between
 # Why running step by step may give something else than running whole.
 AHEAD = "later time steps take part (it looks ahead, runs backwards, or takes a norm over time)"
-BEFORE = "something is kept outside of the state (in an attribute, or in a list inside of forward)"
+BEFORE = "something is kept outside of the state (in a list or a variable inside of forward)"
+BETWEEN = "something is kept outside of the state (in an attribute of the module)"
+NOT_RETURNED = "forward takes a state and does not return the new one"
 FOLD_TOLERANCE = 1e-9  # float64, over a few steps: far above rounding, far below any real dependence
 
 
@@ -41,38 +43,68 @@ def why_whole_only(subject: Subject) -> str:
 
     NaN parameters would hide a difference; random numbers take their place here.
     """
+    if not subject.signature.returns_state:
+        return NOT_RETURNED
     finite = replace(subject, model=_without_nan(subject.model))
     call = eager.start(finite, torch.float64)
     draw = Draw(subject, call)
     inputs, state = draw.inputs(7, 2), draw.state(2)
-    outputs, *last = call(inputs, state)
-    trajectory = list(_trajectory(call, inputs, state))
-    for step, (step_outputs, *_) in enumerate(trajectory):
-        difference = _difference(step_outputs[0], outputs[step])
+    outputs, *last = call(inputs, *state)
+    difference = max(map(_difference, call(inputs, *state), [outputs, *last]))
+    if difference > FOLD_TOLERANCE:
+        return f"two calls with the same arguments differ by {difference:.1g}: {BETWEEN}"
+    trajectory = list(_trajectory(call, inputs, state, subject.signature))
+    for step, (got, *_) in enumerate(trajectory):
+        want, cause = _outputs_at(step, call, inputs, state, outputs, subject.signature)
+        difference = _difference(got, want)
         if difference > FOLD_TOLERANCE:
             where = f"step by step, the outputs first differ at time step {step}, by {difference:.1g}"
-            return f"{where}: {BEFORE if step else AHEAD}"
+            return f"{where}: {cause}"
     difference = max(map(_difference, trajectory[-1][1:], last), default=0.0)
     if difference > FOLD_TOLERANCE:
         return f"step by step, the final state differs by {difference:.1g}: {AHEAD}"
     return ""
 
 
+def _outputs_at(
+    step: int, call: Call, inputs: Array, state: Sequence[Array], outputs: Array, signature: Signature
+) -> tuple[Array, str]:
+    """Give the outputs of a whole run at a time step, and why a single step may give others.
+
+    The outputs change if the run ends at that step: later inputs took part.
+    """
+    ended = call(signature.inputs.cut(inputs, slice(0, step + 1)), *state)[0]
+    if signature.outputs.time_axis is None:
+        return ended, f"{BEFORE}, or {AHEAD}"
+    want, ended = (signature.outputs.cut(result, slice(step, step + 1)) for result in (outputs, ended))
+    return want, AHEAD if _difference(ended, want) > FOLD_TOLERANCE else BEFORE
+
+
 def build(subject: Subject) -> list[Case]:
     """Run eager, in float32 and float64, over the grid."""
+    signature = subject.signature
     single, double = eager.start(subject, torch.float32), eager.start(subject, torch.float64)
-    draw = Draw(subject, single)
+    dense = eager.start(replace(subject, signature=replace(signature, lengths=False)), torch.float32)
+    draw = Draw(subject, dense)
     cases = []
-    for steps in times(subject.inputs.shape[0]):
+
+    def add(name: str, kind: str, inputs: Array, state: Sequence[Array]) -> None:
+        time, batch = (inputs.shape[signature.inputs.shape.index(size)] for size in (TIME, BATCH))
+        inputs, lengths = draw.ragged(inputs) if signature.lengths else (inputs, None)
+        arguments = (inputs, *state) if lengths is None else (inputs, *state, lengths)
+        results = tuple(single(*arguments)), tuple(double(*arguments))
+        cases.append(Case(name, kind, time, batch, inputs, tuple(state), lengths, *results))
+
+    for steps in times(subject.steps):
         for batch in BATCHES:
             for kind in STATES:
                 inputs = draw.inputs(steps, batch)
-                state = draw.state(batch) if kind == "random" else subject.signature.initial_state(batch)
+                state = draw.state(batch) if kind == "random" else signature.initial_state(batch)
                 name = f"T{steps}_B{batch}_{kind}"
-                cases.append(_case(name, RUN, inputs, state, single, double))
-                if subject.signature.streamable:
-                    rows = _moments(single, inputs, state, subject.signature)
-                    cases.append(_case(f"{name}_steps", STEP, *rows, single, double))
+                add(name, RUN, inputs, state)
+                if signature.streamable:
+                    first, *before = _moments(dense, inputs, state, signature)
+                    add(f"{name}_steps", STEP, first, before)
     return cases
 
 
@@ -86,8 +118,9 @@ class Draw:
         self.signature = subject.signature
         self.example = subject.inputs.numpy()
         self.random = np.random.Generator(np.random.PCG64(SEED))
-        steps, batch = min(self.example.shape[0], 100), max(BATCHES)
-        self.reached = call(self.inputs(steps, batch), self.signature.initial_state(batch))[1:]
+        steps, batch = min(subject.steps, 100), max(BATCHES)
+        begun = self.signature.initial_state(batch)
+        self.reached = call(self.inputs(steps, batch), *begun)[1:] if self.signature.returns_state else begun
 
     def inputs(self, steps: int, batch: int) -> Array:
         """Draw inputs for so many time steps and rows."""
@@ -100,6 +133,23 @@ class Draw:
             self._like(reached.astype(leaf.dtype), leaf.sized(batch=batch)) for reached, leaf in pairs
         )
 
+    def ragged(self, inputs: Array) -> tuple[Array, Array]:
+        """Draw the length of each row, and put NaN behind its end.
+
+        One row has all time steps, and one of several has none.
+        """
+        time, batch = self.signature.inputs.shape.index(TIME), self.signature.inputs.batch_axis
+        lengths = self.random.integers(0, inputs.shape[time] + 1, inputs.shape[batch])
+        lengths[0] = inputs.shape[time]
+        lengths[1:2] = 0
+        lengths = self.random.permutation(lengths)
+        padded = inputs.copy()
+        if inputs.dtype.kind == "f":
+            np.moveaxis(padded, (time, batch), (0, 1))[np.arange(inputs.shape[time])[:, None] >= lengths] = (
+                np.nan
+            )
+        return padded, lengths
+
     def _like(self, sample: Array, shape: Sequence[int]) -> Array:
         if sample.dtype.kind != "f":
             return self.random.choice(sample.ravel(), shape)
@@ -108,32 +158,28 @@ class Draw:
         return (self.random.standard_normal(shape) * size).astype(np.float32).astype(sample.dtype)
 
 
-def _case(name: str, kind: str, inputs: Array, state: Sequence[Array], single: Call, double: Call) -> Case:
-    return Case(name, kind, inputs, tuple(state), tuple(single(inputs, state)), tuple(double(inputs, state)))
-
-
-def _trajectory(call: Call, inputs: Array, state: Sequence[Array]) -> Iterable[list[Array]]:
+def _trajectory(
+    call: Call, inputs: Array, state: Sequence[Array], signature: Signature
+) -> Iterable[list[Array]]:
     """Run step by step; give outputs and state after each."""
-    for step in range(inputs.shape[0]):
-        result = call(inputs[step : step + 1], state)
+    for step in range(inputs.shape[signature.inputs.shape.index(TIME)]):
+        result = call(signature.inputs.cut(inputs, slice(step, step + 1)), *state)
         state = result[1:]
         yield result
 
 
-def _moments(
-    call: Call, inputs: Array, state: Sequence[Array], signature: Signature
-) -> tuple[Array, tuple[Array, ...]]:
+def _moments(call: Call, inputs: Array, state: Sequence[Array], signature: Signature) -> list[Array]:
     """Run step by step and put some moments of the run, evenly spread, side by side as rows of one step."""
-    steps = inputs.shape[0]
+    spec = signature.inputs
+    steps = inputs.shape[spec.shape.index(TIME)]
     chosen = np.unique(np.linspace(0, steps - 1, STEPS_PER_RUN).round().astype(int))
-    before = [list(state), *(result[1:] for result in _trajectory(call, inputs[:-1], state))]
-    axes = [leaf.shape.index(BATCH) for leaf in signature.state]
-    rows = np.concatenate([inputs[step : step + 1] for step in chosen], axis=1)
-    states = (
-        np.concatenate([before[step][k].astype(leaf.dtype) for step in chosen], axis=axes[k])
-        for k, leaf in enumerate(signature.state)
-    )
-    return rows, tuple(states)
+    earlier = _trajectory(call, spec.cut(inputs, slice(0, steps - 1)), state, signature)
+    before = [list(state), *(result[1:] for result in earlier)]
+    moments = ([spec.cut(inputs, slice(step, step + 1)), *before[step]] for step in chosen)
+    return [
+        np.concatenate([part.astype(leaf.dtype) for part in parts], axis=leaf.batch_axis)
+        for leaf, parts in zip(signature.arguments, zip(*moments, strict=True), strict=False)
+    ]
 
 
 def _difference(one: Array, other: Array) -> float:

@@ -41,6 +41,25 @@ class TensorSpec:
         """The positions of the time and batch axes; all others number the units of the tensor."""
         return tuple(axis for axis, size in enumerate(self.shape) if isinstance(size, str))
 
+    @property
+    def time_axis(self) -> int | None:
+        """The position of the time axis; ``None`` where there is none."""
+        return self.shape.index(TIME) if TIME in self.shape else None
+
+    @property
+    def batch_axis(self) -> int:
+        """The position of the batch axis."""
+        return self.shape.index(BATCH)
+
+    @property
+    def other_axes(self) -> tuple[int, ...]:
+        """The positions of all axes but batch."""
+        return tuple(axis for axis, size in enumerate(self.shape) if size != BATCH)
+
+    def cut(self, value: Array, piece: slice) -> Array:
+        """Give some time steps of a value."""
+        return value[(slice(None),) * self.shape.index(TIME) + (piece,)]
+
     def sized(self, **sizes: int) -> tuple[int, ...]:
         """Give the shape with numbers for ``time`` and ``batch``."""
         return tuple(size if isinstance(size, int) else sizes[size] for size in self.shape)
@@ -64,12 +83,15 @@ class TensorSpec:
                     f"{where} {self.name!r}",
                     f"{self.dtype} [{named}]",
                     f"{dtype} {list(shape)}",
-                    "Time comes first, then batch, and the state is made for the batch of the inputs."
+                    "The state is made for the batch of the inputs."
                     if dtype == self.dtype
                     else f"Convert it to {self.dtype}.",
                 )
             )
         sizes.update({str(self.shape[axis]): shape[axis] for axis in self.free_axes})
+
+
+LENGTHS = TensorSpec("lengths", "int64", (BATCH,))
 
 
 @dataclass(frozen=True)
@@ -85,27 +107,36 @@ class StateSpec(TensorSpec):
 
     def initial_value(self, batch: int) -> Array:
         """Give the initial value for a batch."""
-        axis = self.shape.index(BATCH)
         row = np.broadcast_to(
             np.asarray(self.initial, self.dtype), tuple(size for size in self.shape if isinstance(size, int))
         )
-        return np.ascontiguousarray(np.broadcast_to(np.expand_dims(row, axis), self.sized(batch=batch)))
+        return np.ascontiguousarray(
+            np.broadcast_to(np.expand_dims(row, self.batch_axis), self.sized(batch=batch))
+        )
 
 
 @dataclass(frozen=True)
 class Signature:
     """What a call looks like.
 
-    A call takes ``inputs`` and every leaf of ``state``, in this order, and gives ``outputs`` and the leaves
-    of the new state. ``tree`` says how the PyTorch module wraps the leaves. ``whole_only`` says why a
-    sequence may not be cut; it is empty if it may be cut anywhere as long as the state is handed on.
+    A call takes ``inputs`` and every leaf of ``state``, in this order, and gives ``outputs`` and, if
+    ``returns_state``, the leaves of the new state. The position of the time and batch axes is that of the
+    module; outputs without a time axis are those of the last time step. ``tree`` says how ``model.pt`` wraps
+    the leaves. ``whole_only`` says why a sequence may not be cut; it is empty if it may be cut anywhere as
+    long as the state is handed on.
+
+    With ``lengths`` a call takes, last of all, the number of time steps of each row: int64, of shape
+    ``[batch]``, from 0 to time. A row's outputs are zero from there on, and its new state is the one after
+    its own last time step; what its inputs hold behind that reaches nothing.
     """
 
     inputs: TensorSpec
     state: tuple[StateSpec, ...]
     outputs: TensorSpec
     tree: Tree
+    returns_state: bool = True
     whole_only: str = ""
+    lengths: bool = False
 
     @property
     def streamable(self) -> bool:
@@ -113,19 +144,29 @@ class Signature:
         return not self.whole_only
 
     @property
+    def arguments(self) -> tuple[TensorSpec, ...]:
+        """What goes in, in order: the inputs, the leaves of the state, and the lengths if there are any."""
+        return (self.inputs, *self.state, *([LENGTHS] if self.lengths else []))
+
+    @property
     def input_names(self) -> list[str]:
         """The names of what goes in, in order."""
-        return [self.inputs.name, *(leaf.name for leaf in self.state)]
+        return [spec.name for spec in self.arguments]
 
     @property
     def output_names(self) -> list[str]:
         """The names of what comes out, in order."""
-        return [self.outputs.name, *(leaf.output_name for leaf in self.state)]
+        return [self.outputs.name, *(leaf.output_name for leaf in self.returned_state)]
 
     @property
     def results(self) -> tuple[TensorSpec, ...]:
         """What comes out, in order: the outputs, then the leaves of the new state."""
-        return (self.outputs, *self.state)
+        return (self.outputs, *self.returned_state)
+
+    @property
+    def returned_state(self) -> tuple[StateSpec, ...]:
+        """The leaves of the new state that come out: all or none."""
+        return self.state if self.returns_state else ()
 
     @property
     def dtype(self) -> str:
@@ -136,11 +177,14 @@ class Signature:
         """Give the initial state for a batch, in flat order."""
         return tuple(leaf.initial_value(batch) for leaf in self.state)
 
-    def check_call(self, inputs: Shaped, state: Sequence[Shaped], where: str = "argument") -> dict[str, int]:
+    def check_call(
+        self, inputs: Shaped, state: Sequence[Shaped], lengths: Array | None = None, where: str = "argument"
+    ) -> dict[str, int]:
         """Check a call and return its sizes, ``{"time": T, "batch": B}``.
 
         Raises:
-            InputError: a tensor has another dtype, rank or size, or the state another number of leaves.
+            InputError: a tensor has another dtype, rank or size, the state another number of leaves, or a
+                length is not one.
         """
         if len(state) != len(self.state):
             names = ", ".join(leaf.name for leaf in self.state)
@@ -165,6 +209,12 @@ class Signature:
             )
         for leaf, value in zip(self.state, state, strict=True):
             leaf.bind(value, sizes, where)
+        if lengths is not None:
+            LENGTHS.bind(lengths, sizes, where)
+            if not ((lengths >= 0) & (lengths <= sizes[TIME])).all():
+                expected = f"numbers of time steps from 0 to {sizes[TIME]}"
+                remedy = "Give each row the number of its own time steps."
+                raise InputError(mismatch(f"{where} 'lengths'", expected, lengths.tolist(), remedy))
         return sizes
 
     def to_json(self) -> dict[str, Any]:
@@ -186,7 +236,9 @@ class Signature:
             state=tuple(StateSpec(**spec(leaf), initial=leaf["initial"]) for leaf in data["state"]),
             outputs=TensorSpec(**spec(data["outputs"])),
             tree=data["tree"],
+            returns_state=data["returns_state"],
             whole_only=data["whole_only"],
+            lengths=data["lengths"],
         )
 
 

@@ -2,17 +2,43 @@
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from rnn_export.axes import Axes, check_state, find_axes
+from rnn_export.calling import (
+    OUTPUTS,
+    Calling,
+    Flat,
+    Reading,
+    Wrapper,
+    describe,
+    enumerate_names,
+    equal,
+    map_leaves,
+    names_of,
+    own_start,
+    read,
+    unroll,
+)
 from rnn_export.errors import ExportWarning, InputError, ModelError, mismatch
-from rnn_export.signature import BATCH, TIME, Signature, StateSpec, TensorSpec, tree_leaves, tree_of
+from rnn_export.signature import (
+    BATCH,
+    TIME,
+    Signature,
+    StateSpec,
+    TensorSpec,
+    Tree,
+    tree_leaves,
+    tree_of,
+)
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -20,75 +46,94 @@ class Subject:
     """A module with its example: a copy on the CPU in eval mode, and what a call of it looks like."""
 
     model: nn.Module
+    calling: Calling
     inputs: Tensor
-    state: Any
+    state: tuple[Tensor, ...]
     signature: Signature
+
+    def flat(self, model: nn.Module | None = None) -> Flat:
+        """Give the module, or a copy of it, as ``(inputs, *state) -> (outputs, *new_state)``."""
+        names = [leaf.name for leaf in self.signature.state]
+        returned = [leaf.name for leaf in self.signature.returned_state]
+        return Flat(model or self.model, self.calling, names, returned)
+
+    @property
+    def steps(self) -> int:
+        """The example's number of time steps."""
+        return self.inputs.shape[self.signature.inputs.shape.index(TIME)]
+
+    @property
+    def batch(self) -> int:
+        """The example's batch."""
+        return self.inputs.shape[self.signature.inputs.batch_axis]
+
+    @property
+    def original(self) -> nn.Module:
+        """The user's module, without what this package puts around it."""
+        return self.model.original if isinstance(self.model, Wrapper) else self.model
 
     @property
     def class_name(self) -> str:
         """The qualified name of the module's class."""
-        return f"{type(self.model).__module__}.{type(self.model).__qualname__}"
+        return f"{type(self.original).__module__}.{type(self.original).__qualname__}"
 
     @property
     def source_modules(self) -> list[str]:
         """The Python modules that define the net's classes, PyTorch's own left out."""
-        names = {type(module).__module__ for module in self.model.modules()}
+        names = {type(module).__module__ for module in self.original.modules()}
         return sorted(name for name in names if name.partition(".")[0] != "torch")
 
 
-def examine(model: nn.Module, example: tuple[Tensor, Any]) -> Subject:
-    """Check a module and its example ``(inputs, state)``, and find out what a call looks like.
+def examine(model: nn.Module, example: Any, *, step: bool = False) -> Subject:
+    """Check a module and its example, and find out what a call looks like.
 
     Args:
-        model: takes ``(inputs, state)`` and gives ``(outputs, new_state)``. It is copied, not changed.
-        example: ``inputs`` of shape ``[T, B, features]``, or token ids ``[T, B]`` (int64); ``state`` is a
-            tensor or nested tuples and lists of tensors, each with a batch axis (often the first).
+        model: takes ``inputs``, or ``(inputs, state)``, and gives ``outputs``, or ``(outputs, new_state)``.
+            It is copied, not changed.
+        example: ``(inputs, state)``, or ``inputs`` alone. ``inputs`` has the axes time and batch, in either
+            order, and then features, or holds token ids (int64) and has no others. ``state`` is a tensor or
+            nested tuples and lists of tensors, each with a batch axis; ``None`` for the module's own.
+        step: whether the module takes a single time step, without a time axis.
 
     Raises:
-        InputError: the example is not what the module takes.
+        InputError: the example is not what the module takes, or leaves it open which axis is which.
         ModelError: the module has parameters of several or of unsupported dtypes, or cannot be copied.
     """
     if not isinstance(model, nn.Module):
         raise ModelError(mismatch("model", "a torch.nn.Module", type(model).__name__, "Pass an instance."))
-    inputs, state = _split(example)
-    inputs, state = inputs.detach().cpu(), _map(state, lambda leaf: leaf.detach().cpu())
-    trained = _copy(model)
+    inputs, state, alone = _split(example)
     copied = _copy(model).eval()
     dtype = _dtype(copied)
-    _check_inputs(inputs, dtype)
-    batch = inputs.shape[1]
-    begin = _begin_state(copied, batch)
-    axes = _batch_axes(state, begin, _begin_state(copied, batch + 1), batch)
+    _check_inputs(inputs, dtype, step)
     _check_dtypes(state, dtype)
+    begin = _begin(copied)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        result = _run(copied, inputs, state)
-        _warn_of_training_mode(trained, inputs, state, tree_leaves(result))
-    outputs, new_state = _check_result(result, inputs, state)
+        called = copied
+        if step:
+            state = begin(inputs.shape[0]) if begin and state is None else state
+            called, state = unroll(copied, inputs, state)
+            inputs = inputs[None]
+        subject = _find_out(called, inputs, state, begin, alone)
+        _warn_of_training_mode(model, subject)
     _warn_of_nan(copied)
-    signature = _signature(inputs, state, axes, outputs, begin)
-    _check_new_state(signature, new_state, batch)
-    return Subject(copied, inputs, state, signature)
+    return subject
 
 
-def _split(example: object) -> tuple[Tensor, Any]:
-    if not isinstance(example, tuple | list) or len(example) != 2:
+def _split(example: object) -> tuple[Tensor, Any, bool]:
+    """Give the inputs, the state or ``None``, and whether the inputs come alone."""
+    parts = [example] if isinstance(example, Tensor) else example
+    if not isinstance(parts, tuple | list) or len(parts) not in (1, 2) or not isinstance(parts[0], Tensor):
+        expected = "(inputs, state), or inputs alone, as tensors"
         raise InputError(
-            mismatch(
-                "example", "(inputs, state)", _describe(example), "Pass what one call of the model takes."
-            )
+            mismatch("example", expected, describe(example), "Pass what one call of the model takes.")
         )
-    inputs, state = example
-    for name, leaf in [("inputs", inputs), *(("state", leaf) for leaf in tree_leaves(state))]:
+    inputs, state = parts[0], parts[1] if len(parts) == 2 else None
+    for leaf in [] if state is None else tree_leaves(state):
         if not isinstance(leaf, Tensor):
-            raise InputError(
-                mismatch(
-                    f"example {name!r}",
-                    "tensors",
-                    _describe(leaf),
-                    "State is a tensor, or a tuple or list of them.",
-                )
-            )
-    return inputs, state
+            remedy = "State is a tensor, or a tuple or list of them; None stands for the module's own."
+            raise InputError(mismatch("example 'state'", "tensors", describe(leaf), remedy))
+    kept = None if state is None else map_leaves(state, lambda leaf: leaf.detach().cpu())
+    return inputs.detach().cpu(), kept, len(parts) == 1
 
 
 def _copy(model: nn.Module) -> nn.Module:
@@ -115,138 +160,113 @@ def _dtype(model: nn.Module) -> torch.dtype:
     return found.pop()
 
 
-def _check_inputs(inputs: Tensor, dtype: torch.dtype) -> None:
+def _check_inputs(inputs: Tensor, dtype: torch.dtype, step: bool) -> None:
     tokens = not inputs.is_floating_point()
-    expected = "token ids int64 [time, batch]" if tokens else f"{DTYPES[dtype]} [time, batch, features]"
-    wrong_dtype = inputs.dtype != (torch.int64 if tokens else dtype)
-    if wrong_dtype or inputs.dim() != (2 if tokens else 3) or 0 in inputs.shape:
+    axes = "[batch" if step else "[time, batch"
+    expected = f"token ids int64 {axes}]" if tokens else f"{DTYPES[dtype]} {axes}, features]"
+    rank = inputs.dim() + step
+    if inputs.dtype != (torch.int64 if tokens else dtype) or rank < 2 + (not tokens) or 0 in inputs.shape:
         raise InputError(
-            mismatch("example 'inputs'", expected, _describe(inputs), "Time comes first, then batch.")
+            mismatch(
+                "example 'inputs'",
+                expected,
+                describe(inputs),
+                "Time and batch come first, in either order; batch alone for a one-step module (step=True).",
+            )
         )
 
 
-def _begin_state(model: nn.Module, batch: int) -> Any:
-    """Call the module's ``begin_state(batch_size, device)``, if it has one."""
+def _begin(model: nn.Module) -> Callable[[int], Any] | None:
+    """Give the module's ``begin_state(batch_size, device)``, if it has one."""
     begin_state = getattr(model, "begin_state", None)
     if begin_state is None:
         return None
-    try:
-        return begin_state(batch, torch.device("cpu"))
-    except Exception as error:
-        raise ModelError(
-            f"begin_state({batch}, device) of {type(model).__name__} failed: {error}. It is called as "
-            "begin_state(batch_size, device) for the initial state."
-        ) from error
 
+    def begin(batch: int) -> Any:
+        try:
+            return begin_state(batch, CPU)
+        except Exception as error:
+            raise ModelError(
+                f"begin_state({batch}, device) of {type(model).__name__} failed: {error}. It is called as "
+                "begin_state(batch_size, device) for the initial state."
+            ) from error
 
-def _batch_axes(state: Any, begin: Any, wider: Any, batch: int) -> list[int]:
-    """Find the batch axis of each tensor of the state.
-
-    It is the one that grows with the batch in ``begin_state``; without that, the only one of that size.
-    """
-    leaves = tree_leaves(state)
-    if begin is None:
-        return [_only_axis(number, leaf, batch) for number, leaf in enumerate(leaves)]
-    expected = list(zip(tree_leaves(begin), tree_leaves(wider), strict=True))
-    if len(leaves) != len(expected):
-        raise InputError(
-            mismatch(
-                "example 'state'",
-                f"{len(expected)} tensors as begin_state() gives",
-                f"{len(leaves)}",
-                "Pass model.begin_state(batch_size, device).",
-            )
-        )
-    axes = []
-    for number, (leaf, (first, other)) in enumerate(zip(leaves, expected, strict=True)):
-        grown = [
-            axis for axis, (one, two) in enumerate(zip(first.shape, other.shape, strict=True)) if one != two
-        ]
-        if leaf.shape != first.shape or len(grown) != 1:
-            raise InputError(
-                _wrong_state(number, f"{list(first.shape)} as begin_state({batch}, device) gives", leaf)
-            )
-        axes += grown
-    return axes
-
-
-def _only_axis(number: int, leaf: Tensor, batch: int) -> int:
-    axes = [axis for axis, size in enumerate(leaf.shape) if size == batch]
-    if not axes:
-        raise InputError(_wrong_state(number, f"an axis of the inputs' batch, {batch}", leaf))
-    if len(axes) > 1:
-        raise InputError(
-            mismatch(
-                f"example 'state', tensor {number}",
-                f"one axis of the inputs' batch, {batch}",
-                f"{_describe(leaf)}, where axes {axes} may be it",
-                "Pass an example whose batch is unlike the other sizes, or give the module begin_state().",
-            )
-        )
-    return axes[0]
-
-
-def _wrong_state(number: int, expected: str, leaf: Tensor) -> str:
-    remedy = "Make the state for the batch of the inputs."
-    return mismatch(f"example 'state', tensor {number}", expected, _describe(leaf), remedy)
+    return begin
 
 
 def _check_dtypes(state: Any, dtype: torch.dtype) -> None:
-    for number, leaf in enumerate(tree_leaves(state)):
+    for number, leaf in enumerate([] if state is None else tree_leaves(state)):
         if leaf.is_floating_point() and leaf.dtype != dtype:
             expected = f"{DTYPES[dtype]}, the dtype of the parameters"
             raise InputError(
                 mismatch(
-                    f"example 'state', tensor {number}", expected, _describe(leaf), f"Convert it to {dtype}."
+                    f"example 'state', tensor {number}", expected, describe(leaf), f"Convert it to {dtype}."
                 )
             )
 
 
-def _run(model: nn.Module, inputs: Tensor, state: Any) -> Any:
+def _find_out(
+    model: nn.Module, inputs: Tensor, state: Any, begin: Callable[[int], Any] | None, alone: bool
+) -> Subject:
+    """Find out what a call of the module looks like."""
+
+    def run(inputs: Tensor, state: Any) -> Reading:
+        result = _run(model, inputs, *(() if state is None and alone else (state,)))
+        return read(result, inputs.shape[:2])
+
+    if begin is not None and state is None:
+        state = _begun(run, inputs, begin)
+    check_state(inputs, state, begin)
+    reading = run(inputs, state)
+    if state is not None and reading.state:
+        _check_new_state(tree_leaves(state), reading.state)
+    axes = find_axes(run, inputs, state, begin)
+    taken = own_start(run, inputs, reading) if state is None else state
+    leaves = () if taken is None else tuple(tree_leaves(taken))
+    returns_state = bool(leaves) and bool(reading.state)
+    tree = None if taken is None else tree_of(taken, names_of(taken))
+    first = [None] * len(leaves) if begin is None else tree_leaves(begin(inputs.shape[axes.batch]))
+    signature = _signature(inputs, leaves, axes, reading.outputs, first, tree, returns_state)
+    return Subject(model, Calling(tree, reading.gives, reading.listed), inputs, leaves, signature)
+
+
+def _run(model: nn.Module, inputs: Tensor, *state: Any) -> Any:
     try:
-        return model(inputs, state)
+        return model(inputs, *state)
     except Exception as error:
         raise InputError(
-            f"{type(model).__name__} failed on the example, inputs {_describe(inputs)}, state "
-            f"{[_describe(leaf) for leaf in tree_leaves(state)]}: {error}. "
+            f"{type(model).__name__} failed on inputs {describe(inputs)}, state {describe(state)}: {error}. "
             "Pass an example that model(inputs, state) takes."
         ) from error
 
 
-def _check_result(result: Any, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
-    remedy = "Return (outputs, state), the outputs stacked as [time, batch, ...], the state as it came in."
-    if not isinstance(result, tuple | list) or len(result) != 2 or not isinstance(result[0], Tensor):
-        raise ModelError(mismatch("result of forward()", "(outputs, state)", _describe(result), remedy))
-    outputs, new_state = result
-    steps, batch = inputs.shape[:2]
-    if outputs.dtype not in DTYPES or outputs.shape[:2] != (steps, batch):
-        expected = f"floating point [time={steps}, batch={batch}, ...]"
-        raise ModelError(mismatch("outputs of forward()", expected, _describe(outputs), remedy))
-    names = [str(number) for number, _ in enumerate(tree_leaves(state))]
-    if len(tree_leaves(new_state)) != len(names) or tree_of(new_state, names) != tree_of(state, names):
-        raise ModelError(
-            mismatch("state that forward() returns", _describe(state), _describe(new_state), remedy)
-        )
-    return outputs, new_state
+def _begun(run: Callable[[Tensor, Any], Reading], inputs: Tensor, begin: Callable[[int], Any]) -> Any:
+    """Begin with the module's own state, for the axis of the inputs that turns out to be the batch."""
+    try:
+        run(inputs, begin(inputs.shape[1]))
+    except InputError:
+        return begin(inputs.shape[0])
+    return begin(inputs.shape[1])
 
 
-def _check_new_state(signature: Signature, new_state: Any, batch: int) -> None:
-    for leaf, spec in zip(tree_leaves(new_state), signature.state, strict=True):
-        try:
-            spec.bind(leaf, {BATCH: batch}, "state that forward() returns")
-        except InputError as error:
-            raise ModelError(str(error)) from error
+def _check_new_state(leaves: Sequence[Tensor], new: Sequence[Tensor]) -> None:
+    kinds = [(leaf.dtype, leaf.shape) for leaf in leaves]
+    if [(leaf.dtype, leaf.shape) for leaf in new] != kinds:
+        got, expected = describe(list(new)), describe(list(leaves))
+        remedy = "Return the new state with the dtypes and shapes of the state that came in."
+        raise ModelError(mismatch("state that forward() returns", expected, got, remedy))
 
 
-def _warn_of_training_mode(model: nn.Module, inputs: Tensor, state: Any, expected: Sequence[Tensor]) -> None:
+def _warn_of_training_mode(model: nn.Module, subject: Subject) -> None:
     """Say so if the module, as it was given, computes something else than in eval mode."""
     if not any(module.training for module in model.modules()):
         return
-    got = tree_leaves(_run(model, inputs, state))
-    if len(got) != len(expected) or any(
-        not torch.equal(one.nan_to_num(), other.nan_to_num())
-        for one, other in zip(got, expected, strict=True)
-    ):
+    trained = copy.deepcopy(subject.model)
+    inner = trained.original if isinstance(trained, Wrapper) else trained
+    for copied, module in zip(inner.modules(), model.modules(), strict=True):
+        copied.training = module.training
+    arguments = (subject.inputs, *subject.state)
+    if not equal(subject.flat(trained)(*arguments), subject.flat()(*arguments)):
         warnings.warn(
             f"{type(model).__name__} is in training mode, where it computes something else (dropout or batch "
             "norm, say). A copy in eval mode is exported; call model.eval() to silence this.",
@@ -265,26 +285,29 @@ def _warn_of_nan(model: nn.Module) -> None:
         )
 
 
-def _signature(inputs: Tensor, state: Any, axes: Sequence[int], outputs: Tensor, begin: Any) -> Signature:
-    def spec(name: str, tensor: Tensor, free: dict[int, str]) -> dict[str, Any]:
-        dtype = str(tensor.dtype).removeprefix("torch.")
-        return {
-            "name": name,
-            "dtype": dtype,
-            "shape": tuple(free.get(k, size) for k, size in enumerate(tensor.shape)),
-        }
+def _signature(
+    inputs: Tensor,
+    leaves: Sequence[Tensor],
+    axes: Axes,
+    outputs: Tensor,
+    first: Sequence[Tensor | None],
+    tree: Tree | None,
+    returns_state: bool,
+) -> Signature:
+    def spec(name: str, tensor: Tensor, free: dict[int | None, str]) -> dict[str, Any]:
+        shape = tuple(free.get(k, size) for k, size in enumerate(tensor.shape))
+        return {"name": name, "dtype": str(tensor.dtype).removeprefix("torch."), "shape": shape}
 
-    leaves = tree_leaves(state)
-    begin_leaves = [None] * len(leaves) if begin is None else tree_leaves(begin)
-    specs = tuple(
-        StateSpec(**spec(f"state_{number}", leaf, {axis: BATCH}), initial=_initial(first, axis))
-        for number, (leaf, axis, first) in enumerate(zip(leaves, axes, begin_leaves, strict=True))
+    state = tuple(
+        StateSpec(**spec(name, leaf, {axis: BATCH}), initial=_initial(begun, axis))
+        for (name, leaf), axis, begun in zip(enumerate_names(leaves), axes.state, first, strict=False)
     )
     return Signature(
-        inputs=TensorSpec(**spec("inputs", inputs, {0: TIME, 1: BATCH})),
-        state=specs,
-        outputs=TensorSpec(**spec("outputs", outputs, {0: TIME, 1: BATCH})),
-        tree=tree_of(state, [leaf.name for leaf in specs]),
+        inputs=TensorSpec(**spec("inputs", inputs, {axes.time: TIME, axes.batch: BATCH})),
+        state=state,
+        outputs=TensorSpec(**spec(OUTPUTS, outputs, {axes.outputs_time: TIME, axes.outputs_batch: BATCH})),
+        tree=tree or {"tuple": []},
+        returns_state=returns_state or not leaves,
     )
 
 
@@ -296,18 +319,3 @@ def _initial(first: Tensor | None, axis: int) -> Any:
     if row.numel() and bool((row == row.flatten()[0]).all()):
         return row.flatten()[0].item()
     return row.tolist()
-
-
-def _map(state: Any, function: Any) -> Any:
-    if isinstance(state, tuple | list):
-        return type(state)(_map(child, function) for child in state)
-    return function(state)
-
-
-def _describe(value: object) -> str:
-    if isinstance(value, Tensor):
-        return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
-    if isinstance(value, tuple | list):
-        inside = ", ".join(_describe(child) for child in value)
-        return f"({inside})" if isinstance(value, tuple) else f"[{inside}]"
-    return type(value).__name__

@@ -22,6 +22,33 @@ CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
+class Way:
+    """A way in which people write ``forward``: the module, its example, and what a call of the files is."""
+
+    name: str
+    make: Callable[[], nn.Module]
+    example: Callable[[], Any]
+    inputs: str
+    state: tuple[str, ...]
+    outputs: str
+    streamable: bool = True
+    step: bool = False
+
+    def build(self) -> tuple[nn.Module, Any]:
+        """Make the model, no weight or bias of it zero, and its example."""
+        torch.manual_seed(7)
+        return randomized(self.make()).eval(), self.example()
+
+
+def randomized(model: nn.Module) -> nn.Module:
+    """Give every parameter random numbers, small enough for a net that is not chaotic."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn_like(parameter) * min(0.4, parameter.shape[0] ** -0.5))
+    return model
+
+
+@dataclass(frozen=True)
 class ModelCase:
     """How to make a model, and what one call of it takes: a state, or the model's own initial one."""
 
@@ -34,10 +61,7 @@ class ModelCase:
     def build(self) -> tuple[nn.Module, tuple[torch.Tensor, Any]]:
         """Make the model, no weight or bias of it zero, and its example."""
         torch.manual_seed(7)
-        model = self.make()
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.copy_(torch.randn_like(parameter) * min(0.4, parameter.shape[0] ** -0.5))
+        model = randomized(self.make())
         inputs = self.inputs()
         state = model.begin_state(inputs.shape[1], CPU) if self.state is None else self.state
         return model.eval(), (inputs, state)
@@ -100,3 +124,146 @@ CASES = [
 ]
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+X, ROWS_FIRST = floats(9, 3, 4), floats(3, 9, 4)
+
+WAYS = [
+    Way(
+        "textbook",
+        nets.Textbook,
+        lambda: (X(), (torch.zeros(3, 6),)),
+        "[time, batch, 4]",
+        ("[batch, 6]",),
+        "[time, batch, 6]",
+    ),
+    Way(
+        "optional_state",
+        nets.OptionalState,
+        lambda: (X(), None),
+        "[time, batch, 4]",
+        ("[batch, 6]",),
+        "[batch, 2]",
+    ),
+    Way("state_left_out", nets.OptionalState, X, "[time, batch, 4]", ("[batch, 6]",), "[batch, 2]"),
+    Way(
+        "torch_rnn",
+        lambda: nn.RNN(4, 6, 2, nonlinearity="relu"),
+        X,
+        "[time, batch, 4]",
+        ("[2, batch, 6]",),
+        "[time, batch, 6]",
+    ),
+    Way("torch_gru", lambda: nn.GRU(4, 6), X, "[time, batch, 4]", ("[1, batch, 6]",), "[time, batch, 6]"),
+    Way(
+        "torch_gru_deep",
+        lambda: nn.GRU(4, 6, 2, bias=False, dropout=0.5),
+        lambda: (X(), torch.zeros(2, 3, 6)),
+        "[time, batch, 4]",
+        ("[2, batch, 6]",),
+        "[time, batch, 6]",
+    ),
+    Way(
+        "torch_lstm_rows_first",
+        lambda: nn.LSTM(4, 6, 2, batch_first=True),
+        ROWS_FIRST,
+        "[batch, time, 4]",
+        ("[2, batch, 6]", "[2, batch, 6]"),
+        "[batch, time, 6]",
+    ),
+    Way(
+        "torch_lstm_projected",
+        lambda: nn.LSTM(4, 6, proj_size=2),
+        X,
+        "[time, batch, 4]",
+        ("[1, batch, 2]", "[1, batch, 6]"),
+        "[time, batch, 2]",
+    ),
+    Way(
+        "torch_lstm_float64",
+        lambda: nn.LSTM(4, 6).double(),
+        floats(9, 3, 4, dtype=torch.float64),
+        "[time, batch, 4]",
+        ("[1, batch, 6]", "[1, batch, 6]"),
+        "[time, batch, 6]",
+    ),
+    Way(
+        "as_many_steps_as_rows",
+        lambda: nn.GRU(4, 6),
+        floats(3, 3, 4),
+        "[time, batch, 4]",
+        ("[1, batch, 6]",),
+        "[time, batch, 6]",
+    ),
+    Way(
+        "tagger",
+        lambda: nets.Tagger(nn.LSTM(5, 6, batch_first=True)),
+        tokens(3, 9, below=11),
+        "[batch, time]",
+        ("[1, batch, 6]", "[1, batch, 6]"),
+        "[batch, time, 3]",
+    ),
+    Way(
+        "classifier",
+        lambda: nets.Classifier(nn.GRU(4, 6, batch_first=True)),
+        ROWS_FIRST,
+        "[batch, time, 4]",
+        ("[1, batch, 6]",),
+        "[batch, 3]",
+    ),
+    Way(
+        "parallel_in_training",
+        lambda: nets.MinGRU(4, 6),
+        lambda: (ROWS_FIRST(), torch.zeros(3, 1, 6)),
+        "[batch, time, 4]",
+        ("[batch, 1, 6]",),
+        "[batch, time, 6]",
+    ),
+    Way(
+        "torch_rnn_cell",
+        lambda: nn.RNNCell(4, 6),
+        floats(3, 4),
+        "[time, batch, 4]",
+        ("[batch, 6]",),
+        "[time, batch, 6]",
+        step=True,
+    ),
+    Way(
+        "torch_lstm_cell",
+        lambda: nn.LSTMCell(4, 6),
+        floats(3, 4),
+        "[time, batch, 4]",
+        ("[batch, 6]", "[batch, 6]"),
+        "[time, batch, 6]",
+        step=True,
+    ),
+    Way(
+        "step",
+        nets.Step,
+        lambda: (floats(3, 4)(), (torch.zeros(3, 6), torch.zeros(3, 6))),
+        "[time, batch, 4]",
+        ("[batch, 6]", "[batch, 6]"),
+        "[time, batch, 2]",
+        step=True,
+    ),
+    Way(
+        "outputs_alone",
+        nets.OutputsAlone,
+        lambda: (X(), torch.zeros(3, 4)),
+        "[time, batch, 4]",
+        ("[batch, 4]",),
+        "[time, batch, 4]",
+        streamable=False,
+    ),
+    Way("state_within", nets.StateWithin, X, "[time, batch, 4]", (), "[time, batch, 4]", streamable=False),
+    Way(
+        "torch_bidirectional",
+        lambda: nn.LSTM(4, 6, bidirectional=True),
+        X,
+        "[time, batch, 4]",
+        ("[2, batch, 6]", "[2, batch, 6]"),
+        "[time, batch, 12]",
+        streamable=False,
+    ),
+]
+
+each_way = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)

@@ -8,9 +8,9 @@ import pytest
 from filelock import FileLock
 
 import rnn_export
-from tests.cases import CASES, ModelCase
+from tests.cases import CASES, ModelCase, Way
 
-Exported = Callable[[ModelCase], rnn_export.Bundle]
+Exported = Callable[[ModelCase | Way], rnn_export.Bundle]
 
 
 @pytest.fixture(scope="session")
@@ -19,12 +19,12 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     base = tmp_path_factory.getbasetemp()
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "bundles"
 
-    def export(case: ModelCase) -> rnn_export.Bundle:
+    def export(case: ModelCase | Way) -> rnn_export.Bundle:
         folder = shared / case.name
         with FileLock(shared.with_name(f"{case.name}.lock")):
             if folder.exists():
                 return rnn_export.Bundle.open(folder)
-            return rnn_export.export(*case.build(), folder)
+            return rnn_export.export(*case.build(), folder, step=getattr(case, "step", False))
 
     return export
 

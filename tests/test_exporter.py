@@ -170,6 +170,28 @@ class Returning(nn.Module):
         return self.change(*self.net(inputs, state))
 
 
+class Indifferent(nn.Module):
+    """Takes and returns any state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(4))
+
+    def forward(self, inputs, state):
+        return inputs * self.weight, state
+
+
+class Pointwise(nn.Module):
+    """Has no state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(4))
+
+    def forward(self, inputs):
+        return inputs * self.weight
+
+
 def mixed() -> nn.Module:
     model = net()
     model.b_q = nn.Parameter(model.b_q.double())
@@ -179,21 +201,26 @@ def mixed() -> nn.Module:
 X, H = torch.zeros(9, 3, 4), torch.zeros(3, 6)
 BAD: dict[str, tuple[Any, Any, type[RnnExportError], str]] = {
     "not a module": ("model", (X, (H,)), ModelError, "expected a torch.nn.Module, got str. Pass an instance"),
-    "no example": (net(), None, InputError, r"expected \(inputs, state\), got NoneType"),
-    "example of one": (net(), (X,), InputError, r"expected \(inputs, state\), got \(float32 \[9, 3, 4\]\)"),
-    "numpy example": (net(), (X.numpy(), (H,)), InputError, "'inputs': expected tensors, got ndarray"),
+    "no example": (net(), None, InputError, r"expected \(inputs, state\), or inputs .*, got NoneType"),
+    "example of three": (
+        net(),
+        (X, H, H),
+        InputError,
+        r"or inputs alone, as tensors, got \(float32 \[9, 3, 4",
+    ),
+    "numpy example": (net(), (X.numpy(), (H,)), InputError, "as tensors, got .ndarray, "),
     "state of numbers": (net(), (X, (0.0,)), InputError, "'state': expected tensors, got float"),
     "state of another batch": (
         net(),
         (X, (torch.zeros(2, 6),)),
         InputError,
-        r"'state', tensor 0: expected \[3, 6\] as begin_state\(3, device\) gives, got float32 \[2, 6\]",
+        r"'state': expected .*\[3, 6\]\) as begin_state\(3, device\) gives, got \(float32 \[2, 6\]\)",
     ),
     "state of another rank": (
         net(),
         (X, (H[None],)),
         InputError,
-        r"expected \[3, 6\] .*got float32 \[1, 3, 6\]",
+        r"expected .float32 \[3, 6\]. .*got .float32 \[1, 3, 6\]",
     ),
     "state of another dtype": (
         net(),
@@ -201,39 +228,56 @@ BAD: dict[str, tuple[Any, Any, type[RnnExportError], str]] = {
         InputError,
         r"expected float32, the dtype of the parameters, got float64 \[3, 6\]. Convert it",
     ),
-    "state of two": (net(), (X, (H, H)), InputError, r"expected 1 tensors as begin_state\(\) gives, got 2"),
-    "state of none": (net(), (X, ()), InputError, "expected 1 tensors .*, got 0. Pass model.begin_state"),
+    "state of two": (
+        net(),
+        (X, (H, H)),
+        InputError,
+        r"expected \(float32 \[3, 6\]\) as .* gives, got \(float32 \[3, 6\], ",
+    ),
+    "state of none": (net(), (X, ()), InputError, r"as begin_state\(3, device\) gives, got \(\). Make"),
     "bare state": (
         net(),
         (X, H),
         InputError,
-        r"RNNScratch failed on the example, .*Pass an example that model",
+        r"RNNScratch failed on inputs .*Pass an example that model",
     ),
     "state without begin_state": (
         Returning(lambda outputs, state: (outputs, state)),
         (X, (torch.zeros(2, 6),)),
         InputError,
-        r"expected an axis of the inputs' batch, 3, got float32 \[2, 6\]",
+        r"expected an axis of the inputs' batch, 3, in each tensor, got \(float32 \[2, 6\]\)",
     ),
     "state of two batch axes": (
-        Returning(lambda outputs, state: (outputs, state)),
-        (X, (torch.zeros(3, 3),)),
+        Indifferent(),
+        (X, torch.zeros(3, 3)),
         InputError,
-        r"expected one axis of the inputs.* batch, 3, got float32 \[3, 3\], where",
+        r"expected one axis .* to be the inputs' batch, 3, got float32 \[3, 3\], where several can be it",
+    ),
+    "time like batch": (
+        Pointwise(),
+        torch.zeros(3, 3, 4),
+        InputError,
+        r"to see which axis is time and which is batch, got float32 \[3, 3, 4\], where both fit. Pass an",
+    ),
+    "one length only": (
+        Returning(lambda outputs, state: (outputs.reshape(9, 3, 3), state)),
+        (X, (H,)),
+        ModelError,
+        "one more time step is too many. Returning failed on inputs float32 .10, 3, 4.",
     ),
     "inputs of rank 2": (
         net(),
         (X[0], (H,)),
         InputError,
-        r"expected float32 \[time, batch, features\], got float32 \[3, 4\]",
+        r"expected float32 \[time, batch, features\], got float32 \[3, 4\]. Time and batch come first",
     ),
-    "inputs of rank 4": (net(), (X[None], (H,)), InputError, r"got float32 \[1, 9, 3, 4\]. Time comes first"),
+    "inputs of rank 4": (net(), (X[None], (H,)), InputError, r"expected .*begin_state\(9, device\) gives"),
     "inputs of float64": (net(), (X.double(), (H,)), InputError, r"expected float32 .*, got float64"),
-    "tokens of rank 3": (
+    "tokens of rank 1": (
         net(),
-        (X.long(), (H,)),
+        (X[0, 0].long(), (H,)),
         InputError,
-        r"expected token ids int64 \[time, batch\], got int64 \[9, 3, 4\]",
+        r"expected token ids int64 \[time, batch\], got int64 \[4\]",
     ),
     "tokens of int32": (
         net(),
@@ -242,7 +286,12 @@ BAD: dict[str, tuple[Any, Any, type[RnnExportError], str]] = {
         r"token ids int64 .*, got int32 \[9, 3\]",
     ),
     "no time steps": (net(), (X[:0], (H,)), InputError, r"got float32 \[0, 3, 4\]"),
-    "other features": (net(), (torch.zeros(9, 3, 5), (H,)), InputError, "failed on the example"),
+    "other features": (
+        net(),
+        (torch.zeros(9, 3, 5), (H,)),
+        InputError,
+        r"failed on inputs float32 \[9, 3, 5\], state .*Pass an example",
+    ),
     "half": (
         net().half(),
         (X.half(), (H.half(),)),
@@ -259,31 +308,31 @@ BAD: dict[str, tuple[Any, Any, type[RnnExportError], str]] = {
         Returning(lambda outputs, state: outputs),
         (X, (H,)),
         ModelError,
-        r"expected \(outputs, state\), got",
+        r"cannot be run step by step \(forward takes a state and does not return the new one\), and not",
     ),
-    "outputs in a list": (
-        Returning(lambda outputs, state: (list(outputs), state)),
+    "nothing": (
+        Returning(lambda outputs, state: None),
         (X, (H,)),
         ModelError,
-        r"expected \(outputs, state\), got .*Return \(outputs, state\)",
+        r"expected \(outputs, state\), got NoneType. Return \(outputs, state\)",
     ),
-    "last output": (
-        Returning(lambda outputs, state: (outputs[-1], state)),
+    "outputs in a dict": (
+        Returning(lambda outputs, state: ({"logits": outputs}, state)),
         (X, (H,)),
         ModelError,
-        r"expected floating point \[time=9, batch=3, ...\], got float32 \[3, 3\]",
+        r"expected outputs as a tensor, or a list of one a time step, .*, got dict and",
     ),
-    "state unwrapped": (
-        Returning(lambda outputs, state: (outputs, state[0])),
+    "outputs summed over rows": (
+        Returning(lambda outputs, state: (outputs.sum(1), state)),
         (X, (H,)),
         ModelError,
-        r"state that forward\(\) returns: expected \(float32 \[3, 6\]\), got float32 \[3, 6\]",
+        r"outputs of forward\(\): expected an axis for the batch, 3, .*got float32 \[9, 3\]",
     ),
     "state that grows": (
         Returning(lambda outputs, state: (outputs, (torch.cat([state[0], state[0]], 1),))),
         (X, (H,)),
         ModelError,
-        r"state that forward\(\) returns 'state_0': expected float32 \[batch=3, 6\], got float32 \[3, 12\]",
+        r"state that forward\(\) returns: expected .float32 \[3, 6\]., got .float32 \[3, 12\]",
     ),
 }
 

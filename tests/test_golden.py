@@ -68,7 +68,8 @@ def test_what_is_written_is_read(tmp_path: Path, rnn: ModelCase, exported: Expor
     arrays = [random.standard_normal(shape).astype("f4") for shape in [(2, 3, 4), (3, 6), (2, 3, 3), (3, 6)]]
     arrays[2][0, 0] = [np.nan, np.inf, -0.0]
     doubles = tuple(array.astype("f8") for array in arrays[2:])
-    case = Case("one", golden.RUN, arrays[0], (arrays[1],), tuple(arrays[2:]), doubles)
+    time, batch, _ = arrays[0].shape
+    case = Case("one", golden.RUN, time, batch, arrays[0], (arrays[1],), None, tuple(arrays[2:]), doubles)
     golden.write(tmp_path, [case], signature, {"one": [0.1, 0.2]})
     [back] = golden.read(tmp_path, signature)
     for got, want in zip(

@@ -25,7 +25,8 @@ def case(name: str = "run", kind: str = RUN, steps: int = 3, eager_error: float 
     state = np.zeros((1, 2))
     inputs = np.zeros((steps, 1, 1), np.float32)
     float32 = (single.astype(np.float64), state.astype(np.float32))
-    return Case(name, kind, inputs, (np.zeros((1, 2), np.float32),), float32, (outputs, state))
+    before = (np.zeros((1, 2), np.float32),)
+    return Case(name, kind, *inputs.shape[:2], inputs, before, None, float32, (outputs, state))
 
 
 def judge(one: Case, offset: list[float], cases: list[Case] | None = None) -> tolerance.Deviation:

@@ -31,7 +31,7 @@ def finish(
     read = {value.name: value for value in graph.graph.inputs}
     inputs = [read.get(name) or ir.Value(name=name) for name in signature.input_names]
     graph.graph.inputs[:] = inputs
-    for value, spec in zip(inputs, (signature.inputs, *signature.state), strict=True):
+    for value, spec in zip(inputs, signature.arguments, strict=True):
         _annotate(value, spec)
     for value, spec in zip(graph.graph.outputs, signature.results, strict=True):
         _annotate(value, spec)

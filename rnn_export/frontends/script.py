@@ -12,6 +12,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import CodeType
 from typing import Any
 
@@ -20,12 +21,15 @@ import torch
 from torch import nn
 from torch.jit import _monkeytype_config, _recursive, _script, _state
 
+from rnn_export.calling import wrap
 from rnn_export.errors import ScriptError
-from rnn_export.signature import Signature, Tree, tree_build, tree_leaves
+from rnn_export.frontends import source
+from rnn_export.signature import TIME, Signature
 from rnn_export.subject import Subject
 
 OPSET = 18
 WRAPPED = "model"  # the module's name inside the flat wrapper; part of the exporter's parameter names
+SCRIPTED_STEPS = 3  # of the example: types and graphs do not depend on the number of time steps
 COMPILER = threading.Lock()
 
 # What a message of the TorchScript compiler asks the user to change.
@@ -45,19 +49,50 @@ REMEDIES = {
 def script(subject: Subject) -> torch.jit.ScriptModule:
     """Compile a module with ``torch.jit.script``; its time loop stays a loop.
 
-    Parameters without annotations get their types from the example (upstream does it with MonkeyType).
+    Parameters without annotations get their types from the example (upstream does it with MonkeyType). A
+    module that is called, or returns, in another way than ``(inputs, state) -> (outputs, state)`` gets a
+    ``forward`` around it that does.
 
     Raises:
         ScriptError: TorchScript cannot compile it; names the module, the line and what to change.
     """
-    example = (subject.inputs, subject.state)
+    if isinstance(subject.model, torch.jit.ScriptModule):
+        return subject.model
+    inputs, *state = _short(subject)
+    named = dict(zip((leaf.name for leaf in subject.signature.state), state, strict=True))
+    takes = subject.calling.takes
+    example = (inputs,) if takes is None else (inputs, wrap(takes, named))
+    dense = replace(subject.signature, lengths=False)
     with _compiler(subject.model), warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
             scripted: torch.jit.ScriptModule = torch.jit.script(subject.model, example_inputs=[example])
+            overloaded = not scripted._c._has_method("forward")  # as torch.nn's recurrent layers are
+            if not subject.calling.plain or overloaded:
+                scripted = _around(scripted, source.adapted(dense, subject.calling, WRAPPED))
+            return _ragged(scripted, subject.signature)
         except Exception as error:
             raise ScriptError(_explain(subject.model, error)) from error
-    return scripted
+
+
+def _around(scripted: torch.jit.ScriptModule, forward: str) -> torch.jit.ScriptModule:
+    """Give a module with another ``forward`` that calls this one."""
+    holder = nn.Module()
+    holder.add_module(WRAPPED, scripted)
+    wrapper: torch.jit.ScriptModule = torch.jit.script(holder.eval())
+    wrapper.define(forward)
+    return wrapper
+
+
+def _ragged(scripted: torch.jit.ScriptModule, signature: Signature) -> torch.jit.ScriptModule:
+    """Let a module take lengths, if it is to: each row is run alone."""
+    return _around(scripted, source.ragged(signature, WRAPPED)) if signature.lengths else scripted
+
+
+def _short(subject: Subject) -> list[torch.Tensor]:
+    """Give the example's inputs, a few time steps of them, and the leaves of its state."""
+    steps = min(subject.steps, SCRIPTED_STEPS)
+    return [subject.inputs.narrow(subject.signature.inputs.shape.index(TIME), 0, steps), *subject.state]
 
 
 def script_step(subject: Subject) -> torch.jit.ScriptModule:
@@ -66,62 +101,19 @@ def script_step(subject: Subject) -> torch.jit.ScriptModule:
     Raises:
         ScriptError: the step cannot be traced either.
     """
-    example = (subject.inputs[:1], *tree_leaves(subject.state))
+    inputs, *state = _short(subject)
+    first = inputs.narrow(subject.signature.inputs.shape.index(TIME), 0, 1)
+    dense = replace(subject.signature, lengths=False)
     with _compiler(subject.model), warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # what a trace warns of, the verification that follows finds
         try:
-            traced = torch.jit.trace(_Step(subject), example, check_trace=False)  # type: ignore[no-untyped-call]
-            holder = nn.Module()
-            holder.add_module("step", traced)
-            looped: torch.jit.ScriptModule = torch.jit.script(holder.eval())
-            looped.define(_loop_source(subject.signature))
+            traced = torch.jit.trace(subject.flat().eval(), (first, *state), check_trace=False)  # type: ignore[no-untyped-call]
+            return _ragged(_around(traced, source.loop(dense, WRAPPED)), subject.signature)
         except Exception as error:
             raise ScriptError(
-                f"the step of {type(subject.model).__name__} cannot be traced: {error}. "
+                f"the step of {type(subject.original).__name__} cannot be traced: {error}. "
                 "Keep Python decisions that depend on values out of forward()."
             ) from error
-    return looped
-
-
-def _loop_source(signature: Signature) -> str:
-    """Write the loop over time around a ``step`` whose state is flat."""
-    names = [leaf.name for leaf in signature.state]
-    paths = zip(names, _paths(signature.tree, "state"), strict=True)
-    return "\n".join(
-        [
-            f"def forward(self, inputs, state: {_type(signature.tree)}):",
-            *(f"    {name} = {path}" for name, path in paths),
-            "    outputs = torch.jit.annotate(List[Tensor], [])",
-            "    for t in range(inputs.size(0)):",
-            f"        {', '.join(['y', *names])} = self.step({', '.join(['inputs[t:t + 1]', *names])})",
-            "        outputs.append(y)",
-            f"    return torch.cat(outputs), {_expression(signature.tree)}",
-            "",
-        ]
-    )
-
-
-class _Step(nn.Module):
-    """A module with every leaf of its state a parameter and a result of its own."""
-
-    def __init__(self, subject: Subject) -> None:
-        super().__init__()
-        self.model = subject.model
-        self.signature = subject.signature
-
-    def forward(self, inputs: torch.Tensor, *leaves: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Run the module."""
-        named = dict(zip((leaf.name for leaf in self.signature.state), leaves, strict=True))
-        outputs, state = self.model(inputs, tree_build(self.signature.tree, named.__getitem__))
-        return (outputs, *tree_leaves(state))
-
-
-def _type(tree: Tree) -> str:
-    """Write the type of the state for TorchScript."""
-    if isinstance(tree, str):
-        return "Tensor"
-    [(kind, children)] = tree.items()
-    return f"Tuple[{', '.join(map(_type, children))}]" if kind == "tuple" else f"List[{_type(children[0])}]"
 
 
 def export_loop(scripted: torch.jit.ScriptModule, subject: Subject) -> onnx.ModelProto:
@@ -131,15 +123,18 @@ def export_loop(scripted: torch.jit.ScriptModule, subject: Subject) -> onnx.Mode
         ScriptError: the exporter does not know one of the operations.
     """
     signature = subject.signature
-    specs = [*zip(signature.input_names, (signature.inputs, *signature.state), strict=True)]
+    specs = [*zip(signature.input_names, signature.arguments, strict=True)]
     specs += zip(signature.output_names, signature.results, strict=True)
+    lengths = torch.full((subject.batch,), min(subject.steps, SCRIPTED_STEPS))
     file = io.BytesIO()
     with warnings.catch_warnings(), _silence():
         warnings.simplefilter("ignore")
+        with _compiler(scripted):
+            flat = _around(scripted, source.flat(signature, WRAPPED))
         try:
             torch.onnx.export(
-                _flat(scripted, signature),
-                (subject.inputs, *tree_leaves(subject.state)),
+                flat,
+                (*_short(subject), *([lengths] if signature.lengths else [])),
                 file,  # type: ignore[arg-type]
                 dynamo=False,
                 opset_version=OPSET,
@@ -150,43 +145,12 @@ def export_loop(scripted: torch.jit.ScriptModule, subject: Subject) -> onnx.Mode
                 },
             )
         except Exception as error:
-            reason = str(error).strip().partition("\n")[0]
+            reason = str(error).strip().partition("\n")[0].partition("  [Caused by")[0]
             raise ScriptError(
-                f"the scripted {type(subject.model).__name__} cannot be exported to ONNX: {reason} "
+                f"the scripted {type(subject.original).__name__} cannot be exported to ONNX: {reason} "
                 "Replace the operation that is named."
             ) from error
     return onnx.load_from_string(file.getvalue())
-
-
-def _flat(scripted: torch.jit.ScriptModule, signature: Signature) -> torch.jit.ScriptModule:
-    """Wrap a scripted module so that every leaf of its state is a parameter and a result of its own."""
-    holder = nn.Module()
-    holder.add_module(WRAPPED, scripted)
-    with _compiler(holder.eval()):
-        flat: torch.jit.ScriptModule = torch.jit.script(holder)
-        flat.define(
-            f"def forward(self, {', '.join(signature.input_names)}):\n"
-            f"    outputs, state = self.{WRAPPED}(inputs, {_expression(signature.tree)})\n"
-            f"    return {', '.join(['outputs', *_paths(signature.tree, 'state')])}\n"
-        )
-    return flat
-
-
-def _expression(tree: Tree) -> str:
-    """Write the Python expression that builds the state from its leaves."""
-    if isinstance(tree, str):
-        return tree
-    [(kind, children)] = tree.items()
-    inside = "".join(f"{_expression(child)}, " for child in children)
-    return f"({inside})" if kind == "tuple" else f"[{inside}]"
-
-
-def _paths(tree: Tree, path: str) -> list[str]:
-    """Write the expressions that pick the leaves out of the state called ``path``."""
-    if isinstance(tree, str):
-        return [path]
-    [children] = tree.values()
-    return [leaf for number, child in enumerate(children) for leaf in _paths(child, f"{path}[{number}]")]
 
 
 @contextmanager

@@ -9,11 +9,13 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from rnn_export.errors import RuntimeUnavailableError
+import numpy as np
+
+from rnn_export.errors import InputError, RuntimeUnavailableError
 from rnn_export.signature import Array, Signature
 
-# One call: inputs and the state's leaves in; outputs and the new state's leaves out, in one list.
-Call = Callable[[Array, Sequence[Array]], list[Array]]
+# One call: the inputs and the state's leaves in; the outputs and the new state's leaves out, in a list.
+Call = Callable[..., list[Array]]
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class Runner:
     """A loaded model: ``outputs, state = runner(inputs, state)``, in numpy arrays.
 
     ``state`` is a tuple in the manifest's order; ``None`` stands for the initial state. Feed the returned
-    state back to go on where the last call ended.
+    state back to go on where the last call ended. A model exported with ``lengths`` takes the number of time
+    steps of each row; ``None`` means that all rows have all of them.
     """
 
     def __init__(self, call: Call, signature: Signature) -> None:
@@ -66,19 +69,32 @@ class Runner:
         self._call = call
 
     def __call__(
-        self, inputs: Array, state: Sequence[Array] | None = None
+        self, inputs: Array, state: Sequence[Array] | None = None, lengths: Array | None = None
     ) -> tuple[Array, tuple[Array, ...]]:
-        """Run over all time steps of ``inputs`` (``[T, B, features]``, or ``[T, B]`` for tokens).
+        """Run over all time steps of ``inputs``, whose axes ``signature.inputs.shape`` names.
 
         Raises:
-            InputError: an array has another dtype, rank or size than the signature says.
+            InputError: an array has another dtype, rank or size than the signature says, a state is given
+                to a model that runs on whole sequences only, or lengths to one that was exported without.
         """
+        if state is not None and not self.signature.streamable:
+            raise InputError(
+                f"argument 'state': this model takes whole sequences only: {self.signature.whole_only}. "
+                "Leave the state out, and pass the whole sequence."
+            )
         if state is None:
             sizes: dict[str, int] = {}
             self.signature.inputs.bind(inputs, sizes, "argument")
             state = self.signature.initial_state(sizes["batch"])
-        self.signature.check_call(inputs, state)
-        outputs, *new_state = self._call(inputs, state)
+        if lengths is not None and not self.signature.lengths:
+            raise InputError(
+                "argument 'lengths': this model was exported without. Export it with lengths=True, "
+                "or leave them out."
+            )
+        sizes = self.signature.check_call(inputs, state, lengths)
+        if self.signature.lengths and lengths is None:
+            lengths = np.full(sizes["batch"], sizes["time"], np.int64)
+        outputs, *new_state = self._call(inputs, *state, *([] if lengths is None else [lengths]))
         return outputs, tuple(new_state)
 
     def initial_state(self, batch: int) -> tuple[Array, ...]:

@@ -1,15 +1,17 @@
 """Eager PyTorch: the module itself, in float32 or float64. What every file is compared with."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
+from torch import nn
 
+from rnn_export.calling import Ragged
 from rnn_export.errors import ModelError, mismatch
 from rnn_export.runtimes import Call
-from rnn_export.signature import Array, tree_build, tree_leaves
+from rnn_export.signature import Array
 from rnn_export.subject import Subject
 
 
@@ -19,29 +21,32 @@ def start(subject: Subject, dtype: torch.dtype) -> Call:
     Raises (when called):
         ModelError: the module fails there, or its results have shapes that do not follow time and batch.
     """
-    signature, model = subject.signature, copy.deepcopy(subject.model).to(dtype)
+    signature = subject.signature
+    model: nn.Module = subject.flat(copy.deepcopy(subject.model).to(dtype))
+    model = Ragged(model, signature) if signature.lengths else model
+    name = type(subject.original).__name__
 
     def tensor(array: Array) -> torch.Tensor:
         converted = torch.from_numpy(np.array(array))
         return converted.to(dtype) if converted.is_floating_point() else converted
 
-    def call(inputs: Array, state: Sequence[Array]) -> list[Array]:
-        leaves = {spec.name: tensor(leaf) for spec, leaf in zip(signature.state, state, strict=True)}
-        sizes = {"time": inputs.shape[0], "batch": inputs.shape[1]}
+    def call(*arguments: Array) -> list[Array]:
+        sizes: dict[str, int] = {}
+        for spec, array in zip(signature.arguments, arguments, strict=True):
+            sizes |= {str(spec.shape[axis]): array.shape[axis] for axis in spec.free_axes}
         with _alone(dtype):
             try:
-                outputs, new_state = model(tensor(inputs), tree_build(signature.tree, leaves.__getitem__))
+                results = [result.numpy() for result in model(*map(tensor, arguments))]
             except Exception as error:
                 raise ModelError(
-                    f"{type(model).__name__} failed in {dtype} on inputs {list(inputs.shape)}: {error}. "
+                    f"{name} failed in {dtype} on inputs {list(arguments[0].shape)}: {error}. "
                     "It has to run for any number of time steps and rows, and in float64 as a reference."
                 ) from error
-        results = [result.numpy() for result in (outputs, *tree_leaves(new_state))]
-        for result, name, spec in zip(results, signature.output_names, signature.results, strict=True):
+        for result, output, spec in zip(results, signature.output_names, signature.results, strict=True):
             if result.shape != spec.sized(**sizes):
                 raise ModelError(
                     mismatch(
-                        f"{name} of {type(model).__name__} for {sizes}",
+                        f"{output} of {name} for {sizes}",
                         list(spec.sized(**sizes)),
                         list(result.shape),
                         "Its shape may depend on time and batch alone.",

@@ -1,6 +1,5 @@
 """ONNX Runtime on the CPU, one thread: a recurrent step is too small to be shared between cores."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import onnxruntime
@@ -19,8 +18,8 @@ def start(path: Path, signature: Signature) -> Call:
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     names, results = signature.input_names, signature.output_names
 
-    def call(inputs: Array, state: Sequence[Array]) -> list[Array]:
-        arrays: list[Array] = session.run(results, dict(zip(names, (inputs, *state), strict=True)))
+    def call(*arguments: Array) -> list[Array]:
+        arrays: list[Array] = session.run(results, dict(zip(names, arguments, strict=True)))
         return arrays
 
     return call

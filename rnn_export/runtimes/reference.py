@@ -1,6 +1,5 @@
 """The ONNX project's reference evaluator: slow, plain numpy, the standard's own reading of a model."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,8 @@ def start(path: Path, signature: Signature) -> Call:
     evaluator = ReferenceEvaluator(onnx.load(path, load_external_data=False))
     names, results = signature.input_names, signature.output_names
 
-    def call(inputs: Array, state: Sequence[Array]) -> list[Array]:
-        feeds = dict(zip(names, (inputs, *state), strict=True))
+    def call(*arguments: Array) -> list[Array]:
+        feeds = dict(zip(names, arguments, strict=True))
         return [np.asarray(result) for result in evaluator.run(results, feeds)]
 
     return call

@@ -1,14 +1,13 @@
 """TorchScript, as a C++ service loads it: the saved archive alone."""
 
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from rnn_export.runtimes import Call
-from rnn_export.signature import Array, Signature, tree_build, tree_leaves
+from rnn_export.signature import LENGTHS, Array, Signature, tree_build, tree_leaves
 
 
 def start(path: Path, signature: Signature) -> Call:
@@ -17,11 +16,14 @@ def start(path: Path, signature: Signature) -> Call:
         warnings.simplefilter("ignore", DeprecationWarning)
         module = torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
 
-    def call(inputs: Array, state: Sequence[Array]) -> list[Array]:
-        leaves = {spec.name: _tensor(leaf) for spec, leaf in zip(signature.state, state, strict=True)}
+    def call(*arguments: Array) -> list[Array]:
+        named = dict(zip(signature.input_names, map(_tensor, arguments), strict=True))
+        inputs = named.pop(signature.inputs.name)
+        lengths = [named.pop(LENGTHS.name)] if signature.lengths else []
+        state = [tree_build(signature.tree, named.__getitem__)] if signature.state else []
         with torch.inference_mode():
-            outputs, new_state = module(_tensor(inputs), tree_build(signature.tree, leaves.__getitem__))
-        return [tensor.numpy() for tensor in (outputs, *tree_leaves(new_state))]
+            result = module(inputs, *state, *lengths)
+        return [tensor.numpy() for tensor in tree_leaves(result)]
 
     return call
 

@@ -48,15 +48,31 @@ def pieces(steps: int) -> Iterator[slice]:
         start, length = stop, 2 * length
 
 
-def run(call: Call, case: Case, mode: str) -> list[Array]:
+def run(call: Call, case: Case, mode: str, signature: Signature) -> list[Array]:
     """Run a case whole, or cut with the state handed from piece to piece."""
     if mode != "cut":
-        return call(case.inputs, case.state)
-    outputs, state = [], list(case.state)
+        return call(*case.arguments)
+    parts: list[Array] = []
+    state = list(case.state)
     for piece in pieces(case.time):
-        part, *state = call(case.inputs[piece], state)
-        outputs.append(part)
-    return [np.concatenate(outputs), *state]
+        lengths = [] if case.lengths is None else [within(case.lengths, piece)]
+        part, *state = call(signature.inputs.cut(case.inputs, piece), *state, *lengths)
+        if signature.outputs.time_axis is None and lengths and parts:  # a row that had ended stays as it was
+            going_on = np.expand_dims(lengths[0] > 0, signature.outputs.other_axes)
+            part = np.where(going_on, part, parts[-1])
+        parts.append(part)
+    axis = signature.outputs.time_axis
+    return [parts[-1] if axis is None else np.concatenate(parts, axis), *state]
+
+
+def within(lengths: Array, piece: slice) -> Array:
+    """Give the number of time steps that each row has within a piece.
+
+    >>> within(np.array([0, 4, 9]), slice(3, 7))
+    array([0, 1, 4])
+    """
+    own: Array = np.clip(lengths - piece.start, 0, piece.stop - piece.start)
+    return own
 
 
 def main() -> None:
@@ -72,7 +88,7 @@ def main() -> None:
             if mode == "cut" and not signature.streamable:
                 continue
             try:
-                arrays = run(call, case, mode)
+                arrays = run(call, case, mode, signature)
             except Exception:  # whatever a runtime raises is a finding of this case
                 errors[f"{case.name}/{mode}"] = traceback.format_exc(limit=0).strip()
                 continue
