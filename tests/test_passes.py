@@ -46,10 +46,11 @@ def test_every_stage_is_the_module(case: ModelCase) -> None:
     reference = eager.start(subject, torch.float64)
     draw = grid.Draw(subject, reference)
     inputs, state = draw.inputs(11, 5), draw.state(5)
+    feeds = dict(zip(subject.signature.input_names, (inputs, *state), strict=True))
     want = reference(inputs, state)
     for stage in stages(case):
         onnx.checker.check_model(stage.program.proto(), full_check=True)
-        for got, expected in zip(stage.program.run(inputs, state), want, strict=True):
+        for got, expected in zip(stage.program.run(feeds).values(), want, strict=True):
             np.testing.assert_allclose(got, expected, atol=2e-6, rtol=1e-5, err_msg=stage.name)
 
 
@@ -209,8 +210,9 @@ def test_a_cell_written_differently_is_the_same_operator(
     assert operators(program).count(operator) == 1
     assert "Scan" not in operators(program)
     call = eager.start(subject, torch.float64)
-    inputs, *start = program.sample(9, 4)
-    for got, want in zip(program.run(inputs, start), call(inputs, start), strict=True):
+    feeds = program.sample(9, 4)
+    inputs, *start = feeds.values()
+    for got, want in zip(program.run(feeds).values(), call(inputs, start), strict=True):
         np.testing.assert_allclose(got, want, atol=2e-6)
 
 
