@@ -117,6 +117,7 @@ def _build(graph: ir.Graph, scan: ir.Node, step: Step, operator: Operator) -> No
         activations=list(operator.activations),
         **operator.attributes,
     )
+    nodes[-1].metadata_props.update(scan.metadata_props)
     [sequence] = emit("Squeeze", [everything, rows])
     last = dict(
         zip(operator.states, (emit("Squeeze", [final, directions])[0] for final in finals), strict=True)
