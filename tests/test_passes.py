@@ -379,3 +379,39 @@ def test_an_rnn_is_a_gru_with_its_gates_held_open(
 def test_an_rnn_that_is_not_understood_stays_one(activation: str, attributes: dict[str, object]) -> None:
     after = gated(rnn_model(1, activation, ["B"], **attributes))
     assert [node.op_type for node in after.graph.node] == ["RNN"]
+
+
+# --- loops that run backward ------------------------------------------------------------------------------
+
+
+def turned(program: Program, inputs: int = 1, outputs: int = 1) -> Program:
+    """Let the loops of a Program run from the last time step to the first."""
+    program = program.copy()
+    for scan in program.model.graph:
+        if scan.op_type == "Scan":
+            sequences = scan.attributes["num_scan_inputs"].as_int()
+            emitted = len(scan.outputs) - len(scan.inputs) + sequences
+            ways = {"input": [inputs] * sequences, "output": [outputs] * emitted}
+            for side, way in ways.items():
+                name = f"scan_{side}_directions"
+                scan.attributes[name] = ir.AttrInt64s(name, way)
+    return program
+
+
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm", "deep_mixed"])
+def test_a_loop_that_runs_backward_is_an_operator_that_does(name: str) -> None:
+    case = next(case for case in FOLDS if case.name == name)
+    backward = turned(form(case, "scan"))
+    assert not agree(backward, form(case, "scan"))
+    fused = fuse_pass.fuse(backward)
+    found = [node for node in fused.model.graph if node.op_type in OPERATORS]
+    assert [node.op_type for node in found] == EXPECTED[name]
+    assert {node.attributes["direction"].as_string() for node in found} == {"reverse"}
+    assert agree(backward, fused)
+    assert agree(backward, gate_pass.gate(fused))
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(1, 0), (0, 1)])
+def test_a_loop_that_reads_one_way_and_writes_the_other_stays_a_loop(inputs: int, outputs: int) -> None:
+    program = turned(form(FUSED, "scan"), inputs, outputs)
+    assert fuse_pass.fuse(program) is program

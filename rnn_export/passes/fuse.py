@@ -113,6 +113,7 @@ def _build(graph: ir.Graph, scan: ir.Node, step: Step, operator: Operator) -> No
         [step.source, constant("W", weights), constant("R", recurrent), constant("B", biases), None, *start],
         1 + len(start),
         hidden_size=step.hidden,
+        direction=step.direction,
         activations=list(operator.activations),
         **operator.attributes,
     )
