@@ -75,5 +75,6 @@ def _gate(graph: ir.Graph, node: ir.Node) -> None:
     gated = ir.Node(
         "", "GRU", [node.inputs[0], *weights, *node.inputs[4:]], attributes.values(), num_outputs=2
     )
+    gated.metadata_props.update(node.metadata_props)
     old, new = list(node.outputs), list(gated.outputs)[: len(node.outputs)]
     ir.convenience.replace_nodes_and_values(graph, node, [node], [gated], old, new)
