@@ -8,15 +8,20 @@ from rnn_export.verify import VerificationReport, verify
 
 if TYPE_CHECKING:
     from rnn_export.exporter import export
+    from rnn_export.optimizer import optimize
 
 __version__ = "0.1.0"
-__all__ = ["Bundle", "VerificationReport", "__version__", "export", "load", "verify"]
+__all__ = ["Bundle", "VerificationReport", "__version__", "export", "load", "optimize", "verify"]
 
 
 def __getattr__(name: str) -> Any:
-    # export() needs torch; loading and verifying a bundle must not, so that a service can do without it.
+    # export() needs torch, optimize() what the passes need; loading and verifying a bundle must not, so that a service can do without it.
     if name == "export":
         from rnn_export.exporter import export  # noqa: PLC0415
 
         return export
+    if name == "optimize":
+        from rnn_export.optimizer import optimize  # noqa: PLC0415
+
+        return optimize
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

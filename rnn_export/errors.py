@@ -21,6 +21,14 @@ class CaptureError(ModelError):
     """The exporter cannot trace one time step of the module."""
 
 
+class OnnxFileError(RnnExportError):
+    """An ONNX file of others cannot be read, tried out or written."""
+
+
+class NotAFoldError(ModelError):
+    """A loop of an ONNX file cannot be proven to be a fold over time; the message is the reason."""
+
+
 class PassError(RnnExportError):
     """A pass changed what a Program computes: a bug of this package."""
 

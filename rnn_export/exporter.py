@@ -21,8 +21,8 @@ from rnn_export.errors import CaptureError, ExportWarning, ModelError, ScriptErr
 from rnn_export.frontends import script, step
 from rnn_export.golden import Case
 from rnn_export.hidden import expose
-from rnn_export.passes import optimize
-from rnn_export.passes.choose import OPERATORS, choose
+from rnn_export.passes import forms_of, optimize
+from rnn_export.passes.choose import rank
 from rnn_export.program import Program
 from rnn_export.subject import Subject, examine
 from rnn_export.verify import FAILED, Tell, VerificationReport, check_bundle
@@ -90,7 +90,7 @@ def export(
         tell("Verifying", 0, 1)
         report = check_bundle(Bundle(staging, manifest), progress)
         report = replace(report, left_out=tuple(reasons))
-        report = _settle(staging, report, forms, subject.batch)
+        report = _settle(staging, report, rank(forms, subject.steps, subject.batch))
         manifest = replace(manifest, files=describe_files(staging), verification=report.to_json())
         (staging / MANIFEST).write_text(manifest.to_json())
     return Bundle(folder, manifest)
@@ -134,17 +134,15 @@ def _write_models(
     return forms, reasons
 
 
-def _settle(
-    staging: Path, report: VerificationReport, forms: dict[str, Program], batch: int
-) -> VerificationReport:
-    """Choose ``model.onnx`` among the forms that verified, and take out those that did not.
+def _settle(staging: Path, report: VerificationReport, forms: list[str]) -> VerificationReport:
+    """Make the first form that verified ``model.onnx``, and take out those that did not.
 
     Raises:
         VerificationError: ``model.pt`` or every form is wrong, or something could not be checked at all.
     """
     wrong = {check.file for check in report.checks if check.verdict == FAILED}
-    right = {form: program for form, program in forms.items() if _variant(form) not in wrong}
-    chosen = choose(right, batch) if right else LOOP
+    right = [form for form in forms if _variant(form) not in wrong]
+    chosen = right[0] if right else LOOP
     left_out = [file for form in forms if (file := _variant(form)) in wrong]
     if _variant(LOOP) in wrong and right:
         left_out.append(_variant(LOOP))
@@ -202,12 +200,9 @@ def _refusal(subject: Subject, error: ModelError) -> ModelError:
 
 
 def _forms(subject: Subject) -> dict[str, Program]:
-    """Give the forms of a module's traced step: folded, distributed, and with operators if there are any."""
-    stages = optimize(step.capture(subject))
-    forms = {stage.form: stage.program for stage in stages if stage.form}
-    if not any(node.op_type in OPERATORS for node in forms["operator"].model.graph):
-        del forms["operator"]
-    if choose(forms, subject.batch) != "step":
+    """Give the forms of a module's traced step; the loop as it was traced only where it is the fastest."""
+    forms = forms_of(optimize(step.capture(subject)))
+    if "scan" in forms and rank(forms, subject.steps, subject.batch)[0] != "step":
         del forms["step"]
     return forms
 

@@ -1,6 +1,6 @@
 """Every pass leaves the Program what it was; loops hold recurrences alone; cells become operators."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,16 +8,18 @@ import onnx
 import onnx_ir as ir
 import pytest
 import torch
+from onnx import helper, numpy_helper
 from torch import nn
 
 from rnn_export import grid, passes
 from rnn_export.errors import PassError
 from rnn_export.frontends import step
 from rnn_export.passes import fuse as fuse_pass
+from rnn_export.passes import gate as gate_pass
 from rnn_export.passes.agree import agree
-from rnn_export.passes.choose import OPERATORS, choose
+from rnn_export.passes.choose import OPERATORS, rank
 from rnn_export.passes.distribute import recurrent_nodes
-from rnn_export.program import Program
+from rnn_export.program import IR_VERSION, OPSET, Program, run_model
 from rnn_export.runtimes import eager
 from rnn_export.subject import examine
 from tests.cases import ModelCase
@@ -46,10 +48,11 @@ def test_every_stage_is_the_module(case: ModelCase) -> None:
     reference = eager.start(subject, torch.float64)
     draw = grid.Draw(subject, reference)
     inputs, state = draw.inputs(11, 5), draw.state(5)
+    feeds = dict(zip(subject.signature.input_names, (inputs, *state), strict=True))
     want = reference(inputs, state)
     for stage in stages(case):
         onnx.checker.check_model(stage.program.proto(), full_check=True)
-        for got, expected in zip(stage.program.run(inputs, state), want, strict=True):
+        for got, expected in zip(stage.program.run(feeds).values(), want, strict=True):
             np.testing.assert_allclose(got, expected, atol=2e-6, rtol=1e-5, err_msg=stage.name)
 
 
@@ -205,12 +208,13 @@ def test_a_cell_written_differently_is_the_same_operator(
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.5)
     subject = examine(model.eval(), (torch.randn(6, 2, 3), state))
-    program = passes.optimize(step.capture(subject))[-1].program
+    program = passes.forms_of(passes.optimize(step.capture(subject)))["operator"]
     assert operators(program).count(operator) == 1
     assert "Scan" not in operators(program)
     call = eager.start(subject, torch.float64)
-    inputs, *start = program.sample(9, 4)
-    for got, want in zip(program.run(inputs, start), call(inputs, start), strict=True):
+    feeds = program.sample(9, 4)
+    inputs, *start = feeds.values()
+    for got, want in zip(program.run(feeds).values(), call(inputs, start), strict=True):
         np.testing.assert_allclose(got, want, atol=2e-6)
 
 
@@ -288,18 +292,128 @@ def test_programs_of_other_weights_do_not_agree() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "batch", "expected"),
+    ("name", "time", "batch", "expected"),
     [
-        ("rnn", 1, "operator"),
-        ("rnn", 64, "scan"),
-        ("gru", 64, "operator"),
-        ("gru", 5000, "step"),
-        ("list_state", 1, "scan"),
+        ("rnn", 100, 1, ["gated", "operator", "scan", "step"]),
+        ("rnn", 1, 1, ["operator", "gated", "scan", "step"]),
+        ("rnn", 100, 64, ["scan", "step", "gated", "operator"]),
+        ("rnn", 100, 5000, ["step", "scan", "gated", "operator"]),
+        ("gru", 100, 64, ["operator", "scan", "step"]),
+        ("gru", 100, 5000, ["step", "scan", "operator"]),
+        ("list_state", 100, 1, ["scan", "step"]),
+        ("list_state", 100, 5000, ["step", "scan"]),
     ],
 )
-def test_the_form_follows_from_batch_and_state(name: str, batch: int, expected: str) -> None:
+def test_the_form_follows_from_the_example_and_the_state(
+    name: str, time: int, batch: int, expected: list[str]
+) -> None:
     case = next(case for case in FOLDS if case.name == name)
-    forms = {stage.form: stage.program for stage in stages(case) if stage.form}
-    if name == "list_state":
-        del forms["operator"]
-    assert choose(forms, batch) == expected
+    assert rank(passes.forms_of(stages(case)), time, batch) == expected
+
+
+# --- one operator in place of another ---------------------------------------------------------------------
+
+
+def rnn_model(
+    directions: int, activation: str, given: Sequence[str], **attributes: object
+) -> onnx.ModelProto:
+    """An ONNX model with one RNN; ``given`` names its optional inputs."""
+    random = np.random.default_rng(0)
+    way = ("forward", "bidirectional")[directions - 1]
+    arrays = {
+        "W": random.standard_normal((directions, 5, 3)) * 0.4,
+        "R": random.standard_normal((directions, 5, 5)) * 0.2,
+        "B": random.standard_normal((directions, 10)) * 0.4,
+    }
+    names = [name if name in {"W", "R", *given} else "" for name in ("W", "R", "B", "lengths", "h")]
+    node = helper.make_node(
+        "RNN",
+        ["x", *names],
+        ["y", "y_h"],
+        hidden_size=5,
+        direction=way,
+        activations=[activation] * directions,
+        **attributes,
+    )
+    inputs = {"x": (1, ["T", "B", 3]), "lengths": (6, ["B"]), "h": (1, [directions, "B", 5])}
+    outputs = {"y": (1, ["T", directions, "B", 5]), "y_h": (1, [directions, "B", 5])}
+    infos = {name: helper.make_tensor_value_info(name, *facts) for name, facts in (inputs | outputs).items()}
+    graph = helper.make_graph(
+        [node],
+        "rnn",
+        [infos[name] for name in inputs if name == "x" or name in given],
+        [infos[name] for name in outputs],
+        [numpy_helper.from_array(array.astype(np.float32), name) for name, array in arrays.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+
+
+def gated(model: onnx.ModelProto) -> onnx.ModelProto:
+    signature = form(FUSED, "scan").signature
+    return gate_pass.gate(Program(ir.from_proto(model), signature)).proto()
+
+
+@pytest.mark.parametrize("activation", ["Tanh", "Relu"])
+@pytest.mark.parametrize("directions", [1, 2])
+@pytest.mark.parametrize("given", [(), ("B",), ("B", "h"), ("B", "lengths", "h")])
+def test_an_rnn_is_a_gru_with_its_gates_held_open(
+    directions: int, activation: str, given: tuple[str, ...]
+) -> None:
+    model = rnn_model(directions, activation, given)
+    after = gated(model)
+    onnx.checker.check_model(after, full_check=True)
+    assert [node.op_type for node in after.graph.node] == ["GRU"]
+    random = np.random.default_rng(1)
+    feeds = {
+        "x": random.standard_normal((7, 3, 3)).astype(np.float32),
+        "lengths": np.array([7, 2, 5], np.int32),
+        "h": random.standard_normal((directions, 3, 5)).astype(np.float32),
+    }
+    feeds = {name: value for name, value in feeds.items() if name == "x" or name in given}
+    results = zip(run_model(after, feeds, ["y", "y_h"]), run_model(model, feeds, ["y", "y_h"]), strict=True)
+    for got, want in results:
+        np.testing.assert_allclose(got, want, atol=2e-6, rtol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("activation", "attributes"), [("Sigmoid", {}), ("Tanh", {"clip": 3.0}), ("Tanh", {"layout": 1})]
+)
+def test_an_rnn_that_is_not_understood_stays_one(activation: str, attributes: dict[str, object]) -> None:
+    after = gated(rnn_model(1, activation, ["B"], **attributes))
+    assert [node.op_type for node in after.graph.node] == ["RNN"]
+
+
+# --- loops that run backward ------------------------------------------------------------------------------
+
+
+def turned(program: Program, inputs: int = 1, outputs: int = 1) -> Program:
+    """Let the loops of a Program run from the last time step to the first."""
+    program = program.copy()
+    for scan in program.model.graph:
+        if scan.op_type == "Scan":
+            sequences = scan.attributes["num_scan_inputs"].as_int()
+            emitted = len(scan.outputs) - len(scan.inputs) + sequences
+            ways = {"input": [inputs] * sequences, "output": [outputs] * emitted}
+            for side, way in ways.items():
+                name = f"scan_{side}_directions"
+                scan.attributes[name] = ir.AttrInt64s(name, way)
+    return program
+
+
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm", "deep_mixed"])
+def test_a_loop_that_runs_backward_is_an_operator_that_does(name: str) -> None:
+    case = next(case for case in FOLDS if case.name == name)
+    backward = turned(form(case, "scan"))
+    assert not agree(backward, form(case, "scan"))
+    fused = fuse_pass.fuse(backward)
+    found = [node for node in fused.model.graph if node.op_type in OPERATORS]
+    assert [node.op_type for node in found] == EXPECTED[name]
+    assert {node.attributes["direction"].as_string() for node in found} == {"reverse"}
+    assert agree(backward, fused)
+    assert agree(backward, gate_pass.gate(fused))
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(1, 0), (0, 1)])
+def test_a_loop_that_reads_one_way_and_writes_the_other_stays_a_loop(inputs: int, outputs: int) -> None:
+    program = turned(form(FUSED, "scan"), inputs, outputs)
+    assert fuse_pass.fuse(program) is program

@@ -31,7 +31,8 @@ def test_the_fold_is_the_module(case: ModelCase) -> None:
     draw = grid.Draw(subject, reference)
     for time, batch in ((1, 1), (11, 2), (64, 5)):
         inputs, state = draw.inputs(time, batch), draw.state(batch)
-        for got, want in zip(program.run(inputs, state), reference(inputs, *state), strict=True):
+        feeds = dict(zip(subject.signature.input_names, (inputs, *state), strict=True))
+        for got, want in zip(program.run(feeds).values(), reference(inputs, *state), strict=True):
             np.testing.assert_allclose(got, want, atol=2e-6, rtol=1e-5)
 
 

@@ -5,11 +5,11 @@ gave before.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rnn_export.errors import PassError
-from rnn_export.passes import distribute, fuse, products, regroup, simplify
+from rnn_export.passes import distribute, fuse, gate, products, regroup, simplify
 from rnn_export.passes.agree import agree
 from rnn_export.program import Program
 
@@ -23,6 +23,8 @@ PASSES: tuple[tuple[Callable[[Program], Program], str], ...] = (
     (simplify.simplify, "scan"),
     (fuse.fuse, ""),
     (simplify.simplify, "operator"),
+    (gate.gate, ""),
+    (simplify.simplify, "gated"),
 )
 
 
@@ -52,3 +54,12 @@ def optimize(program: Program) -> list[Stage]:
             raise PassError(f"pass {run.__name__} changed what the Program computes. Please report it.")
         stages.append(Stage(run.__name__, form, after))
     return stages
+
+
+def forms_of(stages: Sequence[Stage]) -> dict[str, Program]:
+    """Give the Programs worth shipping under their names, each but once."""
+    forms: dict[str, Program] = {}
+    for stage in stages:
+        if stage.form and stage.program.proto() not in [program.proto() for program in forms.values()]:
+            forms[stage.form] = stage.program
+    return forms

@@ -29,6 +29,7 @@ class Step:
     """
 
     source: ir.Value  # the sequence that the step reads
+    direction: str  # "forward", or "reverse" from the last time step to the first
     size: int  # of its last axis
     hidden: int
     states: int
@@ -38,6 +39,7 @@ class Step:
     @classmethod
     def cut(cls, scan: ir.Node) -> "Step | None":
         """Cut a ``Scan``, if it has the outer form of one of the operators."""
+        direction = _direction(scan)
         body = scan.attributes["body"].as_graph()
         count = len(scan.inputs) - scan.attributes["num_scan_inputs"].as_int()
         sequences = list(scan.inputs[count:])
@@ -54,6 +56,7 @@ class Step:
             or count not in (1, 2)
             or None in sizes
             or len(emitted) > 1
+            or direction is None
         ):
             return None
         if len(set(sizes[:count])) > 1 or source.shape is None or len(source.shape) != 3:
@@ -66,6 +69,7 @@ class Step:
         model = _cut_model(scan, source, activations)
         return cls(
             source,
+            direction,
             int(sizes[-1] or 0),
             int(sizes[0] or 0),
             count,
@@ -82,6 +86,17 @@ class Step:
         feeds |= {f"activation_{k}": activation for k, activation in enumerate(activations)}
         results = [np.asarray(result) for result in self.evaluator.run(None, feeds)]
         return results[: len(self.kinds)], results[len(self.kinds) :]
+
+
+def _direction(scan: ir.Node) -> str | None:
+    """Say which way a loop goes over the leading axes of all sequences; ``None`` if it mixes ways or axes."""
+    sequences = scan.attributes["num_scan_inputs"].as_int()
+    ways: set[int] = set()
+    for side, count in (("input", sequences), ("output", len(scan.outputs) - len(scan.inputs) + sequences)):
+        if any(scan.attributes.get_ints(f"scan_{side}_axes", [])):
+            return None
+        ways |= set(scan.attributes.get_ints(f"scan_{side}_directions", [0] * count))
+    return "forward" if ways == {0} else "reverse" if ways == {1} else None
 
 
 def _cut_model(scan: ir.Node, source: ir.Value, activations: list[ir.Node]) -> ir.Model:

@@ -5,7 +5,8 @@ connected components with a cycle are the true recurrences; each becomes a ``Sca
 nodes run once over all time steps, before, between or after them:
 
 - what depends on neither inputs nor state is computed once;
-- a state that is no part of a cycle is the sequence of its next values, one step late;
+- a state that is no part of a cycle is the sequence of its next values, one step late (in a reversed ``Scan``,
+  which runs from the last time step to the first, one step early);
 - a node that no rule of :mod:`rnn_export.passes.lift` covers gets a ``Scan`` without state.
 
 Hoisted input projections, output layers behind the loop and one loop per layer all follow from this.
@@ -20,15 +21,16 @@ import numpy as np
 import onnx_ir as ir
 
 from rnn_export.passes.lift import Argument, Builder, lift, value_of
-from rnn_export.program import Program, name_apart
+from rnn_export.program import Program, name_apart, take_place
 from rnn_export.signature import TIME
 
+DIRECTIONS = ("scan_input_directions", "scan_output_directions")
 State = int  # the number of a state, as a vertex of the graph beside the nodes
 Vertex = ir.Node | State
 
 
 def distribute(program: Program) -> Program:
-    """Take every forward ``Scan`` of the graph apart."""
+    """Take every ``Scan`` of the graph that runs one way apart."""
     program = program.copy()
     graph = program.model.graph
     for node in list(graph):
@@ -36,20 +38,32 @@ def distribute(program: Program) -> Program:
             nodes, outputs = _Distribution(node).run()
             graph.insert_before(node, nodes)
             for old, new in zip(node.outputs, outputs, strict=True):
-                _replace(graph, old, new)
+                take_place(graph, old, new)
             graph.remove(node, safe=True)
     name_apart(program.model)
     return program
 
 
 def is_plain(scan: ir.Node) -> bool:
-    """Whether it runs forward over leading axes, and holds no graphs of its own."""
+    """Whether it runs over leading axes, all forward or all reversed, and holds no graphs of its own."""
     body = scan.attributes["body"].as_graph()
-    layout = ("scan_input_axes", "scan_output_axes", "scan_input_directions", "scan_output_directions")
     nested = any(
         attribute.type == ir.AttributeType.GRAPH for n in body for attribute in n.attributes.values()
     )
-    return not nested and not any(name in scan.attributes for name in layout)
+    axes = any(name in scan.attributes for name in ("scan_input_axes", "scan_output_axes"))
+    return (
+        not nested and not axes and (is_reversed(scan) or not any(n in scan.attributes for n in DIRECTIONS))
+    )
+
+
+def is_reversed(scan: ir.Node) -> bool:
+    """Whether it runs from the last time step to the first, and puts every result where it read."""
+    over = scan.attributes["num_scan_inputs"].as_int()
+    counts = over, len(scan.outputs) - (len(scan.inputs) - over)
+    return all(
+        list(scan.attributes.get_ints(name, [0] * count)) == [1] * count
+        for name, count in zip(DIRECTIONS, counts, strict=True)
+    )
 
 
 def recurrent_nodes(scan: ir.Node) -> set[ir.Node]:
@@ -80,19 +94,6 @@ def _components(body: ir.Graph, count: int) -> list[list[Vertex]]:
     ]
 
 
-def _replace(graph: ir.Graph, old: ir.Value, new: ir.Value) -> None:
-    """Let ``new`` take the place and, as a graph's output, the name of ``old``."""
-    for place, output in enumerate(graph.outputs):
-        if output is old:
-            identity = ir.node("Identity", [new])
-            identity.outputs[0].name, identity.outputs[0].shape = old.name, old.shape
-            identity.outputs[0].type = old.type
-            graph.append(identity)
-            old.name = None
-            graph.outputs[place] = identity.outputs[0]
-    old.replace_all_uses_with(new)
-
-
 @dataclass
 class _Distribution:
     """One ``Scan`` being taken apart: which values of its body are known outside of it, and how."""
@@ -109,6 +110,7 @@ class _Distribution:
         self.states, self.steps = self.body.inputs[: self.count], self.body.inputs[self.count :]
         self.following, self.results = self.body.outputs[: self.count], self.body.outputs[self.count :]
         self.start = list(self.scan.inputs[: self.count])
+        self.reversed = is_reversed(self.scan)
         self.sequences.update(zip(self.steps, self.scan.inputs[self.count :], strict=True))  # type: ignore[arg-type]
 
     def run(self) -> tuple[list[ir.Node], list[ir.Value]]:
@@ -165,19 +167,21 @@ class _Distribution:
         """Give the sequence of a state that is no part of a cycle: its next values, one step late."""
         following = self._as_sequence(self.following[state])
         first = self.build.emit("Unsqueeze", [self.start[state], self.build.constant([0])])
-        ends = [self.build.constant([number]) for number in (0, -1, 0)]
-        before = self.build.emit("Slice", [following, *ends])
-        late = self.build.emit("Concat", [first, before], {"axis": 0})
+        ends = (1, np.iinfo(np.int64).max, 0) if self.reversed else (0, -1, 0)
+        others = self.build.emit("Slice", [following, *(self.build.constant([end]) for end in ends)])
+        parts = [others, first] if self.reversed else [first, others]
+        late = self.build.emit("Concat", parts, {"axis": 0})
         self._describe(late, self.states[state])
         return late
 
     def _final(self, state: State) -> ir.Value:
-        """Give a state after the last time step."""
+        """Give a state after the time step that runs last."""
         if state in self.finals:
             return self.finals[state]
         value = self.following[state]
         if value in self.sequences:
-            last = self.build.emit("Constant", [], {"value": ir.tensor(np.array(-1, np.int64))})
+            place = np.array(0 if self.reversed else -1, np.int64)
+            last = self.build.emit("Constant", [], {"value": ir.tensor(place)})
             return self.build.emit("Gather", [self.sequences[value], last], {"axis": 0})
         return self.invariants.get(value, value)
 
@@ -233,9 +237,10 @@ class _Distribution:
         scan = ir.node(
             "Scan",
             [*(self.start[state] for state in states), *over],
-            {"body": body, "num_scan_inputs": len(over)},
+            {"body": body, "num_scan_inputs": len(over), **self._directions(len(over), len(leaving))},
             num_outputs=len(kept),
         )
+        scan.metadata_props.update(self.scan.metadata_props)
         self.build.nodes.append(scan)
         for state, final in zip(states, scan.outputs, strict=False):
             final.shape, final.type = self.states[state].shape, self.states[state].type
@@ -243,6 +248,11 @@ class _Distribution:
         for value, sequence in zip(leaving, scan.outputs[len(states) :], strict=True):
             self._describe(sequence, value)
             self.sequences[value] = sequence
+
+    def _directions(self, *counts: int) -> dict[str, list[int]]:
+        """Give the attributes that let a loop run as the whole one does; a list may not be empty."""
+        pairs = zip(DIRECTIONS, counts, strict=True)
+        return {name: [1] * count for name, count in pairs if self.reversed and count}
 
     def _clock(self, body: ir.Graph) -> ir.Value:
         """Give a sequence to a loop that reads none, so that it knows the number of time steps."""

@@ -25,6 +25,7 @@ import numpy as np
 import onnx_ir as ir
 
 from rnn_export.passes.agree import agree
+from rnn_export.passes.constants import add_constant
 from rnn_export.passes.cut import ACTIVATIONS, Step
 from rnn_export.passes.propose import Operator, propose
 from rnn_export.program import Program, name_apart
@@ -92,9 +93,7 @@ def _build(graph: ir.Graph, scan: ir.Node, step: Step, operator: Operator) -> No
     nodes: list[ir.Node] = []
 
     def constant(name: str, array: Array) -> ir.Value:
-        value = ir.val(f"{operator.op_type}/{name}/{len(graph.initializers)}", const_value=ir.tensor(array))
-        graph.register_initializer(value)
-        return value
+        return add_constant(graph, f"{operator.op_type}/{name}", array)
 
     def emit(
         op: str, inputs: Sequence[ir.Value | None], count: int = 1, **attributes: Any
@@ -114,9 +113,11 @@ def _build(graph: ir.Graph, scan: ir.Node, step: Step, operator: Operator) -> No
         [step.source, constant("W", weights), constant("R", recurrent), constant("B", biases), None, *start],
         1 + len(start),
         hidden_size=step.hidden,
+        direction=step.direction,
         activations=list(operator.activations),
         **operator.attributes,
     )
+    nodes[-1].metadata_props.update(scan.metadata_props)
     [sequence] = emit("Squeeze", [everything, rows])
     last = dict(
         zip(operator.states, (emit("Squeeze", [final, directions])[0] for final in finals), strict=True)

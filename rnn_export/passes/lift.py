@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from rnn_export.passes.constants import constant_ints
 from rnn_export.signature import TIME
 
 ELEMENTWISE = frozenset(
@@ -79,17 +80,6 @@ def lift(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> lis
         new.shape = ir.Shape([TIME, *old.shape])  # type: ignore[misc]
         new.type = old.type
     return outputs
-
-
-def constant_ints(value: ir.Value | None) -> list[int] | None:
-    """Give the integers of a constant, or ``None`` if it is not one."""
-    if value is None:
-        return None
-    tensor = value.const_value
-    producer = value.producer()
-    if tensor is None and producer is not None and producer.op_type == "Constant":
-        tensor = producer.attributes["value"].as_tensor() if "value" in producer.attributes else None
-    return None if tensor is None else [int(number) for number in np.atleast_1d(tensor.numpy())]
 
 
 def _aligned(build: Builder, argument: Argument, rank: int) -> ir.Value:

@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from rnn_export.passes.constants import add_constant
 from rnn_export.program import Program, name_apart
 from rnn_export.signature import Array
 
@@ -30,12 +31,12 @@ def _merge_products(graph: ir.Graph, main: ir.Graph) -> None:
     for left, parts in _shared(graph):
         nodes = [node for node, _ in parts]
         widths = [matrix.shape[1] for _, matrix in parts]
-        joined = _constant(
+        joined = add_constant(
             main,
             "+".join(str(node.inputs[1].name) for node in nodes if node.inputs[1]),
             np.hstack([m for _, m in parts]),
         )
-        sizes = _constant(main, "sizes_" + "_".join(map(str, widths)), np.array(widths, np.int64))
+        sizes = add_constant(main, "sizes_" + "_".join(map(str, widths)), np.array(widths, np.int64))
         product = ir.node("MatMul", [left, joined])
         rest = list(nodes[0].outputs[0].shape or ())[:-1]
         product.outputs[0].shape = ir.Shape([*rest, sum(widths)])
@@ -90,13 +91,3 @@ def _only_feeds(maker: ir.Node, product: ir.Value, reader: ir.Node) -> bool:
     """Whether a value is a product of two that nothing else reads, made in the same graph."""
     alone = len(product.uses()) == 1 and not product.is_graph_output()
     return maker.op_type == "MatMul" and maker.graph is reader.graph and alone
-
-
-def _constant(main: ir.Graph, name: str, array: Array) -> ir.Value:
-    """Add an initializer to the outermost graph, or find the one of that name."""
-    if name not in main.initializers:
-        tensor = ir.tensor(array, name=name)
-        value = ir.val(name, const_value=tensor)
-        value.shape, value.type = ir.Shape(array.shape), ir.TensorType(tensor.dtype)
-        main.register_initializer(value)
-    return main.initializers[name]

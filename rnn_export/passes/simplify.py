@@ -12,7 +12,7 @@ import onnx_ir as ir
 import onnxscript.optimizer
 from onnx_ir.passes import common
 
-from rnn_export.passes.lift import constant_ints
+from rnn_export.passes.constants import constant_ints
 from rnn_export.program import Program, name_apart
 from rnn_export.quiet import quiet
 

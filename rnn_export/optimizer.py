@@ -1,0 +1,246 @@
+"""``rnn_export.optimize``: the passes on an ONNX file that others made.
+
+Its loops become ``Scan`` where they are folds over time, and then what the passes make of a ``Scan``. The
+result has the names, shapes and metadata of the file. It is compared with the file in ONNX Runtime, on random
+calls of several sizes, before anyone sees it; a file that cannot be tried out is left as it is.
+"""
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnx_ir as ir
+from google.protobuf.message import DecodeError
+
+from rnn_export import passes
+from rnn_export.errors import OnnxFileError, mismatch
+from rnn_export.frontends import onnx_file
+from rnn_export.passes.agree import agree
+from rnn_export.passes.choose import rank
+from rnn_export.passes.distribute import is_reversed
+from rnn_export.program import ORIGIN, Program
+
+CALLS = ((1, 1), (2, 1), (1, 3), (5, 3), (7, 2))  # time steps and rows, where a file leaves them free
+LARGEST = (1 << 31) - 1  # bytes of a protobuf message
+TYPICAL = (100, 1)  # time steps and rows of a call, where a file does not fix them
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A loop of the file: its operator, its node's name, its states, what it is now, or why it is left."""
+
+    kind: str
+    where: str
+    states: int
+    became: tuple[str, ...] = ()
+    left: str = ""
+
+    def __str__(self) -> str:
+        states = f"{self.states} state{'s' if self.states != 1 else ''}"
+        now = f"left: {self.left}" if self.left else " + ".join(self.became) or "all time steps at once"
+        return f"{self.kind} {self.where!r}, {states}: {now}"
+
+
+@dataclass(frozen=True)
+class Optimization:
+    """What :func:`optimize` gives: the model, and what was done.
+
+    ``form`` is empty if the model is the one that came; ``left`` then says why, if it is not for its loops.
+    ``before`` and ``after`` count the operators, inside of loops as well.
+    """
+
+    model: onnx.ModelProto
+    loops: tuple[Loop, ...]
+    form: str
+    left: str
+    before: Mapping[str, int]
+    after: Mapping[str, int]
+
+    def lines(self) -> list[str]:
+        """Tell what was found and done: a line a loop, the operators before and after, the verdict."""
+        if not self.form:
+            return [
+                *map(str, self.loops),
+                f"Nothing was changed: {self.left or 'no loop could be rewritten'}.",
+            ]
+        counts = (", ".join(f"{n} {op}" for op, n in sorted(c.items())) for c in (self.before, self.after))
+        told = (f"{when}: {listed}" for when, listed in zip(("Before", "After"), counts, strict=True))
+        verdict = f"Both give the same in ONNX Runtime, in {len(CALLS)} random calls."
+        return [*map(str, self.loops), *told, verdict]
+
+    def to_json(self) -> dict[str, Any]:
+        """Give plain data, without the model."""
+        return {
+            "loops": [asdict(loop) for loop in self.loops],
+            "form": self.form,
+            "left": self.left,
+            "before": dict(self.before),
+            "after": dict(self.after),
+        }
+
+
+def optimize(
+    model: onnx.ModelProto | str | Path, out: str | Path | None = None, *, overwrite: bool = False
+) -> Optimization:
+    """Rewrite the loops of an ONNX model so that ONNX Runtime runs them as fast as it can.
+
+    Args:
+        model: an ONNX model, or the path of one, in one file of less than 2 GB.
+        out: where the result goes. It appears there whole, after it was compared with the model.
+        overwrite: whether to replace a file that is there.
+
+    Raises:
+        OnnxFileError: the model cannot be read, the file cannot be written, or no form of it gives what the
+            model gives. Nothing is written then.
+        PassError: a pass changed what the model computes: a bug of this package.
+    """
+    if out is not None and Path(out).exists() and not overwrite:
+        raise OnnxFileError(
+            mismatch(str(out), "no file", "one that is there", "Choose another, or overwrite it.")
+        )
+    given = _loaded(model)
+    result = _optimized(given)
+    if out is not None:
+        _write(result.model, Path(out))
+    return result
+
+
+def _loaded(model: onnx.ModelProto | str | Path) -> onnx.ModelProto:
+    """Read a model that lies in one file."""
+    if not isinstance(model, onnx.ModelProto):
+        path = Path(model)
+        try:
+            size = path.stat().st_size
+            if size > LARGEST:
+                raise OnnxFileError(
+                    mismatch(str(path), "at most 2 GB", f"{size} bytes", "Export it smaller.")
+                )
+            model = onnx.load_model_from_string(path.read_bytes())
+        except OSError as error:
+            raise OnnxFileError(f"{path} cannot be read: {error.strerror}. Check the path.") from error
+        except DecodeError as error:
+            remedy = "Pass a file that an exporter wrote."
+            raise OnnxFileError(mismatch(str(path), "an ONNX model", "something else", remedy)) from error
+    if not model.graph.output:
+        raise OnnxFileError(mismatch("the model", "a graph with outputs", "none", "Pass an ONNX model."))
+    if any(isinstance(tensor, ir.ExternalTensor) for tensor in _tensors(ir.from_proto(model))):
+        remedy = "Load it with onnx.load and save it with onnx.save as one file."
+        raise OnnxFileError(mismatch("the model", "all tensors inside", "external data", remedy))
+    return model
+
+
+def _tensors(model: ir.Model) -> Iterator[object]:
+    for graph in model.graphs():
+        yield from (value.const_value for value in graph.initializers.values())
+        for node in graph:
+            yield from (attribute.value for attribute in node.attributes.values())
+
+
+def _optimized(given: onnx.ModelProto) -> Optimization:
+    original = Program(ir.from_proto(given))
+    count = _operators(original.model)
+    try:
+        reading = onnx_file.read(given, same=_agree, marked=True)
+    except OnnxFileError as error:
+        return Optimization(given, (), "", str(error), count, count)
+    loops = tuple(Loop(loop.kind, loop.where, loop.states, left=loop.reason) for loop in reading.loops)
+    if all(loop.left for loop in loops):
+        return Optimization(given, loops, "", "", count, count)
+    reason = _why_not_run(original)
+    if reason:
+        loops = tuple(replace(loop, left=loop.left or reason) for loop in loops)
+        return Optimization(given, loops, "", reason, count, count)
+    forms = passes.forms_of(passes.optimize(reading.program))
+    for form in rank(forms, *_sizes(reading.program.model)):
+        finished = _finished(forms[form].copy().model, given)
+        if _agree(original, Program(ir.from_proto(finished)), CALLS):
+            loops = tuple(_told(loop, number, forms[form].model) for number, loop in enumerate(loops))
+            return Optimization(finished, loops, form, "", count, _operators(ir.from_proto(finished)))
+    raise OnnxFileError(
+        f"no form ({', '.join(forms)}) gives in ONNX Runtime what the model gives; nothing was written. "
+        "Please report it."
+    )
+
+
+def _why_not_run(original: Program) -> str:
+    """Say why a model cannot be tried out, if it cannot."""
+    try:
+        for call in CALLS:
+            original.run(original.sample(*call))
+    except OnnxFileError as error:
+        return str(error)
+    except Exception as error:  # ONNX Runtime has an exception for every kind of failure, and no common one
+        return f"it cannot be run on random inputs: {str(error).strip().partition(chr(10))[0]}"
+    return ""
+
+
+def _agree(one: Program, other: Program, calls: Sequence[tuple[int, int]] = CALLS[:4]) -> bool:
+    try:
+        return agree(one, other, calls)
+    except Exception:  # what cannot be run does not give the same
+        return False
+
+
+def _operators(model: ir.Model) -> dict[str, int]:
+    return dict(Counter(node.op_type for graph in model.graphs() for node in graph))
+
+
+def _sizes(model: ir.Model) -> tuple[int, int]:
+    """Give the time steps and rows of a call, as far as the file fixes them."""
+    sequences = [node.inputs[-1] for node in model.graph if node.op_type == "Scan"]
+    shapes = [value.shape for value in sequences if value is not None and value.shape is not None]
+    known = [list(shape)[:2] for shape in shapes if len(shape) > 2]
+    pairs = zip(known[0] if known else TYPICAL, TYPICAL, strict=True)
+    steps, rows = (size if isinstance(size, int) else typical for size, typical in pairs)
+    return steps, rows
+
+
+def _finished(model: ir.Model, given: onnx.ModelProto) -> onnx.ModelProto:
+    """Give a model the names, shapes and metadata of the file."""
+    for graph in model.graphs():
+        for node in graph:
+            node.metadata_props.pop(ORIGIN, None)
+    finished = ir.to_proto(model)
+    for name in ("producer_name", "producer_version", "domain", "model_version", "doc_string"):
+        setattr(finished, name, getattr(given, name))
+    _same_list(finished.metadata_props, given.metadata_props)
+    for name in ("name", "doc_string"):
+        setattr(finished.graph, name, getattr(given.graph, name))
+    for name in ("input", "output", "metadata_props"):
+        _same_list(getattr(finished.graph, name), getattr(given.graph, name))
+    inputs = {value.name for value in given.graph.input}
+    finished.graph.initializer.extend(value for value in given.graph.initializer if value.name in inputs)
+    return finished
+
+
+def _same_list(own: Any, given: Any) -> None:
+    del own[:]
+    own.extend(given)
+
+
+def _told(loop: Loop, number: int, model: ir.Model) -> Loop:
+    """Say what a loop became."""
+    parts = [node for node in model.graph if node.metadata_props.get(ORIGIN) == str(number)]
+    return loop if loop.left else replace(loop, became=tuple(map(_kind, parts)))
+
+
+def _kind(node: ir.Node) -> str:
+    direction = node.attributes.get_string("direction", "")
+    backward = is_reversed(node) if node.op_type == "Scan" else direction == "reverse"
+    return f"{node.op_type} (reversed)" if backward else node.op_type
+
+
+def _write(model: onnx.ModelProto, path: Path) -> None:
+    """Write a file whole or not at all."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+            whole = Path(folder) / path.name
+            whole.write_bytes(model.SerializeToString(deterministic=True))
+            whole.replace(path)
+    except OSError as error:
+        raise OnnxFileError(f"{path} cannot be written: {error.strerror}. Choose another folder.") from error
