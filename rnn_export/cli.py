@@ -69,6 +69,12 @@ def export_command(
         Path, typer.Option("--out", metavar="DIR", help="Where the bundle goes.", show_default=False)
     ],
     name: Annotated[str | None, typer.Option(help="The model's name. [default: the folder's]")] = None,
+    step: Annotated[
+        bool, typer.Option("--step", help="The module takes one time step, without a time axis.")
+    ] = False,
+    lengths: Annotated[
+        bool, typer.Option("--lengths", help="Let the files take the number of time steps of each row.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -80,7 +86,16 @@ def export_command(
             from rnn_export.target import load_target  # noqa: PLC0415
 
             model, example = load_target(target)
-            bundle = export(model, example, folder, name=name, overwrite=overwrite, progress=tell)
+            bundle = export(
+                model,
+                example,
+                folder,
+                step=step,
+                lengths=lengths,
+                name=name,
+                overwrite=overwrite,
+                progress=tell,
+            )
         report = VerificationReport.stored(bundle.manifest)
         show(report, folder, as_json=as_json)
 

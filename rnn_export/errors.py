@@ -29,6 +29,10 @@ class NotAFoldError(ModelError):
     """A loop of an ONNX file cannot be proven to be a fold over time; the message is the reason."""
 
 
+class LengthsError(ModelError):
+    """A loop of the module is not one whose rows can end apart."""
+
+
 class PassError(RnnExportError):
     """A pass changed what a Program computes: a bug of this package."""
 

@@ -17,12 +17,21 @@ from rnn_export import golden, grid, tolerance
 from rnn_export.backends import onnx, torchscript
 from rnn_export.bundle import MANIFEST, Bundle, Manifest, check_target, describe_files, staged
 from rnn_export.calling import Wrapper
-from rnn_export.errors import CaptureError, ExportWarning, ModelError, ScriptError, VerificationError
-from rnn_export.frontends import script, step
+from rnn_export.errors import (
+    CaptureError,
+    ExportWarning,
+    LengthsError,
+    ModelError,
+    OnnxFileError,
+    ScriptError,
+    VerificationError,
+)
+from rnn_export.frontends import onnx_file, script, step
 from rnn_export.golden import Case
 from rnn_export.hidden import expose
 from rnn_export.passes import forms_of, optimize
 from rnn_export.passes.choose import rank
+from rnn_export.passes.lengths import ragged
 from rnn_export.program import Program
 from rnn_export.subject import Subject, examine
 from rnn_export.verify import FAILED, Tell, VerificationReport, check_bundle
@@ -114,16 +123,18 @@ def _write_models(
 ) -> tuple[dict[str, Program], list[str]]:
     """Write ``model.pt`` and every form of the model as a variant.
 
-    Gives the forms of the traced step, and why a form could not be written.
+    Gives the forms of the model as a Program, and why a form could not be written.
     """
-    scripted, forms = _capture(subject, tell)
+    dense = replace(subject, signature=replace(subject.signature, lengths=False))
+    scripted, program = _capture(dense, tell)
+    forms, reasons = ({}, []) if program is None else _forms(program, subject)
     tell("Writing the files", 2, 3)
-    torchscript.write(scripted or script.script_step(subject), staging / MODEL_PT)
+    module = script.with_lengths(scripted or script.script_step(dense), subject.signature)
+    torchscript.write(module, staging / MODEL_PT)
     models = {form: program.proto() for form, program in forms.items()}
-    reasons: list[str] = []
     if scripted is not None:
         try:
-            models[LOOP] = script.export_loop(scripted, subject)
+            models[LOOP] = script.export_loop(module, subject)
         except ScriptError as error:
             if not forms:
                 raise _refusal(subject, error) from error
@@ -162,14 +173,14 @@ def _variant(form: str) -> str:
     return f"variants/{form}.onnx"
 
 
-def _capture(subject: Subject, tell: Tell) -> tuple[ScriptModule | None, dict[str, Program]]:
-    """Script the module, and trace its step if it is a fold. One of the two is needed.
+def _capture(subject: Subject, tell: Tell) -> tuple[ScriptModule | None, Program | None]:
+    """Script the module, and make a Program of it. One of the two is needed.
 
-    A module that TorchScript cannot compile gets a ``model.pt`` with a loop around its traced step; one whose
-    step cannot be traced gets the scripted loop as ``model.onnx``.
+    The Program is the fold of the traced step, or else the scripted module with its loops turned into
+    ``Scan``. A module that TorchScript cannot compile gets a ``model.pt`` with a loop around its traced step;
+    one of which no Program can be made gets the scripted loop as ``model.onnx``.
     """
     scripted: ScriptModule | None = None
-    forms: dict[str, Program] = {}
     failures: list[ModelError] = []
     tell("Scripting the module", 0, 3)
     if not isinstance(subject.model, Wrapper):
@@ -180,14 +191,28 @@ def _capture(subject: Subject, tell: Tell) -> tuple[ScriptModule | None, dict[st
     tell("Tracing one time step", 1, 3)
     if subject.signature.streamable:
         try:
-            forms = _forms(subject)
+            return scripted, step.capture(subject)
         except CaptureError as error:
             failures.append(error)
-    if scripted is None and not forms:
+    if scripted is None:
         raise _refusal(subject, failures[0])
-    if scripted is not None and failures:
-        warnings.warn(f"{failures[0]} model.onnx is the scripted loop.", ExportWarning, stacklevel=5)
-    return scripted, forms
+    try:
+        return scripted, _scanned(scripted, subject)
+    except (CaptureError, ScriptError) as error:
+        failures.append(error)
+    warnings.warn(f"{failures[0]} model.onnx is the scripted loop.", ExportWarning, stacklevel=5)
+    return scripted, None
+
+
+def _scanned(scripted: ScriptModule, subject: Subject) -> Program:
+    """Give the scripted module as a Program, every loop of it a ``Scan``."""
+    try:
+        reading = onnx_file.read(script.export_loop(scripted, subject), subject.signature)
+    except OnnxFileError as error:
+        raise CaptureError(f"its loops cannot be rewritten: {error}.") from error
+    if reading.left:
+        raise CaptureError(f"a loop cannot be rewritten: {'; '.join(reading.left)}.")
+    return reading.program
 
 
 def _refusal(subject: Subject, error: ModelError) -> ModelError:
@@ -199,12 +224,19 @@ def _refusal(subject: Subject, error: ModelError) -> ModelError:
     return type(error)(f"{name} cannot be run step by step ({reason}), and not be exported whole: {error}")
 
 
-def _forms(subject: Subject) -> dict[str, Program]:
-    """Give the forms of a module's traced step; the loop as it was traced only where it is the fastest."""
-    forms = forms_of(optimize(step.capture(subject)))
+def _forms(program: Program, subject: Subject) -> tuple[dict[str, Program], list[str]]:
+    """Give the forms of a Program, the one as it was captured only where it is the fastest.
+
+    A Program that cannot take the lengths that it is to take has no forms, and a reason.
+    """
+    try:
+        wanted = ragged(program, subject.signature) if subject.signature.lengths else program
+    except LengthsError as error:
+        return {}, [str(error)]
+    forms = forms_of(optimize(wanted))
     if "scan" in forms and rank(forms, subject.steps, subject.batch)[0] != "step":
         del forms["step"]
-    return forms
+    return forms, []
 
 
 def _tolerances(cases: list[Case], subject: Subject) -> dict[str, list[float]]:

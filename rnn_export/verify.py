@@ -210,6 +210,8 @@ def _check(
         if failure:
             return Check(file, runtime.name, FAILED, detail=failure)
         with np.load(results, allow_pickle=False) as archive:
+            if worker.UNAVAILABLE in archive:
+                return Check(file, runtime.name, NOT_CHECKED, detail=str(archive[worker.UNAVAILABLE]))
             return _judge(file, runtime.name, dict(archive), cases, allowed, bundle.signature)
 
 

@@ -12,7 +12,6 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from types import CodeType
 from typing import Any
 
@@ -62,15 +61,14 @@ def script(subject: Subject) -> torch.jit.ScriptModule:
     named = dict(zip((leaf.name for leaf in subject.signature.state), state, strict=True))
     takes = subject.calling.takes
     example = (inputs,) if takes is None else (inputs, wrap(takes, named))
-    dense = replace(subject.signature, lengths=False)
     with _compiler(subject.model), warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
             scripted: torch.jit.ScriptModule = torch.jit.script(subject.model, example_inputs=[example])
             overloaded = not scripted._c._has_method("forward")  # as torch.nn's recurrent layers are
             if not subject.calling.plain or overloaded:
-                scripted = _around(scripted, source.adapted(dense, subject.calling, WRAPPED))
-            return _ragged(scripted, subject.signature)
+                scripted = _around(scripted, source.adapted(subject.signature, subject.calling, WRAPPED))
+            return scripted
         except Exception as error:
             raise ScriptError(_explain(subject.model, error)) from error
 
@@ -84,9 +82,13 @@ def _around(scripted: torch.jit.ScriptModule, forward: str) -> torch.jit.ScriptM
     return wrapper
 
 
-def _ragged(scripted: torch.jit.ScriptModule, signature: Signature) -> torch.jit.ScriptModule:
+def with_lengths(scripted: torch.jit.ScriptModule, signature: Signature) -> torch.jit.ScriptModule:
     """Let a module take lengths, if it is to: each row is run alone."""
-    return _around(scripted, source.ragged(signature, WRAPPED)) if signature.lengths else scripted
+    if not signature.lengths:
+        return scripted
+    with warnings.catch_warnings(), _compiler(scripted):
+        warnings.simplefilter("ignore")
+        return _around(scripted, source.ragged(signature, WRAPPED))
 
 
 def _short(subject: Subject) -> list[torch.Tensor]:
@@ -103,12 +105,11 @@ def script_step(subject: Subject) -> torch.jit.ScriptModule:
     """
     inputs, *state = _short(subject)
     first = inputs.narrow(subject.signature.inputs.shape.index(TIME), 0, 1)
-    dense = replace(subject.signature, lengths=False)
     with _compiler(subject.model), warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # what a trace warns of, the verification that follows finds
         try:
             traced = torch.jit.trace(subject.flat().eval(), (first, *state), check_trace=False)  # type: ignore[no-untyped-call]
-            return _ragged(_around(traced, source.loop(dense, WRAPPED)), subject.signature)
+            return _around(traced, source.loop(subject.signature, WRAPPED))
         except Exception as error:
             raise ScriptError(
                 f"the step of {type(subject.original).__name__} cannot be traced: {error}. "

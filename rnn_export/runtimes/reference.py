@@ -1,18 +1,37 @@
 """The ONNX project's reference evaluator: slow, plain numpy, the standard's own reading of a model."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx.reference import ReferenceEvaluator
 
+from rnn_export.errors import RuntimeUnavailableError
 from rnn_export.runtimes import Call
 from rnn_export.signature import Array, Signature
 
 
+IGNORED = "sequence_lens"
+
+
 def start(path: Path, signature: Signature) -> Call:
-    """Load an ONNX file."""
-    evaluator = ReferenceEvaluator(onnx.load(path, load_external_data=False))
+    """Load an ONNX file.
+
+    Raises:
+        RuntimeUnavailableError: the evaluator does not know an operator, or would ignore an input of one.
+    """
+    model = onnx.load(path, load_external_data=False)
+    for node in _nodes(model.graph):
+        given = dict(
+            zip((part.name for part in onnx.defs.get_schema(node.op_type).inputs), node.input, strict=False)
+        )
+        if given.get(IGNORED):
+            raise RuntimeUnavailableError(f"the reference evaluator ignores {IGNORED} of {node.op_type}")
+    try:
+        evaluator = ReferenceEvaluator(model)
+    except RuntimeError as error:
+        raise RuntimeUnavailableError(f"the reference evaluator cannot load it: {error}") from error
     names, results = signature.input_names, signature.output_names
 
     def call(*arguments: Array) -> list[Array]:
@@ -20,3 +39,12 @@ def start(path: Path, signature: Signature) -> Call:
         return [np.asarray(result) for result in evaluator.run(results, feeds)]
 
     return call
+
+
+def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """List the nodes of a graph, and of the graphs inside."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from _nodes(attribute.g)

@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 
 from rnn_export import golden
+from rnn_export.errors import RuntimeUnavailableError
 from rnn_export.golden import Case
 from rnn_export.runtimes import RUNTIMES, Call
 from rnn_export.signature import Array, Signature
 
 ERRORS = "errors"  # the key, in the results, of a JSON object of what failed
+UNAVAILABLE = "unavailable"  # the only key, if the runtime cannot judge the file
 MODES = {golden.RUN: ("whole", "cut"), golden.STEP: ("step",)}
 
 
@@ -82,7 +84,11 @@ def main() -> None:
     folder, signature = Path(request["folder"]), Signature.from_json(request["signature"])
     results: dict[str, Any] = {}
     errors: dict[str, str] = {}
-    call = RUNTIMES[request["runtime"]].start(folder / request["file"], signature)
+    try:
+        call = RUNTIMES[request["runtime"]].start(folder / request["file"], signature)
+    except RuntimeUnavailableError as error:
+        np.savez(request["results"], **{UNAVAILABLE: str(error)})  # type: ignore[arg-type]
+        return
     for case in golden.read(folder, signature):
         for mode in MODES[case.kind]:
             if mode == "cut" and not signature.streamable:
