@@ -15,7 +15,8 @@ __all__ = ["Bundle", "VerificationReport", "__version__", "export", "load", "opt
 
 
 def __getattr__(name: str) -> Any:
-    # export() needs torch, optimize() what the passes need; loading and verifying a bundle must not, so that a service can do without it.
+    # export() and optimize() need torch or what the passes need; loading and verifying a bundle must not,
+    # so that a service can do without it.
     if name == "export":
         from rnn_export.exporter import export  # noqa: PLC0415
 

@@ -99,9 +99,7 @@ def optimize(
         PassError: a pass changed what the model computes: a bug of this package.
     """
     if out is not None and Path(out).exists() and not overwrite:
-        raise OnnxFileError(
-            mismatch(str(out), "no file", "one that is there", "Choose another, or overwrite it.")
-        )
+        raise OnnxFileError(f"{out} exists. Name another file, or pass overwrite=True (--overwrite).")
     given = _loaded(model)
     result = _optimized(given)
     if out is not None:
@@ -143,17 +141,15 @@ def _tensors(model: ir.Model) -> Iterator[object]:
 def _optimized(given: onnx.ModelProto) -> Optimization:
     original = Program(ir.from_proto(given))
     count = _operators(original.model)
+    reason = _why_not_run(original) if {"Loop", "Scan"} & set(count) else ""
     try:
-        reading = onnx_file.read(given, same=_agree, marked=True)
+        reading = onnx_file.read(given, same=None if reason else _agree, marked=True)
     except OnnxFileError as error:
         return Optimization(given, (), "", str(error), count, count)
     loops = tuple(Loop(loop.kind, loop.where, loop.states, left=loop.reason) for loop in reading.loops)
+    loops = tuple(replace(loop, left=loop.left or reason) for loop in loops)
     if all(loop.left for loop in loops):
         return Optimization(given, loops, "", "", count, count)
-    reason = _why_not_run(original)
-    if reason:
-        loops = tuple(replace(loop, left=loop.left or reason) for loop in loops)
-        return Optimization(given, loops, "", reason, count, count)
     forms = passes.forms_of(passes.optimize(reading.program))
     for form in rank(forms, *_sizes(reading.program.model)):
         finished = _finished(forms[form].copy().model, given)

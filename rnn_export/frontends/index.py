@@ -27,41 +27,41 @@ def form(value: ir.Value | None, known: Mapping[ir.Value, Form]) -> Form | None:
 
 def forms(value: ir.Value | None, known: Mapping[ir.Value, Form]) -> list[Form] | None:
     """Say what every entry of a number or a list is."""
-    if value is None:
-        return None
-    if value in known:
-        return [known[value]]
-    array = constant(value)
+    if value is None or value in known:
+        return [known[value]] if value is not None else None
+    array, node = constant(value), value.producer()
     if array is not None:
-        few = array.ndim < 2 and array.size <= MOST and array.dtype.kind in "iuf"
-        whole = few and np.isfinite(array).all() and (array == np.round(array)).all()
-        return [number(int(entry)) for entry in np.atleast_1d(array)] if whole else None
-    node = value.producer()
+        return _numbers(array)
     if node is None or node.domain:
         return None
     if node.op_type in PASSING:
         return forms(node.inputs[0], known)
-    if node.op_type in ("Shape", "Gather", "Slice"):
-        return _part(node, known)
-    return _arithmetic(node, known)
+    sum_of = _part if node.op_type in ("Shape", "Gather", "Slice") else _arithmetic
+    return sum_of(node, known)
+
+
+def _numbers(array: Array) -> list[Form] | None:
+    few = array.ndim < 2 and array.size <= MOST and array.dtype.kind in "iuf"
+    whole = few and np.isfinite(array).all() and (array == np.round(array)).all()
+    return [number(int(entry)) for entry in np.atleast_1d(array)] if whole else None
 
 
 def _arithmetic(node: ir.Node, known: Mapping[ir.Value, Form]) -> list[Form] | None:
-    parts = [form(value, known) for value in node.inputs]
-    match node.op_type, parts:
+    result = None
+    match node.op_type, [form(value, known) for value in node.inputs]:
         case "Neg", [dict() as one]:
-            return [times(one, -1)]
+            result = times(one, -1)
         case "Add", [dict() as one, dict() as other]:
-            return [plus(one, other)]
+            result = plus(one, other)
         case "Sub", [dict() as one, dict() as other]:
-            return [minus(one, other)]
-        case ("Mul", [dict() as factor, dict() as one]) if not set(factor) - {ONE}:
-            return [times(one, factor.get(ONE, 0))]
-        case ("Mul", [dict() as one, dict() as factor]) if not set(factor) - {ONE}:
-            return [times(one, factor.get(ONE, 0))]
-        case ("Div", [dict() as one, {"": 1 | -1 as sign, **rest}]) if not rest:
-            return [times(one, sign)]
-    return None
+            result = minus(one, other)
+        case "Mul", [dict() as factor, dict() as one] if set(factor) <= {ONE}:
+            result = times(one, factor.get(ONE, 0))
+        case "Mul", [dict() as one, dict() as factor] if set(factor) <= {ONE}:
+            result = times(one, factor.get(ONE, 0))
+        case "Div", [dict() as one, {"": 1 | -1 as sign, **rest}] if not rest:
+            result = times(one, sign)
+    return None if result is None else [result]
 
 
 def _part(node: ir.Node, known: Mapping[ir.Value, Form]) -> list[Form] | None:
@@ -77,10 +77,11 @@ def _part(node: ir.Node, known: Mapping[ir.Value, Form]) -> list[Form] | None:
         return None
     numbers = [np.atleast_1d(place).tolist() for place in places if place is not None]
     if node.op_type == "Gather":
-        return [whole[place] for place in numbers[0]]
-    [start], [end], *rest = numbers
-    [step] = rest[1] if len(rest) > 1 else [1]
-    return whole[start:end:step]
+        inside = all(-len(whole) <= place < len(whole) for place in numbers[0])
+        return [whole[place] for place in numbers[0]] if inside else None
+    start, end = numbers[:2]
+    step = numbers[3] if len(numbers) > 3 else [1]
+    return whole[start[0] : end[0] : step[0]]
 
 
 def size(value: ir.Value, axis: int) -> Form:

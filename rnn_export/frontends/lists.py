@@ -1,7 +1,7 @@
 """A list of tensors that all look alike is one tensor.
 
-Part of :mod:`rnn_export.frontends.onnx_file`. ``ConcatFromSequence``, ``SequenceAt`` and ``SequenceLength`` of
-such a list become ordinary operators on that tensor.
+Part of :mod:`rnn_export.frontends.onnx_file`. ``ConcatFromSequence``, ``SequenceAt`` and ``SequenceLength``
+of such a list become ordinary operators on that tensor.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from rnn_export.program import take_place
 
 
 def unsplit(graph: ir.Graph) -> None:
-    """Undo every ``SplitToSequence`` into single entries whose list is only read entry by entry, or as a whole."""
+    """Undo every ``SplitToSequence`` into single entries that ordinary operators can read."""
     for node in list(graph):
         source = node.inputs[0] if node.inputs else None
         if node.op_type != "SplitToSequence" or len(node.inputs) > 1 or source is None or not source.shape:
@@ -79,12 +79,12 @@ def _length(build: _Build, node: ir.Node, stacked: ir.Value, axis: int, keeps: b
 
 
 def _concat(build: _Build, node: ir.Node, stacked: ir.Value, axis: int, keeps: bool) -> ir.Value:
-    """ConcatFromSequence: bring the axis that counts the entries to its place, and merge it if it is no new one."""
+    """ConcatFromSequence: bring the axis of the entries to its place, and merge it if it is no new one."""
     shape = list(stacked.shape or ())
     new = node.attributes.get_int("new_axis", 0) != 0
     if keeps:
         stacked = build.emit("Unsqueeze", [stacked, build.numbers(axis + 1)])
-        shape = [*shape[: axis + 1], 1, *shape[axis + 1 :]]  # type: ignore[list-item]
+        shape = [*shape[: axis + 1], 1, *shape[axis + 1 :]]
     place = node.attributes["axis"].as_int() % (len(shape) if new else len(shape) - 1)
     order = [other for other in range(len(shape)) if other != axis]
     order.insert(place, axis)

@@ -2,8 +2,8 @@
 
 - Its condition is constantly true, so that it runs as often as its trip count says.
 - What it reads at the number of the iteration, or at the same place counted from the end, becomes a sequence
-  that the ``Scan`` reads; the trip count has to be the length of one of these sequences. The number itself, used
-  otherwise, becomes one more sequence, 0, 1, 2, ...
+  that the ``Scan`` reads; the trip count has to be the length of one of these sequences. The number itself,
+  used otherwise, becomes one more sequence, 0, 1, 2, ...
 - What it carries from step to step is its state; a list that it only appends to is a sequence that it writes.
 - What it computes alike in every step moves in front of it.
 
@@ -18,9 +18,9 @@ import onnx_ir as ir
 
 from rnn_export.errors import NotAFoldError
 from rnn_export.frontends.index import ITERATION, Form, constant, form, minus, number, plus, size
+from rnn_export.frontends.reads import FORWARD, REVERSED, Read, find_reads
 from rnn_export.program import Program, name_apart, take_place
 
-FORWARD, REVERSED = 0, 1
 RANDOM = ("Bernoulli", "Dropout", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform")
 
 
@@ -36,17 +36,6 @@ def fold(program: Program, place: int) -> Program:
     _Fold(graph, loop).run()
     name_apart(program.model)
     return program
-
-
-@dataclass(frozen=True)
-class _Read:
-    """A node of the body that reads a sequence at a time step."""
-
-    node: ir.Node
-    source: ir.Value
-    axis: int
-    direction: int
-    whole: bool  # whether the time axis, of size 1, stays
 
 
 @dataclass
@@ -74,7 +63,7 @@ class _Fold:
         for k in kept:
             self._check_state(k)
         self._count_along(kept)
-        reads = self._reads(trips)
+        reads = find_reads(self.body, self.varying, self.known, trips)
         sequences = self._sequences(reads, trips)
         self._rewrite(kept, lists, sequences, trips)
 
@@ -99,13 +88,13 @@ class _Fold:
         start, following = self.loop.inputs[2 + k], self.body.outputs[1 + k]
         if start is None or isinstance(start.type, ir.OptionalType | ir.SparseTensorType):
             raise NotAFoldError("a state of it is not a tensor")
-        shapes = start.shape, following.shape
-        if shapes[0] is None or shapes[1] is None:
+        before, after = start.shape, following.shape
+        if before is None or after is None:
             return
-        pairs = zip(*shapes, strict=False)
+        pairs = zip(before, after, strict=False)
         changed = any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in pairs)
-        if changed or len(shapes[0]) != len(shapes[1]):
-            raise NotAFoldError(f"a state changes its shape, from {shapes[0]} to {shapes[1]}")
+        if changed or len(before) != len(after):
+            raise NotAFoldError(f"a state changes its shape, from {before} to {after}")
 
     # --- what is the same in every step -------------------------------------------------------------------
 
@@ -180,50 +169,7 @@ class _Fold:
 
     # --- what is read -------------------------------------------------------------------------------------
 
-    def _reads(self, trips: ir.Value) -> list[_Read]:
-        last = form(trips, {})
-        backward = minus(minus(last, number(1)), {ITERATION: 1}) if last is not None else None
-        directions = {FORWARD: {ITERATION: 1}, REVERSED: backward}
-        found = []
-        for node in self.body:
-            source = node.inputs[0] if node.inputs else None
-            place = self._place(node)
-            direction = next((d for d, at in directions.items() if at is not None and at == place), None)
-            if source is not None and source not in self.varying and direction is not None:
-                found.append(_Read(node, source, self._axis(node), direction, self._keeps(node)))
-        return found
-
-    def _place(self, node: ir.Node) -> Form | None:
-        """Say at which place a node picks one entry of an axis."""
-        if node.op_type == "Gather":
-            index = node.inputs[1]
-            few = index is not None and index.shape is not None and len(index.shape) < 2
-            return form(index, self.known) if few else None
-        if node.op_type != "Slice" or len(node.inputs) < 3:
-            return None
-        start, end = form(node.inputs[1], self.known), form(node.inputs[2], self.known)
-        steps = constant(node.inputs[4]) if len(node.inputs) > 4 and node.inputs[4] else np.array([1])
-        one = steps is not None and steps.tolist() == [1]
-        return start if one and start and end and minus(end, start) == number(1) else None
-
-    def _axis(self, node: ir.Node) -> int:
-        source, listed = node.inputs[0], node.inputs[3] if len(node.inputs) > 3 else None
-        axis = node.attributes.get_int("axis", 0)
-        if node.op_type == "Slice":
-            axes = constant(listed) if listed is not None else np.array([0])
-            if axes is None:
-                raise NotAFoldError("it reads along an axis that is computed")
-            axis = int(axes.item())
-        rank = len(source.shape) if source is not None and source.shape is not None else None
-        if rank is None:
-            raise NotAFoldError(f"the rank of {source.name if source else ''!r}, which it reads, is unknown")
-        return axis % rank
-
-    def _keeps(self, node: ir.Node) -> bool:
-        index = node.inputs[1]
-        return node.op_type == "Slice" or bool(index is not None and index.shape)
-
-    def _sequences(self, reads: Sequence[_Read], trips: ir.Value) -> list[tuple[ir.Value, ir.Value, int]]:
+    def _sequences(self, reads: Sequence[Read], trips: ir.Value) -> list[tuple[ir.Value, ir.Value, int]]:
         """Turn what is read into inputs of the body; give these, their sequences and directions."""
         length = form(trips, {})
         proven = [read for read in reads if length is not None and size(read.source, read.axis) == length]
@@ -241,7 +187,7 @@ class _Fold:
             self._replace_read(read, made[key][0])
         return [(inner, outer, direction) for (_, _, direction), (inner, outer) in made.items()]
 
-    def _sequence(self, read: _Read, trips: ir.Value | None) -> tuple[ir.Value, ir.Value]:
+    def _sequence(self, read: Read, trips: ir.Value | None) -> tuple[ir.Value, ir.Value]:
         """Bring the time axis to the front, and cut off what is never read."""
         outer, shape = read.source, list(read.source.shape or ())
         if trips is not None:
@@ -255,7 +201,7 @@ class _Fold:
         outer.type = read.source.type
         return ir.Value(name=None, shape=ir.Shape(shape), type=read.source.type), outer
 
-    def _replace_read(self, read: _Read, step: ir.Value) -> None:
+    def _replace_read(self, read: Read, step: ir.Value) -> None:
         if read.whole:
             node = ir.node("Unsqueeze", [step, self._numbers(read.axis)])
             _describe(node.outputs[0], read.node.outputs[0])
@@ -364,7 +310,7 @@ class _Fold:
     def _numbers(self, *numbers: int) -> ir.Value:
         return self._constant(np.array(numbers, np.int64))
 
-    def _constant(self, array: np.ndarray) -> ir.Value:  # type: ignore[type-arg]
+    def _constant(self, array: np.ndarray) -> ir.Value:
         name = f"fold/{len(self.graph.initializers)}"
         value = ir.val(name, const_value=ir.tensor(array, name=name))
         self.graph.register_initializer(value)

@@ -1,9 +1,9 @@
 """An ONNX file of others as a Program: every loop that is a fold over time is a ``Scan``.
 
 A file of an opset below 18 is converted, functions are inlined, and constants folded. Then every ``Loop`` of
-the graph that is a fold becomes a ``Scan`` (:mod:`rnn_export.frontends.loop`), and every ``Scan`` one that the
-passes take apart (:mod:`rnn_export.frontends.straight`). A loop that cannot be proven to be one is left as it
-is, with the reason.
+the graph that is a fold becomes a ``Scan`` (:mod:`rnn_export.frontends.loop`), and every ``Scan`` one that
+the passes take apart (:mod:`rnn_export.frontends.straight`). A loop that cannot be proven to be one is left
+as it is, with the reason.
 """
 
 from collections.abc import Callable, Iterator
@@ -86,7 +86,7 @@ def read(
             loops.append(replace(loop, reason=reason))
         else:
             loops.append(loop)
-    return Reading(_infer(straighten(program)), tuple(loops))
+    return Reading(_settled(straighten(program)), tuple(loops))
 
 
 def _converted(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -127,22 +127,35 @@ def _prepared(model: ir.Model, signature: Signature | None) -> Program:
 
 
 def _unsplit(program: Program) -> Program:
-    """Fold what is constant by now, and undo the lists whose entries' shape is known by now."""
-    with quiet():
-        onnxscript.optimizer.fold_constants(program.model, onnx_shape_inference=True)
-    name_apart(program.model)
-    LIFT(program.model)
-    name_apart(program.model)
-    program = _infer(program)
+    """Undo the lists whose entries' shape is known."""
+    program = _settled(program)
     unsplit(program.model.graph)
     name_apart(program.model)
-    return _infer(program)
+    return _settled(program)
 
 
-def _infer(program: Program) -> Program:
-    """Write down the shapes that ONNX can tell."""
-    inferred = onnx.shape_inference.infer_shapes(program.proto(), data_prop=True)
-    return Program(ir.from_proto(inferred), program.signature)
+def _settled(program: Program) -> Program:
+    """Fold what is constant, and write down every shape that can be told.
+
+    ONNX's own inference goes through the inputs and outputs of loops, that of onnxscript sees constants from
+    outside of them: each helps the other on.
+    """
+    while True:
+        before = _unknown(program.model)
+        with quiet():
+            onnxscript.optimizer.fold_constants(program.model, onnx_shape_inference=True)
+        name_apart(program.model)
+        LIFT(program.model)
+        name_apart(program.model)
+        inferred = onnx.shape_inference.infer_shapes(program.proto(), data_prop=True)
+        program = Program(ir.from_proto(inferred), program.signature)
+        if _unknown(program.model) in (0, before):
+            return program
+
+
+def _unknown(model: ir.Model) -> int:
+    values = (value for graph in model.graphs() for node in graph for value in node.outputs)
+    return sum(value.shape is None for value in values)
 
 
 def _loops(model: ir.Model) -> Iterator[tuple[ir.Node, str]]:

@@ -1,9 +1,10 @@
 """Every ``Scan`` the one way: over leading axes, all forward or all reversed.
 
-Part of :mod:`rnn_export.frontends.onnx_file`. An axis that is not the leading one becomes a ``Transpose`` outside.
-A sequence that is turned around, by a ``Slice`` with step -1 or by a direction of the ``Scan``, is read from
-its end; if most of what a ``Scan`` reads and writes is, it becomes a reversed ``Scan``, which reads every
-sequence from its end and writes every result where it read. What goes the other way is turned around outside.
+Part of :mod:`rnn_export.frontends.onnx_file`. An axis that is not the leading one becomes a ``Transpose``
+outside. A sequence that is turned around, by a ``Slice`` with step -1 or by a direction of the ``Scan``, is
+read from its end; if most of what a ``Scan`` reads and writes is, it becomes a reversed ``Scan``, which reads
+every sequence from its end and writes every result where it read. What goes the other way is turned around
+outside.
 """
 
 from collections.abc import Sequence
@@ -160,7 +161,7 @@ def _turn_readers(graph: ir.Graph, old: ir.Value, new: ir.Value, axis: int) -> N
     for node, place in [(use.node, use.idx) for use in old.uses()]:
         order = _moved(node)
         if flipped(node) == axis and place == 0 and node.graph is not None:
-            take_place(node.graph, node.outputs[0], new)  # type: ignore[arg-type]
+            take_place(node.graph, node.outputs[0], new)
         elif order is not None:
             twin = _transpose(new, order)
             node.graph.insert_after(node, twin)  # type: ignore[union-attr]

@@ -178,12 +178,17 @@ def _chain(value: ir.Value) -> Iterator[ir.Value]:
         arguments = [
             argument for argument in node.inputs if argument is not None and argument.const_value is None
         ]
-        if len(arguments) != 1:
+        if len(arguments) != 1 or _moves_time(node):
             break
         products += node.op_type in ("MatMul", "Gemm")
         value = arguments[0]
         deepest.append(value)
     yield from reversed(deepest)
+
+
+def _moves_time(node: ir.Node) -> bool:
+    order = node.attributes.get_ints("perm", None)
+    return node.op_type == "Transpose" and (order is None or order[0] != 0)
 
 
 def _between(source: ir.Value | None, sequences: Sequence[ir.Value | None]) -> list[ir.Node]:

@@ -5,8 +5,8 @@ connected components with a cycle are the true recurrences; each becomes a ``Sca
 nodes run once over all time steps, before, between or after them:
 
 - what depends on neither inputs nor state is computed once;
-- a state that is no part of a cycle is the sequence of its next values, one step late (in a reversed ``Scan``,
-  which runs from the last time step to the first, one step early);
+- a state that is no part of a cycle is the sequence of its next values, one step late (one step early in a
+  reversed ``Scan``, which runs from the last time step to the first);
 - a node that no rule of :mod:`rnn_export.passes.lift` covers gets a ``Scan`` without state.
 
 Hoisted input projections, output layers behind the loop and one loop per layer all follow from this.

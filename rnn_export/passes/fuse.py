@@ -60,13 +60,20 @@ def _with_operator(program: Program, place: int) -> Program | None:
     graph = program.model.graph
     scan = _loops(program)[place]
     _activate_parts(scan.attributes["body"].as_graph())
-    step = Step.cut(scan)
-    operator = next(propose(step), None) if step else None
+    step, operator = _proposed(scan)
     if step is None or operator is None:
         return None
     _build(graph, scan, step, operator)
     name_apart(program.model)
     return program
+
+
+def _proposed(scan: ir.Node) -> tuple[Step | None, Operator | None]:
+    try:
+        step = Step.cut(scan)
+        return step, next(propose(step), None) if step else None
+    except Exception:  # a step that cannot be evaluated by itself, on one time step, is none of the operators
+        return None, None
 
 
 def _activate_parts(body: ir.Graph) -> None:

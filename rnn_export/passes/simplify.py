@@ -1,9 +1,9 @@
 """Constant folding and clean-up, in the graph and in the bodies of its loops.
 
-Libraries do the most: onnxscript folds constants; onnx-ir drops unused nodes, merges equal ones and equal
-constants, and removes ``Identity``. What a traced step leaves over is added here: a node that undoes its only
-argument's ``Unsqueeze``, ``Squeeze`` or ``Transpose``, or does nothing (a ``Slice`` of everything, a
-``Reshape`` or ``Expand`` to the same shape, a ``Concat`` of one), is dropped.
+Libraries do the most: onnxscript folds constants; onnx-ir drops unused nodes, and merges equal ones and equal
+constants. What a traced step leaves over is added here: a node that undoes its only argument's ``Unsqueeze``,
+``Squeeze`` or ``Transpose``, or does nothing (an ``Identity``, a ``Slice`` of everything, a ``Reshape`` or
+``Expand`` to the same shape, a ``Concat`` of one), is dropped.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,6 @@ CLEANING = (
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
     common.LiftSubgraphInitializersToMainGraphPass(),
     common.DeduplicateInitializersPass(),
-    common.IdentityEliminationPass(),
     common.CommonSubexpressionEliminationPass(),
     common.RemoveUnusedNodesPass(),
 )
@@ -121,7 +120,7 @@ def _picked_again(node: ir.Node) -> ir.Value | None:
 
 
 def _only_part(node: ir.Node) -> ir.Value | None:
-    """Concat: of one part. Split: into one part."""
+    """Concat: of one part. Split: into one part. Identity."""
     return node.inputs[0] if len(node.inputs) == 1 and len(node.outputs) == 1 else None
 
 
@@ -142,6 +141,7 @@ RULES: dict[str, Callable[[ir.Node], ir.Value | None]] = {
     "Concat": _only_part,
     "Expand": _same_shape,
     "Gather": _picked_again,
+    "Identity": _only_part,
     "Reshape": _same_shape,
     "Slice": _whole_slice,
     "Split": _only_part,
