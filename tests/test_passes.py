@@ -89,7 +89,7 @@ EXPECTED = {
     "rnn_float64": ["Scan"],
     "lstm_float64": ["Scan"],
     "list_state": ["Scan", "Scan"],
-    "layers_first": ["Scan"],  # both layers' states are one tensor
+    "layers_first": ["RNN", "RNN"],
     "starts_elsewhere": ["RNN", "Scan"],
 }
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rnn_export.errors import PassError
-from rnn_export.passes import distribute, fold, fuse, gate, products, regroup, simplify
+from rnn_export.passes import distribute, fold, fuse, gate, products, regroup, simplify, unstack
 from rnn_export.passes.agree import agree
 from rnn_export.program import Program
 
@@ -17,6 +17,8 @@ from rnn_export.program import Program
 PASSES: tuple[tuple[Callable[[Program], Program], str], ...] = (
     (fold.fold, ""),
     (simplify.simplify, "step"),
+    (unstack.unstack, ""),
+    (simplify.simplify, ""),
     (regroup.regroup, ""),
     (distribute.distribute, ""),
     (fold.fold, ""),
