@@ -1,14 +1,16 @@
 """Sum first what does not depend on the state: ``(x W + b) + (h R + c)`` becomes ``h R + (x W + (b + c))``.
 
 In the body of a ``Scan``, a ``Gemm`` is written as a product and a sum
-(:mod:`rnn_export.passes.products` puts it together again), and every sum that lies on a cycle through
-the state is taken apart into its terms. Those off the cycle are added up first, the constants before the
+(:mod:`rnn_export.passes.products` puts it together again), the product of a ``Concat`` ``[x, h] W`` as
+the sum of its parts' products, and every sum that lies on a cycle through the state is taken apart into
+its terms. Those off the cycle are added up first, the constants before the
 others, and leave the loop with :mod:`rnn_export.passes.distribute`. The sum is one of the same numbers
 in another order: its rounding may change, by no more than that of any other order.
 """
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
@@ -25,11 +27,12 @@ def regroup(program: Program) -> Program:
             body = scan.attributes["body"].as_graph()
             for node in [node for node in body if node.op_type == "Gemm"]:
                 _open_gemm(program.model.graph, body, node)
-            states = body.inputs[: len(scan.inputs) - scan.attributes["num_scan_inputs"].as_int()]
+            for node in [node for node in body if node.op_type == "MatMul"]:
+                _open_concat(program.model.graph, scan, node)
             recurrent = recurrent_nodes(scan)
             sums = [node for node in body if node in recurrent and node.op_type == "Add"]
             for node in [node for node in sums if not _is_term(node.outputs[0])]:
-                _regroup(body, node, recurrent, states)
+                _regroup(body, node, recurrent, _states(scan))
     common.RemoveUnusedNodesPass()(program.model)
     name_apart(program.model)
     return program
@@ -50,6 +53,44 @@ def _open_gemm(main: ir.Graph, body: ir.Graph, node: ir.Node) -> None:
         nodes.append(ir.node("Add", [nodes[0].outputs[0], rest[0]]))
     nodes[0].outputs[0].shape, nodes[0].outputs[0].type = result.shape, result.type
     ir.convenience.replace_nodes_and_values(body, node, [node], nodes, [result], nodes[-1].outputs)
+
+
+def _open_concat(main: ir.Graph, scan: ir.Node, node: ir.Node) -> None:
+    """Write ``[a, b] W`` as ``a W_a + b W_b``, if one part is on the cycle and another is not."""
+    body, [left, right], [result] = scan.attributes["body"].as_graph(), node.inputs, node.outputs
+    joined, matrix = left.producer() if left else None, constant(right)
+    if left is None or right is None or joined is None or joined.op_type != "Concat":
+        return
+    parts = [value for value in joined.inputs if value is not None and value.shape is not None]
+    widths = [width for value in parts if isinstance(width := value.shape[-1], int)]  # type: ignore[index]
+    last = joined.attributes["axis"].as_int() in (-1, len(left.shape or ()) - 1)
+    if not last or len(widths) < len(joined.inputs) or result.shape is None or matrix is None:
+        return
+    rows = np.split(matrix, np.cumsum(widths)[:-1], -2)
+    recurrent, states = recurrent_nodes(scan), _states(scan)
+    bound = [value in states or value.producer() in recurrent for value in parts]
+    if len(set(bound)) == 1:
+        return
+    nodes, terms = [], []
+    for side in (True, False):
+        chosen = [number for number, on_cycle in enumerate(bound) if on_cycle is side]
+        weight = add_constant(main, f"{right.name}/rows", np.concatenate([rows[k] for k in chosen], -2))
+        operand = parts[chosen[0]]
+        if len(chosen) > 1:
+            nodes.append(ir.node("Concat", [parts[number] for number in chosen], {"axis": -1}))
+            operand = nodes[-1].outputs[0]
+            width = sum(widths[number] for number in chosen)
+            operand.shape, operand.type = ir.Shape([*(left.shape or ())[:-1], width]), left.type
+        nodes.append(ir.node("MatMul", [operand, weight]))
+        terms.append(nodes[-1].outputs[0])
+        terms[-1].shape, terms[-1].type = result.shape, result.type
+    nodes.append(ir.node("Add", terms))
+    ir.convenience.replace_nodes_and_values(body, node, [node], nodes, [result], nodes[-1].outputs)
+
+
+def _states(scan: ir.Node) -> Sequence[ir.Value]:
+    count = len(scan.inputs) - scan.attributes["num_scan_inputs"].as_int()
+    return scan.attributes["body"].as_graph().inputs[:count]
 
 
 def _is_term(value: ir.Value) -> bool:
