@@ -31,7 +31,6 @@ from rnn_export.golden import Case
 from rnn_export.hidden import expose
 from rnn_export.passes import forms_of, optimize
 from rnn_export.passes.choose import rank
-from rnn_export.passes.lengths import ragged
 from rnn_export.program import Program
 from rnn_export.subject import Subject, examine
 from rnn_export.verify import FAILED, Tell, VerificationReport, check_bundle
@@ -230,10 +229,9 @@ def _forms(program: Program, subject: Subject) -> tuple[dict[str, Program], list
     A Program that cannot take the lengths that it is to take has no forms, and a reason.
     """
     try:
-        wanted = ragged(program, subject.signature) if subject.signature.lengths else program
+        forms = forms_of(optimize(replace(program, signature=subject.signature)))
     except LengthsError as error:
         return {}, [str(error)]
-    forms = forms_of(optimize(wanted))
     if "scan" in forms and rank(forms, subject.steps, subject.batch)[0] != "step":
         del forms["step"]
     return forms, []

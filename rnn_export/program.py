@@ -15,7 +15,7 @@ import onnx_ir as ir
 import onnxruntime
 
 from rnn_export.errors import OnnxFileError, mismatch
-from rnn_export.signature import BATCH, TIME, Array, Signature
+from rnn_export.signature import BATCH, LENGTHS, TIME, Array, Signature
 
 OPSET = 18
 IR_VERSION = 8
@@ -44,6 +44,8 @@ class Program:
     def sample(self, time: int, batch: int) -> dict[str, Array]:
         """Draw the inputs of a call, by name; integers are 0 and 1, which every vocabulary has.
 
+        Lengths are numbers of time steps.
+
         Sizes that a file calls otherwise than ``time`` and ``batch`` are told apart: the first of them takes
         the place of the one that is missing, the others get numbers of their own.
 
@@ -52,12 +54,21 @@ class Program:
         """
         random = np.random.default_rng((time, batch))
         sizes = _sizes(self.model.graph.inputs, time, batch)
-        return {str(value.name): _draw(random, value, sizes) for value in self.model.graph.inputs}
+        drawn = {str(value.name): _draw(random, value, sizes) for value in self.model.graph.inputs}
+        if takes_lengths(self):
+            drawn[LENGTHS.name] = random.integers(0, time + 1, batch)
+        return drawn
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Any]:
         """Run a call in ONNX Runtime; give all outputs by name, a sequence as a list of arrays."""
         names = [str(value.name) for value in self.model.graph.outputs]
         return dict(zip(names, run_model(self.proto(), dict(feeds), names), strict=True))
+
+
+def takes_lengths(program: Program) -> bool:
+    """Whether the graph has the signature's input ``lengths``, which is its last one then."""
+    wanted = program.signature is not None and program.signature.lengths
+    return wanted and LENGTHS.name == program.model.graph.inputs[-1].name
 
 
 def _sizes(inputs: Sequence[ir.Value], time: int, batch: int) -> dict[str, int]:

@@ -68,9 +68,9 @@ def script(subject: Subject) -> torch.jit.ScriptModule:
             overloaded = not scripted._c._has_method("forward")  # as torch.nn's recurrent layers are
             if not subject.calling.plain or overloaded:
                 scripted = _around(scripted, source.adapted(subject.signature, subject.calling, WRAPPED))
-            return scripted
         except Exception as error:
             raise ScriptError(_explain(subject.model, error)) from error
+    return scripted
 
 
 def _around(scripted: torch.jit.ScriptModule, forward: str) -> torch.jit.ScriptModule:

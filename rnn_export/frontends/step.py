@@ -56,7 +56,17 @@ def _trace(subject: Subject) -> ir.Model:
         ) from error
     if exported is None:
         raise CaptureError("the exporter gave nothing")
+    _name_batch(exported.model, specs[0])
     return exported.model
+
+
+def _name_batch(step: ir.Model, spec: TensorSpec) -> None:
+    """Call the batch by its name where the exporter has its own."""
+    free = (step.graph.inputs[0].shape or ())[spec.batch_axis]
+    for node in step.graph:
+        for value in (*step.graph.inputs, *node.outputs):
+            if value.shape is not None:
+                value.shape = ir.Shape([BATCH if size == free else size for size in value.shape])
 
 
 def _fold(step: ir.Model, signature: Signature) -> ir.Model:

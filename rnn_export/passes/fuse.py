@@ -13,6 +13,9 @@
 
 4. Accept it only if the whole Program with the operator gives the same results as before.
 
+A loop that holds the states of rows that have ended is tried without that, and takes the lengths afterwards:
+the input ``lengths`` is the graph's last one.
+
 Gates in another order, packed or separate weights, ``n + z (h - n)``, missing biases: none of it matters.
 
 Source: the operators' equations, https://onnx.ai/onnx/operators (opset 14).
@@ -27,6 +30,7 @@ import onnx_ir as ir
 from rnn_export.passes.agree import agree
 from rnn_export.passes.constants import add_constant
 from rnn_export.passes.cut import ACTIVATIONS, Step
+from rnn_export.passes.lengths import release, tell
 from rnn_export.passes.propose import Operator, propose
 from rnn_export.program import Program, name_apart
 from rnn_export.signature import Array
@@ -60,10 +64,13 @@ def _with_operator(program: Program, place: int) -> Program | None:
     graph = program.model.graph
     scan = _loops(program)[place]
     _activate_parts(scan.attributes["body"].as_graph())
+    lengths = graph.inputs[-1] if release(scan) else None
     step, operator = _proposed(scan)
     if step is None or operator is None:
         return None
-    _build(graph, scan, step, operator)
+    node = _build(graph, scan, step, operator)
+    if lengths is not None:
+        tell(graph, node, lengths)
     name_apart(program.model)
     return program
 
@@ -94,8 +101,8 @@ def _activate_parts(body: ir.Graph) -> None:
         body.remove(node, safe=True)
 
 
-def _build(graph: ir.Graph, scan: ir.Node, step: Step, operator: Operator) -> None:
-    """Put the operator in the loop's place."""
+def _build(graph: ir.Graph, scan: ir.Node, step: Step, operator: Operator) -> ir.Node:
+    """Put the operator in the loop's place, and give it."""
     dtype = (step.source.dtype or ir.DataType.FLOAT).numpy()
     nodes: list[ir.Node] = []
 
@@ -124,18 +131,12 @@ def _build(graph: ir.Graph, scan: ir.Node, step: Step, operator: Operator) -> No
         activations=list(operator.activations),
         **operator.attributes,
     )
-    nodes[-1].metadata_props.update(scan.metadata_props)
-    [sequence] = emit("Squeeze", [everything, rows])
+    fused = nodes[-1]
+    fused.metadata_props.update(scan.metadata_props)
     last = dict(
         zip(operator.states, (emit("Squeeze", [final, directions])[0] for final in finals), strict=True)
     )
-    new = [last[number] for number in range(step.states)] + [sequence] * (len(scan.outputs) - step.states)
-    graph.insert_before(scan, nodes)
-    for old, value in zip(scan.outputs, new, strict=True):
-        value.shape, value.type = old.shape, old.type
-        if old.is_graph_output():
-            place = graph.outputs.index(old)
-            value.name, old.name = old.name, None
-            graph.outputs[place] = value
-        old.replace_all_uses_with(value)
-    graph.remove(scan, safe=True)
+    sequences = [emit("Squeeze", [everything, rows])[0] for _ in scan.outputs[step.states :]]
+    new = [*(last[number] for number in range(step.states)), *sequences]
+    ir.convenience.replace_nodes_and_values(graph, scan, [scan], nodes, scan.outputs, new)
+    return fused

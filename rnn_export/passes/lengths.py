@@ -9,7 +9,7 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import onnx_ir as ir
@@ -17,47 +17,103 @@ import onnx_ir as ir
 from rnn_export.errors import LengthsError
 from rnn_export.passes.distribute import DIRECTIONS, is_plain, is_reversed
 from rnn_export.passes.lift import Builder
-from rnn_export.program import Program, name_apart, take_place
+from rnn_export.program import Program, name_apart, take_place, takes_lengths
 from rnn_export.signature import BATCH, LENGTHS, TIME, Signature
 
 RECURRENT = ("RNN", "GRU", "LSTM")
 SEQUENCE_LENS = 4  # the place of that input, in all three
 
 
-def ragged(program: Program, signature: Signature) -> Program:
-    """Add the input ``lengths``; ``signature`` is that of the Program.
+def lengths(program: Program) -> Program:
+    """Add the input ``lengths``, if the signature has it and the graph has not.
 
     Raises:
         LengthsError: a loop is not one whose rows can end apart.
     """
-    program = Program(program.copy().model, replace(signature, lengths=True))
-    graph = program.model.graph
-    lengths = ir.Value(name=LENGTHS.name, shape=ir.Shape([BATCH]), type=ir.TensorType(ir.DataType.INT64))
-    graph.inputs.append(lengths)
-    pass_ = _Ragged(program, signature, lengths)
+    program = program.copy()
+    graph, signature = program.model.graph, program.signature
+    if signature is None or not signature.lengths or takes_lengths(program):
+        return program
+    value = ir.Value(name=LENGTHS.name, shape=ir.Shape([BATCH]), type=ir.TensorType(ir.DataType.INT64))
+    graph.inputs.append(value)
+    ragged = _Ragged(graph, signature, value)
     nodes = list(graph)
-    graph.insert_before(nodes[0], pass_.build.nodes)
+    graph.insert_before(nodes[0], ragged.build.nodes)
     for node in nodes:
         if node.op_type == "Scan":
-            pass_.hold(node)
+            ragged.hold(node)
         elif node.op_type in RECURRENT:
-            pass_.tell(node)
-    pass_.end()
+            tell(graph, node, value)
+    ragged.end()
     name_apart(program.model)
     return program
 
 
+def tell(graph: ir.Graph, node: ir.Node, lengths: ir.Value) -> None:
+    """Give an operator the lengths, and let rows without a time step keep their state.
+
+    Raises:
+        LengthsError: it has lengths already.
+    """
+    if len(node.inputs) > SEQUENCE_LENS and node.inputs[SEQUENCE_LENS] is not None:
+        raise LengthsError(f"{node.op_type} has lengths already")
+    before, after = Builder(), Builder()
+    node.resize_inputs(max(len(node.inputs), SEQUENCE_LENS + 1))
+    node.replace_input_with(SEQUENCE_LENS, before.emit("Cast", [lengths], {"to": ir.DataType.INT32}))
+    zero = after.emit("Constant", [], {"value": ir.tensor(np.array(0))})
+    shape = after.constant([1, -1, 1])  # behind the directions, in front of the units
+    some = after.emit("Reshape", [after.emit("Greater", [lengths, zero]), shape])
+    finals = zip(node.outputs[1:], node.inputs[SEQUENCE_LENS + 1 :], strict=False)
+    kept = [(final, ir.node("Where", [some, final, start])) for final, start in finals if start]
+    graph.insert_before(node, before.nodes)
+    graph.insert_after(node, [*after.nodes, *(where for _, where in kept)])  # ONNX Runtime gives zeros there
+    for final, where in kept:
+        where.outputs[0].shape, where.outputs[0].type = final.shape, final.type
+        take_place(graph, final, where.outputs[0])
+        where.replace_input_with(1, final)
+
+
+def release(scan: ir.Node) -> bool:
+    """Undo what makes a loop hold the states of rows that have ended; say whether there was such a thing."""
+    body = scan.attributes["body"].as_graph()
+    count = len(scan.inputs) - scan.attributes["num_scan_inputs"].as_int()
+    held = [value.producer() for value in body.outputs[:count]]
+    flags = {node.inputs[0] for node in held if node is not None and node.op_type == "Where"}
+    states = [node.inputs[2] for node in held if node is not None and node.op_type == "Where"]
+    if len(flags) != 1 or states != body.inputs[:count] or not flags <= set(body.inputs[count:]):
+        return False
+    [running] = flags
+    for node in [node for node in held if node is not None]:
+        _, following, _ = node.inputs
+        assert following is not None
+        node.outputs[0].replace_all_uses_with(following, replace_graph_outputs=True)
+        body.remove(node, safe=True)
+    place = body.inputs.index(running)
+    del body.inputs[place]
+    for later, value in list(enumerate(scan.inputs))[place + 1 :]:
+        scan.replace_input_with(later - 1, value)
+    scan.resize_inputs(len(scan.inputs) - 1)
+    _set_count(scan, scan.attributes["num_scan_inputs"].as_int() - 1)
+    return True
+
+
+def _set_count(scan: ir.Node, over: int) -> None:
+    """Say how many sequences a loop reads, all in one direction."""
+    if is_reversed(scan):
+        scan.attributes[DIRECTIONS[0]] = ir.AttrInt64s(DIRECTIONS[0], [1] * over)
+    scan.attributes["num_scan_inputs"] = ir.AttrInt64("num_scan_inputs", over)
+
+
 @dataclass
 class _Ragged:
-    """A Program being changed; ``running``, ``[T, B]``, says whether a row has not ended at a time step."""
+    """A graph being changed; ``running``, ``[T, B]``, says whether a row has not ended at a time step."""
 
-    program: Program
+    graph: ir.Graph
     signature: Signature
     lengths: ir.Value
     build: Builder = field(default_factory=Builder)
 
     def __post_init__(self) -> None:
-        self.graph = self.program.model.graph
         inputs, time = self.graph.inputs[0], self.signature.inputs.shape.index(TIME)
         size = self.build.emit("Shape", [inputs], {"start": time, "end": time + 1})
         steps = self.build.emit("Squeeze", [size, self.build.constant([0])])
@@ -75,12 +131,9 @@ class _Ragged:
         if not is_plain(scan):
             raise LengthsError("a loop over other axes, or in both directions, cannot take lengths")
         running = ir.Value(name=None, shape=ir.Shape([BATCH]), type=self.running.type)
-        backward = is_reversed(scan)
+        _set_count(scan, over + 1)
         scan.resize_inputs(len(scan.inputs) + 1)
         scan.replace_input_with(len(scan.inputs) - 1, self.running)
-        scan.attributes["num_scan_inputs"] = ir.AttrInt64("num_scan_inputs", over + 1)
-        if backward:
-            scan.attributes[DIRECTIONS[0]] = ir.AttrInt64s(DIRECTIONS[0], [1] * (over + 1))
         build = Builder()
         for place, (state, following) in enumerate(
             zip(body.inputs[:count], body.outputs[:count], strict=True)
@@ -99,34 +152,6 @@ class _Ragged:
             body.outputs[place] = held
         body.inputs.append(running)
         body.extend(build.nodes)
-
-    def tell(self, node: ir.Node) -> None:
-        """Give an operator the lengths."""
-        if len(node.inputs) > SEQUENCE_LENS and node.inputs[SEQUENCE_LENS] is not None:
-            raise LengthsError(f"{node.op_type} has lengths already")
-        build = Builder()
-        lengths = build.emit("Cast", [self.lengths], {"to": ir.DataType.INT32})
-        self.graph.insert_before(node, build.nodes)
-        node.resize_inputs(max(len(node.inputs), SEQUENCE_LENS + 1))
-        node.replace_input_with(SEQUENCE_LENS, lengths)
-        self._keep_empty(node)
-
-    def _keep_empty(self, node: ir.Node) -> None:
-        """Let rows without a time step keep their state, which ONNX Runtime's operators do not."""
-        build = Builder()
-        shape = build.constant([1, -1, 1])  # behind the directions, in front of the units
-        some = build.emit("Reshape", [build.emit("Greater", [self.lengths, self._zero(build)]), shape])
-        finals = zip(node.outputs[1:], node.inputs[SEQUENCE_LENS + 1 :], strict=False)
-        kept = [(final, ir.node("Where", [some, final, start])) for final, start in finals if start]
-        self.graph.insert_after(node, [*build.nodes, *(where for _, where in kept)])
-        for final, where in kept:
-            where.outputs[0].shape, where.outputs[0].type = final.shape, final.type
-            take_place(self.graph, final, where.outputs[0])
-            where.replace_input_with(1, final)
-
-    @staticmethod
-    def _zero(build: Builder) -> ir.Value:
-        return build.emit("Constant", [], {"value": ir.tensor(np.array(0))})
 
     def end(self) -> None:
         """Let the outputs be zero from each row's end on, or pick its own last ones."""

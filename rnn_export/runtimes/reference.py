@@ -11,7 +11,6 @@ from rnn_export.errors import RuntimeUnavailableError
 from rnn_export.runtimes import Call
 from rnn_export.signature import Array, Signature
 
-
 IGNORED = "sequence_lens"
 
 
