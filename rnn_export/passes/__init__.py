@@ -9,19 +9,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rnn_export.errors import PassError
-from rnn_export.passes import distribute, fuse, gate, products, regroup, simplify
+from rnn_export.passes import distribute, fold, fuse, gate, products, regroup, simplify, unstack
 from rnn_export.passes.agree import agree
 from rnn_export.program import Program
 
 # In order. A pass with a form leaves a Program behind that is worth shipping.
 PASSES: tuple[tuple[Callable[[Program], Program], str], ...] = (
+    (fold.fold, ""),
     (simplify.simplify, "step"),
+    (unstack.unstack, ""),
+    (simplify.simplify, ""),
     (regroup.regroup, ""),
     (distribute.distribute, ""),
+    (fold.fold, ""),
     (simplify.simplify, ""),
     (products.products, ""),
+    (fold.fold, ""),
     (simplify.simplify, "scan"),
     (fuse.fuse, ""),
+    (fold.fold, ""),
     (simplify.simplify, "operator"),
     (gate.gate, ""),
     (simplify.simplify, "gated"),

@@ -59,7 +59,7 @@ class Step:
             or direction is None
         ):
             return None
-        if len(set(sizes[:count])) > 1 or source.shape is None or len(source.shape) != 3:
+        if len(set(sizes[:count])) > 1:
             return None
         activations = [node for node in body if node.op_type in ACTIVATIONS]
         floats = all(value.dtype == source.dtype for value in body.inputs[:count])
@@ -163,11 +163,8 @@ def _cut_model(scan: ir.Node, source: ir.Value, activations: list[ir.Node]) -> i
 def _common_source(sequences: Sequence[ir.Value | None]) -> ir.Value | None:
     """Find the sequence from which all that a loop reads follows by algebra, with one product at the most."""
     chains = [list(_chain(value)) for value in sequences if value is not None]
-    return (
-        next((value for value in chains[0] if all(value in chain for chain in chains)), None)
-        if chains
-        else None
-    )
+    everywhere = (value for value in (chains[0] if chains else ()) if all(value in chain for chain in chains))
+    return next((value for value in everywhere if value.shape is not None and len(value.shape) == 3), None)
 
 
 def _chain(value: ir.Value) -> Iterator[ir.Value]:

@@ -125,17 +125,9 @@ def _build(graph: ir.Graph, scan: ir.Node, step: Step, operator: Operator) -> No
         **operator.attributes,
     )
     nodes[-1].metadata_props.update(scan.metadata_props)
-    [sequence] = emit("Squeeze", [everything, rows])
     last = dict(
         zip(operator.states, (emit("Squeeze", [final, directions])[0] for final in finals), strict=True)
     )
-    new = [last[number] for number in range(step.states)] + [sequence] * (len(scan.outputs) - step.states)
-    graph.insert_before(scan, nodes)
-    for old, value in zip(scan.outputs, new, strict=True):
-        value.shape, value.type = old.shape, old.type
-        if old.is_graph_output():
-            place = graph.outputs.index(old)
-            value.name, old.name = old.name, None
-            graph.outputs[place] = value
-        old.replace_all_uses_with(value)
-    graph.remove(scan, safe=True)
+    sequences = [emit("Squeeze", [everything, rows])[0] for _ in scan.outputs[step.states :]]
+    new = [*(last[number] for number in range(step.states)), *sequences]
+    ir.convenience.replace_nodes_and_values(graph, scan, [scan], nodes, scan.outputs, new)

@@ -1,7 +1,7 @@
 """Fewer, larger products, in the graph and in the bodies of its loops.
 
 - Products with the same left operand become one, with the matrices side by side, and a ``Split``.
-- A product of matrices with a term of its own shape added becomes one ``Gemm``.
+- A product of matrices with a term of its own shape, or one row, added becomes one ``Gemm``.
 """
 
 from collections import defaultdict
@@ -77,9 +77,9 @@ def _add_into_products(graph: ir.Graph) -> None:
             maker = product.producer() if product else None
             if product is None or term is None or maker is None or not _only_feeds(maker, product, node):
                 continue
-            values = (*maker.inputs, term, node.outputs[0])
+            values, whole = (*maker.inputs, node.outputs[0]), node.outputs[0].shape
             matrices = all(value and value.shape is not None and len(value.shape) == 2 for value in values)
-            if matrices and term.shape == node.outputs[0].shape:
+            if whole is not None and matrices and term.shape in (whole, whole[1:]):
                 fused = ir.node("Gemm", [*maker.inputs, term])
                 fused.outputs[0].shape, fused.outputs[0].type = node.outputs[0].shape, node.outputs[0].type
                 graph.insert_before(node, fused)

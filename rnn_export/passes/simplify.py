@@ -1,39 +1,30 @@
-"""Constant folding and clean-up, in the graph and in the bodies of its loops.
+"""Clean-up, in the graph and in the bodies of its loops.
 
-Libraries do the most: onnxscript folds constants; onnx-ir drops unused nodes, and merges equal ones and equal
-constants. What a traced step leaves over is added here: a node that undoes its only argument's ``Unsqueeze``,
-``Squeeze`` or ``Transpose``, or does nothing (an ``Identity``, a ``Slice`` of everything, a ``Reshape`` or
-``Expand`` to the same shape, a ``Concat`` of one), is dropped.
+onnx-ir drops unused nodes and merges equal ones. What a traced step leaves over is added here: a node that
+undoes its only argument's ``Unsqueeze``, ``Squeeze`` or ``Transpose``, or does nothing (an ``Identity``, a
+``Slice`` of everything, a ``Reshape`` or ``Expand`` to the same shape, a ``Concat`` of one), is dropped.
 """
 
 from collections.abc import Callable
 
 import onnx_ir as ir
-import onnxscript.optimizer
 from onnx_ir.passes import common
 
 from rnn_export.passes.constants import constant_ints
 from rnn_export.program import Program, name_apart
-from rnn_export.quiet import quiet
 
 CLEANING = (
-    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
-    common.LiftSubgraphInitializersToMainGraphPass(),
-    common.DeduplicateInitializersPass(),
     common.CommonSubexpressionEliminationPass(),
     common.RemoveUnusedNodesPass(),
 )
 
 
 def simplify(program: Program) -> Program:
-    """Fold, clean and merge until nothing changes."""
+    """Clean and merge until nothing changes."""
     program = program.copy()
     model = program.model
     while True:
         before = _size(model)
-        with quiet():
-            onnxscript.optimizer.fold_constants(model)
-        name_apart(model)
         for cleaning in CLEANING:
             cleaning(model)
             name_apart(model)
@@ -55,7 +46,7 @@ def _drop(graph: ir.Graph, node: ir.Node) -> None:
     """Let readers of a node that does nothing read what it reads."""
     rule = RULES.get(node.op_type) if node.domain == "" else None
     source = rule(node) if rule else None
-    if source is None or source.dtype != node.outputs[0].dtype:
+    if source is None:
         return
     result = node.outputs[0]
     if result.is_graph_output():
@@ -64,7 +55,7 @@ def _drop(graph: ir.Graph, node: ir.Node) -> None:
             return
         graph.outputs[graph.outputs.index(result)] = source
         source.name, result.name = result.name, source.name
-        source.shape = result.shape
+    source.shape, source.type = source.shape or result.shape, source.type or result.type
     result.replace_all_uses_with(source)
 
 
