@@ -19,7 +19,7 @@ from rnn_export.bundle import MANIFEST, Bundle, Manifest, check_target, describe
 from rnn_export.errors import CaptureError, ExportWarning, ModelError, ScriptError, VerificationError
 from rnn_export.frontends import script, step
 from rnn_export.golden import Case
-from rnn_export.passes import forms_of, optimize
+from rnn_export.passes import Stage, forms_of, optimize
 from rnn_export.passes.choose import rank
 from rnn_export.program import Program
 from rnn_export.subject import Subject, examine
@@ -71,11 +71,11 @@ def export(
     name, metadata = name or folder.resolve().name, dict(metadata or {})
 
     with staged(folder, overwrite=overwrite) as staging:
-        forms, reasons = _write_models(subject, staging, name, metadata, tell)
+        stages, forms, reasons = _write_models(subject, staging, name, metadata, tell)
         tell("Running eager PyTorch over the grid", 0, 1)
         cases = grid.build(subject)
         golden.write(staging, cases, subject.signature, _tolerances(cases, subject))
-        manifest = _manifest(subject, staging, name, metadata)
+        manifest = replace(_manifest(subject, staging, name, metadata), passes=_summary(stages))
         tell("Verifying", 0, 1)
         report = check_bundle(Bundle(staging, manifest), progress)
         report = replace(report, left_out=tuple(reasons))
@@ -87,12 +87,13 @@ def export(
 
 def _write_models(
     subject: Subject, staging: Path, name: str, metadata: dict[str, str], tell: Tell
-) -> tuple[dict[str, Program], list[str]]:
+) -> tuple[list[Stage], dict[str, Program], list[str]]:
     """Write ``model.pt`` and every form of the model as a variant.
 
-    Gives the forms of the traced step, and why a form could not be written.
+    Gives what the passes made of the traced step, its forms, and why a form could not be written.
     """
-    scripted, forms = _capture(subject, tell)
+    scripted, stages = _capture(subject, tell)
+    forms = _forms(stages, subject)
     tell("Writing the files", 2, 3)
     torchscript.write(scripted or script.script_step(subject), staging / MODEL_PT)
     models = {form: program.proto() for form, program in forms.items()}
@@ -107,7 +108,7 @@ def _write_models(
     for form, model in models.items():
         finished = onnx.finish(model, subject.signature, name, metadata, prefix=f"{script.WRAPPED}.")
         onnx.write(finished, staging / _variant(form))
-    return forms, reasons
+    return stages, forms, reasons
 
 
 def _settle(staging: Path, report: VerificationReport, forms: list[str]) -> VerificationReport:
@@ -138,14 +139,14 @@ def _variant(form: str) -> str:
     return f"variants/{form}.onnx"
 
 
-def _capture(subject: Subject, tell: Tell) -> tuple[ScriptModule | None, dict[str, Program]]:
-    """Script the module, and trace its step if it is a fold. One of the two is needed.
+def _capture(subject: Subject, tell: Tell) -> tuple[ScriptModule | None, list[Stage]]:
+    """Script the module, and trace its step and run the passes if it is a fold. One of the two is needed.
 
     A module that TorchScript cannot compile gets a ``model.pt`` with a loop around its traced step; one whose
     step cannot be traced gets the scripted loop as ``model.onnx``.
     """
     scripted: ScriptModule | None = None
-    forms: dict[str, Program] = {}
+    stages: list[Stage] = []
     failures: list[ModelError] = []
     tell("Scripting the module", 0, 3)
     try:
@@ -155,14 +156,14 @@ def _capture(subject: Subject, tell: Tell) -> tuple[ScriptModule | None, dict[st
     tell("Tracing one time step", 1, 3)
     if subject.signature.streamable:
         try:
-            forms = _forms(subject)
+            stages = optimize(step.capture(subject))
         except CaptureError as error:
             failures.append(error)
-    if scripted is None and not forms:
+    if scripted is None and not stages:
         raise _refusal(subject, failures[0])
     if scripted is not None and failures:
         warnings.warn(f"{failures[0]} model.onnx is the scripted loop.", ExportWarning, stacklevel=5)
-    return scripted, forms
+    return scripted, stages
 
 
 def _refusal(subject: Subject, error: ModelError) -> ModelError:
@@ -174,12 +175,20 @@ def _refusal(subject: Subject, error: ModelError) -> ModelError:
     return type(error)(f"{name} cannot be run step by step ({reason}), and not be exported whole: {error}")
 
 
-def _forms(subject: Subject) -> dict[str, Program]:
+def _forms(stages: list[Stage], subject: Subject) -> dict[str, Program]:
     """Give the forms of a module's traced step; the loop as it was traced only where it is the fastest."""
-    forms = forms_of(optimize(step.capture(subject)))
+    forms = forms_of(stages)
     if "scan" in forms and rank(forms, *subject.inputs.shape[:2])[0] != "step":
         del forms["step"]
     return forms
+
+
+def _summary(stages: list[Stage]) -> list[dict[str, Any]]:
+    """Say how many of each operator there were after each pass."""
+    return [
+        {"name": stage.name, "form": stage.form, "operators": dict(sorted(stage.operators().items()))}
+        for stage in stages
+    ]
 
 
 def _tolerances(cases: list[Case], subject: Subject) -> dict[str, list[float]]:
