@@ -33,6 +33,8 @@ class Manifest:
         metadata: what the user had to say, such as a vocabulary.
         versions: of the tools that made the bundle.
         verification: what was compared with what, the tolerance, and the errors that were measured.
+        passes: after each pass over the traced step its ``name``, the number of each of the ``operators``,
+            and what the model of that moment is called if it is worth shipping (``form``).
     """
 
     name: str
@@ -42,6 +44,7 @@ class Manifest:
     metadata: dict[str, str]
     versions: dict[str, str]
     verification: dict[str, Any] = field(default_factory=dict)
+    passes: list[dict[str, Any]] = field(default_factory=list)
 
     def to_json(self) -> str:
         """Give the text of ``manifest.json``."""

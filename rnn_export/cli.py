@@ -112,7 +112,13 @@ def verify_command(folder: Folder, as_json: Json = False) -> None:
 
 
 @app.command("inspect")
-def inspect_command(folder: Folder, as_json: Json = False) -> None:
+def inspect_command(
+    folder: Folder,
+    passes: Annotated[
+        bool, typer.Option("--passes", help="Show what each pass over the traced step did.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Show what a bundle holds: the call, the files, the versions, the measured errors."""
     with reporting():
         bundle = Bundle.open(folder)
@@ -121,6 +127,9 @@ def inspect_command(folder: Folder, as_json: Json = False) -> None:
             out.print_json(manifest.to_json())
             return
         out.print(f"[bold]{escape(manifest.name)}[/]  {escape(manifest.model['class'])}", highlight=False)
+        if passes:
+            out.print(_pass_table(bundle) if manifest.passes else "No pass was run: the step was not traced.")
+            return
         out.print(_call_table(bundle))
         out.print(_file_table(bundle))
         out.print(_check_table(VerificationReport.stored(manifest)))
@@ -234,6 +243,22 @@ def _call_table(bundle: Bundle) -> Table:
     for leaf in signature.state:
         table.add_row(leaf.name, escape(str(leaf)), leaf.output_name)
     table.add_row("", escape(str(signature.outputs)), signature.outputs.name)
+    return table
+
+
+def _pass_table(bundle: Bundle) -> Table:
+    """Show the passes that changed something: operators before and after, those in loops as well."""
+    table = Table("Pass", "Operators, before→after", "Form", box=box.SIMPLE_HEAD, pad_edge=False)
+    before: dict[str, int] = {}
+    for stage in bundle.manifest.passes:
+        after = stage["operators"]
+        changed = [name for name in sorted({*before, *after}) if before.get(name, 0) != after.get(name, 0)]
+        counts = (f"{name}:{before.get(name, 0)}→{after.get(name, 0)}" for name in changed)
+        if not before:
+            counts = (f"{name}:{count}" for name, count in after.items())
+        if changed or stage["form"]:
+            table.add_row(stage["name"], ", ".join(counts), stage["form"])
+        before = after
     return table
 
 

@@ -29,7 +29,7 @@ from rnn_export.errors import (
 from rnn_export.frontends import onnx_file, script, step
 from rnn_export.golden import Case
 from rnn_export.hidden import expose
-from rnn_export.passes import forms_of, optimize
+from rnn_export.passes import Stage, forms_of, optimize
 from rnn_export.passes.choose import rank
 from rnn_export.program import Program
 from rnn_export.subject import Subject, examine
@@ -90,11 +90,11 @@ def export(
     name, metadata = name or folder.resolve().name, dict(metadata or {})
 
     with staged(folder, overwrite=overwrite) as staging:
-        forms, reasons = _write_models(subject, staging, name, metadata, tell)
+        stages, forms, reasons = _write_models(subject, staging, name, metadata, tell)
         tell("Running eager PyTorch over the grid", 0, 1)
         cases = grid.build(subject)
         golden.write(staging, cases, subject.signature, _tolerances(cases, subject))
-        manifest = _manifest(subject, staging, name, metadata)
+        manifest = replace(_manifest(subject, staging, name, metadata), passes=_summary(stages))
         tell("Verifying", 0, 1)
         report = check_bundle(Bundle(staging, manifest), progress)
         report = replace(report, left_out=tuple(reasons))
@@ -119,14 +119,15 @@ def _folded(subject: Subject) -> Subject:
 
 def _write_models(
     subject: Subject, staging: Path, name: str, metadata: dict[str, str], tell: Tell
-) -> tuple[dict[str, Program], list[str]]:
+) -> tuple[list[Stage], dict[str, Program], list[str]]:
     """Write ``model.pt`` and every form of the model as a variant.
 
-    Gives the forms of the model as a Program, and why a form could not be written.
+    Gives what the passes made of the Program, its forms, and why a form could not be written.
     """
     dense = replace(subject, signature=replace(subject.signature, lengths=False))
     scripted, program = _capture(dense, tell)
-    forms, reasons = ({}, []) if program is None else _forms(program, subject)
+    stages, reasons = ([], []) if program is None else _optimized(program, subject)
+    forms = _forms(stages, subject)
     tell("Writing the files", 2, 3)
     module = script.with_lengths(scripted or script.script_step(dense), subject.signature)
     torchscript.write(module, staging / MODEL_PT)
@@ -141,7 +142,7 @@ def _write_models(
     for form, model in models.items():
         finished = onnx.finish(model, subject.signature, name, metadata, prefix=f"{script.WRAPPED}.")
         onnx.write(finished, staging / _variant(form))
-    return forms, reasons
+    return stages, forms, reasons
 
 
 def _settle(staging: Path, report: VerificationReport, forms: list[str]) -> VerificationReport:
@@ -223,18 +224,28 @@ def _refusal(subject: Subject, error: ModelError) -> ModelError:
     return type(error)(f"{name} cannot be run step by step ({reason}), and not be exported whole: {error}")
 
 
-def _forms(program: Program, subject: Subject) -> tuple[dict[str, Program], list[str]]:
-    """Give the forms of a Program, the one as it was captured only where it is the fastest.
-
-    A Program that cannot take the lengths that it is to take has no forms, and a reason.
-    """
+def _optimized(program: Program, subject: Subject) -> tuple[list[Stage], list[str]]:
+    """Run the passes; a Program that cannot take the lengths that it is to take gives a reason."""
     try:
-        forms = forms_of(optimize(replace(program, signature=subject.signature)))
+        return optimize(replace(program, signature=subject.signature)), []
     except LengthsError as error:
-        return {}, [str(error)]
+        return [], [str(error)]
+
+
+def _forms(stages: list[Stage], subject: Subject) -> dict[str, Program]:
+    """Give the forms of a Program, the one as it was captured only where it is the fastest."""
+    forms = forms_of(stages)
     if "scan" in forms and rank(forms, subject.steps, subject.batch)[0] != "step":
         del forms["step"]
-    return forms, []
+    return forms
+
+
+def _summary(stages: list[Stage]) -> list[dict[str, Any]]:
+    """Say how many of each operator there were after each pass."""
+    return [
+        {"name": stage.name, "form": stage.form, "operators": dict(sorted(stage.operators().items()))}
+        for stage in stages
+    ]
 
 
 def _tolerances(cases: list[Case], subject: Subject) -> dict[str, list[float]]:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import rnn_export
 from rnn_export.cli import app
-from tests.cases import ModelCase, each_case
+from tests.cases import CASES, ModelCase, each_case
 from tests.conftest import Exported
 
 runner = CliRunner()
@@ -73,6 +73,24 @@ def test_inspect_shows_every_bundle(case: ModelCase, exported: Exported) -> None
     assert shown.exit_code == 0
     assert json.loads(shown.stdout) == json.loads((folder / "manifest.json").read_text())
     assert runner.invoke(app, ["inspect", str(folder)]).exit_code == 0
+
+
+def test_inspect_shows_what_the_passes_did(rnn: ModelCase, exported: Exported) -> None:
+    shown = run("inspect", exported(rnn).folder, "--passes")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "…" not in shown.stdout
+    lines = [line.split() for line in shown.stdout.splitlines() if line.strip()]
+    [fused] = [line for line in lines if line[0] == "fuse"]
+    assert {"RNN:0→1,", "Scan:1→0,"} <= set(fused)
+    assert ["gate", "GRU:0→1,", "RNN:1→0"] in lines
+    assert {"step", "scan", "operator", "gated"} <= {line[-1] for line in lines}
+
+
+def test_inspect_says_if_there_were_no_passes(exported: Exported) -> None:
+    [case] = [case for case in CASES if case.name == "looks_ahead"]
+    shown = runner.invoke(app, ["inspect", str(exported(case).folder), "--passes"])
+    assert shown.exit_code == 0
+    assert "No pass was run: the step was not traced." in shown.stdout
 
 
 def test_verify_fails_with_status_1_on_a_changed_file(

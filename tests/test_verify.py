@@ -17,8 +17,10 @@ from rnn_export import exporter
 from rnn_export.backends import onnx, torchscript
 from rnn_export.bundle import MANIFEST, Bundle, describe_files
 from rnn_export.errors import BundleError, VerificationError
-from rnn_export.frontends import script
+from rnn_export.frontends import script, step
 from rnn_export.models import RNNScratch
+from rnn_export.passes import forms_of, optimize
+from rnn_export.program import Program
 from rnn_export.runtimes import RUNTIMES
 from rnn_export.runtimes.worker import Blocked
 from rnn_export.subject import examine
@@ -231,15 +233,18 @@ def test_export_writes_nothing_if_a_file_is_wrong(
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
 
+def forms_for(model: nn.Module, example: tuple[torch.Tensor, object]) -> dict[str, Program]:
+    return forms_of(optimize(step.capture(examine(model, example))))
+
+
 def test_a_form_that_is_wrong_is_left_out(
     rnn: ModelCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, example = rnn.build()
-    subject = examine(model, example)
-    forms = exporter._forms(subject)
-    wrong = exporter._forms(examine(without_a_bias(model.requires_grad_(False)), example))
+    forms = forms_for(model, example)
+    wrong = forms_for(without_a_bias(model.requires_grad_(False)), example)
     fused = {form: wrong[form] for form in ("gated", "operator")}
-    monkeypatch.setattr(exporter, "_forms", lambda _: {**forms, **fused})
+    monkeypatch.setattr(exporter, "_forms", lambda *_: {**forms, **fused})
     bundle = rnn_export.export(*rnn.build(), tmp_path / "bundle")
     assert "variants/operator.onnx" not in bundle.manifest.files
     operators = {node.op_type for node in load(bundle.folder / "model.onnx").graph.node}
@@ -259,8 +264,8 @@ def test_nothing_is_written_if_every_form_is_wrong(
     rnn: ModelCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, example = rnn.build()
-    wrong = exporter._forms(examine(without_a_bias(model.requires_grad_(False)), example))
-    monkeypatch.setattr(exporter, "_forms", lambda _: wrong)
+    wrong = forms_for(without_a_bias(model.requires_grad_(False)), example)
+    monkeypatch.setattr(exporter, "_forms", lambda *_: wrong)
     export_loop = script.export_loop
     damaged = script.script(examine(model, example))
     monkeypatch.setattr(script, "export_loop", lambda _, subject: export_loop(damaged, subject))

@@ -2,15 +2,19 @@
 
 onnx-ir drops unused nodes and merges equal ones. What a traced step leaves over is added here: a node that
 undoes its only argument's ``Unsqueeze``, ``Squeeze`` or ``Transpose``, or does nothing (an ``Identity``, a
-``Slice`` of everything, a ``Reshape`` or ``Expand`` to the same shape, a ``Concat`` of one), is dropped.
+``Slice`` of everything, a ``Reshape`` or ``Expand`` to the same shape, a ``Concat`` of one), is dropped; an
+axis that is added before some arithmetic and dropped after it is left out; and a ``Cast`` of a truth value
+that was cast before is one of the truth value.
 """
 
 from collections.abc import Callable
 
+import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from rnn_export.passes.constants import constant_ints
+from rnn_export.passes.constants import add_constant, constant, constant_ints
+from rnn_export.passes.lift import ELEMENTWISE
 from rnn_export.program import Program, name_apart
 
 CLEANING = (
@@ -30,9 +34,12 @@ def simplify(program: Program) -> Program:
             name_apart(model)
         for graph in model.graphs():
             for node in list(graph):
-                _drop(graph, node)
+                rule = RULES.get(node.op_type) if node.domain == "" else None
+                _drop(graph, node, rule(node) if rule else None)
+            for node in [node for node in graph if node.op_type == "Squeeze"]:
+                _drop(graph, node, _without_axis(model.graph, node))
+        common.RemoveUnusedNodesPass()(model)
         if _size(model) == before:
-            common.RemoveUnusedNodesPass()(model)
             common.OutputFixPass()(model)
             name_apart(model)
             return program
@@ -42,10 +49,8 @@ def _size(model: ir.Model) -> list[str]:
     return [node.op_type for graph in model.graphs() for node in graph]
 
 
-def _drop(graph: ir.Graph, node: ir.Node) -> None:
-    """Let readers of a node that does nothing read what it reads."""
-    rule = RULES.get(node.op_type) if node.domain == "" else None
-    source = rule(node) if rule else None
+def _drop(graph: ir.Graph, node: ir.Node, source: ir.Value | None) -> None:
+    """Let readers of a node that does nothing read its source, if there is one."""
     if source is None:
         return
     result = node.outputs[0]
@@ -59,12 +64,74 @@ def _drop(graph: ir.Graph, node: ir.Node) -> None:
     result.replace_all_uses_with(source)
 
 
+def _without_axis(main: ir.Graph, squeeze: ir.Node) -> ir.Value | None:
+    """Squeeze: let arithmetic behind an ``Unsqueeze`` of the same axis do without it; give its result."""
+    value, axis = squeeze.inputs[0], _only_axis(squeeze, squeeze.inputs[0])
+    chain: list[tuple[ir.Node, int]] = []
+    while value is not None and axis is not None:
+        node = value.producer()
+        if node is None or node.domain != "" or node.graph is not squeeze.graph:
+            return None
+        if node.op_type == "Unsqueeze" and _only_axis(node, value) == axis:
+            break
+        place = _through(node, axis)
+        if place is None or len(value.uses()) > 1 or value.is_graph_output():
+            return None
+        chain.append((node, place))
+        value = node.inputs[place]
+    if value is None or axis is None or not chain:
+        return None
+    source = value.producer().inputs[0]  # type: ignore[union-attr]
+    for node, place in reversed(chain):
+        node.replace_input_with(place, source)
+        [source] = node.outputs
+        sizes = list(source.shape or ())
+        if node.op_type == "Unsqueeze":
+            moved = add_constant(main, "axis", np.array([(_only_axis(node, source) or 1) - 1]))
+            node.replace_input_with(1, moved)
+        source.shape = ir.Shape([*sizes[:axis], *sizes[axis + 1 :]])
+    return source
+
+
+def _only_axis(node: ir.Node, value: ir.Value | None) -> int | None:
+    """Give the axis that a node adds or drops, counted in the tensor that has it."""
+    axes = constant_ints(node.inputs[1]) if len(node.inputs) > 1 else None
+    rank = len(value.shape) if value is not None and value.shape is not None else 0
+    return axes[0] % rank if axes and len(axes) == 1 and rank else None
+
+
+def _through(node: ir.Node, axis: int) -> int | None:
+    """Give the input of a node that may lose an axis of size one, so that only the result's shape changes."""
+    rank = len(node.outputs[0].shape or ())
+    free = [number for number, value in enumerate(node.inputs) if constant(value) is None]
+    same = [len(value.shape or ()) == rank for value in node.inputs if value and constant(value) is None]
+    others = [array.ndim for value in node.inputs if (array := constant(value)) is not None]
+    if len(free) != 1 or not rank:
+        return None
+    if node.op_type == "MatMul":
+        fits = free == [0] and all(same) and others == [2] and axis < rank - 2
+    elif node.op_type == "Unsqueeze":
+        fits = free == [0] and axis < (_only_axis(node, node.outputs[0]) or 0)
+    else:
+        fits = node.op_type in ELEMENTWISE and all(same) and all(ndim < rank - axis for ndim in others)
+    return free[0] if fits else None
+
+
 def _same_shape(node: ir.Node) -> ir.Value | None:
     """Reshape, Expand: nothing happens if the shape is known to stay."""
     source, result = node.inputs[0], node.outputs[0]
     if source is None or source.shape is None or result.shape is None:
         return None
     return source if source.shape == result.shape and None not in list(map(str, source.shape)) else None
+
+
+def _cast_of_truth(node: ir.Node) -> None:
+    """Cast: what a truth value was cast to before makes no difference."""
+    producer = node.inputs[0].producer() if node.inputs[0] else None
+    if producer is not None and producer.op_type == "Cast":
+        source = producer.inputs[0]
+        if source is not None and source.dtype == ir.DataType.BOOL:
+            node.replace_input_with(0, source)
 
 
 def _whole_slice(node: ir.Node) -> ir.Value | None:
@@ -129,6 +196,7 @@ def _reordered_back(node: ir.Node) -> ir.Value | None:
 
 
 RULES: dict[str, Callable[[ir.Node], ir.Value | None]] = {
+    "Cast": _cast_of_truth,
     "Concat": _only_part,
     "Expand": _same_shape,
     "Gather": _picked_again,
