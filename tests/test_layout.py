@@ -19,7 +19,7 @@ ORDER = [
     {"tolerance", "backends"},
     {"bundle", "runtimes"},
     {"grid", "verify", "loader"},
-    {"exporter", "target"},
+    {"exporter", "target", "bench"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
