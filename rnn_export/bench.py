@@ -176,7 +176,8 @@ def _load(bundle: Bundle, case: Case) -> dict[tuple[str, str], Call | str]:
     for file in bundle.manifest.files:
         for runtime in (known for known in RUNTIMES.values() if file.endswith(known.suffix)):
             start: Callable[[], Call] = partial(runtime.start, bundle.folder / file, bundle.signature)
-            loaded[file, runtime.name] = attempt(start, judge)
+            found = attempt(start, judge)
+            loaded[file, runtime.name] = found
     return loaded
 
 
