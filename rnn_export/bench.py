@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,7 +29,8 @@ from rnn_export.verify import Tell
 
 SECONDS = 3.0  # for all calls of one shape together
 WARM_UP = 3  # calls: TorchScript specialises itself in the first ones
-LEAST, MOST = 5, 201  # turns of one call
+LEAST = 5  # turns
+TURN = 0.003  # seconds; shorter ones measure cold caches
 NOT_INSTALLED = "not installed"
 
 Key = TypeVar("Key", bound=Hashable)
@@ -72,26 +74,34 @@ def measure(
 ) -> dict[Key, float]:
     """Give each call's median time in microseconds, the calls taking turns.
 
-    A turn is two calls, of which the second is timed: the first brings back into the caches what the others
-    drove out. A call that has had its share of ``seconds``, and ``LEAST`` turns, sits out.
+    A turn is calls for ``TURN`` seconds, and at least two; the first is not timed, as it brings back into the
+    caches what the others drove out. Who has had a share of ``seconds``, and ``LEAST`` turns, sits out.
     """
     times: dict[Key, list[float]] = {name: [] for name in calls}
     spent = dict.fromkeys(calls, 0.0)
     for call in calls.values():
         for _ in range(WARM_UP):
             call()
-    for turn in range(MOST):
-        for name, call in calls.items():
-            if turn >= LEAST and spent[name] >= seconds / len(calls):
-                continue
+    waiting = list(calls)
+    turn = 0
+    while waiting:
+        for name in waiting:
             begin = clock()
-            call()
-            start = clock()
-            call()
-            end = clock()
-            times[name].append(end - start)
-            spent[name] += end - begin
+            times[name] += _turn(calls[name], clock, begin + TURN)
+            spent[name] += clock() - begin
+        turn += 1
+        waiting = [name for name in waiting if turn < LEAST or spent[name] < seconds / len(calls)]
     return {name: statistics.median(values) * 1e6 for name, values in times.items()}
+
+
+def _turn(call: Callable[[], object], clock: Callable[[], float], until: float) -> list[float]:
+    """Call until a moment; give the times of all calls but the first."""
+    call()
+    moments = [clock()]
+    while len(moments) < 2 or moments[-1] < until:
+        call()
+        moments.append(clock())
+    return [end - start for start, end in pairwise(moments)]
 
 
 def ratios(times: Mapping[Key, float]) -> dict[Key, float]:

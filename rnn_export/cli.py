@@ -117,6 +117,7 @@ def bench_command(
     folder: Folder,
     time: Annotated[list[int] | None, typer.Option(min=1, help="Time steps of a shape.")] = None,
     batch: Annotated[list[int] | None, typer.Option(min=1, help="Its batch: one for each --time.")] = None,
+    seconds: Annotated[float, typer.Option(help="How long to time one shape.")] = bench.SECONDS,
     as_json: Json = False,
 ) -> None:
     """Time every file of a bundle in every runtime that is installed, on one core."""
@@ -125,7 +126,8 @@ def bench_command(
         raise typer.BadParameter(f"expected one --batch for each --time, got {len(batches)} for {len(times)}")
     with reporting():
         with progress() as tell, bench.one_core():
-            benchmark = bench.bench(folder, list(zip(times, batches, strict=True)), progress=tell)
+            shapes = list(zip(times, batches, strict=True))
+            benchmark = bench.bench(folder, shapes, seconds=seconds, progress=tell)
         if as_json:
             out.print_json(json.dumps({"folder": str(folder), **benchmark.to_json()}))
             return

@@ -3,8 +3,7 @@
 One core; all columns of a row take turns on the same inputs; medians in microseconds a call. Each column's
 results are compared with eager's before it is timed. The peers of scripts/peers.py are the extra ``bench``.
 
-    .venv/bin/pip install --editable .[bench]
-    .venv/bin/python scripts/bench.py --write     # BENCHMARKS.md, in a few minutes
+    make bench                                    # installs the peers, writes BENCHMARKS.md; some minutes
     .venv/bin/python scripts/bench.py --forms     # the table behind rnn_export/passes/choose.py
 """
 
@@ -41,7 +40,7 @@ from rnn_export.subject import examine
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "BENCHMARKS.md"
-COMMAND = ".venv/bin/python scripts/bench.py --write"
+COMMAND = "make bench"
 PACKAGES = ("torch", "onnxruntime", "openvino", "jax", "tract")
 SECONDS = 4.0  # for one row
 WRONG = (
@@ -313,17 +312,17 @@ Written by `{COMMAND}`.
 Machine: {machine()}.
 
 Microseconds a call, medians; {SECONDS:.0f} seconds for a row, in which all columns take turns on the same
-inputs, on one core. Read the ratios, not the figures, and small differences not at all: no machine is quiet. A
-net is named by its inputs, hidden units and outputs.
+inputs, on one core. Read the ratios, not the figures, and small differences not at all: no machine is quiet.
+A net is named by its inputs, hidden units and outputs.
 
 ## Ours against what others make of the same net
 
 {markdown(*headings_and_rows(lines))}
 
-- **eager**: the module as it is written. **torch.nn**: `nn.RNN`, `nn.GRU` or `nn.LSTM`, and `nn.Linear`, with
-  the same weights; (*) a GRU of the same sizes only, as PyTorch's has its reset gate behind the matrix product.
-- **OpenVINO**: `model.onnx`, in f32; **operator**: the ONNX operator `RNN`, `GRU` or `LSTM` instead. **tract**:
-  the operator too. **JAX**: a `lax.scan` written by hand. These three are compiled for one T and B.
+- **eager**: the module as it is written. **torch.nn**: `nn.RNN`, `nn.GRU` or `nn.LSTM`, and `nn.Linear`; the
+  same weights, but (*) a GRU of the same sizes only, as PyTorch's has its reset gate behind the product.
+- **OpenVINO**: `model.onnx`, in f32; **operator**: the ONNX operator `RNN`, `GRU` or `LSTM` instead.
+  **tract**: the operator. **JAX**: a `lax.scan` written by hand. These three are compiled for one T and B.
 - **TorchScript**: `model.pt`. **loop**: what `torch.onnx` makes of the scripted module, in ONNX Runtime.
 - **model.onnx**: ours, in ONNX Runtime, exported with an example of that shape and verified. Free in T and B.
 - The last columns say how many times as fast `model.onnx` is as `loop`, and as the best of all the others.
@@ -334,8 +333,8 @@ Each is compared with eager before it is timed; *wrong* is more than {WRONG:g} o
 
 {markdown(*form_rows(lines))}
 
-`loop`, `scan` and `operator` are files of the same bundle, or `model.onnx` itself. *left out*: the form did not
-verify for this net. *step*: the loop is left as it was traced. The last column says how many times as fast
+`loop`, `scan` and `operator` are files of the same bundle, or `model.onnx` itself. *left out*: the form did
+not verify for this net. *step*: the loop is left as it was traced. The last column: how many times as fast
 `model.onnx` is as the best of the three; 1.00 is as good as it gets, unless it is a *step*.
 """
 

@@ -2,7 +2,7 @@
 
 A function takes a :class:`Task` and gives a call without arguments that returns the outputs and the new
 state. What an engine does once (loading, compiling, turning arrays into its own) is done before; T and B are
-fixed where that makes an engine faster. Engines are imported where they are used: they are the extra ``bench``.
+fixed where that makes an engine faster. Engines are imported where they are used: they are an extra.
 """
 
 import os
