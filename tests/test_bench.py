@@ -30,7 +30,6 @@ runner = CliRunner()
 @pytest.fixture(autouse=True)
 def scripts_importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "scripts")
-    monkeypatch.delitem(sys.modules, "bench", raising=False)
 
 
 class Clock:
@@ -252,7 +251,6 @@ def test_a_peer_that_is_wrong_missing_or_failing_is_named() -> None:
 def tiny(tmp_path_factory: pytest.TempPathFactory):
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(ROOT / "scripts")
-        patch.delitem(sys.modules, "bench", raising=False)
         import bench as script
 
         shape = script.Shape(LSTMScratch, 3, 4, 2, 5, 2)
