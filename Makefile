@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: test artifacts train clean
+.PHONY: test artifacts train bench clean
 
 test: $(STAMP)
 	$(BIN)/ruff check .
@@ -16,6 +16,10 @@ artifacts: $(STAMP)
 
 train: $(STAMP)
 	$(BIN)/python scripts/train_char_rnn.py
+
+bench: $(STAMP)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[bench]"
+	$(BIN)/python scripts/bench.py --write
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache

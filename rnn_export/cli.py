@@ -1,4 +1,4 @@
-"""The command line: ``rnn-export export | verify | inspect | optimize``."""
+"""The command line: ``rnn-export export | verify | inspect | bench | optimize``."""
 
 import json
 import warnings
@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from rnn_export import __version__
+from rnn_export import __version__, bench
 from rnn_export.bundle import Bundle
 from rnn_export.errors import RnnExportError
 from rnn_export.verify import NOT_CHECKED, PASSED, Check, Tell, VerificationReport, verify
@@ -160,6 +160,34 @@ def optimize_command(
         for line in done.lines():
             _line(escape(line))
         _line(f"[green]Written:[/] {escape(str(result))}")
+
+
+@app.command("bench")
+def bench_command(
+    folder: Folder,
+    time: Annotated[list[int] | None, typer.Option(min=1, help="Time steps of a shape.")] = None,
+    batch: Annotated[list[int] | None, typer.Option(min=1, help="Its batch: one for each --time.")] = None,
+    seconds: Annotated[float, typer.Option(help="How long to time one shape.")] = bench.SECONDS,
+    as_json: Json = False,
+) -> None:
+    """Time every file of a bundle in every runtime that is installed, on one core."""
+    times, batches = time or [], batch or []
+    if len(times) != len(batches):
+        raise typer.BadParameter(f"expected one --batch for each --time, got {len(batches)} for {len(times)}")
+    with reporting():
+        with progress() as tell, bench.one_core():
+            shapes = list(zip(times, batches, strict=True))
+            benchmark = bench.bench(folder, shapes, seconds=seconds, progress=tell)
+        if as_json:
+            out.print_json(json.dumps({"folder": str(folder), **benchmark.to_json()}))
+            return
+        out.print(bench.table(benchmark))
+        for row in benchmark.rows:
+            if row.note:
+                _line(escape(f"{row.file} in {row.runtime}: {row.note}"))
+        _line(
+            "[dim]Microseconds a call on one core, medians; x: how many times as fast as the best other row"
+        )
 
 
 @contextmanager

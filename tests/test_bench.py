@@ -1,0 +1,327 @@
+"""The benchmark: who takes turns with whom, and what is said of those that are not timed. Never how fast."""
+
+import itertools
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from rnn_export import bench
+from rnn_export.bundle import MANIFEST, describe_files
+from rnn_export.cli import app
+from rnn_export.errors import RuntimeUnavailableError
+from rnn_export.models import GRUScratch, LSTMScratch, RNNScratch
+from rnn_export.runtimes import RUNTIMES, Runtime
+from tests.cases import ModelCase, each_case
+from tests.conftest import Exported
+
+ROOT = Path(__file__).resolve().parents[1]
+runner = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def scripts_importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+
+
+class Clock:
+    """Time that passes in calls only; keeps who was called."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.called: list[str] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def call(self, name: str, *durations: float):
+        remaining = itertools.cycle(durations)
+
+        def run() -> None:
+            self.called.append(name)
+            self.now += next(remaining)
+
+        return run
+
+    @property
+    def turns(self) -> list[str]:
+        return [name for name, _ in itertools.groupby(self.called)]
+
+
+def test_the_calls_take_turns_and_the_median_counts() -> None:
+    clock = Clock()
+    calls = {"fast": clock.call("fast", 0.002, 0.002, 0.010), "slow": clock.call("slow", 0.004)}
+    times = bench.measure(calls, seconds=0.0, clock=clock)
+    assert clock.turns == ["fast", "slow"] * (1 + bench.LEAST)
+    assert times == pytest.approx({"fast": 2000.0, "slow": 4000.0})
+
+
+def test_who_had_a_share_of_the_time_sits_out() -> None:
+    clock = Clock()
+    bench.measure({"a": clock.call("a", 1.0), "b": clock.call("b", 0.001)}, seconds=2.0, clock=clock)
+    assert clock.turns.count("a") == 1 + bench.LEAST
+    assert clock.called.count("b") >= 1000
+    assert clock.now < 3 + 2 * bench.LEAST + 1.1
+
+
+def test_the_first_call_of_a_turn_is_not_timed() -> None:
+    clock = Clock()
+    call = clock.call("a", *[0.0] * bench.WARM_UP, *[0.5, 0.002, 0.002] * bench.LEAST)
+    assert bench.measure({"a": call}, seconds=0.0, clock=clock) == pytest.approx({"a": 2000.0})
+
+
+def test_ratios_of_one_alone() -> None:
+    assert bench.ratios({"a": 3.0}) == {"a": 1.0}
+
+
+def raising(error: Exception):
+    def start() -> None:
+        raise error
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("start", "said"),
+    [
+        (lambda: "made", "made"),
+        (lambda: "other", "wrong: other"),
+        (raising(ModuleNotFoundError("No module named 'engine'")), "not installed"),
+        (raising(RuntimeUnavailableError("no engine")), "not installed"),
+        (raising(ValueError("first line\nsecond line")), "fails: first line"),
+        (raising(ValueError()), "fails: ValueError"),
+    ],
+)
+def test_what_is_wrong_missing_or_failing_is_named(start, said: str) -> None:
+    assert bench.attempt(start, lambda made: made if made == "other" else "") == said
+
+
+def lines(case: ModelCase, exported: Exported, *arguments: object) -> tuple[Path, str]:
+    folder = exported(case).folder
+    few = ["--time", 2, "--batch", 3, "--time", 1, "--batch", 1, "--seconds", 0.01]
+    command = ["bench", str(folder), *map(str, few), *map(str, arguments)]
+    shown = runner.invoke(app, command, env={"COLUMNS": "80"})
+    assert shown.exit_code == 0, shown.output
+    return folder, shown.stdout
+
+
+def pairs(folder: Path) -> set[tuple[str, str]]:
+    files = json.loads((folder / MANIFEST).read_text())["files"]
+    return {
+        (file, runtime.name)
+        for file in files
+        for runtime in RUNTIMES.values()
+        if file.endswith(runtime.suffix)
+    }
+
+
+@each_case
+def test_every_file_is_timed_in_every_runtime(case: ModelCase, exported: Exported) -> None:
+    folder, printed = lines(case, exported, "--json")
+    result = json.loads(printed)
+    assert result["shapes"] == [{"time": 2, "batch": 3}, {"time": 1, "batch": 1}]
+    assert {(row["file"], row["runtime"]) for row in result["rows"]} == pairs(folder)
+    for row in result["rows"]:
+        assert row["note"] == ""
+        assert len(row["microseconds"]) == len(row["ratios"]) == 2
+        assert min(row["microseconds"]) > 0
+
+
+def test_the_table_shows_every_file(rnn: ModelCase, exported: Exported) -> None:
+    folder, printed = lines(rnn, exported)
+    assert "…" not in printed
+    for file, runtime in pairs(folder):
+        assert any(file in row and runtime in row for row in printed.splitlines())
+
+
+def test_a_runtime_that_is_missing_or_wrong_is_named(
+    rnn: ModelCase, exported: Exported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported(rnn)
+    zeros = ModuleType("rnn_export.runtimes.zeros")
+    zeros.start = lambda path, signature: (
+        lambda inputs, state: [
+            np.zeros(spec.sized(time=inputs.shape[0], batch=inputs.shape[1]), spec.dtype)
+            for spec in signature.results
+        ]
+    )
+    monkeypatch.setitem(sys.modules, zeros.__name__, zeros)
+    monkeypatch.setitem(RUNTIMES, "zeros", Runtime("zeros", ".pt", "numpy"))
+    monkeypatch.setitem(RUNTIMES, "nowhere", Runtime("nowhere", ".pt", "no_such_package"))
+    _, printed = lines(rnn, exported)
+    assert "model.pt in nowhere: not installed" in printed
+    assert "model.pt in zeros: wrong: " in printed
+    assert ": expected " in printed
+    assert printed.count(" - ") == 4
+
+
+def test_shapes_come_in_pairs(rnn: ModelCase, exported: Exported) -> None:
+    shown = runner.invoke(app, ["bench", str(exported(rnn).folder), "--time", "3"])
+    assert shown.exit_code == 2
+    assert "expected one --batch for each --time, got 0 for 1" in " ".join(shown.output.split())
+
+
+def test_a_changed_bundle_is_not_timed(rnn: ModelCase, exported: Exported, tmp_path: Path) -> None:
+    folder = shutil.copytree(exported(rnn).folder, tmp_path / "copy")
+    (folder / "model.pt").write_bytes(b"")
+    failed = runner.invoke(app, ["bench", str(folder)])
+    assert failed.exit_code == 1
+    assert "model.pt has 0 bytes" in failed.output
+
+
+def test_a_file_that_cannot_be_loaded_is_named(rnn: ModelCase, exported: Exported, tmp_path: Path) -> None:
+    folder = shutil.copytree(exported(rnn).folder, tmp_path / "copy")
+    (folder / "model.onnx").write_bytes(b"not a model")
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps({**manifest, "files": describe_files(folder)}))
+    result = bench.bench(folder, [(1, 1)], seconds=0.01)
+    [row] = [row for row in result.rows if (row.file, row.runtime) == ("model.onnx", "onnxruntime")]
+    assert row.note.startswith("fails: ")
+    assert row.microseconds == ()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can keep a process on one core")
+def test_one_core_is_given_back() -> None:
+    import os
+
+    before = os.sched_getaffinity(0)
+    with bench.one_core():
+        assert len(os.sched_getaffinity(0)) == 1
+    assert os.sched_getaffinity(0) == before
+
+
+def task(cell: type[torch.nn.Module]):
+    import bench as script
+    import peers
+
+    shape = script.Shape(cell, 3, 4, 2, 5, 2)
+    net = shape.net()
+    inputs, state = shape.example(net)
+    nowhere = Path("nowhere.onnx")
+    return peers.Task(net, nowhere, nowhere, inputs.numpy(), tuple(leaf.numpy() for leaf in state))
+
+
+@pytest.mark.parametrize("cell", [RNNScratch, LSTMScratch])
+def test_the_layer_of_pytorch_is_the_same_net(cell: type[torch.nn.Module]) -> None:
+    import bench as script
+    import peers
+
+    given = task(cell)
+    assert script.judge(peers.eager(given)(), peers.torch_nn(given)) == ""
+
+
+def test_a_peer_that_is_wrong_missing_or_failing_is_named() -> None:
+    import bench as script
+    import peers
+
+    given = task(GRUScratch)
+    right = peers.eager(given)()
+
+    def off() -> Sequence[torch.Tensor]:
+        return [right[0] * 1.002, *right[1:]]
+
+    starts = {
+        "right": lambda: lambda: right,
+        "off": lambda: off,
+        "short": lambda: lambda: [right[0][:1], *right[1:]],
+        "nan": lambda: lambda: [right[0] * float("nan"), *right[1:]],
+        "missing": raising(ModuleNotFoundError("no")),
+        "broken": raising(ValueError("no such operator\nstack")),
+    }
+    cells = script.race(starts, given, seconds=0.01)
+    assert isinstance(cells.pop("right"), float)
+    assert cells == {
+        "off": "wrong: off by 2e-03 of the largest value",
+        "short": "wrong: shape [1, 2, 2]",
+        "nan": "wrong: off by nan of the largest value",
+        "missing": "not installed",
+        "broken": "fails: no such operator",
+    }
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "scripts")
+        import bench as script
+
+        shape = script.Shape(LSTMScratch, 3, 4, 2, 5, 2)
+        yield script, script.line(shape, tmp_path_factory.mktemp("bench"), seconds=0.05)
+
+
+def test_a_line_of_the_benchmark(tiny) -> None:
+    script, line = tiny
+    for column in ("eager", "torch.nn", "TorchScript", *script.FORMS, script.OURS):
+        assert isinstance(line.cells[column], float), column
+    for column in script.PEERS:
+        assert isinstance(line.cells[column], float) or line.cells[column] == "not installed"
+    assert line.cells[line.shipped] == line.cells[script.OURS]
+    assert not any("reference" in column for column in line.cells)
+
+
+def test_the_document_has_no_empty_cell(tiny) -> None:
+    script, line = tiny
+    text = script.document([line])
+    rows = [row for row in text.splitlines() if row.startswith("| LSTM 3-4-2 | 5 | 2 |")]
+    assert len(rows) == 2
+    assert all(cell.strip() for row in rows for cell in row.strip("|").split("|"))
+    assert "make bench" in text
+    assert "onnxruntime 1." in text
+
+
+def test_a_new_runtime_gets_a_column(tiny) -> None:
+    script, line = tiny
+    more = script.Line(line.shape, {**line.cells, "model.c in c": 1.25}, line.shipped)
+    headings, [row] = script.headings_and_rows([more])
+    assert row[headings.index("model.c in c")] == "1.25"
+
+
+def test_the_forms_are_timed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    import bench as script
+
+    monkeypatch.setattr(script, "FORM_SHAPES", [script.Shape(RNNScratch, 3, 4, 2, 5, 2)])
+    headings, [row] = script.choices(seconds=0.01)
+    assert headings == ["Net", "T", "B", "step", "scan", "operator"]
+    assert row[:3] == ["RNN 3-4-2", "5", "2"]
+    assert all(float(value) > 0 for value in row[3:])
+
+
+def test_existing_exporters_are_tried_anew() -> None:
+    command = [sys.executable, ROOT / "scripts" / "existing_exporters.py", "--only", "torch.jit.script(model"]
+    tried = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={"COLUMNS": "200", "PATH": "/usr/bin:/bin"}
+    )
+    written, typed = [row for row in tried.stdout.splitlines() if "torch.jit.script" in row]
+    assert "fails: RuntimeError: Tensor (inferred) cannot be used as a tuple" in written
+    assert "compiled, prim::Loop kept: right" in typed
+    assert tried.stderr == ""
+
+
+def test_an_exporter_that_freezes_time_is_caught() -> None:
+    import existing_exporters as exporters
+
+    net = RNNScratch(exporters.I, exporters.H, 1, 0.1)
+
+    def frozen(inputs: torch.Tensor, state: torch.Tensor) -> list[torch.Tensor]:
+        outputs, (last,) = net(inputs[:1].expand(exporters.T, -1, -1), (state,))
+        return [outputs, last]
+
+    assert exporters.fault(lambda *call: list(frozen(*call)), net, exporters.scratch_example) == (
+        "silently wrong at T=1 B=1: shape [100, 1, 1] instead of [1, 1, 1]"
+    )
+
+
+def test_layers_are_counted() -> None:
+    import existing_exporters as exporters
+
+    results = ["exported, 3 nodes: right", "fails: at 1", "fails: at 22", "fails: else"]
+    assert exporters._count(["a", "b", "c", "d"], results) == "1 right; 2 like b: fails: at 1"
+    assert exporters._count(["a"], results[:1]) == "1 right"
