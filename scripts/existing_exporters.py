@@ -40,6 +40,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TIME_LIMIT = 300.0  # seconds for one row
 CLOSE = 1e-4
 T, B, I, H = 100, 2, 16, 32  # noqa: E741
+SHORT = 7  # time steps of the layers' example, which is unrolled 41 times
 OTHER_CALLS = ((1, 1), (11, 2), (20, 5))
 LAYERS = [name for name in torchrecurrent.cells.__all__ if not name.endswith("Cell")]
 SAME_SIZE = {"IntersectionRNN"}  # takes as many inputs as it has hidden units
@@ -127,11 +128,11 @@ def in_onnxruntime(model: onnx.ModelProto) -> Callable[..., Sequence[Any]]:
     )
 
 
-def told(model: onnx.ModelProto, net: nn.Module, example: Example) -> str:
+def told(model: onnx.ModelProto, net: nn.Module, example: Example, steps: int) -> str:
     """Say what an exporter made, and whether it is right."""
     operators = Counter(node.op_type for node in model.graph.node)
     loops = ", ".join(f"{count} {name}" for name, count in operators.items() if name in {"Loop", "Scan"})
-    size = f"{len(model.graph.node)} nodes at T={T}" + (f" ({loops})" if loops else "")
+    size = f"{len(model.graph.node)} nodes at T={steps}" + (f" ({loops})" if loops else "")
     try:
         wrong = fault(in_onnxruntime(model), net, example)
     except Exception as error:  # ONNX Runtime refuses the file
@@ -159,10 +160,15 @@ def try_script(net: nn.Module, example: Example, *, typed: bool = False) -> str:
 
 
 def try_dynamo(
-    net: nn.Module, example: Example, *, dims: Callable[[], tuple[Any, Any]] | None = None, **options: Any
+    net: nn.Module,
+    example: Example,
+    *,
+    length: int = T,
+    dims: Callable[[], tuple[Any, Any]] | None = None,
+    **options: Any,
 ) -> str:
     """Export with ``dynamo=True``, T and B dynamic, and run the file."""
-    inputs, state = example(T, B)
+    inputs, state = example(length, B)
     steps, batch = dims() if dims else (torch.export.Dim("T"), torch.export.Dim("B"))
 
     def axes(leaf: Tensor) -> dict[int, Any]:
@@ -174,12 +180,12 @@ def try_dynamo(
         net, (inputs, state), dynamo=True, dynamic_shapes=shapes, verbose=False, **options
     )
     assert program is not None
-    return told(program.model_proto, net, example)
+    return told(program.model_proto, net, example, length)
 
 
-def try_old(net: nn.Module, example: Example, *, scripted: bool = False) -> str:
+def try_old(net: nn.Module, example: Example, *, length: int = T, scripted: bool = False) -> str:
     """Export with ``dynamo=False``, T and B dynamic, and run the file."""
-    inputs, state = example(T, B)
+    inputs, state = example(length, B)
     leaves = tree_leaves(state)
     names = ["inputs", *(f"state_{number}" for number, _ in enumerate(leaves))]
     dynamic = {name: {list(leaf.shape).index(B): "B"} for name, leaf in zip(names[1:], leaves, strict=True)}
@@ -192,13 +198,13 @@ def try_old(net: nn.Module, example: Example, *, scripted: bool = False) -> str:
         input_names=names,
         dynamic_axes={"inputs": {0: "T", 1: "B"}, **dynamic},
     )
-    return told(onnx.load_from_string(file.getvalue()), net, example)
+    return told(onnx.load_from_string(file.getvalue()), net, example, length)
 
 
 def try_capture(net: nn.Module, example: Example) -> str:
     """Trace one step with this package, fold it, and run the file."""
-    program = step.capture(examine(net, example(5, 3)))
-    return told(program.proto(), net, example)
+    program = step.capture(examine(net, example(T, B)))
+    return told(program.proto(), net, example, T)
 
 
 def own_layer(layer_class: Any) -> tuple[nn.Module, Example]:
@@ -266,8 +272,8 @@ ROWS: dict[str, Callable[[], str]] = {
 }
 METHODS: dict[str, Callable[[nn.Module, Example], str]] = {
     "torch.jit.script": try_script,
-    "torch.onnx.export(dynamo=False)": try_old,
-    "torch.onnx.export(dynamo=True)": try_dynamo,
+    "torch.onnx.export(dynamo=False)": partial(try_old, length=SHORT),
+    "torch.onnx.export(dynamo=True)": partial(try_dynamo, length=SHORT),
     "the step, folded (this package)": try_capture,
 }
 
