@@ -178,7 +178,7 @@ def _load(bundle: Bundle, case: Case) -> dict[tuple[str, str], Call | str]:
     allowed = tolerance.bounds(bundle.cases, bundle.signature)[case.name]
 
     def judge(call: Call) -> str:
-        results = call(case.inputs, case.state)
+        results = call(*case.arguments)
         found = tolerance.deviation(case, results, allowed, bundle.signature)
         return found.where if found.share > 1 else ""
 
@@ -191,14 +191,15 @@ def _load(bundle: Bundle, case: Case) -> dict[tuple[str, str], Call | str]:
     return loaded
 
 
-def _arguments(signature: Signature, sample: Array, shape: Shape) -> tuple[Array, tuple[Array, ...]]:
-    """Repeat some inputs up to a shape, so that token ids stay what the model knows; the initial state."""
+def _arguments(signature: Signature, sample: Array, shape: Shape) -> list[Array]:
+    """Repeat some inputs up to a shape, so that token ids are ones it knows; the initial state; full rows."""
     steps, batch = shape
     inputs = sample
     for name, size in ((TIME, steps), (BATCH, batch)):
         axis = signature.inputs.shape.index(name)
         inputs = np.take(inputs, np.arange(size) % inputs.shape[axis], axis)
-    return np.ascontiguousarray(inputs), signature.initial_state(batch)
+    lengths = [np.full(batch, steps, np.int64)] if signature.lengths else []
+    return [np.nan_to_num(np.ascontiguousarray(inputs)), *signature.initial_state(batch), *lengths]
 
 
 def table(benchmark: Benchmark) -> Table:

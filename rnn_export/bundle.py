@@ -35,6 +35,7 @@ class Manifest:
         verification: what was compared with what, the tolerance, and the errors that were measured.
         passes: after each pass over the traced step its ``name``, the number of each of the ``operators``,
             and what the model of that moment is called if it is worth shipping (``form``).
+        form: the form that ``model.onnx`` has; the others are variants.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Manifest:
     versions: dict[str, str]
     verification: dict[str, Any] = field(default_factory=dict)
     passes: list[dict[str, Any]] = field(default_factory=list)
+    form: str = ""
 
     def to_json(self) -> str:
         """Give the text of ``manifest.json``."""

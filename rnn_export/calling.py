@@ -7,6 +7,8 @@ in tuples and lists, return it in another wrapping than it takes it, or not at a
 a list with one tensor a time step.
 """
 
+import copy
+import io
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -119,6 +121,18 @@ class Unrolled(Wrapper):
             outputs.append(leaves[0] if self.only_state else result[0])
             state = wrap(self.takes, dict(enumerate_names(leaves)))
         return torch.stack(outputs), state
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """Copy a module, scripted or not, without gradients."""
+    if isinstance(model, torch.jit.ScriptModule):
+        twin: nn.Module = torch.jit.load(io.BytesIO(model.save_to_buffer()), map_location="cpu")  # type: ignore[no-untyped-call]
+        twin.train(model.training)
+    else:
+        twin = copy.deepcopy(model).cpu()
+    for parameter in twin.parameters():
+        parameter.requires_grad_(False)
+    return twin
 
 
 def enumerate_names(leaves: Sequence[Any]) -> list[tuple[str, Any]]:

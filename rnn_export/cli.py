@@ -61,7 +61,8 @@ def export_command(
         str,
         typer.Argument(
             metavar="TARGET",
-            help="MODULE:FACTORY or FILE.py:FACTORY; the factory returns (model, (inputs, state)).",
+            help="MODULE:FACTORY or FILE.py:FACTORY; the factory returns (model, (inputs, state)). "
+            "Or FILE.pt, a saved ScriptModule that you trust, with --shape.",
             show_default=False,
         ),
     ],
@@ -69,6 +70,10 @@ def export_command(
         Path, typer.Option("--out", metavar="DIR", help="Where the bundle goes.", show_default=False)
     ],
     name: Annotated[str | None, typer.Option(help="The model's name. [default: the folder's]")] = None,
+    shape: Annotated[
+        str | None,
+        typer.Option(help="For a FILE.pt: inputs to try it on, as 100,2,16; 100,2 are token ids."),
+    ] = None,
     step: Annotated[
         bool, typer.Option("--step", help="The module takes one time step, without a time axis.")
     ] = False,
@@ -85,7 +90,7 @@ def export_command(
             from rnn_export.exporter import export  # noqa: PLC0415 (takes seconds, after the usage is checked)
             from rnn_export.target import load_target  # noqa: PLC0415
 
-            model, example = load_target(target)
+            model, example = load_target(target, shape)
             bundle = export(
                 model,
                 example,

@@ -98,8 +98,9 @@ def export(
         tell("Verifying", 0, 1)
         report = check_bundle(Bundle(staging, manifest), progress)
         report = replace(report, left_out=tuple(reasons))
-        report = _settle(staging, report, rank(forms, subject.steps, subject.batch))
-        manifest = replace(manifest, files=describe_files(staging), verification=report.to_json())
+        report, form = _settle(staging, report, rank(forms, subject.steps, subject.batch))
+        files = describe_files(staging)
+        manifest = replace(manifest, form=form, files=files, verification=report.to_json())
         (staging / MANIFEST).write_text(manifest.to_json())
     return Bundle(folder, manifest)
 
@@ -145,8 +146,8 @@ def _write_models(
     return stages, forms, reasons
 
 
-def _settle(staging: Path, report: VerificationReport, forms: list[str]) -> VerificationReport:
-    """Make the first form that verified ``model.onnx``, and take out those that did not.
+def _settle(staging: Path, report: VerificationReport, forms: list[str]) -> tuple[VerificationReport, str]:
+    """Make the first form that verified ``model.onnx``, and take out those that did not; name the first.
 
     Raises:
         VerificationError: ``model.pt`` or every form is wrong, or something could not be checked at all.
@@ -164,9 +165,9 @@ def _settle(staging: Path, report: VerificationReport, forms: list[str]) -> Veri
         (staging / file).unlink()
     if chosen == LOOP:
         shutil.copyfile(staging / _variant(LOOP), staging / MODEL_ONNX)
-        return report.copied(_variant(LOOP), MODEL_ONNX)
+        return report.copied(_variant(LOOP), MODEL_ONNX), chosen
     (staging / _variant(chosen)).rename(staging / MODEL_ONNX)
-    return report.renamed(_variant(chosen), MODEL_ONNX)
+    return report.renamed(_variant(chosen), MODEL_ONNX), chosen
 
 
 def _variant(form: str) -> str:

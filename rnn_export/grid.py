@@ -4,13 +4,13 @@ T in {1, 2, 7, example, a longer one} x B in {1, 2, 5} x initial and random stat
 from states that eager reached on each of these runs, so that errors cannot compound.
 """
 
-import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 
+from rnn_export.calling import copied
 from rnn_export.golden import RUN, STEP, Case
 from rnn_export.runtimes import Call, eager
 from rnn_export.signature import BATCH, TIME, Array, Signature
@@ -188,7 +188,7 @@ def _difference(one: Array, other: Array) -> float:
 
 
 def _without_nan(model: torch.nn.Module) -> torch.nn.Module:
-    clean = copy.deepcopy(model)
+    clean = copied(model)
     generator = torch.Generator().manual_seed(SEED)
     with torch.no_grad():
         for parameter in clean.parameters():

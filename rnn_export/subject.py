@@ -1,6 +1,5 @@
 """What comes in: the user's module and its example, checked before anything is done with them."""
 
-import copy
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from rnn_export.calling import (
     Flat,
     Reading,
     Wrapper,
+    copied,
     describe,
     enumerate_names,
     equal,
@@ -75,6 +75,8 @@ class Subject:
     @property
     def class_name(self) -> str:
         """The qualified name of the module's class."""
+        if isinstance(self.original, torch.jit.ScriptModule):
+            return str(self.original.original_name)
         return f"{type(self.original).__module__}.{type(self.original).__qualname__}"
 
     @property
@@ -102,20 +104,20 @@ def examine(model: nn.Module, example: Any, *, step: bool = False) -> Subject:
     if not isinstance(model, nn.Module):
         raise ModelError(mismatch("model", "a torch.nn.Module", type(model).__name__, "Pass an instance."))
     inputs, state, alone = _split(example)
-    copied = _copy(model).eval()
-    dtype = _dtype(copied)
+    own = _copy(model).eval()
+    dtype = _dtype(own)
     _check_inputs(inputs, dtype, step)
     _check_dtypes(state, dtype)
-    begin = _begin(copied)
+    begin = _begin(own)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        called = copied
+        called = own
         if step:
             state = begin(inputs.shape[0]) if begin and state is None else state
-            called, state = unroll(copied, inputs, state)
+            called, state = unroll(own, inputs, state)
             inputs = inputs[None]
         subject = _find_out(called, inputs, state, begin, alone)
         _warn_of_training_mode(model, subject)
-    _warn_of_nan(copied)
+    _warn_of_nan(own)
     return subject
 
 
@@ -138,7 +140,7 @@ def _split(example: object) -> tuple[Tensor, Any, bool]:
 
 def _copy(model: nn.Module) -> nn.Module:
     try:
-        return copy.deepcopy(model).cpu().requires_grad_(False)
+        return copied(model)
     except Exception as error:
         raise ModelError(
             f"{type(model).__name__} cannot be copied: {error}. The export works on a copy; "
@@ -261,10 +263,10 @@ def _warn_of_training_mode(model: nn.Module, subject: Subject) -> None:
     """Say so if the module, as it was given, computes something else than in eval mode."""
     if not any(module.training for module in model.modules()):
         return
-    trained = copy.deepcopy(subject.model)
+    trained = copied(subject.model)
     inner = trained.original if isinstance(trained, Wrapper) else trained
-    for copied, module in zip(inner.modules(), model.modules(), strict=True):
-        copied.training = module.training
+    for part, module in zip(inner.modules(), model.modules(), strict=True):
+        part.training = module.training
     arguments = (subject.inputs, *subject.state)
     if not equal(subject.flat(trained)(*arguments), subject.flat()(*arguments)):
         warnings.warn(

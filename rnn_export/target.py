@@ -1,29 +1,39 @@
-"""``MODULE:FACTORY`` or ``FILE.py:FACTORY``: find the model that a command is about."""
+"""``MODULE:FACTORY``, ``FILE.py:FACTORY`` or ``FILE.pt``: find the model that a command is about."""
 
 import importlib
 import importlib.util
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import torch
 from torch import nn
 
 from rnn_export.errors import TargetError, mismatch
 
 EXAMPLE = "Write a function that returns (model, example), example being (inputs, state)."
+SCRIPTED = ".pt"
 
 
-def load_target(target: str) -> tuple[nn.Module, Any]:
-    """Import a factory and call it.
+def load_target(target: str, shape: str | None = None) -> tuple[nn.Module, Any]:
+    """Import a factory and call it, or load a saved ScriptModule.
 
     Args:
-        target: ``package.module:factory`` or ``path/to/file.py:factory``.
+        target: ``package.module:factory``, ``path/to/file.py:factory``, or ``path/to/file.pt``, which is
+            code: load what you trust.
+        shape: for a ``.pt``, the shape of inputs to try it on, such as ``"100,2,16"``, or ``"100,2"`` for
+            token ids.
 
     Raises:
-        TargetError: there is no such module or factory, or it fails, or gives something else than
-            ``(model, example)``.
+        TargetError: there is no such file, module or factory, or it fails, or gives something else than
+            ``(model, example)``; or a shape is missing, or given for a factory.
     """
+    if target.endswith(SCRIPTED):
+        return _load_scripted(target, shape)
+    if shape is not None:
+        raise TargetError(mismatch("shape", f"a FILE{SCRIPTED} to try it on", repr(target), EXAMPLE))
     place, separator, name = target.rpartition(":")
     if not separator or not place or not name:
         raise TargetError(mismatch("target", "MODULE:FACTORY or FILE.py:FACTORY", repr(target), EXAMPLE))
@@ -39,6 +49,25 @@ def load_target(target: str) -> tuple[nn.Module, Any]:
         kinds = [type(part).__name__ for part in made] if isinstance(made, tuple) else type(made).__name__
         raise TargetError(mismatch(f"result of {target}", "(torch.nn.Module, example)", kinds, EXAMPLE))
     return made
+
+
+def _load_scripted(path: str, shape: str | None) -> tuple[nn.Module, Any]:
+    """Load a ScriptModule, and draw inputs for it."""
+    try:
+        sizes = [int(size) for size in (shape or "").split(",")]
+    except ValueError as error:
+        remedy = "Pass --shape: time steps, batch and features, or the first two for token ids."
+        raise TargetError(mismatch("shape of the inputs", "sizes such as 100,2,16", shape, remedy)) from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            model = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
+    except (RuntimeError, ValueError, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise TargetError(f"{path} cannot be loaded: {reason}. Name a saved ScriptModule.") from error
+    dtype = next((parameter.dtype for parameter in model.parameters()), torch.float32)
+    inputs = torch.randint(2, sizes) if len(sizes) == 2 else torch.randn(sizes, dtype=dtype)
+    return model, inputs
 
 
 def _import(place: str) -> ModuleType:

@@ -48,8 +48,9 @@ WRONG = (
 )
 CPU = torch.device("cpu")
 
-LOOP, SCAN, OPERATOR, OURS = "loop", "scan", "operator", "model.onnx"
-FORMS = (LOOP, SCAN, OPERATOR)
+LOOP, SCAN, OPERATOR, GATED = "loop", "scan", "operator", "gated"
+OURS = "model.onnx"
+FORMS = (LOOP, SCAN, OPERATOR, GATED)
 SLOW = {"reference"}  # runtimes that are no contenders
 NAMES = {
     ("model.onnx", "onnxruntime"): OURS,
@@ -191,7 +192,7 @@ def line(shape: Shape, folder: Path, seconds: float = SECONDS) -> Line:
                 name = NAMES.get((file, runtime.name), f"{file} in {runtime.name}")
                 starts[name] = partial(_bound, runtime.start, bundle, file, task)
     cells = race(starts, task, seconds)
-    shipped = form_of(bundle)
+    shipped = bundle.manifest.form
     reasons = bundle.manifest.verification["left_out"]
     for form in FORMS:
         left_out = any(f"{form}.onnx" in reason for reason in reasons)
@@ -200,17 +201,7 @@ def line(shape: Shape, folder: Path, seconds: float = SECONDS) -> Line:
 
 
 def _bound(start: Callable[[Path, Signature], Any], bundle: Bundle, file: str, task: Task) -> Run:
-    return partial(start(bundle.folder / file, bundle.signature), task.inputs, task.state)
-
-
-def form_of(bundle: Bundle) -> str:
-    """Say which form model.onnx has."""
-    operators = {node.op_type for node in onnx.load(bundle.folder / OURS).graph.node}
-    if operators & {"RNN", "GRU", "LSTM"}:
-        return OPERATOR
-    if "Loop" in operators:
-        return LOOP
-    return "step" if f"variants/{SCAN}.onnx" in bundle.manifest.files else SCAN
+    return partial(start(bundle.folder / file, bundle.signature), task.inputs, *task.state)
 
 
 def forms(net: nn.Module, example: tuple[torch.Tensor, Any]) -> dict[str, onnx.ModelProto]:
@@ -228,7 +219,7 @@ def _save(model: onnx.ModelProto, folder: Path) -> Path:
 def headings_and_rows(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
     """Lay out the comparison with others."""
     names = dict.fromkeys(name for row in lines for name in row.cells)
-    own = [name for name in names if name not in {*OTHERS, SCAN, OPERATOR, OURS}]
+    own = [name for name in names if name not in {*OTHERS, *FORMS[1:], OURS}]
     columns = [*PEERS, "TorchScript", LOOP, *own, OURS]
     rows = [
         [
@@ -256,7 +247,7 @@ def _labels(shape: Shape) -> list[str]:
 
 def choices(seconds: float = SECONDS) -> tuple[list[str], list[list[str]]]:
     """Time the forms that the traced step has, in ONNX Runtime: the table of rnn_export/passes/choose.py."""
-    columns = ("step", SCAN, OPERATOR)
+    columns = ("step", *FORMS[1:])
     rows = []
     for shape in FORM_SHAPES:
         net = shape.net()
@@ -266,11 +257,9 @@ def choices(seconds: float = SECONDS) -> tuple[list[str], list[list[str]]]:
         with tempfile.TemporaryDirectory() as folder:
             models = forms(net, example)
             start = RUNTIMES["onnxruntime"].start
-            calls = {form: start(_save(models[form], Path(folder)), signature) for form in columns}
-        times = measure(
-            {form: partial(calls[form], arrays[0], arrays[1:]) for form in columns}, seconds=seconds
-        )
-        rows.append([*_labels(shape), *(number(times[form]) for form in columns)])
+            calls = {form: start(_save(model, Path(folder)), signature) for form, model in models.items()}
+        times = measure({form: partial(call, *arrays) for form, call in calls.items()}, seconds=seconds)
+        rows.append([*_labels(shape), *(number(times[form]) if form in times else "" for form in columns)])
     return ["Net", "T", "B", *columns], rows
 
 

@@ -1,6 +1,5 @@
 """Eager PyTorch: the module itself, in float32 or float64. What every file is compared with."""
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from rnn_export.calling import Ragged
+from rnn_export.calling import Ragged, copied
 from rnn_export.errors import ModelError, mismatch
 from rnn_export.runtimes import Call
 from rnn_export.signature import Array
@@ -22,7 +21,7 @@ def start(subject: Subject, dtype: torch.dtype) -> Call:
         ModelError: the module fails there, or its results have shapes that do not follow time and batch.
     """
     signature = subject.signature
-    model: nn.Module = subject.flat(copy.deepcopy(subject.model).to(dtype))
+    model: nn.Module = subject.flat(copied(subject.model).to(dtype))
     model = Ragged(model, signature) if signature.lengths else model
     name = type(subject.original).__name__
 
