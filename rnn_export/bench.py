@@ -21,9 +21,8 @@ from rich.table import Table
 
 from rnn_export import tolerance
 from rnn_export.bundle import Bundle
-from rnn_export.errors import RuntimeUnavailableError
 from rnn_export.golden import RUN, Case
-from rnn_export.runtimes import RUNTIMES, Call
+from rnn_export.runtimes import RUNTIMES, Call, Runtime
 from rnn_export.signature import BATCH, TIME, Array, Signature
 from rnn_export.verify import Tell
 
@@ -121,7 +120,7 @@ def attempt(start: Callable[[], Made], judge: Callable[[Made], str]) -> Made | s
     try:
         made = start()
         fault = judge(made)
-    except (ModuleNotFoundError, RuntimeUnavailableError):
+    except ModuleNotFoundError:
         return NOT_INSTALLED
     except Exception as error:  # whatever an engine raises is its result
         first = (str(error).strip() or type(error).__name__).partition("\n")[0]
@@ -182,12 +181,15 @@ def _load(bundle: Bundle, case: Case) -> dict[tuple[str, str], Call | str]:
         found = tolerance.deviation(case, results, allowed, bundle.signature)
         return found.where if found.share > 1 else ""
 
+    def load(runtime: Runtime, file: str) -> Call:
+        if not runtime.installed:
+            raise ModuleNotFoundError(runtime.package)
+        return runtime.start(bundle.folder / file, bundle.signature)
+
     loaded: dict[tuple[str, str], Call | str] = {}
     for file in bundle.manifest.files:
         for runtime in (known for known in RUNTIMES.values() if file.endswith(known.suffix)):
-            start: Callable[[], Call] = partial(runtime.start, bundle.folder / file, bundle.signature)
-            found = attempt(start, judge)
-            loaded[file, runtime.name] = found
+            loaded[file, runtime.name] = attempt(partial(load, runtime, file), judge)
     return loaded
 
 

@@ -10,7 +10,7 @@ from rnn_export.calling import tree_pairs, unroll
 from rnn_export.errors import InputError, ModelError
 from rnn_export.signature import tree_leaves
 from rnn_export.subject import examine
-from rnn_export.verify import VerificationReport
+from rnn_export.verify import PASSED, VerificationReport
 from tests import nets
 from tests.cases import Way, each_way, randomized
 from tests.conftest import Exported
@@ -36,7 +36,8 @@ def test_every_file_is_proven(way: Way, exported: Exported) -> None:
     report = VerificationReport.stored(bundle.manifest)
     assert report.passed
     assert bundle.signature.streamable is way.streamable
-    assert all(bool(check.cut) is way.streamable for check in report.checks)
+    checked = [check for check in report.checks if check.verdict == PASSED]
+    assert all(bool(check.cut) is way.streamable for check in checked)
     assert {"model.onnx", "model.pt"} <= set(bundle.manifest.files)
 
 

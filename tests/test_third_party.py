@@ -17,6 +17,9 @@ NOT_A_FOLD = {"tauGRU"}  # keeps a history outside of its state
 SAME_SIZE = {"IntersectionRNN"}  # takes as many inputs as it has hidden units
 
 
+CELLS = [name for name in torchrecurrent.cells.__all__ if name.endswith("Cell")]
+
+
 def build(name: str) -> tuple[torch.nn.Module, tuple[torch.Tensor, object]]:
     torch.manual_seed(0)
     model = getattr(torchrecurrent, name)(8, 8 if name in SAME_SIZE else 12).eval()
@@ -57,3 +60,26 @@ def test_what_is_not_a_fold_is_refused_with_the_reason(name: str, tmp_path: Path
     ):
         rnn_export.export(*build(name), tmp_path / "bundle")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERS if name not in NOT_A_FOLD])
+def test_two_layers_rows_first_and_ragged(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    size = 8 if name in SAME_SIZE else 12
+    model = getattr(torchrecurrent, name)(8, size, num_layers=2, batch_first=True).eval()
+    bundle = rnn_export.export(model, torch.randn(3, 5, 8), tmp_path / "bundle", lengths=True)
+    assert bundle.signature.streamable
+    assert bundle.signature.inputs.shape == ("batch", "time", 8)
+    assert bundle.manifest.form != "loop"
+    assert VerificationReport.stored(bundle.manifest).passed
+
+
+@pytest.mark.parametrize("name", [name for name in CELLS if name.removesuffix("Cell") not in NOT_A_FOLD])
+def test_a_cell_is_exported_as_one_step(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    size = 8 if name.removesuffix("Cell") in SAME_SIZE else 12
+    cell = getattr(torchrecurrent, name)(8, size).eval()
+    bundle = rnn_export.export(cell, torch.randn(3, 8), tmp_path / "bundle", step=True)
+    assert bundle.signature.streamable
+    assert bundle.signature.inputs.shape == ("time", "batch", 8)
+    assert VerificationReport.stored(bundle.manifest).passed

@@ -55,21 +55,35 @@ def script(subject: Subject) -> torch.jit.ScriptModule:
     Raises:
         ScriptError: TorchScript cannot compile it; names the module, the line and what to change.
     """
+    with _compiler(subject.model), warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            scripted = _compiled(subject)
+            overloaded = not scripted._c._has_method("forward")  # as torch.nn's recurrent layers are
+            if not subject.calling.plain or overloaded:
+                scripted = _around(scripted, source.adapted(subject.signature, subject.calling, WRAPPED))
+            scripted.save_to_buffer()  # what cannot be saved is of no use
+        except Exception as error:
+            raise ScriptError(_explain(subject.model, error)) from error
+    return scripted
+
+
+def _compiled(subject: Subject) -> torch.jit.ScriptModule:
+    """Compile the module itself.
+
+    One whose state may be left out is tried without it as well, so that the type of its state says so.
+    """
     if isinstance(subject.model, torch.jit.ScriptModule):
         return subject.model
     inputs, *state = _short(subject)
     named = dict(zip((leaf.name for leaf in subject.signature.state), state, strict=True))
     takes = subject.calling.takes
     example = (inputs,) if takes is None else (inputs, wrap(takes, named))
-    with _compiler(subject.model), warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        try:
-            scripted: torch.jit.ScriptModule = torch.jit.script(subject.model, example_inputs=[example])
-            overloaded = not scripted._c._has_method("forward")  # as torch.nn's recurrent layers are
-            if not subject.calling.plain or overloaded:
-                scripted = _around(scripted, source.adapted(subject.signature, subject.calling, WRAPPED))
-        except Exception as error:
-            raise ScriptError(_explain(subject.model, error)) from error
+    defaults = [
+        parameter.default for parameter in inspect.signature(subject.model.forward).parameters.values()
+    ]
+    examples = [example, (inputs,)] if len(example) == 2 and defaults[1] is None else [example]
+    scripted: torch.jit.ScriptModule = torch.jit.script(subject.model, example_inputs=examples)
     return scripted
 
 

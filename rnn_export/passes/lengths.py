@@ -77,23 +77,23 @@ def release(scan: ir.Node) -> bool:
     """Undo what makes a loop hold the states of rows that have ended; say whether there was such a thing."""
     body = scan.attributes["body"].as_graph()
     count = len(scan.inputs) - scan.attributes["num_scan_inputs"].as_int()
-    held = [value.producer() for value in body.outputs[:count]]
-    flags = {node.inputs[0] for node in held if node is not None and node.op_type == "Where"}
-    states = [node.inputs[2] for node in held if node is not None and node.op_type == "Where"]
-    if len(flags) != 1 or states != body.inputs[:count] or not flags <= set(body.inputs[count:]):
+    held = [node for value in body.outputs[:count] if (node := value.producer()) and node.op_type == "Where"]
+    flags = list(dict.fromkeys(node.inputs[0] for node in held))
+    places = [body.inputs.index(flag) for flag in flags if flag in body.inputs[count:]]
+    told = {scan.inputs[place] for place in places}
+    if [node.inputs[2] for node in held] != body.inputs[:count] or len(places) < len(flags) or len(told) != 1:
         return False
-    [running] = flags
-    for node in [node for node in held if node is not None]:
+    for node in held:
         _, following, _ = node.inputs
         assert following is not None
         node.outputs[0].replace_all_uses_with(following, replace_graph_outputs=True)
         body.remove(node, safe=True)
-    place = body.inputs.index(running)
-    del body.inputs[place]
-    for later, value in list(enumerate(scan.inputs))[place + 1 :]:
-        scan.replace_input_with(later - 1, value)
-    scan.resize_inputs(len(scan.inputs) - 1)
-    _set_count(scan, scan.attributes["num_scan_inputs"].as_int() - 1)
+    for place in sorted(places, reverse=True):
+        del body.inputs[place]
+        for later, value in list(enumerate(scan.inputs))[place + 1 :]:
+            scan.replace_input_with(later - 1, value)
+        scan.resize_inputs(len(scan.inputs) - 1)
+    _set_count(scan, scan.attributes["num_scan_inputs"].as_int() - len(places))
     return True
 
 

@@ -35,7 +35,8 @@ def start(path: Path, signature: Signature) -> Call:
 
     def call(*arguments: Array) -> list[Array]:
         feeds = dict(zip(names, arguments, strict=True))
-        return [np.asarray(result) for result in evaluator.run(results, feeds)]
+        with np.errstate(all="ignore"):  # numpy warns where a sigmoid saturates
+            return [np.asarray(result) for result in evaluator.run(results, feeds)]
 
     return call
 
