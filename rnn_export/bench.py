@@ -189,7 +189,8 @@ def _load(bundle: Bundle, case: Case) -> dict[tuple[str, str], Call | str]:
     loaded: dict[tuple[str, str], Call | str] = {}
     for file in bundle.manifest.files:
         for runtime in (known for known in RUNTIMES.values() if file.endswith(known.suffix)):
-            loaded[file, runtime.name] = attempt(partial(load, runtime, file), judge)
+            found = attempt(partial(load, runtime, file), judge)
+            loaded[file, runtime.name] = found
     return loaded
 
 

@@ -114,7 +114,7 @@ def _folded(subject: Subject) -> Subject:
             model, states = exposed
             inner = examine(model, (subject.inputs, states))
             if not grid.why_whole_only(inner):
-                return inner
+                return replace(inner, sample=subject.sample)
     return replace(subject, signature=replace(subject.signature, whole_only=reason))
 
 

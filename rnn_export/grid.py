@@ -121,7 +121,7 @@ class Draw:
 
     def __init__(self, subject: Subject, call: Call) -> None:
         self.signature = subject.signature
-        self.example = subject.inputs.numpy()
+        self.example = subject.sample.numpy()
         self.random = np.random.Generator(np.random.PCG64(SEED))
         steps, batch = min(subject.steps, LONGEST), max(BATCHES)
         begun = self.signature.initial_state(batch)

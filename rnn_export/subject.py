@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rnn_export.axes import Axes, check_state, find_axes
+from rnn_export.axes import SHORT, Axes, check_state, find_axes, shorter
 from rnn_export.calling import (
     OUTPUTS,
     Calling,
@@ -43,10 +43,15 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Subject:
-    """A module with its example: a copy on the CPU in eval mode, and what a call of it looks like."""
+    """A module with its example: a copy on the CPU in eval mode, and what a call of it looks like.
+
+    ``sample`` holds the example's inputs, ``inputs`` and ``state`` a few time steps and rows of the example:
+    no file depends on how many there are.
+    """
 
     model: nn.Module
     calling: Calling
+    sample: Tensor
     inputs: Tensor
     state: tuple[Tensor, ...]
     signature: Signature
@@ -60,12 +65,12 @@ class Subject:
     @property
     def steps(self) -> int:
         """The example's number of time steps."""
-        return self.inputs.shape[self.signature.inputs.shape.index(TIME)]
+        return self.sample.shape[self.signature.inputs.shape.index(TIME)]
 
     @property
     def batch(self) -> int:
         """The example's batch."""
-        return self.inputs.shape[self.signature.inputs.batch_axis]
+        return self.sample.shape[self.signature.inputs.batch_axis]
 
     @property
     def original(self) -> nn.Module:
@@ -216,9 +221,11 @@ def _find_out(
         result = _run(model, inputs, *(() if state is None and alone else (state,)))
         return read(result, inputs.shape[:2])
 
+    sample = inputs
+    check_state(inputs, state, begin)
+    inputs = shorter(run, inputs, state, begin)
     if begin is not None and state is None:
         state = _begun(run, inputs, begin)
-    check_state(inputs, state, begin)
     reading = run(inputs, state)
     if state is not None and reading.state:
         _check_new_state(tree_leaves(state), reading.state)
@@ -229,7 +236,12 @@ def _find_out(
     tree = None if taken is None else tree_of(taken, names_of(taken))
     first = [None] * len(leaves) if begin is None else tree_leaves(begin(inputs.shape[axes.batch]))
     signature = _signature(inputs, leaves, axes, reading.outputs, first, tree, returns_state)
-    return Subject(model, Calling(tree, reading.gives, reading.listed), inputs, leaves, signature)
+    few = [
+        leaf.narrow(spec.batch_axis, 0, min(SHORT, leaf.shape[spec.batch_axis]))
+        for leaf, spec in zip((inputs, *leaves), signature.arguments, strict=True)
+    ]
+    calling = Calling(tree, reading.gives, reading.listed)
+    return Subject(model, calling, sample, few[0], tuple(few[1:]), signature)
 
 
 def _run(model: nn.Module, inputs: Tensor, *state: Any) -> Any:

@@ -10,9 +10,11 @@ import torch
 from torch import nn
 
 import rnn_export
+from rnn_export import grid
 from rnn_export.bundle import Bundle
 from rnn_export.errors import ExportWarning, InputError, ModelError, RnnExportError
 from rnn_export.models import RNNScratch
+from rnn_export.subject import examine
 from tests.cases import CPU, ModelCase, each_case
 from tests.conftest import Exported
 
@@ -58,6 +60,26 @@ def test_progress_is_told(rnn: ModelCase, tmp_path: Path) -> None:
     rnn_export.export(*rnn.build(), tmp_path / "b", progress=lambda stage, done, total: told.append(stage))
     assert told[0] == "Scripting the module"
     assert "Verified variants/loop.onnx in onnxruntime" in told
+
+
+def test_the_time_an_export_takes_grows_with_neither_time_nor_batch(rnn: ModelCase) -> None:
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = rnn.build()[0]
+            self.seen = []
+
+        def forward(self, inputs, state):
+            self.seen.append(inputs.shape[:2])
+            return self.net(inputs, state)
+
+    for time, batch in ((5000, 2), (2, 5000)):
+        subject = examine(Counting(), (torch.zeros(time, batch, 4), (torch.zeros(batch, 6),)))
+        seen = subject.model.seen
+        assert max(steps for steps, _ in seen) <= 17
+        assert max(subject.inputs.shape[:2]) <= 16
+        assert (subject.steps, subject.batch) == (time, batch)
+        assert max(case.time for case in grid.build(subject)) <= 151
 
 
 def test_metadata_and_name_travel_with_the_model(rnn: ModelCase, tmp_path: Path) -> None:

@@ -107,8 +107,9 @@ def with_lengths(scripted: torch.jit.ScriptModule, signature: Signature) -> torc
 
 def _short(subject: Subject) -> list[torch.Tensor]:
     """Give the example's inputs, a few time steps of them, and the leaves of its state."""
-    steps = min(subject.steps, SCRIPTED_STEPS)
-    return [subject.inputs.narrow(subject.signature.inputs.shape.index(TIME), 0, steps), *subject.state]
+    time = subject.signature.inputs.shape.index(TIME)
+    steps = min(subject.inputs.shape[time], SCRIPTED_STEPS)
+    return [subject.inputs.narrow(time, 0, steps), *subject.state]
 
 
 def script_step(subject: Subject) -> torch.jit.ScriptModule:
@@ -140,7 +141,9 @@ def export_loop(scripted: torch.jit.ScriptModule, subject: Subject) -> onnx.Mode
     signature = subject.signature
     specs = [*zip(signature.input_names, signature.arguments, strict=True)]
     specs += zip(signature.output_names, signature.results, strict=True)
-    lengths = torch.full((subject.batch,), min(subject.steps, SCRIPTED_STEPS))
+    time, batch = signature.inputs.shape.index(TIME), signature.inputs.batch_axis
+    short = _short(subject)
+    lengths = torch.full((short[0].shape[batch],), short[0].shape[time])
     file = io.BytesIO()
     with warnings.catch_warnings(), _silence():
         warnings.simplefilter("ignore")
@@ -149,7 +152,7 @@ def export_loop(scripted: torch.jit.ScriptModule, subject: Subject) -> onnx.Mode
         try:
             torch.onnx.export(
                 flat,
-                (*_short(subject), *([lengths] if signature.lengths else [])),
+                (*short, *([lengths] if signature.lengths else [])),
                 file,  # type: ignore[arg-type]
                 dynamo=False,
                 opset_version=OPSET,

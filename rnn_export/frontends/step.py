@@ -35,7 +35,7 @@ def capture(subject: Subject) -> Program:
 
 def _trace(subject: Subject) -> ir.Model:
     batch = torch.export.Dim(BATCH, min=1, max=1 << 24)
-    rows = torch.arange(TRACED_BATCH) % subject.batch
+    rows = torch.arange(TRACED_BATCH) % subject.inputs.shape[subject.signature.inputs.batch_axis]
     specs = subject.signature.arguments
     example = [subject.inputs.narrow(specs[0].shape.index(TIME), 0, 1), *subject.state]
     arguments = [leaf.index_select(spec.batch_axis, rows) for leaf, spec in zip(example, specs, strict=True)]
