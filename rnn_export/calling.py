@@ -8,7 +8,6 @@ a list with one tensor a time step.
 """
 
 import copy
-import io
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -124,11 +123,8 @@ class Unrolled(Wrapper):
 
 
 def copied(model: nn.Module) -> nn.Module:
-    """Copy a module, scripted or not, without gradients."""
-    if isinstance(model, torch.jit.ScriptModule):
-        twin: nn.Module = torch.jit.load(io.BytesIO(model.save_to_buffer()), map_location="cpu")  # type: ignore[no-untyped-call]
-        twin.train(model.training)
-    else:
+    """Copy a module, scripted or not, to the CPU and without gradients."""
+    with torch.no_grad():
         twin = copy.deepcopy(model).cpu()
     for parameter in twin.parameters():
         parameter.requires_grad_(False)

@@ -45,8 +45,6 @@ def expose(model: nn.Module, inputs: Tensor) -> tuple[Exposed, tuple[Any, ...]] 
     Gives the module and the states of zeros that it begins with, or ``None`` if there are no such submodules,
     if one is run more than once or begins with something else, or if states from outside change the outputs.
     """
-    if isinstance(model, torch.jit.ScriptModule):  # compiled code runs without anyone watching
-        return None
     calls = _calls(model, inputs)
     found = {path: made[0] for path, made in calls.items() if len(made) == 1}
     inside = {path for path in found for outer in found if path != outer and path.startswith(f"{outer}.")}
@@ -84,9 +82,12 @@ def _calls(model: nn.Module, inputs: Tensor) -> dict[str, list[Any]]:
 
 
 def _takes_two(module: nn.Module) -> bool:
-    """Whether ``forward`` may take a second positional argument."""
+    """Whether ``forward`` may take a second positional argument; not if it is compiled and tells nothing."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    parameters = inspect.signature(module.forward).parameters.values()
+    try:
+        parameters = inspect.signature(module.forward).parameters.values()
+    except (AttributeError, TypeError, ValueError):
+        return False
     return sum(parameter.kind in kinds for parameter in parameters) > 1
 
 

@@ -80,9 +80,8 @@ class Subject:
     @property
     def class_name(self) -> str:
         """The qualified name of the module's class."""
-        if isinstance(self.original, torch.jit.ScriptModule):
-            return str(self.original.original_name)
-        return f"{type(self.original).__module__}.{type(self.original).__qualname__}"
+        name = f"{type(self.original).__module__}.{type(self.original).__qualname__}"
+        return str(getattr(self.original, "original_name", name))  # that of a module that was scripted
 
     @property
     def source_modules(self) -> list[str]:

@@ -5,14 +5,17 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import rnn_export
 from rnn_export.cli import app
-from tests.cases import CASES, ModelCase, each_case
+from rnn_export.models import RNNScratch
+from tests.cases import CASES, CPU, ModelCase, each_case
 from tests.conftest import Exported
 
 runner = CliRunner()
@@ -64,6 +67,38 @@ def test_a_module_of_the_current_folder_is_found(seed_file: Path) -> None:
     export = run("export", "seed_run:factory", "--out", "bundle", "--name", "seed", cwd=seed_file.parent)
     assert export.returncode == 0, export.stderr
     assert rnn_export.Bundle.open(seed_file.parent / "bundle").manifest.name == "seed"
+
+
+def test_a_saved_script_module_is_exported(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = RNNScratch(4, 6, 3, sigma=0.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        scripted = torch.jit.script(net, example_inputs=[(torch.randn(5, 2, 4), net.begin_state(2, CPU))])
+        scripted.save(str(tmp_path / "net.pt"))
+    out = tmp_path / "bundle"
+    result = run("export", tmp_path / "net.pt", "--shape", "9,3,4", "--out", out)
+    assert result.returncode == 0, result.stderr
+    bundle = rnn_export.Bundle.open(out)
+    assert bundle.manifest.model["class"] == "RNNScratch"
+    assert bundle.signature.streamable
+    assert bundle.manifest.form in ("gated", "operator", "scan")
+    inputs = torch.randn(4, 2, 4)
+    outputs, _ = rnn_export.load(out)(inputs.numpy())
+    with torch.no_grad():
+        torch.testing.assert_close(torch.from_numpy(outputs), net(inputs, net.begin_state(2, CPU))[0])
+
+
+def test_a_saved_script_module_needs_a_shape(tmp_path: Path) -> None:
+    (tmp_path / "net.pt").write_bytes(b"nothing")
+    result = run("export", tmp_path / "net.pt", "--out", tmp_path / "bundle")
+    assert result.returncode == 1
+    assert "expected sizes such as 100,2,16, got None. Pass --shape" in " ".join(result.stderr.split())
+    result = run("export", tmp_path / "net.pt", "--shape", "1,2,3", "--out", tmp_path / "bundle")
+    assert result.returncode == 1
+    assert "Name a saved ScriptModule" in " ".join(result.stderr.split())
+    result = run("export", "nets:factory", "--shape", "1,2,3", "--out", tmp_path / "bundle")
+    assert "shape: expected a FILE.pt to try it on" in " ".join(result.stderr.split())
 
 
 @each_case

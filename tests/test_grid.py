@@ -1,5 +1,7 @@
 """The grid: its draws, and the question whether a net may be cut."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -41,6 +43,67 @@ def test_draws_are_reproducible_and_like_the_example(case: ModelCase) -> None:
         assert (drawn.astype(np.float32) == drawn).all()
     else:
         assert set(np.unique(drawn)) <= set(subject.inputs.numpy().ravel())
+
+
+class Attribute(torch.nn.Module):
+    """Keeps a state in an attribute."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.full((4,), 0.5))
+        self.kept = torch.zeros(())
+
+    def forward(self, inputs, state):
+        self.kept = self.kept + inputs.mean()
+        return inputs * self.weight + self.kept, state
+
+
+class Listed(Attribute):
+    """Keeps a list inside of forward."""
+
+    def forward(self, inputs, state):
+        earlier = []
+        outputs = []
+        for x_t in inputs:
+            outputs.append(x_t * self.weight + sum(earlier))
+            earlier.append(x_t)
+        return torch.stack(outputs), state
+
+
+class NormOverTime(Attribute):
+    """Takes a norm over time."""
+
+    def forward(self, inputs, state):
+        return (inputs - inputs.mean(0)) * self.weight, state
+
+
+class LastOfMean(Attribute):
+    """Gives one output, of all time steps."""
+
+    def forward(self, inputs, state):
+        return inputs.mean(0) * self.weight, state
+
+
+class LostState(Attribute):
+    """Returns another state than the one after the last time step."""
+
+    def forward(self, inputs, state):
+        return inputs * self.weight, state * 0.5
+
+
+@pytest.mark.parametrize(
+    ("net", "reason"),
+    [
+        (Attribute, r"two calls with the same arguments differ by .*\(in an attribute of the module\)"),
+        (Listed, r"first differ at time step 1, by \d.*\(in a list or a variable inside of forward\)$"),
+        (NormOverTime, r"first differ at time step 0, by 0\.\d: later time steps take part"),
+        (LastOfMean, r"first differ at time step 1, .*inside of forward\), or later time steps take part"),
+        (LostState, r"step by step, the final state differs by 0\.\d"),
+    ],
+)
+def test_the_cause_is_named(net: type[torch.nn.Module], reason: str) -> None:
+    subject = examine(net(), (torch.randn(9, 3, 4), torch.ones(3, 6)))
+    assert re.search(reason, grid.why_whole_only(subject)), grid.why_whole_only(subject)
 
 
 def test_single_steps_start_from_states_that_eager_reached(rnn: ModelCase) -> None:
