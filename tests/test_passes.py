@@ -146,6 +146,19 @@ def test_every_form_of_a_way_is_the_module(optimized: tuple[Way, Subject, list[p
             np.testing.assert_allclose(got, want, atol=2e-6, rtol=1e-5, err_msg=name)
 
 
+@pytest.mark.parametrize("name", ["torch_gru_deep", "torch_lstm_rows_first", "tagger", "classifier", "step"])
+def test_ragged_layers_are_operators(name: str) -> None:
+    [way] = [way for way in WAYS if way.name == name]
+    subject = exporter._folded(examine(*way.build(), step=way.step))
+    ragged = replace(subject.signature, lengths=True)
+    forms = passes.forms_of(passes.optimize(replace(step.capture(subject), signature=ragged)))
+    program = forms["operator"]
+    layers = [node for node in program.model.graph if node.op_type in {*OPERATORS, "Scan"}]
+    assert [node.op_type for node in layers] == LAYERS[name]
+    assert all(node.inputs[4] is not None for node in layers)
+    assert agree(forms["step"], program)
+
+
 def test_an_output_layer_runs_once_for_the_last_time_step() -> None:
     [way] = [way for way in WAYS if way.name == "classifier"]
     forms = passes.forms_of(passes.optimize(step.capture(exporter._folded(examine(*way.build())))))

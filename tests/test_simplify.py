@@ -43,3 +43,24 @@ def test_token_ids_become_vectors_in_three_operators() -> None:
     ]
     assert found[:3] == ["Unsqueeze", "Equal", "Cast"]
     assert found.count("Cast") == 1
+
+
+class Twice(nn.Module):
+    """The same product of the state, written twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.outer = nn.Linear(3, 3)
+
+    def forward(self, inputs, state):
+        outputs = []
+        for X in inputs:
+            state = torch.tanh(X + self.outer(state)) * torch.sigmoid(self.outer(state))
+            outputs.append(state)
+        return torch.stack(outputs), state
+
+
+def test_what_a_step_computes_twice_is_computed_once() -> None:
+    stages = optimize(step.capture(examine(Twice().eval(), (torch.randn(6, 2, 3), torch.zeros(2, 3)))))
+    [scan] = [node for node in forms_of(stages)["step"].model.graph if node.op_type == "Scan"]
+    assert [node.op_type for node in scan.attributes["body"].as_graph()].count("Gemm") == 1

@@ -12,12 +12,9 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from rnn_export.passes.constants import constant_ints
-from rnn_export.program import Program, name_apart
+from rnn_export.program import IR_VERSION, Program, name_apart
 
-CLEANING = (
-    common.CommonSubexpressionEliminationPass(),
-    common.RemoveUnusedNodesPass(),
-)
+MERGING = common.CommonSubexpressionEliminationPass()
 
 
 def simplify(program: Program) -> Program:
@@ -26,9 +23,10 @@ def simplify(program: Program) -> Program:
     model = program.model
     while True:
         before = _size(model)
-        for cleaning in CLEANING:
-            cleaning(model)
-            name_apart(model)
+        for graph in list(model.graphs()):
+            MERGING(ir.Model(graph, ir_version=IR_VERSION))  # it leaves out the bodies of loops
+        common.RemoveUnusedNodesPass()(model)
+        name_apart(model)
         for graph in model.graphs():
             for node in list(graph):
                 rule = RULES.get(node.op_type) if node.domain == "" else None
