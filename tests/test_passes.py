@@ -11,7 +11,7 @@ import torch
 from onnx import helper, numpy_helper
 from torch import nn
 
-from rnn_export import grid, passes
+from rnn_export import exporter, grid, passes
 from rnn_export.errors import PassError
 from rnn_export.frontends import step
 from rnn_export.passes import fuse as fuse_pass
@@ -21,9 +21,11 @@ from rnn_export.passes.choose import OPERATORS, rank
 from rnn_export.passes.distribute import recurrent_nodes
 from rnn_export.program import IR_VERSION, OPSET, Program, run_model
 from rnn_export.runtimes import eager
-from rnn_export.subject import examine
-from tests.cases import ModelCase
+from rnn_export.subject import Subject, examine
+from tests.cases import WAYS, ModelCase, Way
 from tests.test_step import FOLDS, each_fold
+
+pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")  # said by torch.nn itself
 
 STAGES: dict[str, list[passes.Stage]] = {}
 
@@ -79,6 +81,90 @@ def test_passes_are_reproducible(case: ModelCase) -> None:
     again = passes.optimize(step.capture(examine(*case.build())))
     for one, other in zip(stages(case), again, strict=True):
         assert one.program.proto() == other.program.proto(), one.name
+
+
+LAYERS = {
+    "textbook": ["RNN"],
+    "optional_state": ["RNN"],
+    "state_left_out": ["RNN"],
+    "torch_rnn": ["RNN", "RNN"],
+    "torch_gru": ["GRU"],
+    "torch_gru_deep": ["GRU", "GRU"],
+    "torch_lstm_rows_first": ["LSTM", "LSTM"],
+    "as_many_steps_as_rows": ["GRU"],
+    "tagger": ["LSTM"],
+    "classifier": ["GRU"],
+    "torch_rnn_cell": ["RNN"],
+    "torch_lstm_cell": ["LSTM"],
+    "step": ["LSTM"],
+    # The operator has no projection, ONNX Runtime none of them in float64, and no operator is this one.
+    "torch_lstm_projected": ["Scan"],
+    "torch_lstm_float64": ["Scan"],
+    "parallel_in_training": ["Scan"],
+}
+FOLDED = [way for way in WAYS if way.name in LAYERS]
+
+
+@pytest.fixture(scope="module", params=FOLDED, ids=lambda way: way.name)
+def optimized(request: pytest.FixtureRequest) -> tuple[Way, Subject, list[passes.Stage]]:
+    subject = exporter._folded(examine(*request.param.build(), step=request.param.step))
+    return request.param, subject, passes.optimize(step.capture(subject))
+
+
+def test_every_way_of_a_fold_is_here() -> None:
+    others = {
+        "outputs_alone",
+        "state_within",
+        "torch_bidirectional",
+    }  # run whole, as no step of theirs is theirs
+    assert {way.name for way in WAYS} == {*LAYERS, *others}
+
+
+def test_every_layer_is_an_operator(optimized: tuple[Way, Subject, list[passes.Stage]]) -> None:
+    way, _, stages_of_way = optimized
+    names = [stage.name for stage in stages_of_way]
+    for stage in stages_of_way[names.index("distribute") :]:
+        loops = [node for node in stage.program.model.graph if node.op_type == "Scan"]
+        assert not [off_cycle(scan) for scan in loops if off_cycle(scan)], stage.name
+    program = next(stage.program for stage in stages_of_way if stage.form == "operator")
+    assert [name for name in operators(program) if name in {*OPERATORS, "Scan"}] == LAYERS[way.name]
+    assert operators(program).count("Transpose") == (way.inputs[1] == "b") + (
+        way.outputs[:12] == "[batch, time"
+    )
+    assert "CumSum" not in operators(program)
+
+
+def test_every_form_of_a_way_is_the_module(optimized: tuple[Way, Subject, list[passes.Stage]]) -> None:
+    _, subject, stages_of_way = optimized
+    reference = eager.start(subject, torch.float64)
+    draw = grid.Draw(subject, reference)
+    inputs, state = draw.inputs(11, 5), draw.state(5)
+    feeds = dict(zip(subject.signature.input_names, (inputs, *state), strict=True))
+    for name, program in passes.forms_of(stages_of_way).items():
+        onnx.checker.check_model(program.proto(), full_check=True)
+        for got, want in zip(program.run(feeds).values(), reference(inputs, *state), strict=True):
+            np.testing.assert_allclose(got, want, atol=2e-6, rtol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("name", ["torch_gru_deep", "torch_lstm_rows_first", "tagger", "classifier", "step"])
+def test_ragged_layers_are_operators(name: str) -> None:
+    [way] = [way for way in WAYS if way.name == name]
+    subject = exporter._folded(examine(*way.build(), step=way.step))
+    ragged = replace(subject.signature, lengths=True)
+    forms = passes.forms_of(passes.optimize(replace(step.capture(subject), signature=ragged)))
+    program = forms["operator"]
+    layers = [node for node in program.model.graph if node.op_type in {*OPERATORS, "Scan"}]
+    assert [node.op_type for node in layers] == LAYERS[name]
+    assert all(node.inputs[4] is not None for node in layers)
+    assert agree(forms["step"], program)
+
+
+def test_an_output_layer_runs_once_for_the_last_time_step() -> None:
+    [way] = [way for way in WAYS if way.name == "classifier"]
+    forms = passes.forms_of(passes.optimize(step.capture(exporter._folded(examine(*way.build())))))
+    assert operators(forms["operator"]) == ["Transpose", "GRU", "Squeeze", "Gemm"]
+    [scan] = [node for node in forms["scan"].model.graph if node.op_type == "Scan"]
+    assert len(scan.outputs) == 1
 
 
 EXPECTED = {
@@ -293,7 +379,7 @@ def test_a_cell_written_differently_is_the_same_operator(
     call = eager.start(subject, torch.float64)
     feeds = program.sample(9, 4)
     inputs, *start = feeds.values()
-    for got, want in zip(program.run(feeds).values(), call(inputs, start), strict=True):
+    for got, want in zip(program.run(feeds).values(), call(inputs, *start), strict=True):
         np.testing.assert_allclose(got, want, atol=2e-6)
 
 
@@ -365,8 +451,8 @@ def test_a_wrong_proposal_is_rejected(
 def test_a_pass_that_changes_the_program_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     def halve(program: Program) -> Program:
         program = program.copy()
-        weight = program.model.graph.initializers["W_hq"]
-        weight.const_value = ir.tensor(weight.const_value.numpy() * np.float32(0.5), name="W_hq")
+        weight = program.model.graph.initializers["model.W_hq"]
+        weight.const_value = ir.tensor(weight.const_value.numpy() * np.float32(0.5), name=weight.name)
         return program
 
     monkeypatch.setattr(passes, "PASSES", ((halve, ""),))

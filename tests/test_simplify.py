@@ -1,67 +1,12 @@
 """What tracing leaves over goes: axes that are added and dropped again, casts of casts."""
 
-import numpy as np
-import onnx_ir as ir
-import pytest
 import torch
-from onnx import parser
 from torch import nn
 
 from rnn_export.frontends import step
 from rnn_export.passes import forms_of, optimize
-from rnn_export.passes.fold import fold
-from rnn_export.passes.simplify import simplify
-from rnn_export.program import Program, run_model
-from rnn_export.signature import Signature, TensorSpec
 from rnn_export.subject import examine
 from tests.cases import CASES
-
-SIGNATURE = Signature(
-    TensorSpec("x", "float32", ("time", 3)), (), TensorSpec("y", "float32", ("time", 3)), ""
-)
-HEAD = '<ir_version: 8, opset_import: ["" : 18]> main (float[T, 3] x) => (float[T, 3] y) <'
-LEFT_OUT = {
-    "arithmetic": (
-        "float[2] n = {4, 5}",
-        "u = Unsqueeze(x, one) v = Add(u, b) w = Relu(v) y = Squeeze(w, one)",
-    ),
-    "two axes": (
-        "int64[1] last = {3}",
-        "u = Unsqueeze(x, one) t = Unsqueeze(u, last) s = Neg(t) r = Squeeze(s, one) y = Squeeze(r, two)",
-    ),
-}
-KEPT = {
-    "what is broadcast along the axis": (
-        "float[2, 1] n = {4, 5}",
-        "u = Unsqueeze(x, one) v = Add(u, n) w = ReduceSum(v, one) y = Squeeze(w, one)",
-    ),
-    "what is read elsewhere": (
-        "float[3] n = {4, 5, 6}",
-        "u = Unsqueeze(x, one) v = Add(u, n) w = Squeeze(v, one) "
-        "z = ReduceMax <keepdims = 0> (v) y = Add(w, z)",
-    ),
-}
-AXES = ", float[3] b = {1, 2, 3}, int64[1] one = {1}, int64[1] two = {2}> "
-
-
-def simplified(weights: str, text: str) -> list[str]:
-    """Simplify a model, check that it computes what it did, and name its operators."""
-    proto = parser.parse_model(HEAD + weights + AXES + "{" + text + "}")
-    model = ir.passes.common.ShapeInferencePass()(ir.from_proto(proto)).model
-    after = simplify(fold(Program(model, SIGNATURE))).proto()
-    feeds = {"x": np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32)}
-    np.testing.assert_array_equal(run_model(after, feeds, ["y"])[0], run_model(proto, feeds, ["y"])[0])
-    return [node.op_type for node in after.graph.node]
-
-
-@pytest.mark.parametrize(("weights", "text"), LEFT_OUT.values(), ids=LEFT_OUT.keys())
-def test_an_axis_that_is_added_and_dropped_is_left_out(weights: str, text: str) -> None:
-    assert not {"Unsqueeze", "Squeeze"} & set(simplified(weights, text))
-
-
-@pytest.mark.parametrize(("weights", "text"), KEPT.values(), ids=KEPT.keys())
-def test_an_axis_that_matters_stays(weights: str, text: str) -> None:
-    assert {"Unsqueeze", "Squeeze"} <= set(simplified(weights, text))
 
 
 class Framed(nn.Module):
@@ -98,3 +43,24 @@ def test_token_ids_become_vectors_in_three_operators() -> None:
     ]
     assert found[:3] == ["Unsqueeze", "Equal", "Cast"]
     assert found.count("Cast") == 1
+
+
+class Twice(nn.Module):
+    """The same product of the state, written twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.outer = nn.Linear(3, 3)
+
+    def forward(self, inputs, state):
+        outputs = []
+        for X in inputs:
+            state = torch.tanh(X + self.outer(state)) * torch.sigmoid(self.outer(state))
+            outputs.append(state)
+        return torch.stack(outputs), state
+
+
+def test_what_a_step_computes_twice_is_computed_once() -> None:
+    stages = optimize(step.capture(examine(Twice().eval(), (torch.randn(6, 2, 3), torch.zeros(2, 3)))))
+    [scan] = [node for node in forms_of(stages)["step"].model.graph if node.op_type == "Scan"]
+    assert [node.op_type for node in scan.attributes["body"].as_graph()].count("Gemm") == 1

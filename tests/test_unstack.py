@@ -111,8 +111,8 @@ def check_same(program: Program, subject: Subject) -> None:
     onnx.checker.check_model(program.proto(), full_check=True)
     call = eager.start(subject, torch.float64)
     for time, batch in ((1, 1), (9, 4)):
-        inputs, *start = program.sample(time, batch)
-        for got, want in zip(program.run(inputs, start), call(inputs, start), strict=True):
+        feeds = program.sample(time, batch)
+        for got, want in zip(program.run(feeds).values(), call(*feeds.values()), strict=True):
             np.testing.assert_allclose(got, want, atol=3e-6)
 
 

@@ -111,8 +111,9 @@ def _scan(body: ir.Graph, signature: Signature, initializers: list[ir.Value]) ->
     time, outputs_time = signature.inputs.shape.index(TIME), signature.outputs.time_axis
     nodes, sequence, sequences = [], inputs, outputs
     if time:
-        sequence = ir.Value(name="sequence", type=inputs.type)
         order = [time, *(axis for axis in range(len(signature.inputs.shape)) if axis != time)]
+        sizes = [signature.inputs.shape[axis] for axis in order]
+        sequence = ir.Value(name="sequence", shape=ir.Shape(sizes), type=inputs.type)
         nodes.append(ir.node("Transpose", [inputs], {"perm": order}, outputs=[sequence]))
     if outputs_time != 0:
         sequences = ir.Value(name="sequences", type=outputs.type)

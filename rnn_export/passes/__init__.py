@@ -9,7 +9,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rnn_export.errors import PassError
-from rnn_export.passes import distribute, fold, fuse, gate, lengths, products, regroup, simplify, unstack
+from rnn_export.passes import (
+    distribute,
+    fold,
+    fuse,
+    gate,
+    last,
+    lengths,
+    products,
+    regroup,
+    simplify,
+    squeeze,
+    unstack,
+)
 from rnn_export.passes.agree import agree
 from rnn_export.program import Program
 
@@ -17,6 +29,7 @@ from rnn_export.program import Program
 PASSES: tuple[tuple[Callable[[Program], Program], str], ...] = (
     (fold.fold, ""),
     (simplify.simplify, ""),
+    (squeeze.squeeze, ""),
     (unstack.unstack, ""),
     (lengths.lengths, ""),
     (fold.fold, ""),
@@ -24,6 +37,9 @@ PASSES: tuple[tuple[Callable[[Program], Program], str], ...] = (
     (regroup.regroup, ""),
     (distribute.distribute, ""),
     (fold.fold, ""),
+    (simplify.simplify, ""),
+    (squeeze.squeeze, ""),
+    (last.last, ""),
     (simplify.simplify, ""),
     (products.products, ""),
     (fold.fold, ""),

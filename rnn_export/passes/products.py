@@ -11,7 +11,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from rnn_export.passes.constants import add_constant
-from rnn_export.program import Program, name_apart
+from rnn_export.program import Program, name_apart, take_place
 from rnn_export.signature import Array
 
 
@@ -83,7 +83,7 @@ def _add_into_products(graph: ir.Graph) -> None:
                 fused = ir.node("Gemm", [*maker.inputs, term])
                 fused.outputs[0].shape, fused.outputs[0].type = node.outputs[0].shape, node.outputs[0].type
                 graph.insert_before(node, fused)
-                node.outputs[0].replace_all_uses_with(fused.outputs[0], replace_graph_outputs=True)
+                take_place(graph, node.outputs[0], fused.outputs[0])
                 break
 
 

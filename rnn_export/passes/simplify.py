@@ -2,25 +2,19 @@
 
 onnx-ir drops unused nodes and merges equal ones. What a traced step leaves over is added here: a node that
 undoes its only argument's ``Unsqueeze``, ``Squeeze`` or ``Transpose``, or does nothing (an ``Identity``, a
-``Slice`` of everything, a ``Reshape`` or ``Expand`` to the same shape, a ``Concat`` of one), is dropped; an
-axis that is added before some arithmetic and dropped after it is left out; and a ``Cast`` of a truth value
-that was cast before is one of the truth value.
+``Slice`` of everything, a ``Reshape`` or ``Expand`` to the same shape, a ``Concat`` of one), is dropped; a
+``Cast`` of a truth value that was cast before is one of the truth value.
 """
 
 from collections.abc import Callable
 
-import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from rnn_export.passes.constants import add_constant, constant, constant_ints
-from rnn_export.passes.lift import ELEMENTWISE
-from rnn_export.program import Program, name_apart
+from rnn_export.passes.constants import constant_ints
+from rnn_export.program import IR_VERSION, Program, name_apart
 
-CLEANING = (
-    common.CommonSubexpressionEliminationPass(),
-    common.RemoveUnusedNodesPass(),
-)
+MERGING = common.CommonSubexpressionEliminationPass()
 
 
 def simplify(program: Program) -> Program:
@@ -29,15 +23,14 @@ def simplify(program: Program) -> Program:
     model = program.model
     while True:
         before = _size(model)
-        for cleaning in CLEANING:
-            cleaning(model)
-            name_apart(model)
+        for graph in list(model.graphs()):
+            MERGING(ir.Model(graph, ir_version=IR_VERSION))  # it leaves out the bodies of loops
+        common.RemoveUnusedNodesPass()(model)
+        name_apart(model)
         for graph in model.graphs():
             for node in list(graph):
                 rule = RULES.get(node.op_type) if node.domain == "" else None
                 _drop(graph, node, rule(node) if rule else None)
-            for node in [node for node in graph if node.op_type == "Squeeze"]:
-                _drop(graph, node, _without_axis(model.graph, node))
         common.RemoveUnusedNodesPass()(model)
         if _size(model) == before:
             common.OutputFixPass()(model)
@@ -62,59 +55,6 @@ def _drop(graph: ir.Graph, node: ir.Node, source: ir.Value | None) -> None:
         source.name, result.name = result.name, source.name
     source.shape, source.type = source.shape or result.shape, source.type or result.type
     result.replace_all_uses_with(source)
-
-
-def _without_axis(main: ir.Graph, squeeze: ir.Node) -> ir.Value | None:
-    """Squeeze: let arithmetic behind an ``Unsqueeze`` of the same axis do without it; give its result."""
-    value, axis = squeeze.inputs[0], _only_axis(squeeze, squeeze.inputs[0])
-    chain: list[tuple[ir.Node, int]] = []
-    while value is not None and axis is not None:
-        node = value.producer()
-        if node is None or node.domain != "" or node.graph is not squeeze.graph:
-            return None
-        if node.op_type == "Unsqueeze" and _only_axis(node, value) == axis:
-            break
-        place = _through(node, axis)
-        if place is None or len(value.uses()) > 1 or value.is_graph_output():
-            return None
-        chain.append((node, place))
-        value = node.inputs[place]
-    if value is None or axis is None or not chain:
-        return None
-    source = value.producer().inputs[0]  # type: ignore[union-attr]
-    for node, place in reversed(chain):
-        node.replace_input_with(place, source)
-        [source] = node.outputs
-        sizes = list(source.shape or ())
-        if node.op_type == "Unsqueeze":
-            moved = add_constant(main, "axis", np.array([(_only_axis(node, source) or 1) - 1]))
-            node.replace_input_with(1, moved)
-        source.shape = ir.Shape([*sizes[:axis], *sizes[axis + 1 :]])
-    return source
-
-
-def _only_axis(node: ir.Node, value: ir.Value | None) -> int | None:
-    """Give the axis that a node adds or drops, counted in the tensor that has it."""
-    axes = constant_ints(node.inputs[1]) if len(node.inputs) > 1 else None
-    rank = len(value.shape) if value is not None and value.shape is not None else 0
-    return axes[0] % rank if axes and len(axes) == 1 and rank else None
-
-
-def _through(node: ir.Node, axis: int) -> int | None:
-    """Give the input of a node that may lose an axis of size one, so that only the result's shape changes."""
-    rank = len(node.outputs[0].shape or ())
-    free = [number for number, value in enumerate(node.inputs) if constant(value) is None]
-    same = [len(value.shape or ()) == rank for value in node.inputs if value and constant(value) is None]
-    others = [array.ndim for value in node.inputs if (array := constant(value)) is not None]
-    if len(free) != 1 or not rank:
-        return None
-    if node.op_type == "MatMul":
-        fits = free == [0] and all(same) and others == [2] and axis < rank - 2
-    elif node.op_type == "Unsqueeze":
-        fits = free == [0] and axis < (_only_axis(node, node.outputs[0]) or 0)
-    else:
-        fits = node.op_type in ELEMENTWISE and all(same) and all(ndim < rank - axis for ndim in others)
-    return free[0] if fits else None
 
 
 def _same_shape(node: ir.Node) -> ir.Value | None:
