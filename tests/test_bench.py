@@ -95,7 +95,7 @@ def raising(error: Exception):
         (lambda: "made", "made"),
         (lambda: "other", "wrong: other"),
         (raising(ModuleNotFoundError("No module named 'engine'")), "not installed"),
-        (raising(RuntimeUnavailableError("no engine")), "not installed"),
+        (raising(RuntimeUnavailableError("it ignores lengths")), "fails: it ignores lengths"),
         (raising(ValueError("first line\nsecond line")), "fails: first line"),
         (raising(ValueError()), "fails: ValueError"),
     ],

@@ -11,7 +11,7 @@ from torch import nn
 import rnn_export
 from rnn_export import grid
 from rnn_export.errors import CaptureError, ExportWarning, ScriptError
-from rnn_export.frontends import script, step
+from rnn_export.frontends import onnx_file, script, step
 from rnn_export.models import GRUScratch, RNNScratch
 from rnn_export.runtimes import eager
 from rnn_export.subject import examine
@@ -110,10 +110,28 @@ def test_a_step_that_cannot_be_traced_is_named_and_scripted(tmp_path) -> None:
         CaptureError, match=r"one time step of Decides cannot be traced: .*Keep Python decisions"
     ):
         step.capture(examine(model, example))
-    with pytest.warns(ExportWarning, match=r"model.onnx is the scripted loop"):
-        bundle = rnn_export.export(model, example, tmp_path / "bundle")
+    bundle = rnn_export.export(model, example, tmp_path / "bundle")
+    assert bundle.manifest.form != "loop"  # the scripted loop, rewritten
+    assert {"If", "Loop"} & {node.op_type for node in onnx.load(bundle.folder / "model.onnx").graph.node} == {
+        "If"
+    }
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_a_loop_that_cannot_be_rewritten_is_shipped_as_it_is(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def left(*_: object) -> onnx_file.Reading:
+        return onnx_file.Reading(None, (onnx_file.Recurrence("Loop", "loop", 1, "it is odd"),))
+
+    monkeypatch.setattr(onnx_file, "read", left)
+    with pytest.warns(ExportWarning, match=r"cannot be traced: .*model.onnx is the scripted loop"):
+        bundle = rnn_export.export(
+            Decides().eval(), (torch.randn(9, 2, 4), (torch.zeros(2, 6),)), tmp_path / "bundle"
+        )
     loop = (bundle.folder / "variants" / "loop.onnx").read_bytes()
     assert (bundle.folder / "model.onnx").read_bytes() == loop
+    assert (bundle.manifest.form, bundle.manifest.passes) == ("loop", [])
 
 
 def test_what_looks_ahead_and_does_not_script_is_refused(tmp_path) -> None:

@@ -40,6 +40,10 @@ def test_every_file_agrees_in_every_runtime(case: ModelCase, exported: Exported)
     assert report.left_out == ()
     assert {"model.pt", "model.onnx", "variants/loop.onnx"} <= {check.file for check in report.checks}
     for check in report.checks:
+        if check.verdict == NOT_CHECKED:
+            assert check.detail.startswith("the reference evaluator cannot load it: Scan")
+            assert not case.streamable
+            continue
         assert check.verdict == PASSED
         assert check.whole.cases == 6 * len(report.grid["time"])
         assert (check.step is not None) == (check.cut is not None) == case.streamable
@@ -51,6 +55,8 @@ def test_single_steps_are_at_most_four_times_as_far_from_float64_as_eager(
 ) -> None:
     for check in VerificationReport.stored(exported(case).manifest).checks:
         measure = check.step or check.whole
+        if check.verdict == NOT_CHECKED:
+            continue
         assert measure.error <= 4 * measure.eager
 
 
@@ -210,6 +216,7 @@ def test_a_wrong_file_is_caught(fault: str, case: ModelCase, exported: Exported,
 def test_frozen_time_is_caught(rnn: ModelCase, exported: Exported, tmp_path: Path) -> None:
     """A trace unrolls the loop: right at the example's length alone, where every exporter checks."""
     model, example = rnn.build()
+    example = (example[0][: script.SCRIPTED_STEPS], example[1])
     frozen = torch.jit.trace(model.requires_grad_(False), example)
     with torch.no_grad():
         assert torch.equal(frozen(*example)[0], model(*example)[0])
