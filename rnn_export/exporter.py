@@ -199,7 +199,9 @@ def _capture(subject: Subject, tell: Tell) -> tuple[ScriptModule | None, Program
         raise _refusal(subject, failures[0])
     try:
         return scripted, _scanned(scripted, subject)
-    except (CaptureError, ScriptError) as error:
+    except ScriptError as error:
+        raise _refusal(subject, error) from error
+    except CaptureError as error:
         failures.append(error)
     warnings.warn(f"{failures[0]} model.onnx is the scripted loop.", ExportWarning, stacklevel=5)
     return scripted, None

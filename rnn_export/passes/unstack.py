@@ -157,6 +157,7 @@ def _take_apart(graph: ir.Graph, scan: ir.Node, number: int, stack: Stack) -> ir
         scan.attributes.values(),
         num_outputs=len(scan.outputs) + count - 1,
     )
+    again.metadata_props.update(scan.metadata_props)
     build.nodes.append(again)
     lasts = []
     for part, last in zip(stack.parts, again.outputs[number:], strict=False):
