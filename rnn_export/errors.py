@@ -33,6 +33,14 @@ class LengthsError(ModelError):
     """A loop of the module is not one whose rows can end apart."""
 
 
+class CompileError(ModelError):
+    """The net cannot be compiled to C; the message is the reason. ``located`` once it names the node."""
+
+    def __init__(self, message: str, *, located: bool = False) -> None:
+        super().__init__(message)
+        self.located = located
+
+
 class PassError(RnnExportError):
     """A pass changed what a Program computes: a bug of this package."""
 

@@ -14,11 +14,12 @@ from torch.jit import ScriptModule
 
 import rnn_export
 from rnn_export import golden, grid, tolerance
-from rnn_export.backends import onnx, torchscript
+from rnn_export.backends import c, onnx, torchscript
 from rnn_export.bundle import MANIFEST, Bundle, Manifest, check_target, describe_files, staged
 from rnn_export.calling import Wrapper
 from rnn_export.errors import (
     CaptureError,
+    CompileError,
     ExportWarning,
     LengthsError,
     ModelError,
@@ -37,6 +38,8 @@ from rnn_export.verify import FAILED, Tell, VerificationReport, check_bundle
 
 MODEL_PT = "model.pt"
 MODEL_ONNX = "model.onnx"
+MODEL_C, MODEL_H = "model.c", "model.h"
+DENSE = "unstack"  # the pass after which a Program is as simple as it gets, and takes no lengths yet
 LOOP = "loop"  # the form that the scripted module has
 TOOLS = ("torch", "onnx", "onnxruntime", "onnx-ir", "onnxscript", "numpy")
 
@@ -132,6 +135,7 @@ def _write_models(
     tell("Writing the files", 2, 3)
     module = script.with_lengths(scripted or script.script_step(dense), subject.signature)
     torchscript.write(module, staging / MODEL_PT)
+    reasons += _write_c(stages, subject, staging, name)
     models = {form: program.proto() for form, program in forms.items()}
     if scripted is not None:
         try:
@@ -146,6 +150,20 @@ def _write_models(
     return stages, forms, reasons
 
 
+def _write_c(stages: list[Stage], subject: Subject, staging: Path, name: str) -> list[str]:
+    """Write the step as C; give the reason if it cannot be done."""
+    dense = next((stage.program for stage in stages if stage.name == DENSE), None)
+    if dense is None:
+        return []
+    try:
+        files = c.compile_program(dense, subject.signature, name)
+    except CompileError as error:
+        return [f"{MODEL_C}: {error}"]
+    (staging / MODEL_C).write_text(files.source)
+    (staging / MODEL_H).write_text(files.header)
+    return []
+
+
 def _settle(staging: Path, report: VerificationReport, forms: list[str]) -> tuple[VerificationReport, str]:
     """Make the first form that verified ``model.onnx``, and take out those that did not; name the first.
 
@@ -158,11 +176,14 @@ def _settle(staging: Path, report: VerificationReport, forms: list[str]) -> tupl
     left_out = [file for form in forms if (file := _variant(form)) in wrong]
     if _variant(LOOP) in wrong and right:
         left_out.append(_variant(LOOP))
+    left_out += [file for file in (MODEL_C,) if file in wrong]
     report = report.without(left_out)
     if not report.passed or not any(check.file == _variant(chosen) for check in report.checks):
         raise VerificationError(_failure(report))
     for file in left_out:
         (staging / file).unlink()
+    if MODEL_C in left_out:
+        (staging / MODEL_H).unlink()
     if chosen == LOOP:
         shutil.copyfile(staging / _variant(LOOP), staging / MODEL_ONNX)
         return report.copied(_variant(LOOP), MODEL_ONNX), chosen

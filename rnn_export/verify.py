@@ -93,8 +93,10 @@ class VerificationReport:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing failed and no file went unchecked."""
-        checked = {check.file for check in self.checks if check.verdict == PASSED}
+        """Whether nothing failed, and no file went unchecked of which that is not allowed."""
+        checked = {
+            check.file for check in self.checks if check.verdict == PASSED or RUNTIMES[check.runtime].optional
+        }
         return all(check.verdict != FAILED and check.file in checked for check in self.checks)
 
     def without(self, files: Sequence[str]) -> "VerificationReport":

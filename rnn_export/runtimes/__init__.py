@@ -20,11 +20,16 @@ Call = Callable[..., list[Array]]
 
 @dataclass(frozen=True)
 class Runtime:
-    """Something that runs files with one ending; ``package`` is what has to be installed for it."""
+    """Something that runs files with one ending.
+
+    ``package`` is what has to be installed for it. Where it cannot run, its files are left unchecked: no
+    failure if it is ``optional``.
+    """
 
     name: str
     suffix: str
     package: str
+    optional: bool = False
 
     @property
     def installed(self) -> bool:
@@ -52,6 +57,7 @@ RUNTIMES = {
         Runtime("onnxruntime", ".onnx", "onnxruntime"),
         Runtime("reference", ".onnx", "onnx"),
         Runtime("torchscript", ".pt", "torch"),
+        Runtime("c", ".c", "ctypes", optional=True),  # and a C compiler
     )
 }
 

@@ -1,0 +1,110 @@
+"""``model.h``: how the function is called."""
+
+from math import prod
+
+import rnn_export
+from rnn_export.backends.c.layout import C_TYPES, words
+from rnn_export.backends.c.source import Source
+
+
+def arguments(source: Source) -> str:
+    """Write what the function takes."""
+    kind = C_TYPES[source.signature.inputs.dtype]
+    parts = [
+        f"size_t steps, size_t batch, const {kind} *inputs",
+        "const float *state_in, float *outputs, float *state_out",
+    ]
+    if source.workspace:
+        parts.append("float *workspace")
+    if source.signature.lengths:
+        parts.append("const int64_t *lengths")
+    return ", ".join(parts)
+
+
+def header(source: Source, name: str) -> str:
+    """Write ``model.h``: every argument with its shape, and the sizes as constants."""
+    signature = source.signature
+    upper = name.upper()
+    size = sum(map(words, signature.state))
+    leaves = [
+        f"     {leaf.name}: {leaf}" + ("; each takes two floats" if leaf.dtype == "int64" else "")
+        for leaf in signature.state
+    ]
+    more = []
+    if source.workspace:
+        more += [
+            f"   workspace   steps * batch * {upper}_WORKSPACE_SIZE floats that one walk over time leaves",
+            "               to the next; what it holds before and after does not matter",
+        ]
+    if signature.lengths:
+        more += [
+            "   lengths     int64_t[batch]: the time steps of each row, from 0 to steps. Its outputs are",
+            "               zero from there on, its new state is that after its own last step",
+        ]
+    if signature.inputs.dtype == "int64":
+        more += ["   A token id that the net does not know counts as none: its part of the sums is zero."]
+    constants = [f"#define {upper}_STATE_SIZE {size} /* floats for each row of the batch */"]
+    for spec, what in ((signature.inputs, "INPUT"), (signature.outputs, "OUTPUT")):
+        units = prod(unit for unit in spec.shape if isinstance(unit, int))
+        constants.append(f"#define {upper}_{what}_SIZE {units} /* numbers for each row and time step */")
+    if source.workspace:
+        constants.append(
+            f"#define {upper}_WORKSPACE_SIZE {source.workspace} /* floats for each row and time step */"
+        )
+    constants.append(f"#define {upper}_STACK_SIZE {source.stack()} /* bytes of stack for a call, about */")
+    state = (
+        "not written: this net gives no state"
+        if not signature.returns_state
+        else "the state after the last time step; it may be state_in"
+    )
+    whole = (
+        [f"\n   Whole sequences only: {signature.whole_only}.".replace("*/", "* /")]
+        if signature.whole_only
+        else []
+    )
+    return "\n".join(
+        [
+            f"/* {name}: a recurrent net as C, written by rnn-export {rnn_export.__version__}.",
+            "",
+            "   Compile model.c with your program: cc -O3 -march=native model.c yours.c. Without -march, the",
+            "   AVX-512 or AVX2 of an x86-64 processor is found at run time. No dependencies, no allocation,",
+            "   no locks and no globals that change: any number of threads may call. */",
+            f"#ifndef {upper}_H",
+            f"#define {upper}_H",
+            "",
+            "#include <stddef.h>",
+            "#include <stdint.h>",
+            "",
+            *constants,
+            "",
+            "#ifdef __cplusplus",
+            'extern "C" {',
+            "#endif",
+            "",
+            "/* Run the net over some time steps; one step is a call with steps = 1.",
+            "",
+            "   steps       time steps; with none, only the state is written",
+            "   batch       rows; each gives the same bits in any batch, and wherever its sequence is cut",
+            f"   inputs      {signature.inputs}",
+            "   state_in    the leaves of the state one after another:",
+            *leaves,
+            f"   outputs     {signature.outputs}",
+            f"   state_out   {state}",
+            *more,
+            "   Arrays are dense, the last axis varies fastest, and do not overlap but for the two states.",
+            "   Their sizes in bytes have to fit in a size_t." + "".join(whole) + " */",
+            f"void {name}_run({arguments(source)});",
+            "",
+            "/* Write the state that a sequence begins with, for a batch. */",
+            f"void {name}_initial_state(size_t batch, float *state);",
+            "",
+            "/* Name the model, and what wrote it. */",
+            f"const char *{name}_version(void);",
+            "",
+            "#ifdef __cplusplus",
+            "}",
+            "#endif",
+            "#endif",
+            "",
+        ]
+    )

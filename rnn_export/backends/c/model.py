@@ -1,0 +1,259 @@
+"""``model.c`` and ``model.h`` as text, from a Program."""
+
+import re
+from dataclasses import dataclass
+from math import prod
+
+import rnn_export
+from rnn_export.backends.c.functions import constant_text
+from rnn_export.backends.c.header import arguments, header
+from rnn_export.backends.c.layout import C_TYPES, words
+from rnn_export.backends.c.merge import merge
+from rnn_export.backends.c.rules import RULES
+from rnn_export.backends.c.source import Source, kernel_text
+from rnn_export.backends.c.trace import Tracer, sizes_apart
+from rnn_export.errors import CompileError
+from rnn_export.program import Program
+from rnn_export.signature import Signature
+
+FILE = "model.c"
+
+
+@dataclass(frozen=True)
+class Files:
+    """The text of both files."""
+
+    source: str
+    header: str
+
+
+def compile_program(program: Program, signature: Signature, name: str) -> Files:
+    """Turn a Program into C; ``signature`` says whether the function takes lengths.
+
+    Raises:
+        CompileError: it cannot be done; the message is the reason.
+    """
+    if signature.dtype != "float32":
+        raise CompileError(f"its numbers are {signature.dtype}; C is written for float32")
+    first, second, third, fourth = sizes_apart(program)[:4]
+    texts = [
+        _write(program, signature, identifier(name), rows, steps)
+        for rows, steps in ((first, second), (third, fourth))
+    ]
+    if texts[0] != texts[1]:
+        raise CompileError("the batch or the number of time steps takes part in the arithmetic as a number")
+    return texts[0]
+
+
+def identifier(name: str) -> str:
+    """Make a name of C out of a model's name.
+
+    >>> identifier("2 nets-v1")
+    'model_2_nets_v1'
+    """
+    plain = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "model"
+    return f"model_{plain}" if plain[0].isdigit() else plain
+
+
+def _write(program: Program, signature: Signature, name: str, rows: int, steps: int) -> Files:
+    net = Tracer(program, signature, rows, steps, RULES).run()
+    merge(net)
+    source = Source(net, signature)
+    return Files(_source(source, name), header(source, name))
+
+
+PREAMBLE = """\
+#if defined(__GNUC__) || defined(__clang__)
+#define INLINE TARGET static inline __attribute__((always_inline, unused))
+#define ALIGNED __attribute__((aligned(64)))
+#ifdef __clang__
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+#else
+#define INLINE static inline
+#define ALIGNED
+#define UNROLL
+#endif
+#define JOIN_(a, b) a##_##b
+#define JOIN(a, b) JOIN_(a, b)"""
+
+VARIANTS = """\
+#if !defined(__GNUC__) && !defined(__clang__)
+#define VARIANT plain /* no vectors: one number at a time */
+#define TARGET
+#define LANES 1
+#define REGISTERS 4
+#include FILE_NAME
+#elif defined(__AVX512F__)
+#define VARIANT avx512
+#define TARGET
+#define LANES 16
+#define REGISTERS 16
+#include FILE_NAME
+#elif defined(__AVX2__) && defined(__FMA__)
+#define VARIANT avx2
+#define TARGET
+#define LANES 8
+#define REGISTERS 8
+#include FILE_NAME
+#else
+#define VARIANT base /* SSE2, NEON or what there is */
+#define TARGET
+#define LANES 4
+#define REGISTERS 8
+#include FILE_NAME
+#ifdef __x86_64__
+#define CHOOSES
+#undef VARIANT
+#undef TARGET
+#undef LANES
+#undef REGISTERS
+#define VARIANT avx2
+#define TARGET __attribute__((target("avx2,fma")))
+#define LANES 8
+#define REGISTERS 8
+#include FILE_NAME
+#undef VARIANT
+#undef TARGET
+#undef LANES
+#undef REGISTERS
+#define VARIANT avx512
+#define TARGET __attribute__((target("avx512f,avx512vl,avx512dq,avx2,fma")))
+#define LANES 16
+#define REGISTERS 16
+#include FILE_NAME
+#endif
+#endif"""
+
+
+def _source(source: Source, name: str) -> str:
+    signature = source.signature
+    kernels = kernel_text(source.kernels)
+    own = [
+        "vec",
+        "ivec",
+        *dict.fromkeys(re.findall(r"^INLINE \w+ (\w+)\(", "\n".join(kernels), re.MULTILINE)),
+    ]
+    renamed = [f"#define {each} JOIN({each}, VARIANT)" for each in (*own, "run_rows", "run_all")]
+    kind = C_TYPES[signature.inputs.dtype]
+    return "\n".join(
+        [
+            f"/* {name}: written by rnn-export {rnn_export.__version__}. model.h says how to call it. */",
+            "#ifndef VARIANT",
+            '#include "model.h"',
+            "#include <string.h>",
+            f'#define FILE_NAME "{FILE}" /* this file includes itself, once a processor */',
+            "",
+            PREAMBLE,
+            *renamed,
+            f"#define SLOTS {source.slots} /* rows times time steps that are computed together */",
+            "",
+            "struct call {",
+            "    size_t steps, batch;",
+            f"    const {kind} *inputs;",
+            "    const float *state_in;",
+            "    float *outputs, *state_out, *workspace;",
+            "    const int64_t *lengths;",
+            "};",
+            "",
+            *source.weights.declarations(),
+            "",
+            VARIANTS,
+            "",
+            *_functions(source, name),
+            "",
+            "#else /* what is compiled for each kind of processor */",
+            "",
+            *kernels,
+            "",
+            *source.lines,
+            "",
+            *_run_all(source),
+            "#endif",
+            "",
+        ]
+    )
+
+
+def _run_all(source: Source) -> list[str]:
+    lines = ["TARGET static void run_all(const struct call *c)", "{"]
+    if source.signature.lengths:
+        lines += [
+            "    for (size_t row = 0; row < c->batch; row++) run_rows(c, row, 1, (size_t)c->lengths[row]);"
+        ]
+    else:
+        lines += [
+            "    for (size_t row = 0; row < c->batch; row += SLOTS)",
+            "        run_rows(c, row, c->batch - row < SLOTS ? c->batch - row : SLOTS, c->steps);",
+        ]
+    return [*lines, "}"]
+
+
+def _functions(source: Source, name: str) -> list[str]:
+    signature = source.signature
+    workspace = "workspace" if source.workspace else "NULL"
+    lengths = "lengths" if signature.lengths else "NULL"
+    lines = [
+        f"void {name}_run({arguments(source)})",
+        "{",
+        "    const struct call call = {steps, batch, inputs, state_in, outputs, state_out, "
+        f"{workspace}, {lengths}}};",
+    ]
+    if signature.lengths:
+        lines += _zeros(signature)
+    lines += [
+        "#ifdef CHOOSES",
+        '    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&',
+        '        __builtin_cpu_supports("avx512dq"))',
+        "        JOIN_(run_all, avx512)(&call);",
+        '    else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))',
+        "        JOIN_(run_all, avx2)(&call);",
+        "    else",
+        "        JOIN_(run_all, base)(&call);",
+        "#else",
+        "    run_all(&call);",
+        "#endif",
+        "}",
+        "",
+        f"void {name}_initial_state(size_t batch, float *state)",
+        "{",
+        *_initial(source),
+        "}",
+        "",
+        f"const char *{name}_version(void)",
+        "{",
+        f'    return "{name}, rnn-export {rnn_export.__version__}";',
+        "}",
+    ]
+    return lines
+
+
+def _zeros(signature: Signature) -> list[str]:
+    """Let the outputs of rows that have ended be zero."""
+    units = prod(size for size in signature.outputs.shape if isinstance(size, int))
+    steps = "" if signature.outputs.time_axis is None else "steps * "
+    return [f"    memset(outputs, 0, {steps}batch * {units} * sizeof *outputs);"]
+
+
+def _initial(source: Source) -> list[str]:
+    lines = ["    (void)batch, (void)state;"] if not source.signature.state else []
+    for leaf in source.signature.state:
+        kind = C_TYPES[leaf.dtype]
+        value = leaf.initial_value(1)
+        front = prod(int(size) for size in leaf.shape[: leaf.batch_axis])
+        parts = value.reshape(front, -1)
+        size = parts.shape[1]
+        texts = ", ".join(constant_text(number, kind) for number in value.ravel().tolist())
+        lines += [
+            "    {",
+            f"        static const {kind} first[{value.size}] = {{{texts}}};",
+            f"        for (size_t part = 0; part < {front}; part++)",
+            "            for (size_t row = 0; row < batch; row++) {",
+            f"                memcpy(state, first + part * {size}, sizeof(first) / {front});",
+            f"                state += {words(leaf) // front};",
+            "            }",
+            "    }",
+        ]
+    return lines

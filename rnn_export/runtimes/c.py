@@ -1,0 +1,136 @@
+"""Plain C: ``model.c``, built with the system's compiler into a shared library, and called through ctypes.
+
+The library is kept in the user's cache folder under a hash of the source, the compiler and its options.
+"""
+
+import ctypes
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from rnn_export.errors import RuntimeUnavailableError
+from rnn_export.runtimes import Call
+from rnn_export.signature import Array, Signature, StateSpec
+
+HEADER = "model.h"
+COMPILERS = ("cc", "gcc", "clang")
+OPTIONS = ("-O2", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
+LIMIT = 600.0  # seconds
+WORD = np.dtype(np.float32)
+
+
+def compiler() -> list[str] | None:
+    """Find the C compiler: what the environment's ``CC`` names, or ``cc``, ``gcc`` or ``clang``."""
+    wanted = [shlex.split(os.environ["CC"])] if os.environ.get("CC") else [[name] for name in COMPILERS]
+    return next((command for command in wanted if command and shutil.which(command[0])), None)
+
+
+def build(source: Path, target: Path, *options: str) -> None:
+    """Compile a C file; the environment's ``CFLAGS`` come last.
+
+    Raises:
+        RuntimeUnavailableError: there is no compiler, or it fails.
+    """
+    command = compiler()
+    if command is None:
+        raise RuntimeUnavailableError(
+            f"a C compiler is needed: {', '.join(COMPILERS)} or what CC names. Install one, or set CC."
+        )
+    line = [*command, *OPTIONS, *options, *shlex.split(os.environ.get("CFLAGS", "")), str(source)]
+    try:
+        done = subprocess.run(  # noqa: S603
+            [*line, "-o", str(target)], capture_output=True, text=True, check=False, timeout=LIMIT
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise RuntimeUnavailableError(f"{shlex.join(line)} failed: {error}") from error
+    if done.returncode:
+        raise RuntimeUnavailableError(f"{shlex.join(line)} failed: {done.stderr.strip()[:2000]}")
+
+
+def library(source: Path) -> Path:
+    """Give the shared library of a ``model.c``, built unless the cache has it.
+
+    Raises:
+        RuntimeUnavailableError: there is no compiler, or it fails.
+    """
+    command = compiler() or []
+    facts = [*command, *OPTIONS, os.environ.get("CFLAGS", ""), sys.platform]
+    content = source.read_bytes() + source.with_name(HEADER).read_bytes()
+    key = hashlib.sha256(content + "\0".join(facts).encode()).hexdigest()
+    folder = cache()
+    target = folder / f"{key}.so"
+    if not target.exists():
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            built = Path(scratch) / "model.so"
+            build(source, built, "-shared", "-fPIC")
+            built.replace(target)
+    return target
+
+
+def cache() -> Path:
+    """Give the folder of built libraries, which only its user may write."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    for folder in (base / "rnn_export", Path(tempfile.gettempdir()) / f"rnn_export-{os.getuid()}"):
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(folder, os.W_OK) and folder.stat().st_uid == os.getuid():
+            return folder
+    raise RuntimeUnavailableError(
+        "no folder for built libraries: set XDG_CACHE_HOME to one that you may write"
+    )
+
+
+def start(path: Path, signature: Signature) -> Call:
+    """Build and load a ``model.c``, with its ``model.h`` beside it."""
+    header = path.with_name(HEADER).read_text()
+    found = re.search(r"^void (\w+)_run\(", header, re.MULTILINE)
+    if found is None:
+        raise RuntimeUnavailableError(f"{path.with_name(HEADER)} declares no function that runs a model")
+    room = re.search(r"^#define \w+_WORKSPACE_SIZE (\d+)", header, re.MULTILINE)
+    function = ctypes.CDLL(str(library(path)))[f"{found[1]}_run"]
+    function.restype = None
+
+    def call(inputs: Array, *rest: Array) -> list[Array]:
+        state = rest[: len(signature.state)]
+        sizes: dict[str, int] = {}
+        signature.inputs.bind(inputs, sizes, "argument")
+        inputs = np.ascontiguousarray(inputs)
+        words = [np.ascontiguousarray(leaf).view(WORD).ravel() for leaf in state]
+        before = np.concatenate([np.empty(0, WORD), *words])
+        outputs = np.empty(signature.outputs.sized(**sizes), signature.outputs.dtype)
+        after = np.empty_like(before)
+        arrays = [inputs, before, outputs, after]
+        if room:
+            arrays.append(np.empty(prod(sizes.values()) * int(room[1]), WORD))
+        if signature.lengths:
+            arrays.append(np.ascontiguousarray(rest[-1]))
+        function(
+            ctypes.c_size_t(sizes["time"]),
+            ctypes.c_size_t(sizes["batch"]),
+            *(array.ctypes.data_as(ctypes.c_void_p) for array in arrays),
+        )
+        return [outputs, *_leaves(after, signature.returned_state, sizes)]
+
+    return call
+
+
+def _leaves(words: Array, specs: tuple[StateSpec, ...], sizes: dict[str, int]) -> list[Array]:
+    """Take the leaves of a state apart."""
+    found, start = [], 0
+    for spec in specs:
+        shape = spec.sized(**sizes)
+        count = prod(shape) * np.dtype(spec.dtype).itemsize // WORD.itemsize
+        found.append(words[start : start + count].view(spec.dtype).reshape(shape))
+        start += count
+    return found

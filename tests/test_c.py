@@ -1,0 +1,111 @@
+"""The C backend: every net as C, equal to eager, and the same bits however rows and time steps are cut."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rnn_export
+from rnn_export.runtimes.c import compiler
+from rnn_export.signature import Array
+from rnn_export.verify import PASSED, VerificationReport
+from tests.cases import CASES, WAYS, ModelCase, Way
+from tests.conftest import Exported
+
+NO_C = {
+    "rnn_float64": "its numbers are float64",
+    "lstm_float64": "its numbers are float64",
+    "torch_lstm_float64": "its numbers are float64",
+    "torch_bidirectional": "does not know the operator LSTM",
+    "looks_ahead": "reduces over the rows of a batch, or over time steps",
+}
+COMPILED = [case for case in [*CASES, *WAYS] if case.name not in NO_C]
+each_compiled = pytest.mark.parametrize("case", COMPILED, ids=lambda case: case.name)
+
+pytestmark = pytest.mark.skipif(compiler() is None, reason="no C compiler")
+
+
+@each_compiled
+def test_c_is_verified(case: ModelCase | Way, exported: Exported) -> None:
+    report = VerificationReport.stored(exported(case).manifest)
+    assert not [reason for reason in report.left_out if reason.startswith("model.c")]
+    [check] = [check for check in report.checks if check.file == "model.c"]
+    assert check.runtime == "c"
+    assert check.verdict == PASSED
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in [*CASES, *WAYS] if case.name in NO_C], ids=lambda case: case.name
+)
+def test_a_net_that_c_cannot_have_says_why(case: ModelCase | Way, exported: Exported) -> None:
+    bundle = exported(case)
+    assert not {"model.c", "model.h"} & set(bundle.manifest.files)
+    [reason] = [
+        reason
+        for reason in VerificationReport.stored(bundle.manifest).left_out
+        if reason.startswith("model.c: ")
+    ]
+    assert NO_C[case.name] in reason
+
+
+def drawn(bundle: rnn_export.Bundle, time: int, batch: int) -> tuple[Array, tuple[Array, ...]]:
+    """Draw a call like those of the golden vectors, of another size."""
+    case = next(case for case in bundle.cases if case.name.endswith("_B5_random"))
+    random = np.random.default_rng(3)
+
+    def like(sample: Array, shape: tuple[int, ...]) -> Array:
+        return random.choice(sample.ravel(), shape).astype(sample.dtype)
+
+    signature = bundle.signature
+    inputs = like(case.inputs, signature.inputs.sized(time=time, batch=batch))
+    leaves = zip(case.state, signature.state, strict=True)
+    return inputs, tuple(like(sample, leaf.sized(batch=batch)) for sample, leaf in leaves)
+
+
+@each_compiled
+def test_a_row_gives_the_same_bits_in_any_batch(case: ModelCase | Way, exported: Exported) -> None:
+    bundle = exported(case)
+    runner = rnn_export.load(bundle.folder, runtime="c")
+    inputs, state = drawn(bundle, 5, 71)
+    given = state if bundle.signature.streamable else None
+    outputs, after = runner(inputs, given)
+    specs = bundle.signature
+    for rows in (slice(0, 1), slice(70, 71), slice(3, 9)):
+        part = [
+            np.take(value, range(71)[rows], spec.batch_axis)
+            for value, spec in zip((inputs, *state), specs.arguments, strict=True)
+        ]
+        alone, last = runner(part[0], None if given is None else tuple(part[1:]))
+        for whole, one, spec in zip((outputs, *after), (alone, *last), specs.results, strict=True):
+            assert np.take(whole, range(71)[rows], spec.batch_axis).tobytes() == one.tobytes()
+
+
+@each_compiled
+def test_a_sequence_gives_the_same_bits_wherever_it_is_cut(case: ModelCase | Way, exported: Exported) -> None:
+    bundle = exported(case)
+    if not bundle.signature.streamable:
+        pytest.skip("whole sequences only")
+    runner = rnn_export.load(bundle.folder, runtime="c")
+    inputs, state = drawn(bundle, 80, 3)
+    outputs, after = runner(inputs, state)
+    parts = []
+    for piece in (slice(0, 1), slice(1, 67), slice(67, 80)):
+        part, state = runner(bundle.signature.inputs.cut(inputs, piece), state)
+        parts.append(part)
+    axis = bundle.signature.outputs.time_axis
+    joined = parts[-1] if axis is None else np.concatenate(parts, axis)
+    assert joined.tobytes() == outputs.tobytes()
+    for one, other in zip(state, after, strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
+def test_without_a_compiler_c_is_not_checked(
+    rnn: ModelCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    bundle = rnn_export.export(*rnn.build(), tmp_path / "bundle")
+    report = VerificationReport.stored(bundle.manifest)
+    [check] = [check for check in report.checks if check.file == "model.c"]
+    assert check.verdict == "not checked"
+    assert "a C compiler is needed: cc, gcc, clang or what CC names" in check.detail
+    assert report.passed
