@@ -9,7 +9,7 @@ from rnn_export.backends.c.functions import constant_text
 from rnn_export.backends.c.graph import FLOAT
 from rnn_export.signature import Array
 
-PANEL = 64  # columns
+PANEL = 32  # columns
 WIDTH = 16
 LARGE = 1 << 18  # numbers; from here on an array is written as words of 64 bits
 LINE = 110
