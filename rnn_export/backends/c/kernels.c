@@ -30,8 +30,8 @@ INLINE ivec iload(const int32_t *x) { return *(const ivec *)x; }
 INLINE void istore(int32_t *x, ivec y) { *(ivec *)x = y; }
 
 //! affine
-/* y = b + x W for some rows, or y += x W where b is NULL. W is packed: panels of 32 columns, the last one of
-   16 or 32, each of k rows. Every number is the sum of PARTS sums over k, whatever the tile. */
+/* y = b + x W for some rows, or y += x W where b is NULL. W is packed: panels of 64 or 32 columns, the last ones
+   of 32 and 16, each of k rows. Every number is the sum of PARTS sums over k, whatever the tile. */
 INLINE void tile(const int rows, const int vectors, const int parts, int k, const float *x, size_t x_step,
                  const float *w, const int width, const float *b, float *y, size_t y_step)
 {
@@ -82,12 +82,12 @@ INLINE void strip(const int columns, const int parts, size_t rows, int k, const 
     }
 }
 
-INLINE void affine(const int parts, size_t rows, const int k, const int n, const float *x, size_t x_step,
-                   const float *w, const float *b, float *y, size_t y_step)
+INLINE void affine(const int parts, const int width, size_t rows, const int k, const int n,
+                   const float *x, size_t x_step, const float *w, const float *b, float *y, size_t y_step)
 {
     int j = 0;
     for (; j + 64 <= n; j += 64)
-        strip(64, parts, rows, k, x, x_step, w + j * k, 32, b ? b + j : b, y + j, y_step);
+        strip(64, parts, rows, k, x, x_step, w + j * k, width, b ? b + j : b, y + j, y_step);
     if (j + 32 <= n) {
         strip(32, parts, rows, k, x, x_step, w + j * k, 32, b ? b + j : b, y + j, y_step);
         j += 32;
