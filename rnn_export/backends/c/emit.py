@@ -19,7 +19,7 @@ from rnn_export.backends.c.graph import (
     Op,
     View,
 )
-from rnn_export.backends.c.pack import Weights
+from rnn_export.backends.c.pack import Weights, panel_width
 from rnn_export.backends.c.schedule import Group, Stage
 
 WIDTH = 16  # numbers; rows of vectors are a multiple of it
@@ -117,7 +117,7 @@ class Emitter:
             source = self.buffers.pointer(view, first)
             _, x_row, _, _ = self.buffers.place(view.op)
             yield (
-                f"affine({sums}, {count}, {view.size}, {wide(op.size)}, {source}, {x_row}, "
+                f"affine({sums}, {panel_width(view.size)}, {count}, {view.size}, {wide(op.size)}, {source}, {x_row}, "
                 f"{packed}, {begin}, {own}, {row});"
             )
             begin = "NULL"

@@ -30,12 +30,12 @@ INLINE ivec iload(const int32_t *x) { return *(const ivec *)x; }
 INLINE void istore(int32_t *x, ivec y) { *(ivec *)x = y; }
 
 //! affine
-/* y = b + x W for some rows, or y += x W where b is NULL. W is packed: panels of 64 columns, the last one of
-   16 to 64, each of k rows. Every number is the sum of PARTS sums over k, whatever the tile. */
+/* y = b + x W for some rows, or y += x W where b is NULL. W is packed: panels of 64 or 32 columns, the last ones
+   of 32 and 16, each of k rows. Every number is the sum of PARTS sums over k, whatever the tile. */
 INLINE void tile(const int rows, const int vectors, const int parts, int k, const float *x, size_t x_step,
-                 const float *w, size_t w_step, const float *b, float *y, size_t y_step)
+                 const float *w, const int width, const float *b, float *y, size_t y_step)
 {
-    vec sum[4][4][4];
+    vec sum[8][4][4];
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int u = 0; u < vectors; u++) {
             sum[r][u][0] = load((b ? b : y + r * y_step) + u * LANES);
@@ -45,13 +45,13 @@ INLINE void tile(const int rows, const int vectors, const int parts, int k, cons
     for (; i + parts <= k; i += parts)
         UNROLL for (int p = 0; p < parts; p++)
             UNROLL for (int u = 0; u < vectors; u++) {
-                vec column = load(w + (i + p) * w_step + u * LANES);
+                const vec column = load(w + u * LANES / width * width * k + (i + p) * width + u * LANES % width);
                 UNROLL for (int r = 0; r < rows; r++) sum[r][u][p] += column * x[r * x_step + i + p];
             }
     UNROLL for (int p = 0; p < parts - 1; p++)
         if (i + p < k)
             UNROLL for (int u = 0; u < vectors; u++) {
-                vec column = load(w + (i + p) * w_step + u * LANES);
+                const vec column = load(w + u * LANES / width * width * k + (i + p) * width + u * LANES % width);
                 UNROLL for (int r = 0; r < rows; r++) sum[r][u][p] += column * x[r * x_step + i + p];
             }
     UNROLL for (int r = 0; r < rows; r++)
@@ -63,31 +63,36 @@ INLINE void tile(const int rows, const int vectors, const int parts, int k, cons
         }
 }
 
-INLINE void strip(const int vectors, const int parts, size_t rows, int k, const float *x, size_t x_step,
-                  const float *w, size_t w_step, const float *b, float *y, size_t y_step)
+/* The columns of up to two panels for all rows: tiles of many rows and few vectors, of few rows and many. */
+INLINE void strip(const int columns, const int parts, size_t rows, int k, const float *x, size_t x_step,
+                  const float *w, const int width, const float *b, float *y, size_t y_step)
 {
-    size_t r = 0;
-    if (parts < 4)
-        for (; r + 4 <= rows; r += 4)
-            tile(4, vectors, parts, k, x + r * x_step, x_step, w, w_step, b, y + r * y_step, y_step);
-    for (; r + 2 <= rows; r += 2)
-        tile(2, vectors, parts, k, x + r * x_step, x_step, w, w_step, b, y + r * y_step, y_step);
-    if (r < rows) tile(1, vectors, parts, k, x + r * x_step, x_step, w, w_step, b, y + r * y_step, y_step);
+    const int all = columns / LANES;
+    size_t done = 0;
+    UNROLL for (int tall = 8; tall > 0; tall /= 2) {
+        const int room = REGISTERS / (tall * parts);
+        const int vectors = room < 1 ? 1 : room < 4 ? room : 4, most = vectors < all ? vectors : all;
+        const size_t end = tall > 1 && tall * parts > REGISTERS ? done : done + (rows - done) / tall * tall;
+        UNROLL for (int u = 0; u < all; u += most)
+            for (size_t r = done; r < end; r += tall)
+                tile(tall, most, parts, k, x + r * x_step, x_step,
+                     w + u * LANES / width * width * k + u * LANES % width, width, b ? b + u * LANES : b,
+                     y + r * y_step + u * LANES, y_step);
+        done = end;
+    }
 }
 
-INLINE void affine(const int parts, size_t rows, const int k, const int n, const float *x, size_t x_step,
-                   const float *w, const float *b, float *y, size_t y_step)
+INLINE void affine(const int parts, const int width, size_t rows, const int k, const int n,
+                   const float *x, size_t x_step, const float *w, const float *b, float *y, size_t y_step)
 {
-    const int widest = REGISTERS / (parts < 4 ? 4 * parts : 8) < 1 ? 1 : REGISTERS / (parts < 4 ? 4 * parts : 8);
-    for (int panel = 0; panel < n; panel += 64) {
-        const int width = n - panel < 64 ? n - panel : 64;
-        int j = 0;
-        for (; j + widest * LANES <= width; j += widest * LANES)
-            strip(widest, parts, rows, k, x, x_step, w + j, width, b ? b + panel + j : b, y + panel + j, y_step);
-        for (; j < width; j += LANES)
-            strip(1, parts, rows, k, x, x_step, w + j, width, b ? b + panel + j : b, y + panel + j, y_step);
-        w += (size_t)k * width;
+    int j = 0;
+    for (; j + 64 <= n; j += 64)
+        strip(64, parts, rows, k, x, x_step, w + j * k, width, b ? b + j : b, y + j, y_step);
+    if (j + 32 <= n) {
+        strip(32, parts, rows, k, x, x_step, w + j * k, 32, b ? b + j : b, y + j, y_step);
+        j += 32;
     }
+    if (j < n) strip(16, parts, rows, k, x, x_step, w + j * k, 16, b ? b + j : b, y + j, y_step);
 }
 
 //! maximum
@@ -115,21 +120,16 @@ INLINE vec vexp(vec x)
     return p * number((half + 127) << 23) * number((whole - half + 127) << 23);
 }
 //! tanh
-/* tanh(x) = x P(x^2) / Q(x^2), within TANH_ULP; from 9.05 on it rounds to 1. */
+/* tanh(x) = x P(x^2) / Q(x^2) up to 9, where it rounds to 1. */
 INLINE vec vtanh(vec x)
 {
-    vec near = choose(less(splat(9.05f), x), splat(9.05f), x);
-    near = choose(less(near, splat(-9.05f)), splat(-9.05f), near);
-    const vec u = near * near;
-    vec p = u * 1.3265852416566304e-08f + 2.054511060123332e-05f;
-    p = p * u + 0.003491703188046813f;
-    p = p * u + 0.13377754390239716f;
-    p = p * u + 1.0f;
-    vec q = u * 7.740250680399186e-07f + 0.00032792799174785614f;
-    q = q * u + 0.025862203910946846f;
-    q = q * u + 0.46711069345474243f;
-    q = q * u + 1.0f;
-    return near * p / q;
+    const vec u = x * x, uu = u * u;
+    const vec p = (u * 2.054511060123332e-05f + 0.003491703188046813f) + uu * 1.3265852416566304e-08f;
+    const vec q = (u * 0.00032792799174785614f + 0.025862203910946846f) + uu * 7.740250680399186e-07f;
+    const vec top = p * (uu * x) + (u * 0.13377754390239716f + 1.0f) * x;
+    const vec bottom = q * uu + (u * 0.46711069345474243f + 1.0f);
+    const vec one = number((bits(x) & isplat(INT32_MIN)) | bits(splat(1.0f)));
+    return choose(less(splat(81.0f), u), one, top / bottom);
 }
 //! sigmoid exp
 /* sigmoid(x) = 1 / (1 + exp(-x)) */

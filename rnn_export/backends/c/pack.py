@@ -9,7 +9,7 @@ from rnn_export.backends.c.functions import constant_text
 from rnn_export.backends.c.graph import FLOAT
 from rnn_export.signature import Array
 
-PANEL = 64  # columns
+DEEP = 160  # rows from which on panels are narrow: half of one has to stay in the nearest cache
 WIDTH = 16
 LARGE = 1 << 18  # numbers; from here on an array is written as words of 64 bits
 LINE = 110
@@ -25,8 +25,17 @@ def pack(matrix: Array) -> Array:
     rows, columns = matrix.shape
     padded = np.zeros((rows, -(-columns // WIDTH) * WIDTH), np.float32)
     padded[:, :columns] = matrix
-    panels = [padded[:, start : start + PANEL].ravel() for start in range(0, padded.shape[1], PANEL)]
+    panels, start = [], 0
+    for width in (panel_width(rows), 32, 16):
+        while start + width <= padded.shape[1]:
+            panels.append(padded[:, start : start + width].ravel())
+            start += width
     return np.concatenate(panels)
+
+
+def panel_width(rows: int) -> int:
+    """Choose how many columns of a matrix stand side by side: a single row reads wide panels faster."""
+    return 64 if rows < DEEP else 32
 
 
 @dataclass
