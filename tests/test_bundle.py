@@ -16,7 +16,12 @@ from tests.conftest import Exported
 @each_case
 def test_opens_with_everything_in_it(case: ModelCase, exported: Exported) -> None:
     bundle = Bundle.open(exported(case).folder)
-    assert set(bundle.manifest.files) - {"variants/scan.onnx", "variants/operator.onnx"} == {
+    assert set(bundle.manifest.files) - {
+        "variants/scan.onnx",
+        "variants/operator.onnx",
+        "model.c",
+        "model.h",
+    } == {
         "model.pt",
         "model.onnx",
         "variants/loop.onnx",
