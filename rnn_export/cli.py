@@ -1,4 +1,4 @@
-"""The command line: ``rnn-export export | verify | inspect | bench | optimize``."""
+"""The command line: ``rnn-export export | verify | inspect | bench | optimize | compile``."""
 
 import json
 import warnings
@@ -17,6 +17,7 @@ from rich.table import Table
 from rnn_export import __version__, bench
 from rnn_export.bundle import Bundle
 from rnn_export.errors import RnnExportError
+from rnn_export.loader import ship
 from rnn_export.verify import NOT_CHECKED, PASSED, Check, Tell, VerificationReport, verify
 
 app = typer.Typer(
@@ -80,6 +81,7 @@ def export_command(
     lengths: Annotated[
         bool, typer.Option("--lengths", help="Let the files take the number of time steps of each row.")
     ] = False,
+    c: Annotated[bool, typer.Option("--c", help="Write plain C as well.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -97,6 +99,7 @@ def export_command(
                 folder,
                 step=step,
                 lengths=lengths,
+                c=c,
                 name=name,
                 overwrite=overwrite,
                 progress=tell,
@@ -193,6 +196,27 @@ def bench_command(
         _line(
             "[dim]Microseconds a call on one core, medians; x: how many times as fast as the best other row"
         )
+
+
+@app.command("compile")
+def compile_command(
+    folder: Folder,
+    result: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Where the library goes.", show_default=False)
+    ],
+    shared: Annotated[bool, typer.Option("--shared", help="A shared library. [default]")] = False,
+    static: Annotated[bool, typer.Option("--static", help="A static library.")] = False,
+    as_object: Annotated[bool, typer.Option("--object", help="An object file.")] = False,
+    march: Annotated[str, typer.Option(help="For one processor. [default: found at run time]")] = "",
+) -> None:
+    """Compile a bundle's model.c to a library to ship, with its header."""
+    flags = {"shared": shared, "static": static, "object": as_object}
+    kinds = [kind for kind, wanted in flags.items() if wanted]
+    if len(kinds) > 1:
+        raise typer.BadParameter(f"expected one of --shared, --static and --object, got {len(kinds)}")
+    with reporting():
+        library = ship(folder, result, "".join(kinds) or "shared", march)
+        _line(f"[green]Written:[/] {escape(str(library))}")
 
 
 @contextmanager

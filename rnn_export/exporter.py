@@ -14,7 +14,8 @@ from torch.jit import ScriptModule
 
 import rnn_export
 from rnn_export import golden, grid, tolerance
-from rnn_export.backends import c, onnx, torchscript
+from rnn_export.backends import onnx, torchscript
+from rnn_export.backends.c import compile_program
 from rnn_export.bundle import MANIFEST, Bundle, Manifest, check_target, describe_files, staged
 from rnn_export.calling import Wrapper
 from rnn_export.errors import (
@@ -51,6 +52,7 @@ def export(
     *,
     step: bool = False,
     lengths: bool = False,
+    c: bool = False,
     name: str | None = None,
     metadata: Mapping[str, str] | None = None,
     overwrite: bool = False,
@@ -72,6 +74,8 @@ def export(
         lengths: whether the files take the number of time steps of each row as well, int64 ``lengths[B]``: a
             row's outputs are zero from there on, its new state is that after its own last step, and what the
             inputs hold behind it reaches nothing.
+        c: whether to write the net as plain C as well, ``model.c`` and ``model.h``. A net that C is not
+            written for yet goes without, with the reason in the report.
         name: what the model is called in its files; the folder's name unless given.
         metadata: strings that travel with the model, in the manifest and in the ONNX files.
         overwrite: whether to replace a bundle that is there.
@@ -93,7 +97,7 @@ def export(
     name, metadata = name or folder.resolve().name, dict(metadata or {})
 
     with staged(folder, overwrite=overwrite) as staging:
-        stages, forms, reasons = _write_models(subject, staging, name, metadata, tell)
+        stages, forms, reasons = _write_models(subject, staging, name, metadata, tell, c=c)
         tell("Running eager PyTorch over the grid", 0, 1)
         cases = grid.build(subject)
         golden.write(staging, cases, subject.signature, _tolerances(cases, subject))
@@ -122,7 +126,7 @@ def _folded(subject: Subject) -> Subject:
 
 
 def _write_models(
-    subject: Subject, staging: Path, name: str, metadata: dict[str, str], tell: Tell
+    subject: Subject, staging: Path, name: str, metadata: dict[str, str], tell: Tell, *, c: bool
 ) -> tuple[list[Stage], dict[str, Program], list[str]]:
     """Write ``model.pt`` and every form of the model as a variant.
 
@@ -135,7 +139,7 @@ def _write_models(
     tell("Writing the files", 2, 3)
     module = script.with_lengths(scripted or script.script_step(dense), subject.signature)
     torchscript.write(module, staging / MODEL_PT)
-    reasons += _write_c(stages, subject, staging, name)
+    reasons += _write_c(stages, subject, staging, name) if c else []
     models = {form: program.proto() for form, program in forms.items()}
     if scripted is not None:
         try:
@@ -156,7 +160,7 @@ def _write_c(stages: list[Stage], subject: Subject, staging: Path, name: str) ->
     if dense is None:
         return []
     try:
-        files = c.compile_program(dense, subject.signature, name)
+        files = compile_program(dense, subject.signature, name)
     except CompileError as error:
         return [f"{MODEL_C}: {error}"]
     (staging / MODEL_C).write_text(files.source)

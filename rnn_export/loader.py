@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rnn_export.bundle import Bundle
 from rnn_export.errors import RuntimeUnavailableError, mismatch
-from rnn_export.runtimes import RUNTIMES, Runner
+from rnn_export.runtimes import RUNTIMES, Runner, c
 
 
 def load(folder: str | Path, runtime: str = "onnxruntime") -> Runner:
@@ -12,7 +12,7 @@ def load(folder: str | Path, runtime: str = "onnxruntime") -> Runner:
 
     Args:
         folder: a bundle.
-        runtime: ``"onnxruntime"``, ``"torchscript"`` or ``"reference"`` (slow, the ONNX project's own).
+        runtime: ``"onnxruntime"``, ``"torchscript"``, ``"c"`` or ``"reference"`` (slow, ONNX's own).
 
     Raises:
         BundleError: there is no bundle, or a file is not the one that was written.
@@ -33,3 +33,18 @@ def load(folder: str | Path, runtime: str = "onnxruntime") -> Runner:
             mismatch(f"{folder} for runtime {runtime!r}", file, "no such file", "Choose another runtime.")
         )
     return Runner(known.start(bundle.folder / file, bundle.signature), bundle.signature)
+
+
+def ship(folder: str | Path, result: Path, kind: str = "shared", march: str = "") -> Path:
+    """Compile a bundle's ``model.c`` to a library to ship: ``shared``, ``static`` or ``object``.
+
+    Raises:
+        BundleError: there is no bundle, or a file is not the one that was written.
+        RuntimeUnavailableError: the bundle has no C, or there is no compiler, or it fails.
+    """
+    bundle = Bundle.open(folder)
+    if "model.c" not in bundle.manifest.files:
+        left_out = bundle.manifest.verification.get("left_out", [])
+        reasons = [reason for reason in left_out if reason.startswith("model.c")] or ["export it again"]
+        raise RuntimeUnavailableError(f"{folder} has no model.c: {'; '.join(reasons)}")
+    return c.ship(bundle.folder / "model.c", result, bundle.manifest.name, kind, march)

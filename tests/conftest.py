@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,14 +23,24 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     base = tmp_path_factory.getbasetemp()
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "bundles"
 
-    def export(case: ModelCase | Way) -> rnn_export.Bundle:
-        folder = shared / case.name
-        with FileLock(shared.with_name(f"{case.name}.lock")):
-            if folder.exists():
-                return rnn_export.Bundle.open(folder)
-            return rnn_export.export(*case.build(), folder, step=getattr(case, "step", False))
+    return partial(_export, shared)
 
-    return export
+
+@pytest.fixture(scope="session")
+def exported_c(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """Give a case's bundle with C; treat it as read-only."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "bundles_c"
+    return partial(_export, shared, c=True)
+
+
+def _export(shared: Path, case: ModelCase | Way, **options: bool) -> rnn_export.Bundle:
+    folder = shared / case.name
+    shared.mkdir(exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if folder.exists():
+            return rnn_export.Bundle.open(folder)
+        return rnn_export.export(*case.build(), folder, step=getattr(case, "step", False), **options)
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ pytestmark = pytest.mark.skipif(compiler() is None, reason="no C compiler")
 
 
 @each_compiled
-def test_c_is_verified(case: ModelCase | Way, exported: Exported) -> None:
-    report = VerificationReport.stored(exported(case).manifest)
+def test_c_is_verified(case: ModelCase | Way, exported_c: Exported) -> None:
+    report = VerificationReport.stored(exported_c(case).manifest)
     assert not [reason for reason in report.left_out if reason.startswith("model.c")]
     [check] = [check for check in report.checks if check.file == "model.c"]
     assert check.runtime == "c"
@@ -37,8 +37,8 @@ def test_c_is_verified(case: ModelCase | Way, exported: Exported) -> None:
 @pytest.mark.parametrize(
     "case", [case for case in [*CASES, *WAYS] if case.name in NO_C], ids=lambda case: case.name
 )
-def test_a_net_that_c_cannot_have_says_why(case: ModelCase | Way, exported: Exported) -> None:
-    bundle = exported(case)
+def test_a_net_that_c_cannot_have_says_why(case: ModelCase | Way, exported_c: Exported) -> None:
+    bundle = exported_c(case)
     assert not {"model.c", "model.h"} & set(bundle.manifest.files)
     [reason] = [
         reason
@@ -63,8 +63,8 @@ def drawn(bundle: rnn_export.Bundle, time: int, batch: int) -> tuple[Array, tupl
 
 
 @each_compiled
-def test_a_row_gives_the_same_bits_in_any_batch(case: ModelCase | Way, exported: Exported) -> None:
-    bundle = exported(case)
+def test_a_row_gives_the_same_bits_in_any_batch(case: ModelCase | Way, exported_c: Exported) -> None:
+    bundle = exported_c(case)
     runner = rnn_export.load(bundle.folder, runtime="c")
     inputs, state = drawn(bundle, 5, 71)
     given = state if bundle.signature.streamable else None
@@ -81,8 +81,10 @@ def test_a_row_gives_the_same_bits_in_any_batch(case: ModelCase | Way, exported:
 
 
 @each_compiled
-def test_a_sequence_gives_the_same_bits_wherever_it_is_cut(case: ModelCase | Way, exported: Exported) -> None:
-    bundle = exported(case)
+def test_a_sequence_gives_the_same_bits_wherever_it_is_cut(
+    case: ModelCase | Way, exported_c: Exported
+) -> None:
+    bundle = exported_c(case)
     if not bundle.signature.streamable:
         pytest.skip("whole sequences only")
     runner = rnn_export.load(bundle.folder, runtime="c")
@@ -103,7 +105,7 @@ def test_without_a_compiler_c_is_not_checked(
     rnn: ModelCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CC", "no-such-compiler")
-    bundle = rnn_export.export(*rnn.build(), tmp_path / "bundle")
+    bundle = rnn_export.export(*rnn.build(), tmp_path / "bundle", c=True)
     report = VerificationReport.stored(bundle.manifest)
     [check] = [check for check in report.checks if check.file == "model.c"]
     assert check.verdict == "not checked"

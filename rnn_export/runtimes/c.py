@@ -76,6 +76,42 @@ def library(source: Path) -> Path:
     return target
 
 
+PRODUCTS = {"shared": ("-shared", "-fPIC"), "object": ("-c", "-fPIC"), "static": ("-c", "-fPIC")}
+ENDINGS = {"shared": ".so", "object": ".o", "static": ".a"}
+
+
+def ship(source: Path, folder: Path, name: str, kind: str, march: str = "") -> Path:
+    """Compile a ``model.c`` to a library or an object file in a folder, with the header beside it.
+
+    Args:
+        source: the C file.
+        folder: where both go.
+        name: what the library is called: ``libNAME.so``, ``libNAME.a`` or ``NAME.o``.
+        kind: ``shared``, ``static`` or ``object``.
+        march: a processor for the compiler's ``-march``; one of several is found at run time without.
+
+    Raises:
+        RuntimeUnavailableError: there is no compiler or archiver, or it fails.
+    """
+    stem = name if kind == "object" else f"lib{name}"
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{stem}{ENDINGS[kind]}"
+    shutil.copyfile(source.with_name(HEADER), folder / HEADER)
+    options = ["-O3", *([f"-march={march}"] if march else []), *PRODUCTS[kind]]
+    if kind != "static":
+        build(source, target, *options)
+        return target
+    with tempfile.TemporaryDirectory() as scratch:
+        built = Path(scratch) / f"{name}.o"
+        build(source, built, *options)
+        archiver = shlex.split(os.environ.get("AR", "ar"))
+        try:
+            subprocess.run([*archiver, "rcs", str(target), str(built)], check=True, capture_output=True)  # noqa: S603
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise RuntimeUnavailableError(f"{shlex.join(archiver)} failed: {error}. Set AR.") from error
+    return target
+
+
 def cache() -> Path:
     """Give the folder of built libraries, which only its user may write."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

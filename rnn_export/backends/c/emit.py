@@ -117,8 +117,8 @@ class Emitter:
             source = self.buffers.pointer(view, first)
             _, x_row, _, _ = self.buffers.place(view.op)
             yield (
-                f"affine({sums}, {panel_width(view.size)}, {count}, {view.size}, {wide(op.size)}, {source}, {x_row}, "
-                f"{packed}, {begin}, {own}, {row});"
+                f"affine({sums}, {panel_width(view.size)}, {count}, {view.size}, {wide(op.size)}, "
+                f"{source}, {x_row}, {packed}, {begin}, {own}, {row});"
             )
             begin = "NULL"
 

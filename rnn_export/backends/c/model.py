@@ -80,7 +80,7 @@ PREAMBLE = """\
 #define JOIN(a, b) JOIN_(a, b)"""
 
 VARIANTS = """\
-#if !defined(__GNUC__) && !defined(__clang__)
+#if defined(PLAIN_LOOPS) || (!defined(__GNUC__) && !defined(__clang__))
 #define VARIANT plain /* no vectors: one number at a time */
 #define TARGET
 #define LANES 1
