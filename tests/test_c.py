@@ -111,3 +111,12 @@ def test_without_a_compiler_c_is_not_checked(
     assert check.verdict == "not checked"
     assert "a C compiler is needed: cc, gcc, clang or what CC names" in check.detail
     assert report.passed
+
+
+@pytest.mark.parametrize("name", ["lstm", "deep_bidirectional", "classifier"])
+def test_rows_may_end_apart(name: str, tmp_path: Path) -> None:
+    case = next(case for case in COMPILED if case.name == name)
+    bundle = rnn_export.export(*case.build(), tmp_path / "bundle", lengths=True)
+    report = VerificationReport.stored(bundle.manifest)
+    assert [check.verdict for check in report.checks if check.file == "model.c"] == [PASSED]
+    assert "const int64_t *lengths" in (bundle.folder / "model.h").read_text()

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 import pytest
+import torch
 
 import rnn_export
 from rnn_export.backends.c import compile_program, identifier
 from rnn_export.errors import CompileError
+from rnn_export.models import RNNScratch
 from rnn_export.program import Program
 from rnn_export.runtimes.c import compiler
 from tests.cases import ModelCase, Way
@@ -137,3 +139,10 @@ def test_an_operator_that_is_unknown_is_named_with_its_node(exported_c: Exported
                 node.op_type = "Sinh"
     with pytest.raises(CompileError, match=r"node '.*' \(\w+\): the C backend does not know the operator"):
         compile_program(Program(model, bundle.signature), bundle.signature, "net")
+
+
+def test_the_net_of_the_notebook_is_small(tmp_path: Path) -> None:
+    model = RNNScratch(16, 32, 1)
+    example = torch.rand(20, 2, 16), model.begin_state(2, torch.device("cpu"))
+    bundle = rnn_export.export(model, example, tmp_path / "bundle")
+    assert (bundle.folder / "model.c").stat().st_size < 40_000

@@ -253,7 +253,8 @@ class Reads:
         """Write a vector that is read."""
         if isinstance(operand, Constant):
             if operand.single:
-                text = functions.constant_text(operand.values.item(), dtype)
+                value = operand.values.item()
+                text = functions.constant_text(value, dtype) if dtype == BOOL else functions.literal(value)
                 return f"isplat({text})" if dtype == BOOL else f"splat({text})"
             name = self.emitter.weights.numbers(operand.values, dtype)
             return f"{'iload' if dtype == BOOL else 'load'}({name} + j)"

@@ -1,6 +1,9 @@
 """Elementwise operators as expressions of C."""
 
 from collections.abc import Mapping
+from math import copysign
+
+import numpy as np
 
 from rnn_export.backends.c.graph import BOOL, FLOAT, INT, Op
 from rnn_export.errors import CompileError
@@ -119,8 +122,8 @@ def _numbers(attributes: Mapping[str, object]) -> dict[str, str]:
 
 
 def literal(value: float) -> str:
-    """Write a float as C does, so that it reads back the same."""
-    text = f"{value:.9g}"
+    """Write a float as C does, as short as it reads back the same."""
+    text = str(np.float32(value))
     if text in ("nan", "inf", "-inf"):
         return {"nan": '__builtin_nanf("")', "inf": "__builtin_inff()", "-inf": "-__builtin_inff()"}[text]
     return f"{text}f" if any(mark in text for mark in ".e") else f"{text}.0f"
@@ -134,5 +137,5 @@ def integer(value: int) -> str:
 def constant_text(value: float, dtype: str) -> str:
     """Write one number of a C type."""
     if dtype == FLOAT:
-        return literal(float(value))
+        return "0" if value == 0 and copysign(1, value) > 0 else literal(value)
     return integer(int(value)) if dtype == INT else str(-int(bool(value)))
