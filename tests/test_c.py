@@ -22,7 +22,10 @@ NO_C = {
 COMPILED = [case for case in [*CASES, *WAYS] if case.name not in NO_C]
 each_compiled = pytest.mark.parametrize("case", COMPILED, ids=lambda case: case.name)
 
-pytestmark = pytest.mark.skipif(compiler() is None, reason="no C compiler")
+pytestmark = [
+    pytest.mark.skipif(compiler() is None, reason="no C compiler"),
+    pytest.mark.filterwarnings("ignore:LSTM with projections"),  # said by torch.nn itself
+]
 
 
 @each_compiled
