@@ -147,5 +147,5 @@ def test_an_operator_that_is_unknown_is_named_with_its_node(exported_c: Exported
 def test_the_net_of_the_notebook_is_small(tmp_path: Path) -> None:
     model = RNNScratch(16, 32, 1)
     example = torch.rand(20, 2, 16), model.begin_state(2, torch.device("cpu"))
-    bundle = rnn_export.export(model, example, tmp_path / "bundle")
+    bundle = rnn_export.export(model, example, tmp_path / "bundle", c=True)
     assert (bundle.folder / "model.c").stat().st_size < 40_000
