@@ -160,7 +160,7 @@ def _write_c(stages: list[Stage], subject: Subject, staging: Path, name: str) ->
     if dense is None:
         return []
     try:
-        files = compile_program(dense, subject.signature, name)
+        files = compile_program(dense, subject.signature, name, f"{script.WRAPPED}.")
     except CompileError as error:
         return [f"{MODEL_C}: {error}"]
     (staging / MODEL_C).write_text(files.source)

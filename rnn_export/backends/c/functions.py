@@ -139,3 +139,8 @@ def constant_text(value: float, dtype: str) -> str:
     if dtype == FLOAT:
         return "0" if value == 0 and copysign(1, value) > 0 else literal(value)
     return integer(int(value)) if dtype == INT else str(-int(bool(value)))
+
+
+def splat_text(value: float, dtype: str) -> str:
+    """Write one number as a vector of it."""
+    return f"isplat({constant_text(value, dtype)})" if dtype == BOOL else f"splat({literal(value)})"

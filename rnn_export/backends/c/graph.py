@@ -14,11 +14,12 @@ from rnn_export.signature import Array
 
 FLOAT, INT, BOOL = "float", "int64_t", "int32_t"  # the types of numbers, as C has them
 WORDS = {FLOAT: 1, INT: 2}  # of four bytes, in a state
-INPUT, STATE, GATHER, AFFINE, LOOKUP, PRODUCT, REDUCE = (
+INPUT, STATE, GATHER, AFFINE, DOT, LOOKUP, PRODUCT, REDUCE = (
     "Input",
     "State",
     "Gather",
     "Affine",
+    "Dot",
     "Lookup",
     "Product",
     "Reduce",
@@ -35,6 +36,7 @@ class Op:
     - ``State``: what ``following`` was one time step ago; at first, ``initial``.
     - ``Gather``: numbers out of other vectors, ``places`` lists them; no arithmetic.
     - ``Affine``: ``bias + sum(x @ W)`` over the parts; ``start`` may take the place of the bias.
+    - ``Dot``: the same for one part and few columns, made column by column.
     - ``Lookup``: a row of a table; an index outside of it gives zeros.
     - ``Product``: of two matrices that are both computed, ``[M, K] @ [K, N]``.
     - ``Reduce``: over the last axis of ``[size, n]``.
@@ -51,8 +53,8 @@ class Op:
     attributes: dict[str, Any] = field(default_factory=dict)
     following: "View | None" = None
     pass_number: int = 0
-    name: str = ""
-    note: str = ""
+    names: list[str] = field(default_factory=list)  # of the matrices, as the model calls them
+    bias_name: str = ""
 
     def sources(self) -> Iterator["Op"]:
         """Name the operations whose vectors are read at the same time step."""
@@ -80,9 +82,10 @@ class View:
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """Numbers that are always the same; one stands for all of them."""
+    """Numbers that are always the same; one stands for all of them. With what the model calls them."""
 
     values: Array
+    name: str = ""
 
     @property
     def single(self) -> bool:

@@ -14,7 +14,7 @@ def arguments(source: Source) -> str:
         f"size_t steps, size_t batch, const {kind} *inputs",
         "const float *state_in, float *outputs, float *state_out",
     ]
-    if source.workspace:
+    if source.plan.workspace:
         parts.append("float *workspace")
     if source.signature.lengths:
         parts.append("const int64_t *lengths")
@@ -31,7 +31,7 @@ def header(source: Source, name: str) -> str:
         for leaf in signature.state
     ]
     more = []
-    if source.workspace:
+    if source.plan.workspace:
         more += [
             f"   workspace   steps * batch * {upper}_WORKSPACE_SIZE floats that one walk over time leaves",
             "               to the next; what it holds before and after does not matter",
@@ -47,11 +47,13 @@ def header(source: Source, name: str) -> str:
     for spec, what in ((signature.inputs, "INPUT"), (signature.outputs, "OUTPUT")):
         units = prod(unit for unit in spec.shape if isinstance(unit, int))
         constants.append(f"#define {upper}_{what}_SIZE {units} /* numbers for each row and time step */")
-    if source.workspace:
+    if source.plan.workspace:
         constants.append(
-            f"#define {upper}_WORKSPACE_SIZE {source.workspace} /* floats for each row and time step */"
+            f"#define {upper}_WORKSPACE_SIZE {source.plan.workspace} /* floats for each row and time step */"
         )
-    constants.append(f"#define {upper}_STACK_SIZE {source.stack()} /* bytes of stack for a call, about */")
+    constants.append(
+        f"#define {upper}_STACK_SIZE {source.plan.stack()} /* bytes of stack for a call, about */"
+    )
     state = (
         "not written: this net gives no state"
         if not signature.returns_state

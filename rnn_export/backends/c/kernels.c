@@ -29,72 +29,126 @@ INLINE void store(float *x, vec y) { *(vec *)x = y; }
 INLINE ivec iload(const int32_t *x) { return *(const ivec *)x; }
 INLINE void istore(int32_t *x, ivec y) { *(ivec *)x = y; }
 
-//! affine
-/* y = b + x W for some rows, or y += x W where b is NULL. W is packed: panels of 64 or 32 columns, the last ones
-   of 32 and 16, each of k rows. Every number is the sum of PARTS sums over k, whatever the tile. */
-INLINE void tile(const int rows, const int vectors, const int parts, int k, const float *x, size_t x_step,
-                 const float *w, const int width, const float *b, float *y, size_t y_step)
-{
-    vec sum[8][4][4];
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int u = 0; u < vectors; u++) {
-            sum[r][u][0] = load((b ? b : y + r * y_step) + u * LANES);
-            UNROLL for (int p = 1; p < parts; p++) sum[r][u][p] = splat(0.0f);
-        }
-    int i = 0;
-    for (; i + parts <= k; i += parts)
-        UNROLL for (int p = 0; p < parts; p++)
-            UNROLL for (int u = 0; u < vectors; u++) {
-                const vec column = load(w + u * LANES / width * width * k + (i + p) * width + u * LANES % width);
-                UNROLL for (int r = 0; r < rows; r++) sum[r][u][p] += column * x[r * x_step + i + p];
-            }
-    UNROLL for (int p = 0; p < parts - 1; p++)
-        if (i + p < k)
-            UNROLL for (int u = 0; u < vectors; u++) {
-                const vec column = load(w + u * LANES / width * width * k + (i + p) * width + u * LANES % width);
-                UNROLL for (int r = 0; r < rows; r++) sum[r][u][p] += column * x[r * x_step + i + p];
-            }
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int u = 0; u < vectors; u++) {
-            vec total = sum[r][u][0];
-            if (parts == 2) total = total + sum[r][u][1];
-            if (parts == 4) total = (total + sum[r][u][1]) + (sum[r][u][2] + sum[r][u][3]);
-            store(y + r * y_step + u * LANES, total);
-        }
-}
-
-/* The columns of up to two panels for all rows: tiles of many rows and few vectors, of few rows and many. */
-INLINE void strip(const int columns, const int parts, size_t rows, int k, const float *x, size_t x_step,
-                  const float *w, const int width, const float *b, float *y, size_t y_step)
-{
-    const int all = columns / LANES;
-    size_t done = 0;
-    UNROLL for (int tall = 8; tall > 0; tall /= 2) {
-        const int room = REGISTERS / (tall * parts);
-        const int vectors = room < 1 ? 1 : room < 4 ? room : 4, most = vectors < all ? vectors : all;
-        const size_t end = tall > 1 && tall * parts > REGISTERS ? done : done + (rows - done) / tall * tall;
-        UNROLL for (int u = 0; u < all; u += most)
-            for (size_t r = done; r < end; r += tall)
-                tile(tall, most, parts, k, x + r * x_step, x_step,
-                     w + u * LANES / width * width * k + u * LANES % width, width, b ? b + u * LANES : b,
-                     y + r * y_step + u * LANES, y_step);
-        done = end;
+//! tiles
+/* The rows of a tile of so many sums a row: they stay in registers. */
+#define TALL(sums) (REGISTERS / (sums) > 8 ? 8 : REGISTERS / (sums))
+/* Call tile(rows, ...) for all i < count, as many rows at once as there can be; its arguments name i. */
+#define TILES(sums, count, tile, ...) \
+    for (size_t i = 0; i < (count);) { \
+        const size_t left = (count) - i; \
+        if (TALL(sums) > 4 && left >= TALL(sums) && left != TALL(sums) + 2) { tile(TALL(sums), __VA_ARGS__); i += TALL(sums); } \
+        else if (TALL(sums) >= 4 && left >= 4) { tile(4, __VA_ARGS__); i += 4; } \
+        else if (TALL(sums) == 3 && left >= 3) { tile(3, __VA_ARGS__); i += 3; } \
+        else if (TALL(sums) >= 2 && left >= 2) { tile(2, __VA_ARGS__); i += 2; } \
+        else { tile(1, __VA_ARGS__); i++; } \
     }
-}
 
-INLINE void affine(const int parts, const int width, size_t rows, const int k, const int n,
-                   const float *x, size_t x_step, const float *w, const float *b, float *y, size_t y_step)
+//! product
+/* Add row i of W times number i of every x, and the same in each part of k. */
+INLINE void terms(const int rows, const int gates, const int each, const int parts, const int part, const float *x,
+                  size_t x_step, const float *w, const int width, const int gap, vec sum[8][8][4])
 {
+    UNROLL for (int p = 0; p < parts; p++)
+        UNROLL for (int v = 0; v < gates * each; v++) {
+            const vec column = load(w + p * part * width + v / each * gap + v % each * LANES);
+            UNROLL for (int r = 0; r < rows; r++) sum[r][v][p] += column * x[r * x_step + p * part];
+        }
+}
+/* sum += x W for some rows and `each` vectors of some gates. Row i of W begins at w + i * width, and what belongs to
+   the next gate stands a gap further. Every number is the sum of sums over a part of k each, whatever the tile. */
+INLINE void product(const int rows, const int gates, const int each, const int parts, const int k, const float *x,
+                    size_t x_step, const float *w, const int width, const int gap, vec sum[8][8])
+{
+    const int part = (k + parts - 1) / parts, all = k - (parts - 1) * part;
+    vec some[8][8][4];
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int v = 0; v < gates * each; v++) {
+            some[r][v][0] = sum[r][v];
+            UNROLL for (int p = 1; p < parts; p++) some[r][v][p] = splat(0.0f);
+        }
+    if (rows * gates * each * parts > 8)
+        for (int i = 0; i < all; i++)
+            terms(rows, gates, each, parts, part, x + i, x_step, w + i * width, width, gap, some);
+    else
+        REPEAT for (int i = 0; i < all; i++)
+            terms(rows, gates, each, parts, part, x + i, x_step, w + i * width, width, gap, some);
+    for (int i = all; i < part; i++)
+        terms(rows, gates, each, parts - 1, part, x + i, x_step, w + i * width, width, gap, some);
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int v = 0; v < gates * each; v++) {
+            vec whole = some[r][v][0];
+            if (parts == 2) whole = whole + some[r][v][1];
+            if (parts == 4) whole = (whole + some[r][v][1]) + (some[r][v][2] + some[r][v][3]);
+            sum[r][v] = whole;
+        }
+}
+//! affine tiles product
+/* y = b + x W for some rows, or y += x W where b is NULL. W is packed in panels of 64 columns, the last one of fewer. */
+INLINE void affine_tile(const int rows, const int panels, const int each, const int parts, const int k, const float *x,
+                        size_t x_step, const float *w, const float *b, float *y, size_t y_step)
+{
+    vec sum[8][8];
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int v = 0; v < panels * each; v++) sum[r][v] = splat(0.0f);
+    product(rows, panels, each, parts, k, x, x_step, w, each * 16, 64 * k, sum);
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int v = 0; v < panels * each; v++) {
+            const int at = v / each * 64 + v % each * LANES;
+            store(y + r * y_step + at, load((b ? b : y + r * y_step) + at) + sum[r][v]);
+        }
+}
+INLINE void affine(const int parts, size_t rows, const int k, const int n, const float *x, size_t x_step,
+                   const float *w, const float *b, float *y, size_t y_step)
+{
+    const int most = n / 64 * 64, rest = most < n ? (n - most) / 16 : 1;
     int j = 0;
-    for (; j + 64 <= n; j += 64)
-        strip(64, parts, rows, k, x, x_step, w + j * k, width, b ? b + j : b, y + j, y_step);
-    if (j + 32 <= n) {
-        strip(32, parts, rows, k, x, x_step, w + j * k, 32, b ? b + j : b, y + j, y_step);
-        j += 32;
-    }
-    if (j < n) strip(16, parts, rows, k, x, x_step, w + j * k, 16, b ? b + j : b, y + j, y_step);
+    if (rows == 1 && parts == 1) /* two panels at once, against the latency of a sum */
+        for (; j + 128 <= most; j += 128)
+            for (int part = 0; part < 64; part += 4 * LANES)
+                affine_tile(1, 2, 4, 1, k, x, x_step, w + j * k + part, b ? b + j + part : b, y + j + part, y_step);
+    for (; j < most; j += 4 * LANES)
+        TILES(4 * parts, rows, affine_tile, 1, 4, parts, k, x + i * x_step, x_step, w + j / 64 * 64 * k + j % 64,
+              b ? b + j : b, y + i * y_step + j, y_step)
+    for (; j < n; j += rest * LANES)
+        TILES(rest * parts, rows, affine_tile, 1, rest, parts, k, x + i * x_step, x_step, w + most * k + j - most,
+              b ? b + j : b, y + i * y_step + j, y_step)
 }
 
+//! dot
+INLINE float total(vec x)
+{
+#if LANES == 16
+    typedef float half __attribute__((vector_size(32)));
+    const union { vec all; half halves[2]; } whole = {x};
+    const union { half all; float numbers[8]; } y = {whole.halves[0] + whole.halves[1]};
+    const float a = y.numbers[0] + y.numbers[4], b = y.numbers[1] + y.numbers[5];
+    return (a + (y.numbers[2] + y.numbers[6])) + (b + (y.numbers[3] + y.numbers[7]));
+#elif LANES > 1
+    float sum[LANES];
+    store(sum, x);
+    for (int i = LANES / 2; i > 0; i /= 2)
+        for (int j = 0; j < i; j++) sum[j] += sum[j + i];
+    return sum[0];
+#else
+    return x;
+#endif
+}
+/* y = b + x W for a few columns, which stand one after the other. */
+INLINE void dot(size_t rows, const int k, const int n, const float *x, size_t x_step, const float *w, const float *b,
+                float *y, size_t y_step)
+{
+    const int whole = k / LANES * LANES, width = (k + 15) / 16 * 16;
+    for (size_t i = 0; i < rows; i++, x += x_step, y += y_step) {
+        vec rest = splat(0.0f);
+        memcpy(&rest, x + whole, (size_t)(k - whole) * sizeof *x);
+        UNROLL for (int column = 0; column < n; column++) {
+            vec sum = splat(0.0f);
+            for (int j = 0; j < whole; j += LANES) sum += load(x + j) * load(w + column * width + j);
+            if (whole < k) sum += rest * load(w + column * width + whole);
+            y[column] = b[column] + total(sum);
+        }
+    }
+}
 //! maximum
 INLINE vec maximum(vec a, vec b) { return choose(~less_or_equal(a, b) & equal(b, b), a, b); }
 //! minimum
@@ -126,7 +180,7 @@ INLINE vec vtanh(vec x)
     const vec u = x * x, uu = u * u;
     const vec p = (u * 2.054511060123332e-05f + 0.003491703188046813f) + uu * 1.3265852416566304e-08f;
     const vec q = (u * 0.00032792799174785614f + 0.025862203910946846f) + uu * 7.740250680399186e-07f;
-    const vec top = (p * uu + (u * 0.13377754390239716f + 1.0f)) * x;
+    const vec top = p * (uu * x) + (u * x * 0.13377754390239716f + x);
     const vec bottom = q * uu + (u * 0.46711069345474243f + 1.0f);
     const vec one = number((bits(x) & isplat(INT32_MIN)) | bits(splat(1.0f)));
     return choose(less(splat(81.0f), u), one, top / bottom);

@@ -4,16 +4,23 @@
 - Columns that nothing reads are left out.
 - Affine operations of the same vectors stand side by side in one: the matrices of the gates.
 - In a loop, the part that reads nothing of the loop is computed before it, for many time steps at once.
+- A product of few columns is made column by column.
+- A deep product is cut along its sums, so that a panel of its matrix stays in the nearest cache.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
 
 import networkx as nx
 import numpy as np
 
-from rnn_export.backends.c.graph import AFFINE, GATHER, STATE, Constant, Net, Op, Operand, View
+from rnn_export.backends.c.graph import AFFINE, DOT, GATHER, STATE, Constant, Net, Op, Operand, View
+from rnn_export.signature import Array
 
 ALIGNED = 16  # columns; where an affine operation begins within a merged one
+NARROW = 4  # columns, up to which a product is made column by column
+DEPTH = 128  # rows of a matrix that are summed up at once: a panel of 64 columns is 32 KB then
 
 
 def merge(net: Net) -> None:
@@ -25,6 +32,11 @@ def merge(net: Net) -> None:
     _own_states(net)
     _merge_columns(net, _hoist(net))
     net.ops = list(_needed(net))
+    for op in [op for op in net.ops if op.kind == AFFINE]:
+        if op.size <= NARROW and len(op.operands) == 1 and op.start is None and _depth(op) >= ALIGNED:
+            op.kind = DOT
+        elif _depth(op) > DEPTH:
+            net.ops.insert(net.ops.index(op), _begun(op))
 
 
 def _needed(net: Net) -> Iterable[Op]:
@@ -49,31 +61,47 @@ def _merge_sums(net: Net) -> None:
         terms = [_term(operand, op, uses) for operand in op.operands]
         if None in terms or all(isinstance(operand, Constant) for operand in op.operands):
             continue
-        merged = [part for term in terms if term for part in term[0]]
+        merged = [part for term in terms if term for part in term.parts]
         order = {each: number for number, each in enumerate(net.ops)}
         merged.sort(key=lambda part: (order[part[0].op], part[0].offset))
-        biases = [term[1] for term in terms if term and term[1] is not None]
-        op.note = " + ".join(operand.op.note for operand in op.operands if isinstance(operand, View))
+        biases = [term.bias for term in terms if term and term.bias is not None]
         op.kind = AFFINE
-        op.operands, op.matrices = [view for view, _ in merged], [matrix for _, matrix in merged]
+        op.operands, op.matrices, op.names = [list(part) for part in zip(*merged, strict=True)]
         op.bias = sum(biases[1:], biases[0]).astype(np.float32) if biases else None
+        op.bias_name = " + ".join(term.name for term in terms if term and term.name)
 
 
-Term = tuple[list[tuple[View, np.ndarray]], np.ndarray | None]
+Part = tuple[View, Array, str]  # what is multiplied, with which matrix, and what the model calls that
+
+
+@dataclass(frozen=True)
+class Term:
+    """One side of a sum, as an affine operation."""
+
+    parts: list[Part]
+    bias: Array | None
+    name: str
 
 
 def _term(operand: Operand, user: Op, uses: dict[Op, list[tuple[Op | None, View]]]) -> Term | None:
     """Read one side of a sum as an affine operation, if it is one that nobody else reads."""
     if isinstance(operand, Constant):
-        return [], np.broadcast_to(operand.values, user.size)
+        return Term([], np.broadcast_to(operand.values, user.size), operand.name)
     op, first, last = operand.op, operand.offset, operand.offset + operand.size
     readers = [view for _, view in uses[op] if view.offset < last and view.offset + view.size > first]
     if op.kind != AFFINE or len(readers) != 1 or operand.size != user.size or not operand.step or op.start:
         return None
     if op.pass_number != user.pass_number:
         return None
-    parts = [(view, matrix[:, first:last]) for view, matrix in zip(op.operands, op.matrices, strict=True)]
-    return parts, None if op.bias is None else op.bias[first:last]  # type: ignore[return-value]
+    parts = [(view, matrix[:, first:last], name) for view, matrix, name in _parts(op)]
+    return Term(parts, None if op.bias is None else op.bias[first:last], op.bias_name)
+
+
+def _parts(op: Op) -> Iterator[Part]:
+    """List what an affine operation adds up."""
+    for view, matrix, name in zip(op.operands, op.matrices, op.names, strict=True):
+        assert isinstance(view, View)
+        yield view, matrix, name
 
 
 def _trim(net: Net) -> None:
@@ -123,7 +151,8 @@ def _columns(op: Op, first: int, last: int) -> Op:
         matrices=[matrix[:, first:last] for matrix in op.matrices],
         bias=None if op.bias is None else op.bias[first:last],
         pass_number=op.pass_number,
-        note=op.note,
+        names=list(op.names),
+        bias_name=op.bias_name,
     )
 
 
@@ -178,11 +207,16 @@ def _beside(group: list[Op]) -> tuple[Op, list[int]]:
             whole[:, offset : offset + op.size] = matrix
         if bias is not None and op.bias is not None:
             bias[offset : offset + op.size] = op.bias
-    note = "; ".join(op.note for op in group)
     first = group[0]
-    merged = Op(AFFINE, end, operands=list(first.operands), matrices=matrices, bias=bias, note=note)
-    merged.pass_number = first.pass_number
+    merged = Op(AFFINE, end, operands=list(first.operands), matrices=matrices, bias=bias)
+    merged.names = [_joined(names) for names in zip(*(op.names for op in group), strict=True)]
+    merged.bias_name, merged.pass_number = _joined([op.bias_name for op in group]), first.pass_number
     return merged, offsets
+
+
+def _joined(names: Iterable[str]) -> str:
+    """Name what stands side by side."""
+    return ", ".join(dict.fromkeys(filter(None, names)))
 
 
 def _own_states(net: Net) -> None:
@@ -227,15 +261,49 @@ def _hoist(net: Net) -> list[Op]:
         for component in components(net, number):
             inside = set(component)
             for op in component if len(component) > 1 else ():
-                parts = list(zip(op.operands, op.matrices, strict=False))
-                outer = [part for part in parts if part[0].op not in inside]  # type: ignore[union-attr]
-                inner = [part for part in parts if part[0].op in inside]  # type: ignore[union-attr]
-                if op.kind != AFFINE or not outer or not inner:
+                if op.kind != AFFINE:
                     continue
-                before = Op(AFFINE, op.size, pass_number=number, note=op.note, bias=op.bias)
-                before.operands, before.matrices = [list(part) for part in zip(*outer, strict=True)]
-                op.operands, op.matrices = [list(part) for part in zip(*inner, strict=True)]
-                op.bias, op.start = None, View(before, 0, op.size)
+                outer = [part for part in _parts(op) if part[0].op not in inside]
+                inner = [part for part in _parts(op) if part[0].op in inside]
+                if not outer or not inner:
+                    continue
+                before = _taken(op, outer)
+                _keep(op, inner, before)
                 net.ops.insert(net.ops.index(op), before)
                 hoisted.append(before)
     return hoisted
+
+
+def _depth(op: Op) -> int:
+    """Give the length of an affine operation's sums."""
+    return sum(view.size for view in op.operands if isinstance(view, View))
+
+
+def _begun(op: Op) -> Op:
+    """Cut a deep affine operation: give one that makes its sums but for the last part, which it keeps."""
+    parts = [piece for part in _parts(op) for piece in _shallow(part)]
+    before = _taken(op, parts[:-1])
+    before.start = op.start
+    _keep(op, parts[-1:], before)
+    return before
+
+
+def _taken(op: Op, parts: list[Part]) -> Op:
+    """Make an affine operation of some parts of another one, and of its bias."""
+    before = Op(AFFINE, op.size, pass_number=op.pass_number, bias=op.bias, bias_name=op.bias_name)
+    before.operands, before.matrices, before.names = [list(part) for part in zip(*parts, strict=True)]
+    return before
+
+
+def _keep(op: Op, parts: list[Part], before: Op) -> None:
+    """Leave an affine operation some of its parts; it begins with what another one made."""
+    op.operands, op.matrices, op.names = [list(part) for part in zip(*parts, strict=True)]
+    op.bias, op.bias_name, op.start = None, "", View(before, 0, op.size)
+
+
+def _shallow(part: Part) -> Iterator[Part]:
+    """Split a product along its sums."""
+    view, matrix, name = part
+    count = -(-view.size // DEPTH)
+    for start, end in pairwise(view.size * number // count for number in range(count + 1)):
+        yield View(view.op, view.offset + start, end - start), matrix[start:end], name

@@ -1,6 +1,7 @@
 """``model.c`` and ``model.h`` as text, from a Program."""
 
 import re
+import textwrap
 from dataclasses import dataclass
 from math import prod
 
@@ -17,6 +18,7 @@ from rnn_export.program import Program
 from rnn_export.signature import Signature
 
 FILE = "model.c"
+LINE = 118
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,14 @@ class Files:
     header: str
 
 
-def compile_program(program: Program, signature: Signature, name: str) -> Files:
-    """Turn a Program into C; ``signature`` says whether the function takes lengths.
+def compile_program(program: Program, signature: Signature, name: str, prefix: str = "") -> Files:
+    """Turn a Program into C.
+
+    Args:
+        program: the net.
+        signature: its call; whether the function takes lengths, too.
+        name: what the functions are called after.
+        prefix: what the names of the model's parameters begin with in the Program; others have none.
 
     Raises:
         CompileError: it cannot be done; the message is the reason.
@@ -37,7 +45,7 @@ def compile_program(program: Program, signature: Signature, name: str) -> Files:
         raise CompileError(f"its numbers are {signature.dtype}; C is written for float32")
     first, second, third, fourth = sizes_apart(program)[:4]
     texts = [
-        _write(program, signature, identifier(name), rows, steps)
+        _write(Tracer(program, signature, rows, steps, RULES, prefix), identifier(name))
         for rows, steps in ((first, second), (third, fourth))
     ]
     if texts[0] != texts[1]:
@@ -55,10 +63,10 @@ def identifier(name: str) -> str:
     return f"model_{plain}" if plain[0].isdigit() else plain
 
 
-def _write(program: Program, signature: Signature, name: str, rows: int, steps: int) -> Files:
-    net = Tracer(program, signature, rows, steps, RULES).run()
+def _write(tracer: Tracer, name: str) -> Files:
+    net = tracer.run()
     merge(net)
-    source = Source(net, signature)
+    source = Source(net, tracer.signature)
     return Files(_source(source, name), header(source, name))
 
 
@@ -68,13 +76,16 @@ PREAMBLE = """\
 #define ALIGNED __attribute__((aligned(64)))
 #ifdef __clang__
 #define UNROLL _Pragma("unroll")
+#define REPEAT _Pragma("unroll 8")
 #else
 #define UNROLL _Pragma("GCC unroll 16")
+#define REPEAT _Pragma("GCC unroll 8")
 #endif
 #else
 #define INLINE static inline
 #define ALIGNED
 #define UNROLL
+#define REPEAT
 #endif
 #define JOIN_(a, b) a##_##b
 #define JOIN(a, b) JOIN_(a, b)"""
@@ -90,13 +101,13 @@ VARIANTS = """\
 #define VARIANT avx512
 #define TARGET
 #define LANES 16
-#define REGISTERS 16
+#define REGISTERS 24
 #include FILE_NAME
 #elif defined(__AVX2__) && defined(__FMA__)
 #define VARIANT avx2
 #define TARGET
 #define LANES 8
-#define REGISTERS 8
+#define REGISTERS 12
 #include FILE_NAME
 #else
 #define VARIANT base /* SSE2, NEON or what there is */
@@ -113,7 +124,7 @@ VARIANTS = """\
 #define VARIANT avx2
 #define TARGET __attribute__((target("avx2,fma")))
 #define LANES 8
-#define REGISTERS 8
+#define REGISTERS 12
 #include FILE_NAME
 #undef VARIANT
 #undef TARGET
@@ -122,7 +133,7 @@ VARIANTS = """\
 #define VARIANT avx512
 #define TARGET __attribute__((target("avx512f,avx512vl,avx512dq,avx2,fma")))
 #define LANES 16
-#define REGISTERS 16
+#define REGISTERS 24
 #include FILE_NAME
 #endif
 #endif"""
@@ -134,9 +145,11 @@ def _source(source: Source, name: str) -> str:
     own = [
         "vec",
         "ivec",
-        *dict.fromkeys(re.findall(r"^INLINE \w+ (\w+)\(", "\n".join(kernels), re.MULTILINE)),
+        *dict.fromkeys(
+            re.findall(r"^INLINE \w+ (\w+)\(", "\n".join([*kernels, *source.functions]), re.MULTILINE)
+        ),
     ]
-    renamed = [f"#define {each} JOIN({each}, VARIANT)" for each in (*own, "run_rows", "run_all")]
+    renamed = [f"#define {each} JOIN({each}, VARIANT)" for each in (*own, "walk", "run_all")]
     kind = C_TYPES[signature.inputs.dtype]
     return "\n".join(
         [
@@ -148,7 +161,9 @@ def _source(source: Source, name: str) -> str:
             "",
             PREAMBLE,
             *renamed,
-            f"#define SLOTS {source.slots} /* rows times time steps that are computed together */",
+            f"#define SLOTS {source.plan.slots} /* rows times time steps that are computed together */",
+            "",
+            "#define FEW 1 /* rows, up to which few time steps are computed together: less to wait for */",
             "",
             "struct call {",
             "    size_t steps, batch;",
@@ -168,7 +183,9 @@ def _source(source: Source, name: str) -> str:
             "",
             *kernels,
             "",
-            *source.lines,
+            *map(_wrapped, source.functions),
+            "",
+            *map(_wrapped, source.lines),
             "",
             *_run_all(source),
             "#endif",
@@ -177,23 +194,42 @@ def _source(source: Source, name: str) -> str:
     )
 
 
+def _wrapped(line: str) -> str:
+    """Break a long line of C where an argument ends."""
+    indent = " " * (len(line) - len(line.lstrip()) + 8)
+    return (
+        "\n".join(textwrap.wrap(line, LINE, subsequent_indent=indent, break_long_words=False)) if line else ""
+    )
+
+
 def _run_all(source: Source) -> list[str]:
-    lines = ["TARGET static void run_all(const struct call *c)", "{"]
+    """Write the function that runs all rows: as many together as there is room for, in blocks of one size."""
     if source.signature.lengths:
-        lines += [
-            "    for (size_t row = 0; row < c->batch; row++) run_rows(c, row, 1, (size_t)c->lengths[row]);"
+        return [
+            "TARGET static void run_all(const struct call *c)",
+            "{",
+            "    for (size_t row = 0; row < c->batch; row++) walk(c, row, 1, (size_t)c->lengths[row]);",
+            "}",
         ]
-    else:
-        lines += [
-            "    for (size_t row = 0; row < c->batch; row += SLOTS)",
-            "        run_rows(c, row, c->batch - row < SLOTS ? c->batch - row : SLOTS, c->steps);",
-        ]
-    return [*lines, "}"]
+    return [
+        "TARGET static void run_all(const struct call *c)",
+        "{",
+        "    const size_t blocks = (c->batch + SLOTS - 1) / SLOTS;",
+        "    const size_t most = blocks ? (c->batch + blocks - 1) / blocks : 1;",
+        "    for (size_t row = 0, rows; row < c->batch; row += rows) {",
+        "        rows = c->batch - row < most ? c->batch - row : most;",
+        "        if (LANES > 4 && rows == 1) /* a copy of its own: there is nothing to wait for but the state */",
+        "            walk(c, row, 1, c->steps);",
+        "        else",
+        "            walk(c, row, rows, c->steps);",
+        "    }",
+        "}",
+    ]
 
 
 def _functions(source: Source, name: str) -> list[str]:
     signature = source.signature
-    workspace = "workspace" if source.workspace else "NULL"
+    workspace = "workspace" if source.plan.workspace else "NULL"
     lengths = "lengths" if signature.lengths else "NULL"
     lines = [
         f"void {name}_run({arguments(source)})",

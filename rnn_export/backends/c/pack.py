@@ -7,9 +7,10 @@ import numpy as np
 
 from rnn_export.backends.c.functions import constant_text
 from rnn_export.backends.c.graph import FLOAT
+from rnn_export.backends.c.names import Names
 from rnn_export.signature import Array
 
-DEEP = 160  # rows from which on panels are narrow: half of one has to stay in the nearest cache
+PANEL = 64  # columns that stand side by side
 WIDTH = 16
 LARGE = 1 << 18  # numbers; from here on an array is written as words of 64 bits
 LINE = 110
@@ -25,28 +26,24 @@ def pack(matrix: Array) -> Array:
     rows, columns = matrix.shape
     padded = np.zeros((rows, -(-columns // WIDTH) * WIDTH), np.float32)
     padded[:, :columns] = matrix
-    panels, start = [], 0
-    for width in (panel_width(rows), 32, 16):
-        while start + width <= padded.shape[1]:
-            panels.append(padded[:, start : start + width].ravel())
-            start += width
-    return np.concatenate(panels)
-
-
-def panel_width(rows: int) -> int:
-    """Choose how many columns of a matrix stand side by side: a single row reads wide panels faster."""
-    return 64 if rows < DEEP else 32
+    starts = range(0, padded.shape[1], PANEL)
+    return np.concatenate([padded[:, start : start + PANEL].ravel() for start in starts])
 
 
 @dataclass
 class Weights:
     """The constant arrays of a model, each but once."""
 
+    names: Names
     arrays: dict[tuple[str, bytes], tuple[str, Array]] = field(default_factory=dict)
 
     def matrix(self, matrix: Array, stem: str) -> str:
         """Add a matrix, packed; give its name."""
-        return self._add(pack(matrix), FLOAT, stem)
+        return self.packed(pack(matrix), stem)
+
+    def packed(self, numbers: Array, stem: str) -> str:
+        """Add a matrix in the order in which it is read; give its name."""
+        return self._add(numbers, FLOAT, stem)
 
     def vector(self, values: Array, stem: str) -> str:
         """Add a vector that is read in whole vectors; give its name."""
@@ -63,7 +60,7 @@ class Weights:
     def _add(self, values: Array, dtype: str, stem: str) -> str:
         key = dtype, values.tobytes()
         if key not in self.arrays:
-            name = f"{stem}_{len(self.arrays)}"
+            name = self.names.new(stem)
             self.arrays[key] = (f"{name}.numbers" if values.size >= LARGE else name), values
         return self.arrays[key][0]
 

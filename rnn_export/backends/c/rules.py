@@ -158,7 +158,7 @@ def affine(tracer: "Tracer", left: Symbol, matrix: Array, shape: list[int], name
     if len(units) == 1 and isinstance(units[0], View):
         index = _one_hot(units[0])
         if index is not None and np.isfinite(matrix).all():
-            op = Op(LOOKUP, matrix.shape[1], FLOAT, [index], [matrix], note=name)
+            op = Op(LOOKUP, matrix.shape[1], FLOAT, [index], [matrix], names=[name])
             return tracer.emit(op, shape)
     if len(units) > 4 or any(isinstance(unit, Constant) or not unit.step for unit in units):
         units = [tracer.view(left, left.shape)]
@@ -167,7 +167,9 @@ def affine(tracer: "Tracer", left: Symbol, matrix: Array, shape: list[int], name
         assert isinstance(unit, View)
         matrices.append(matrix[row : row + unit.size])
         row += unit.size
-    return tracer.emit(Op(AFFINE, matrix.shape[1], FLOAT, list(units), matrices, note=name), shape)
+    return tracer.emit(
+        Op(AFFINE, matrix.shape[1], FLOAT, list(units), matrices, names=[name] * len(units)), shape
+    )
 
 
 def _one_hot(view: View) -> View | None:
@@ -300,7 +302,7 @@ def _lookup(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value
         [index] = tracer.space.views(Symbol(indices.labels[at]), indices.labels[at].shape)
         assert isinstance(index, View)
         shape = [*(size for size in indices.shape if size in free), rows.shape[1]]
-        op = Op(LOOKUP, rows.shape[1], FLOAT, [index], [rows], note=tracer.called(table))
+        op = Op(LOOKUP, rows.shape[1], FLOAT, [index], [rows], names=[tracer.called(table)])
         results[at] = tracer.emit(op, shape).labels
     return [Symbol(results.reshape(*indices.shape, *table.shape[1:]))]
 

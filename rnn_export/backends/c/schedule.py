@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from rnn_export.backends.c.graph import (
     AFFINE,
+    DOT,
     GATHER,
     INPUT,
     INT,
@@ -21,8 +22,10 @@ from rnn_export.backends.c.graph import (
     View,
 )
 from rnn_export.backends.c.merge import components
+from rnn_export.backends.c.tiles import VECTORS, Gates, gates
 
-ALONE = frozenset({AFFINE, GATHER, LOOKUP, PRODUCT, REDUCE})
+Uses = dict[Op, list[tuple[Op | None, View]]]
+ALONE = frozenset({AFFINE, DOT, GATHER, LOOKUP, PRODUCT, REDUCE})
 
 
 @dataclass
@@ -31,6 +34,7 @@ class Group:
 
     ops: list[Op]
     whole: bool = False  # whether it holds whole numbers: one by one, not in vectors
+    products: list[Gates] = field(default_factory=list)  # whose sums the operations read out of registers
 
     @property
     def size(self) -> int:
@@ -56,8 +60,9 @@ def stages(net: Net, number: int) -> list[Stage]:
         if loop or not found or found[-1].loop:
             found.append(Stage(loop))
         found[-1].ops += ops
+    uses = net.uses()
     for stage in found:
-        stage.groups = _grouped(stage.ops)
+        stage.groups = _fused(_grouped(stage.ops), uses)
     return [stage for stage in found if stage.ops]
 
 
@@ -90,6 +95,22 @@ def _joins(op: Op, group: Group) -> bool:
         for operand in op.operands
         if isinstance(operand, View) and operand.op in group.ops
     )
+
+
+def _fused(groups: list[Group], uses: Uses) -> list[Group]:
+    """Let elementwise operations take in the products that nobody else reads."""
+    for group in [group for group in groups if group.ops[0].kind not in ALONE and not group.whole]:
+        found = [
+            gates(other.ops[0], [user for user, _ in uses[other.ops[0]]], group.ops, group.size)
+            for other in groups
+        ]
+        room = VECTORS
+        for known in filter(None, found):
+            if known.count <= room:
+                room -= known.count
+                group.products.append(known)
+    inside = {known.op for group in groups for known in group.products}
+    return [group for group in groups if group.ops[0] not in inside]
 
 
 def is_whole(op: Op) -> bool:

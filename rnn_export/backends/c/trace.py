@@ -60,8 +60,10 @@ Rules = Mapping[str, Callable[["Tracer", ir.Node, list[Value | None]], list[Valu
 class Tracer:
     """A walk over a Program's graph, with sizes that stand for batch and time."""
 
-    def __init__(self, program: Program, signature: Signature, rows: int, steps: int, rules: Rules) -> None:
-        self.rules = rules
+    def __init__(
+        self, program: Program, signature: Signature, rows: int, steps: int, rules: Rules, prefix: str = ""
+    ) -> None:
+        self.rules, self.prefix = rules, prefix
         self.program, self.signature = program, signature
         self.space = Space(rows, steps)
         self.sizes = {TIME: steps, "batch": rows}
@@ -133,7 +135,8 @@ class Tracer:
         if value.const_value is None:
             raise CompileError(f"nothing is known of {value.name!r}")
         array = value.const_value.numpy()
-        self.call(array, str(value.name))
+        if str(value.name).startswith(self.prefix):
+            self.call(array, str(value.name).removeprefix(self.prefix))
         return array
 
     def walk(self, graph: ir.Graph, known: dict[ir.Value, Value]) -> None:
@@ -154,7 +157,7 @@ class Tracer:
             return self.scan(node, arguments, known)
         symbolic = any(isinstance(argument, Symbol) for argument in arguments)
         if not symbolic or node.op_type in SIZES:
-            return list(evaluate(node, arguments))
+            return self._constants(node, arguments)
         if node.op_type == "Gather" and isinstance(arguments[1], Symbol):
             return self.rules["Lookup"](self, node, arguments)
         if node.op_type in MOVES:
@@ -163,6 +166,14 @@ class Tracer:
         if rule is None:
             raise CompileError(f"the C backend does not know the operator {node.op_type}")
         return rule(self, node, arguments)
+
+    def _constants(self, node: ir.Node, arguments: list[Value | None]) -> list[Value]:
+        """Run an operator on constants; what is made of one with a name is called like it."""
+        results = evaluate(node, arguments)
+        names = {name for value in arguments if value is not None and (name := self.called(value))}
+        for result in results if len(names) == 1 else ():
+            self.call(result, next(iter(names)))
+        return list(results)
 
     def move(self, node: ir.Node, arguments: list[Value | None]) -> list[Value]:
         """Run an operator that moves numbers about, on the labels."""
@@ -280,7 +291,7 @@ class Tracer:
             return self.view(value, shape)
         numbers = np.array(self.space.units(value, shape), value.dtype)
         same = numbers.size and (numbers.tobytes() == numbers[:1].tobytes() * numbers.size)
-        return Constant(numbers[:1] if same else numbers)
+        return Constant(numbers[:1] if same else numbers, self.called(value))
 
     def _net(self, results: list[Value]) -> Net:
         outputs, *finals = results
