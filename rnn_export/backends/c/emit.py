@@ -70,7 +70,8 @@ class Emitter:
         yield f"/* {equation(op, buffers, buffers.place(op).name)} */"
         yield (
             f"dot({count}, {view.size}, {op.size}, {buffers.pointer(view, first)}, "
-            f"{buffers.place(view.op).row}, {context.weights.packed(columns.ravel(), op.names[0])}, {bias(op, context.weights)}, "
+            f"{buffers.place(view.op).row}, {context.weights.packed(columns.ravel(), op.names[0])}, "
+            f"{bias(op, context.weights)}, "
             f"{buffers.pointer(View(op, 0, op.size), first)}, {buffers.place(op).row});"
         )
 

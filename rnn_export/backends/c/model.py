@@ -196,10 +196,9 @@ def _source(source: Source, name: str) -> str:
 
 def _wrapped(line: str) -> str:
     """Break a long line of C where an argument ends."""
-    indent = " " * (len(line) - len(line.lstrip()) + 8)
-    return (
-        "\n".join(textwrap.wrap(line, LINE, subsequent_indent=indent, break_long_words=False)) if line else ""
-    )
+    wrapper = textwrap.TextWrapper(LINE, break_long_words=False, break_on_hyphens=False)
+    wrapper.subsequent_indent = " " * (len(line) - len(line.lstrip()) + 8)
+    return wrapper.fill(line)
 
 
 def _run_all(source: Source) -> list[str]:

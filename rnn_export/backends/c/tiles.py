@@ -99,7 +99,7 @@ class Context:
 
 @dataclass
 class Tile:
-    """The function of a group in the making: its parameters, with what they are called with, and its lines."""
+    """The function of a group in the making: its lines, its parameters and what they are called with."""
 
     context: Context
     ops: list[Op]
