@@ -9,6 +9,7 @@ from rnn_export.backends.c.functions import constant_text
 from rnn_export.backends.c.header import arguments, header
 from rnn_export.backends.c.layout import C_TYPES, words
 from rnn_export.backends.c.merge import merge
+from rnn_export.backends.c.operators import expand
 from rnn_export.backends.c.rules import RULES
 from rnn_export.backends.c.source import Source, kernel_text
 from rnn_export.backends.c.trace import Tracer, sizes_apart
@@ -35,6 +36,7 @@ def compile_program(program: Program, signature: Signature, name: str) -> Files:
     """
     if signature.dtype != "float32":
         raise CompileError(f"its numbers are {signature.dtype}; C is written for float32")
+    program = expand(program)
     first, second, third, fourth = sizes_apart(program)[:4]
     texts = [
         _write(program, signature, identifier(name), rows, steps)

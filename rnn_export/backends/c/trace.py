@@ -145,7 +145,7 @@ class Tracer:
             except CompileError as error:
                 if error.located:
                     raise
-                raise CompileError(f"{_where(node)}: {error}", located=True) from error
+                raise CompileError(f"{where(node)}: {error}", located=True) from error
             known.update(zip(node.outputs, results, strict=False))
 
     def node(self, node: ir.Node, arguments: list[Value | None], known: dict[ir.Value, Value]) -> list[Value]:
@@ -336,7 +336,7 @@ def _reverse(node: ir.Node, over: int, emitted: int) -> bool:
     return ways == {1}
 
 
-def _where(node: ir.Node) -> str:
+def where(node: ir.Node) -> str:
     """Name a node, and the line of the user's source that it comes from, where that is known."""
     trace = str(node.metadata_props.get("pkg.torch.onnx.stack_trace", ""))
     lines = [line.strip() for line in trace.splitlines() if line.strip().startswith("File ")]
