@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from math import prod
 
 import rnn_export
+from rnn_export.backends.c.composed import RULES
 from rnn_export.backends.c.functions import constant_text
 from rnn_export.backends.c.header import arguments, header
 from rnn_export.backends.c.layout import C_TYPES, words
 from rnn_export.backends.c.merge import merge
 from rnn_export.backends.c.operators import expand
-from rnn_export.backends.c.rules import RULES
 from rnn_export.backends.c.source import Source, kernel_text
 from rnn_export.backends.c.trace import Tracer, sizes_apart
 from rnn_export.errors import CompileError
