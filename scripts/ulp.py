@@ -27,7 +27,22 @@ FUNCTIONS = {
     "sqrt": ("sqrt(x)", "-INFINITY", "INFINITY"),
     "erf": ("erf(x)", "-INFINITY", "INFINITY"),
     "expm1": ("expm1(x)", "-INFINITY", "0"),
+    "round": ("rint(x)", "-INFINITY", "INFINITY"),
+    "floor": ("floor(x)", "-INFINITY", "INFINITY"),
+    "sin": ("sin(x)", "-INFINITY", "INFINITY"),
+    "cos": ("cos(x)", "-INFINITY", "INFINITY"),
+    "pow": ("pow(x, -1.75)", "-INFINITY", "INFINITY"),
+    "pow_odd": ("pow(x, 5)", "-INFINITY", "INFINITY"),
+    "pow_of": ("pow(1.25, x)", "-INFINITY", "INFINITY"),
+    "pow_tiny": ("pow(0x1p-149, x)", "-INFINITY", "INFINITY"),
     "softplus": ("x > 0 ? x + log1p(exp(-x)) : log1p(exp(x))", "-87", "INFINITY"),
+}
+# How a kernel of two arguments is called.
+CALLS = {
+    "pow": "vpow(x, splat(-1.75f))",
+    "pow_odd": "vpow(x, splat(5.0f))",
+    "pow_of": "vpow(splat(1.25f), x)",
+    "pow_tiny": "vpow(splat(0x1p-149f), x)",
 }
 DRIVER = """
 #include <math.h>
@@ -41,6 +56,7 @@ DRIVER = """
 #define INLINE static inline __attribute__((always_inline, unused))
 #define UNROLL
 {kernels}
+static vec call(vec x) {{ return {call}; }}
 static double right(double x) {{ return {expression}; }}
 int main(int argc, char **argv)
 {{
@@ -54,7 +70,7 @@ int main(int argc, char **argv)
             const uint32_t word = (uint32_t)(first + i * every);
             memcpy(&x[i], &word, 4);
         }}
-        store(y, v{name}(load(x)));
+        store(y, call(load(x)));
         for (int i = 0; i < LANES; i++) {{
             if (x[i] < {low} || x[i] > {high}) continue;
             const double want = right(x[i]);
@@ -93,8 +109,11 @@ class Error:
 def measure(name: str, every: int) -> Error:
     """Measure a function at every so many floats."""
     expression, low, high = FUNCTIONS[name]
-    kernels = re.sub(r"^#define LANES.*", "", "\n".join(kernel_text({name})), flags=re.MULTILINE)
-    text = DRIVER.format(kernels=kernels, expression=expression, low=low, high=high, name=name)
+    kernels = re.sub(
+        r"^#define LANES.*", "", "\n".join(kernel_text({name.partition("_")[0]})), flags=re.MULTILINE
+    )
+    call = CALLS.get(name, f"v{name}(x)")
+    text = DRIVER.format(kernels=kernels, expression=expression, low=low, high=high, call=call)
     command = compiler()
     if command is None:
         raise SystemExit("a C compiler is needed")

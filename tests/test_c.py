@@ -16,7 +16,6 @@ NO_C = {
     "rnn_float64": "its numbers are float64",
     "lstm_float64": "its numbers are float64",
     "torch_lstm_float64": "its numbers are float64",
-    "torch_bidirectional": "does not know the operator LSTM",
     "looks_ahead": "reduces over the rows of a batch, or over time steps",
 }
 COMPILED = [case for case in [*CASES, *WAYS] if case.name not in NO_C]

@@ -27,7 +27,7 @@ ORDER = [
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 # Here GRU and LSTM are names of ONNX operators.
-ONNX_OPERATORS = {"lengths.py", "fuse.py", "propose.py", "gate.py", "choose.py"}
+ONNX_OPERATORS = {"lengths.py", "fuse.py", "propose.py", "gate.py", "choose.py", "operators.py"}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 

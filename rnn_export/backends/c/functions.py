@@ -13,16 +13,20 @@ VECTOR = {
     "Abs": "number(bits({0}) & isplat(0x7fffffff))",
     "Add": "{0} + {1}",
     "And": "{0} & {1}",
+    "Ceil": "-vfloor(-{0})",
     "Celu": "maximum({0}, splat(0.0f)) + minimum(splat(0.0f), {alpha} * vexpm1({0} / {alpha}))",
+    "Cos": "vcos({0})",
     "Div": "{0} / {1}",
     "Elu": "choose(less({0}, splat(0.0f)), {alpha} * vexpm1({0}), {0})",
     "Equal": "equal({0}, {1})",
     "Erf": "verf({0})",
     "Exp": "vexp({0})",
+    "Floor": "vfloor({0})",
     "Greater": "less({1}, {0})",
     "GreaterOrEqual": "less_or_equal({1}, {0})",
     "HardSigmoid": "maximum(minimum({0} * {alpha} + {beta}, splat(1.0f)), splat(0.0f))",
     "HardSwish": "{0} * maximum(minimum({0} / 6.0f + 0.5f, splat(1.0f)), splat(0.0f))",
+    "IsNaN": "~equal({0}, {0})",
     "LeakyRelu": "choose(less({0}, splat(0.0f)), {0} * {alpha}, {0})",
     "Less": "less({0}, {1})",
     "LessOrEqual": "less_or_equal({0}, {1})",
@@ -35,11 +39,14 @@ VECTOR = {
     "Not": "~{0}",
     "Or": "{0} | {1}",
     "PRelu": "choose(less({0}, splat(0.0f)), {0} * {1}, {0})",
+    "Pow": "vpow({0}, {1})",
     "Reciprocal": "splat(1.0f) / {0}",
     "Relu": "choose(less({0}, splat(0.0f)), splat(0.0f), {0})",
+    "Round": "vround({0})",
     "Selu": "{gamma} * choose(less({0}, splat(0.0f)), {alpha} * vexpm1({0}), {0})",
     "Sigmoid": "vsigmoid({0})",
     "Sign": "choose(less({0}, splat(0.0f)), splat(-1.0f), choose(less(splat(0.0f), {0}), splat(1.0f), {0}))",
+    "Sin": "vsin({0})",
     "Softplus": "vsoftplus({0})",
     "Softsign": "{0} / (number(bits({0}) & isplat(0x7fffffff)) + 1.0f)",
     "Sqrt": "vsqrt({0})",
@@ -69,10 +76,15 @@ SINGLE = {
 KERNELS = {
     "maximum": "maximum",
     "minimum": "minimum",
+    "vcos": "cos",
     "vexp": "exp",
     "vexpm1": "expm1",
+    "vfloor": "floor",
     "vlog": "log",
+    "vpow": "pow",
+    "vround": "round",
     "vsigmoid": "sigmoid",
+    "vsin": "sin",
     "vsoftplus": "softplus",
     "vsqrt": "sqrt",
     "vtanh": "tanh",
@@ -104,6 +116,16 @@ def single_expression(op: Op, arguments: list[str]) -> str:
     if op.kind not in SINGLE:
         raise CompileError(f"the C backend does not know the operator {op.kind} on whole numbers")
     return SINGLE[op.kind].format(*arguments)
+
+
+def check(op: Op, *, whole: bool) -> None:
+    """Find out whether C has an operation, on vectors or, where whole numbers are among them, on single ones.
+
+    Raises:
+        CompileError: it has not.
+    """
+    write = single_expression if whole else vector_expression
+    write(op, [""] * len(op.operands))
 
 
 def _cast(op: Op, argument: str) -> str:

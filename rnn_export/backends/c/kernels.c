@@ -261,3 +261,112 @@ INLINE vec vexpm1(vec x)
     const vec t = vtanh(x * 0.5f);
     return t * 2.0f / (splat(1.0f) - t);
 }
+//! round
+/* the nearest whole number, halves to even; from 2^23 on every number is one; exact */
+INLINE vec vround(vec x)
+{
+    const ivec sign = bits(x) & isplat(INT32_MIN);
+    const vec limit = splat(8388608.0f), shift = number(bits(limit) | sign);
+    const vec near = number(bits((x + shift) - shift) | sign);
+    return choose(less(number(bits(x) & isplat(0x7fffffff)), limit), near, x);
+}
+//! floor round
+/* the largest whole number that is not above x; exact */
+INLINE vec vfloor(vec x)
+{
+    const vec near = vround(x);
+    return choose(less(x, near), near - 1.0f, near);
+}
+//! turn
+/* sin(x + quarter pi / 2), number by number in double precision: x = n pi / 2 + r, |r| <= pi / 4. From 2^19 on the
+   remainder is taken with those 96 bits of 4 / pi that matter, after ARM's optimized routines. Within 1 unit in the
+   last place. */
+INLINE float turn(float x, unsigned quarter)
+{
+    static const uint32_t pi[24] = {
+        0xa2,       0xa2f9,     0xa2f983,   0xa2f9836e, 0xf9836e4e, 0x836e4e44, 0x6e4e4415, 0x4e441529,
+        0x441529fc, 0x1529fc27, 0x29fc2757, 0xfc2757d1, 0x2757d1f5, 0x57d1f534, 0xd1f534dd, 0xf534ddc0,
+        0x34ddc0db, 0xddc0db62, 0xc0db6295, 0xdb629599, 0x6295993c, 0x95993c43, 0x993c4390, 0x3c439041};
+    uint32_t word;
+    memcpy(&word, &x, sizeof word);
+    if ((word & 0x7f800000) == 0x7f800000) return x - x;
+    double r;
+    if ((word & 0x7fffffff) < 0x49000000) {
+        const double n = (x * 0.63661977236758134 + 6755399441055744.0) - 6755399441055744.0;
+        r = (x - n * 1.57079632673412561417) - n * 6.07710050650619224932e-11;
+        quarter += (unsigned)(int)n;
+    } else {
+        const uint32_t *some = pi + ((word >> 26) & 15);
+        const uint32_t digits = ((word & 0xffffff) | 0x800000) << ((word >> 23) & 7);
+        uint64_t part = (((uint64_t)digits * some[8]) >> 32) | ((uint64_t)(uint32_t)(digits * some[0]) << 32);
+        part += (uint64_t)digits * some[4];
+        const uint64_t n = (part + ((uint64_t)1 << 61)) >> 62;
+        r = (double)(int64_t)(part - (n << 62)) * 3.4061215800304929e-19; /* pi / 2^63 */
+        r = word >> 31 ? -r : r;
+        quarter += word >> 31 ? 0u - (unsigned)n : (unsigned)n;
+    }
+    const double s = r * r;
+    double y = r + r * s * (-1.0 / 6 + s * (1.0 / 120 + s * (-1.0 / 5040 + s * (1.0 / 362880 - s / 39916800))));
+    if (quarter & 1)
+        y = 1 + s * (-0.5 + s * (1.0 / 24 + s * (-1.0 / 720 + s * (1.0 / 40320 - s / 3628800))));
+    return (float)(quarter & 2 ? -y : y);
+}
+INLINE vec turned(vec x, unsigned quarter)
+{
+    float y[LANES];
+    store(y, x);
+    for (int i = 0; i < LANES; i++) y[i] = turn(y[i], quarter);
+    return load(y);
+}
+//! sin turn
+INLINE vec vsin(vec x) { return turned(x, 0); }
+//! cos turn
+INLINE vec vcos(vec x) { return turned(x, 1); }
+//! pow
+/* x^y = 2^(y log2(x)), number by number in double precision; within 1 unit in the last place */
+INLINE float power(float x, float y)
+{
+    if (y == 0.0f || x == 1.0f) return 1.0f;
+    if (x != x || y != y) return x + y;
+    const float infinite = __builtin_inff();
+    uint32_t word;
+    memcpy(&word, &x, sizeof word);
+    const int below = word >> 31, large = y >= 16777216.0f || y <= -16777216.0f; /* even then */
+    const int whole = large || y == (float)(int32_t)y, odd = whole && !large && ((int32_t)y & 1);
+    const float size = below ? -x : x;
+    if (below && !whole && size > 0.0f && size < infinite) return __builtin_nanf("");
+    double result;
+    if (size == 1.0f) {
+        result = 1;
+    } else if (size == 0.0f || size == infinite || y == infinite || y == -infinite) {
+        result = (size > 1.0f) == (y > 0.0f) ? infinite : 0;
+    } else {
+        const double wide = size;
+        uint64_t digits;
+        memcpy(&digits, &wide, sizeof digits);
+        const uint64_t root = 0x3fe6a09e667f3bcd, from = digits - root; /* of 1/2 */
+        const int64_t exponent = (int64_t)((from + ((uint64_t)1 << 62)) >> 52) - 1024;
+        digits = (from & 0xfffffffffffff) + root;
+        double m;
+        memcpy(&m, &digits, sizeof m);
+        const double s = (m - 1) / (m + 1), q = s * s;
+        const double series = q * (1.0 / 3 + q * (1.0 / 5 + q * (1.0 / 7 + q * (1.0 / 9 + q * (1.0 / 11 + q / 13)))));
+        double t = y * ((double)exponent + (s + s * series) * 2.8853900817779268);
+        t = t > 200 ? 200 : t < -200 ? -200 : t;
+        const double n = (t + 6755399441055744.0) - 6755399441055744.0, f = (t - n) * 0.69314718055994531;
+        double p = 1.0 / 5040 + f * (1.0 / 40320 + f / 362880);
+        p = 1 + f * (1 + f * (0.5 + f * (1.0 / 6 + f * (1.0 / 24 + f * (1.0 / 120 + f * (1.0 / 720 + f * p))))));
+        const uint64_t scale = (uint64_t)((int64_t)n + 1023) << 52;
+        memcpy(&m, &scale, sizeof m);
+        result = p * m;
+    }
+    const float power = result > 3.4028235677973366e38 ? infinite : (float)result;
+    return below && odd ? -power : power;
+}
+INLINE vec vpow(vec x, vec y)
+{
+    float a[LANES], b[LANES];
+    store(a, x), store(b, y);
+    for (int i = 0; i < LANES; i++) a[i] = power(a[i], b[i]);
+    return load(a);
+}

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from math import prod
 
 import rnn_export
+from rnn_export.backends.c.composed import RULES
 from rnn_export.backends.c.functions import constant_text
 from rnn_export.backends.c.header import arguments, header
 from rnn_export.backends.c.layout import C_TYPES, words
 from rnn_export.backends.c.merge import merge
-from rnn_export.backends.c.rules import RULES
+from rnn_export.backends.c.operators import expand
 from rnn_export.backends.c.source import Source, kernel_text
 from rnn_export.backends.c.trace import Tracer, sizes_apart
 from rnn_export.errors import CompileError
@@ -43,6 +44,7 @@ def compile_program(program: Program, signature: Signature, name: str, prefix: s
     """
     if signature.dtype != "float32":
         raise CompileError(f"its numbers are {signature.dtype}; C is written for float32")
+    program = expand(program)
     first, second, third, fourth = sizes_apart(program)[:4]
     texts = [
         _write(Tracer(program, signature, rows, steps, RULES, prefix), identifier(name))

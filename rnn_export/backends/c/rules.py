@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from rnn_export.backends.c.functions import check
 from rnn_export.backends.c.graph import (
     AFFINE,
     BOOL,
@@ -20,6 +21,7 @@ from rnn_export.backends.c.graph import (
     View,
     pieces,
 )
+from rnn_export.backends.c.schedule import is_whole
 from rnn_export.backends.c.symbols import Symbol, Value
 from rnn_export.errors import CompileError
 from rnn_export.signature import Array
@@ -31,7 +33,7 @@ Arguments = list[Value | None]
 Rule = Callable[["Tracer", ir.Node, Arguments], list[Value]]
 
 COMPARISONS = frozenset(
-    {"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor", "Not"}
+    {"Equal", "Greater", "GreaterOrEqual", "IsNaN", "Less", "LessOrEqual", "And", "Or", "Xor", "Not"}
 )
 # The attributes of elementwise operators, with their defaults.
 ATTRIBUTES: dict[str, dict[str, float]] = {
@@ -44,9 +46,9 @@ ATTRIBUTES: dict[str, dict[str, float]] = {
 }
 ELEMENTWISE = frozenset(
     """
-    Abs Add And Celu Div Elu Equal Erf Exp Greater GreaterOrEqual HardSigmoid HardSwish LeakyRelu Less
-    LessOrEqual Log Mish Mul Neg Not Or PRelu Pow Reciprocal Relu Selu Sigmoid Sign Softplus Softsign Sqrt Sub
-    Tanh ThresholdedRelu Where Xor
+    Abs Add And Ceil Celu Cos Div Elu Equal Erf Exp Floor Greater GreaterOrEqual HardSigmoid HardSwish IsNaN
+    LeakyRelu Less LessOrEqual Log Mish Mul Neg Not Or PRelu Reciprocal Relu Round Selu Sigmoid Sign Sin
+    Softplus Softsign Sqrt Sub Tanh ThresholdedRelu Where Xor
     """.split()  # noqa: SIM905
 )
 REDUCTIONS = {
@@ -72,7 +74,11 @@ def elementwise(
     if dtype is None:
         dtype = BOOL if kind in COMPARISONS else tracer.dtype(given[-1])
     size = prod(tracer.space.unit_shape(shape))
-    return tracer.emit(Op(kind, size, dtype, operands, attributes=dict(attributes or {})), shape)
+    op = Op(kind, size, dtype, operands, attributes=dict(attributes or {}))
+    if kind == "Cast":
+        op.attributes["from"] = tracer.dtype(given[0])
+    check(op, whole=is_whole(op))
+    return tracer.emit(op, shape)
 
 
 def _plain(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
@@ -227,6 +233,8 @@ def _gemm(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
 
 def reduced(tracer: "Tracer", kind: str, value: Symbol, axes: list[int], keep: bool) -> Symbol:
     """Reduce over axes of one row."""
+    if tracer.dtype(value) != FLOAT:
+        raise CompileError("it reduces whole numbers")
     axes = sorted(axis % len(value.shape) for axis in axes)
     free = (tracer.space.rows, tracer.space.steps)
     if any(value.shape[axis] in free for axis in axes):
@@ -243,19 +251,22 @@ def reduced(tracer: "Tracer", kind: str, value: Symbol, axes: list[int], keep: b
     return tracer.emit(op, shape)
 
 
+def reduction(node: ir.Node, arguments: Arguments) -> tuple[list[int], bool]:
+    """Read the axes that an operator reduces, maybe none, and whether they stay with a size of 1."""
+    value, axes = [*arguments, None][:2]
+    assert value is not None
+    listed = node.attributes.get_ints("axes", None) if axes is None else None
+    numbers = [int(axis) for axis in (axes if axes is not None else listed or [])]  # type: ignore[union-attr]
+    if not numbers and not node.attributes.get_int("noop_with_empty_axes", 0):
+        numbers = list(range(len(value.shape)))
+    return numbers, bool(node.attributes.get_int("keepdims", 1))
+
+
 def _reduce(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
     value = arguments[0]
     assert isinstance(value, Symbol)
-    axes = arguments[1] if len(arguments) > 1 else None
-    listed = node.attributes.get_ints("axes", None) if axes is None else None
-    numbers = [int(axis) for axis in (axes if axes is not None else listed or [])]  # type: ignore[union-attr]
-    same = node.attributes.get_int("noop_with_empty_axes", 0)
-    if not numbers and same:
-        return [value]
-    if tracer.dtype(value) != FLOAT:
-        raise CompileError("it reduces whole numbers")
-    keep = bool(node.attributes.get_int("keepdims", 1))
-    return [reduced(tracer, REDUCTIONS[node.op_type], value, numbers or list(range(len(value.shape))), keep)]
+    axes, keep = reduction(node, arguments)
+    return [reduced(tracer, REDUCTIONS[node.op_type], value, axes, keep) if axes else value]
 
 
 def _softmax(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
@@ -269,22 +280,6 @@ def _softmax(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Valu
     if node.op_type == "Softmax":
         return [elementwise(tracer, "Div", [powers, total])]
     return [elementwise(tracer, "Sub", [shifted, elementwise(tracer, "Log", [total])])]
-
-
-def _layer_norm(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
-    """``(x - mean) / sqrt(var + eps) * scale + bias``."""
-    value, scale, bias = [*arguments, None][:3]
-    assert isinstance(value, Symbol)
-    first = node.attributes.get_int("axis", -1) % len(value.shape)
-    axes = list(range(first, len(value.shape)))
-    epsilon = np.array(node.attributes.get_float("epsilon", 1e-5), np.float32)
-    centred = elementwise(tracer, "Sub", [value, reduced(tracer, "mean", value, axes, keep=True)])
-    squares = elementwise(tracer, "Mul", [centred, centred])
-    variance = reduced(tracer, "mean", squares, axes, keep=True)
-    deviation = elementwise(tracer, "Sqrt", [elementwise(tracer, "Add", [variance, epsilon])])
-    result = elementwise(tracer, "Div", [centred, deviation])
-    result = elementwise(tracer, "Mul", [result, scale])
-    return [elementwise(tracer, "Add", [result, bias]) if bias is not None else result]
 
 
 def _lookup(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
@@ -330,7 +325,6 @@ RULES: dict[str, Rule] = {
     "Clip": _clip,
     "CumSum": _cumsum,
     "Gemm": _gemm,
-    "LayerNormalization": _layer_norm,
     "LogSoftmax": _softmax,
     "Lookup": _lookup,
     "MatMul": _matmul,

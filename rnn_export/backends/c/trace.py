@@ -4,15 +4,19 @@ What has no symbol among its arguments is computed here and now; what only moves
 labels; for all else there is a rule in :mod:`rnn_export.backends.c.rules`.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import onnx_ir as ir
+import torch
 from onnx.reference import ReferenceEvaluator
 
+import rnn_export
 from rnn_export.backends.c.graph import (
     BOOL,
     FLOAT,
@@ -40,6 +44,7 @@ MOVES = frozenset(
 SIZES = frozenset({"Shape", "Size"})
 FINAL = "Final"  # a state after the last time step, while tracing
 KINDS = {"float32": FLOAT, "int64": INT, "bool": BOOL}
+NOT_THE_USERS = [f"{Path(place).parent}{os.sep}" for place in (rnn_export.__file__, torch.__file__)]
 PRIMES = (5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101)
 
 
@@ -148,7 +153,7 @@ class Tracer:
             except CompileError as error:
                 if error.located:
                     raise
-                raise CompileError(f"{_where(node)}: {error}", located=True) from error
+                raise CompileError(f"{where(node)}: {error}", located=True) from error
             known.update(zip(node.outputs, results, strict=False))
 
     def node(self, node: ir.Node, arguments: list[Value | None], known: dict[ir.Value, Value]) -> list[Value]:
@@ -347,8 +352,9 @@ def _reverse(node: ir.Node, over: int, emitted: int) -> bool:
     return ways == {1}
 
 
-def _where(node: ir.Node) -> str:
+def where(node: ir.Node) -> str:
     """Name a node, and the line of the user's source that it comes from, where that is known."""
     trace = str(node.metadata_props.get("pkg.torch.onnx.stack_trace", ""))
     lines = [line.strip() for line in trace.splitlines() if line.strip().startswith("File ")]
-    return f"node {node.name!r} ({node.op_type})" + (f", {lines[-1]}" if lines else "")
+    own = [line for line in lines if not any(folder in line for folder in NOT_THE_USERS)]
+    return f"node {node.name!r} ({node.op_type})" + (f", {(own or lines)[-1]}" if lines else "")
