@@ -39,9 +39,8 @@ class Emitter:
             yield from self._dot(op, first, count)
         elif op.kind in WRITERS or group.whole:
             yield f"for (size_t i = 0; i < {count}; i++) {{"
-            yield from _indented(
-                self._singles(group, slot) if group.whole else WRITERS[op.kind](self, op, slot)
-            )
+            writer = WRITERS.get(op.kind)
+            yield from _indented(writer(self, op, slot) if writer else self._singles(group, slot))
             yield "}"
         else:
             yield from Tile(self.context, group.ops, group.products, slot, loop).write(count)

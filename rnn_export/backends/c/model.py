@@ -219,7 +219,7 @@ def _run_all(source: Source) -> list[str]:
         "    const size_t most = blocks ? (c->batch + blocks - 1) / blocks : 1;",
         "    for (size_t row = 0, rows; row < c->batch; row += rows) {",
         "        rows = c->batch - row < most ? c->batch - row : most;",
-        "        if (LANES > 4 && rows == 1) /* a copy of its own: there is nothing to wait for but the state */",
+        "        if (LANES > 4 && rows == 1) /* compiled for a row alone, too */",
         "            walk(c, row, 1, c->steps);",
         "        else",
         "            walk(c, row, rows, c->steps);",
