@@ -1,7 +1,8 @@
 """Time the scratch nets: ours against what others make of the same nets. Writes BENCHMARKS.md.
 
 One core; all columns of a row take turns on the same inputs; medians in microseconds a call. Each column's
-results are compared with eager's before it is timed. The peers of scripts/peers.py are the extra ``bench``.
+results are compared with eager's before it is timed. The peers of scripts/peers.py are the extra ``bench``;
+what is timed is in scripts/shapes.py, how it is laid out in scripts/tables.py.
 
     make bench                                    # installs the peers, writes BENCHMARKS.md; some minutes
     .venv/bin/python scripts/bench.py --forms     # the table behind rnn_export/passes/choose.py
