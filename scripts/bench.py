@@ -61,6 +61,7 @@ WRONG = (
     1e-4  # of the largest value of a result: what other ways of summing reach is far below, bf16 far above
 )
 
+LEFT_OUT = "left out"
 SLOW = {"reference"}  # runtimes that are no contenders
 NAMES = {
     ("model.onnx", "onnxruntime"): OURS,
@@ -122,9 +123,11 @@ def line(shape: Shape, folder: Path, seconds: float = SECONDS) -> Line:
     cells = race(starts, task, seconds)
     shipped = bundle.manifest.form
     reasons = bundle.manifest.verification["left_out"]
+    if any(reason.startswith(C) for reason in reasons):
+        cells |= dict.fromkeys((C, IN_C), LEFT_OUT)
     for form in FORMS:
         left_out = any(f"{form}.onnx" in reason for reason in reasons)
-        cells.setdefault(form, cells[OURS] if form == shipped else "left out" if left_out else "none")
+        cells.setdefault(form, cells[OURS] if form == shipped else LEFT_OUT if left_out else "none")
     return Line(shape, cells, shipped)
 
 
@@ -185,9 +188,9 @@ A net is named by its inputs, hidden units and outputs.
 - **TorchScript**: `model.pt`. **loop**: what `torch.onnx` makes of the scripted module, in ONNX Runtime.
 - **model.onnx**: ours, in ONNX Runtime, exported with an example of that shape and verified. Free in T and B.
 - **model.c**: the same net as C, built by the system's compiler and called with numpy arrays through ctypes.
-  **model.c, in C**: called by a program in C instead, built with `-march=native`.
-- The last columns say how many times as fast `model.onnx` is as `loop`, and as the best of
-  what others make.
+  **model.c, in C**: called by a program in C instead, built with `-march=native`. *left out*: see below.
+- The last columns say how many times as fast `model.onnx` is as `loop`, and as the best of what
+  others make.
 
 Each is compared with eager before it is timed; *wrong* is more than {WRONG:g} of a result's largest value.
 

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -173,7 +173,7 @@ class Kind:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
-    @property
+    @cached_property
     def words(self) -> int:
         """How many words of four bytes it takes."""
         return prod(self.shape) * self.dtype.itemsize // WORD.itemsize
@@ -188,11 +188,16 @@ class Plan:
     leaves: tuple[Kind, ...]
     workspace: int
 
+    @cached_property
+    def words(self) -> int:
+        """How many words of four bytes the state takes."""
+        return sum(leaf.words for leaf in self.leaves)
+
     def state(self) -> Array:
         """Make room for a new state: a leaf that is alone in its own shape, or all as words."""
         if len(self.leaves) == 1:
             return np.empty(self.leaves[0].shape, self.leaves[0].dtype)
-        return np.empty(sum(leaf.words for leaf in self.leaves), WORD)
+        return np.empty(self.words, WORD)
 
     def apart(self, state: Array) -> list[Array]:
         """Take the leaves of a state apart."""
@@ -248,8 +253,7 @@ def _together(leaves: tuple[Array, ...]) -> Array:
     """Put the leaves of a state one after another, as words; one that is alone stays as it is."""
     if len(leaves) == 1:
         return _writable(leaves[0])
-    words = [np.ascontiguousarray(leaf).view(WORD).ravel() for leaf in leaves]
-    return np.concatenate([np.empty(0, WORD), *words])
+    return np.concatenate([leaf.ravel().view(WORD) for leaf in leaves]) if leaves else np.empty(0, WORD)
 
 
 def _writable(array: Array) -> Array:
