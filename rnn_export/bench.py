@@ -226,10 +226,11 @@ def _cell(microseconds: float, ratio: float) -> str:
 def number(microseconds: float) -> str:
     """Write a time with the digits that can be trusted.
 
-    >>> [number(value) for value in (0.8214, 18.44, 1355.2)]
-    ['0.82', '18.4', '1355']
+    >>> [number(value) for value in (0.0693, 0.8214, 18.44, 1355.2)]
+    ['0.069', '0.82', '18.4', '1355']
     """
-    return f"{microseconds:.{2 if microseconds < 10 else 1 if microseconds < 100 else 0}f}"
+    digits = next((digits for digits, limit in ((3, 0.1), (2, 10), (1, 100)) if microseconds < limit), 0)
+    return f"{microseconds:.{digits}f}"
 
 
 def _title(shape: Shape) -> str:

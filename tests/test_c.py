@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import rnn_export
+from rnn_export.errors import InputError
+from rnn_export.runtimes import RUNTIMES, Call
 from rnn_export.runtimes.c import compiler
 from rnn_export.signature import Array
 from rnn_export.verify import PASSED, VerificationReport
@@ -122,3 +124,66 @@ def test_rows_may_end_apart(name: str, tmp_path: Path) -> None:
     report = VerificationReport.stored(bundle.manifest)
     assert [check.verdict for check in report.checks if check.file == "model.c"] == [PASSED]
     assert "const int64_t *lengths" in (bundle.folder / "model.h").read_text()
+
+
+@pytest.fixture(scope="module")
+def lstm_call(exported_c: Exported, tmp_path_factory: pytest.TempPathFactory) -> Call:
+    """Give a net of two leaves that takes lengths, as a runtime calls it: 4 inputs, 6 units."""
+    case = next(case for case in COMPILED if case.name == "lstm")
+    folder = tmp_path_factory.mktemp("lengths") / "bundle"
+    bundle = rnn_export.export(*case.build(), folder, lengths=True, c=True)
+    return RUNTIMES["c"].start(folder / "model.c", bundle.signature)
+
+
+def arguments(**changed: Array) -> list[Array]:
+    random = np.random.default_rng(0)
+    leaves = {name: random.random(shape, np.float32) for name, shape in LSTM.items()}
+    return list({**leaves, "lengths": np.array([3, 0]), **changed}.values())
+
+
+LSTM = {"inputs": (3, 2, 4), "H": (2, 6), "C": (2, 6)}
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"inputs": np.zeros((3, 2, 5), np.float32)}, r"expected float32 \[time, batch, 4\]"),
+        ({"inputs": np.zeros((3, 2, 4))}, "Convert it to float32"),
+        ({"inputs": np.zeros((3, 2), np.float32)}, r"got float32 \[3, 2\]"),
+        ({"C": np.zeros((1, 6), np.float32)}, "The state is made for the batch of the inputs"),
+        ({"H": np.zeros((2, 6), ">f4")}, "Convert it to float32"),
+        ({"lengths": np.array([3])}, r"expected int64 \[batch=2\]"),
+        ({"lengths": np.array([4, 0])}, "expected numbers of time steps from 0 to 3"),
+        ({"lengths": np.array([-1, 0])}, "expected numbers of time steps from 0 to 3"),
+        ({"more": np.zeros((2, 6), np.float32)}, "expected 2 tensors"),
+    ],
+)
+def test_c_is_never_called_with_arrays_that_it_would_read_past(
+    lstm_call: Call, changed: dict[str, Array], message: str
+) -> None:
+    lstm_call(*arguments())  # what is right is remembered, and what is wrong is not taken for it
+    for _ in range(2):
+        with pytest.raises(InputError, match=message):
+            lstm_call(*arguments(**changed))
+
+
+def test_a_call_without_its_lengths_is_refused(lstm_call: Call) -> None:
+    with pytest.raises(InputError, match="expected 2 tensors"):
+        lstm_call(*arguments()[:-1])
+
+
+@pytest.mark.parametrize("name", ["rnn", "lstm"])
+def test_arrays_may_be_read_only_or_have_gaps(name: str, exported_c: Exported) -> None:
+    bundle = exported_c(next(case for case in COMPILED if case.name == name))
+    call = RUNTIMES["c"].start(bundle.folder / "model.c", bundle.signature)
+    inputs, state = drawn(bundle, 4, 3)
+    expected = call(inputs, *state)
+    locked = [array.copy() for array in (inputs, *state)]
+    for array in locked:
+        array.flags.writeable = False
+    gapped = [np.repeat(array, 2, 0)[::2] for array in (inputs, *state)]
+    for given in (locked, gapped):
+        for one, other in zip(call(*given), expected, strict=True):
+            assert one.tobytes() == other.tobytes()
+    for array, sample in zip((inputs, *state), locked, strict=True):
+        assert array.tobytes() == sample.tobytes()

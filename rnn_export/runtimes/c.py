@@ -12,20 +12,28 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from rnn_export.errors import RuntimeUnavailableError
 from rnn_export.runtimes import Call
-from rnn_export.signature import Array, Signature, StateSpec
+from rnn_export.signature import BATCH, TIME, Array, Signature
 
 HEADER = "model.h"
 COMPILERS = ("cc", "gcc", "clang")
 OPTIONS = ("-O2", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
 LIMIT = 600.0  # seconds
 WORD = np.dtype(np.float32)
+PLANS = 256  # shapes of calls that are kept, for each model
+Address = ctypes.Array[ctypes.c_char]
+# C takes what this gives as the address of an array, which it keeps alive.
+pointer: Callable[[Any], Address] = (ctypes.c_char * 0).from_buffer
 
 
 def compiler() -> list[str] | None:
@@ -127,46 +135,127 @@ def cache() -> Path:
     )
 
 
+@dataclass(frozen=True)
+class Entry:
+    """The function that runs a model, and the floats of workspace it needs for each row and time step."""
+
+    name: str
+    workspace: int = 0
+
+
+def entry(source: Path) -> Entry:
+    """Read what the ``model.h`` beside a ``model.c`` declares.
+
+    Raises:
+        RuntimeUnavailableError: it declares no function that runs a model.
+    """
+    header = source.with_name(HEADER)
+    text = header.read_text()
+    found = re.search(r"^void (\w+)_run\(", text, re.MULTILINE)
+    if found is None:
+        raise RuntimeUnavailableError(f"{header} declares no function that runs a model")
+    room = re.search(r"^#define \w+_WORKSPACE_SIZE (\d+)", text, re.MULTILINE)
+    return Entry(f"{found[1]}_run", int(room[1]) if room else 0)
+
+
 def start(path: Path, signature: Signature) -> Call:
     """Build and load a ``model.c``, with its ``model.h`` beside it."""
-    header = path.with_name(HEADER).read_text()
-    found = re.search(r"^void (\w+)_run\(", header, re.MULTILINE)
-    if found is None:
-        raise RuntimeUnavailableError(f"{path.with_name(HEADER)} declares no function that runs a model")
-    room = re.search(r"^#define \w+_WORKSPACE_SIZE (\d+)", header, re.MULTILINE)
-    function = ctypes.CDLL(str(library(path)))[f"{found[1]}_run"]
+    declared = entry(path)
+    function = ctypes.CDLL(str(library(path)))[declared.name]
     function.restype = None
+    return caller(function, signature, declared.workspace)
 
-    def call(inputs: Array, *rest: Array) -> list[Array]:
-        state = rest[: len(signature.state)]
-        sizes: dict[str, int] = {}
-        signature.inputs.bind(inputs, sizes, "argument")
-        inputs = np.ascontiguousarray(inputs)
-        words = [np.ascontiguousarray(leaf).view(WORD).ravel() for leaf in state]
-        before = np.concatenate([np.empty(0, WORD), *words])
-        outputs = np.empty(signature.outputs.sized(**sizes), signature.outputs.dtype)
-        after = np.empty_like(before)
-        arrays = [inputs, before, outputs, after]
-        if room:
-            arrays.append(np.empty(prod(sizes.values()) * int(room[1]), WORD))
+
+@dataclass(frozen=True)
+class Kind:
+    """The shape and the dtype of an array."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @cached_property
+    def words(self) -> int:
+        """How many words of four bytes it takes."""
+        return prod(self.shape) * self.dtype.itemsize // WORD.itemsize
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a call with arrays of some kinds needs: time steps and batch as C takes them, and room."""
+
+    sizes: tuple[ctypes.c_size_t, ctypes.c_size_t]
+    outputs: Kind
+    leaves: tuple[Kind, ...]
+    workspace: int
+
+    @cached_property
+    def words(self) -> int:
+        """How many words of four bytes the state takes."""
+        return sum(leaf.words for leaf in self.leaves)
+
+    def state(self) -> Array:
+        """Make room for a new state: a leaf that is alone in its own shape, or all as words."""
+        if len(self.leaves) == 1:
+            return np.empty(self.leaves[0].shape, self.leaves[0].dtype)
+        return np.empty(self.words, WORD)
+
+    def apart(self, state: Array) -> list[Array]:
+        """Take the leaves of a state apart."""
+        if len(self.leaves) == 1:
+            return [state]
+        found, start = [], 0
+        for leaf in self.leaves:
+            found.append(np.ndarray(leaf.shape, leaf.dtype, state, start * WORD.itemsize))
+            start += leaf.words
+        return found
+
+
+def caller(function: Callable[..., object], signature: Signature, workspace: int = 0) -> Call:
+    """Let a function of C be called with numpy arrays.
+
+    Args:
+        function: takes what ``model.h`` says.
+        signature: of the call.
+        workspace: the floats that it needs for each row and time step.
+
+    C would read and write out of bounds if a shape was wrong, so every call is checked. A call of a kind that
+    was right before is right again: for a single time step the check would take longer than the net.
+    """
+    leaves = len(signature.state)
+
+    @lru_cache(PLANS)
+    def plan(*kinds: tuple[tuple[int, ...], np.dtype[Any]]) -> Plan:
+        inputs, *rest = [Kind(*kind) for kind in kinds]
+        state = rest[:leaves] if signature.lengths else rest
+        sizes = signature.check_call(inputs, state)
+        outputs, *_ = [Kind(spec.sized(**sizes), np.dtype(spec.dtype)) for spec in signature.results]
+        steps_and_batch = ctypes.c_size_t(sizes[TIME]), ctypes.c_size_t(sizes[BATCH])
+        return Plan(steps_and_batch, outputs, tuple(state), prod(sizes.values()) * workspace)
+
+    def call(*arguments: Array) -> list[Array]:
+        planned = plan(*[(array.shape, array.dtype) for array in arguments])
         if signature.lengths:
-            arrays.append(np.ascontiguousarray(rest[-1]))
-        function(
-            ctypes.c_size_t(sizes["time"]),
-            ctypes.c_size_t(sizes["batch"]),
-            *(array.ctypes.data_as(ctypes.c_void_p) for array in arrays),
-        )
-        return [outputs, *_leaves(after, signature.returned_state, sizes)]
+            signature.check_call(arguments[0], arguments[1:-1], arguments[-1])
+        inputs, before = _writable(arguments[0]), _together(arguments[1 : 1 + leaves])
+        outputs, after = np.empty(planned.outputs.shape, planned.outputs.dtype), planned.state()
+        pointers = [pointer(inputs), pointer(before), pointer(outputs), pointer(after)]
+        if workspace:
+            pointers.append(pointer(np.empty(planned.workspace, WORD)))
+        if signature.lengths:
+            pointers.append(pointer(_writable(arguments[-1])))
+        function(*planned.sizes, *pointers)
+        return [outputs, *planned.apart(after)] if signature.returns_state else [outputs]
 
     return call
 
 
-def _leaves(words: Array, specs: tuple[StateSpec, ...], sizes: dict[str, int]) -> list[Array]:
-    """Take the leaves of a state apart."""
-    found, start = [], 0
-    for spec in specs:
-        shape = spec.sized(**sizes)
-        count = prod(shape) * np.dtype(spec.dtype).itemsize // WORD.itemsize
-        found.append(words[start : start + count].view(spec.dtype).reshape(shape))
-        start += count
-    return found
+def _together(leaves: tuple[Array, ...]) -> Array:
+    """Put the leaves of a state one after another, as words; one that is alone stays as it is."""
+    if len(leaves) == 1:
+        return _writable(leaves[0])
+    return np.concatenate([leaf.ravel().view(WORD) for leaf in leaves]) if leaves else np.empty(0, WORD)
+
+
+def _writable(array: Array) -> Array:
+    """Give an array that is dense and that may be written to, which is what ctypes wants to point at."""
+    return array if array.flags.carray else np.array(array, order="C")
