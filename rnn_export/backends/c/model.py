@@ -17,14 +17,16 @@ from rnn_export.program import Program
 from rnn_export.signature import Signature
 
 FILE = "model.c"
+WEIGHTS = "model.c.weights"
 
 
 @dataclass(frozen=True)
 class Files:
-    """The text of both files."""
+    """The text of both files, and the numbers of a large model, which stand beside them."""
 
     source: str
     header: str
+    weights: bytes
 
 
 def compile_program(program: Program, signature: Signature, name: str) -> Files:
@@ -59,21 +61,25 @@ def _write(program: Program, signature: Signature, name: str, rows: int, steps: 
     net = Tracer(program, signature, rows, steps, RULES).run()
     merge(net)
     source = Source(net, signature)
-    return Files(_source(source, name), header(source, name))
+    return Files(_source(source, name), header(source, name), source.weights.content())
 
 
 PREAMBLE = """\
 #if defined(__GNUC__) || defined(__clang__)
 #define INLINE TARGET static inline __attribute__((always_inline, unused))
 #define ALIGNED __attribute__((aligned(64)))
+#define APART __attribute__((noinline)) /* only the chosen one of several takes its stack */
 #ifdef __clang__
 #define UNROLL _Pragma("unroll")
+#pragma clang diagnostic ignored "-Wpass-failed" /* a loop of a single round is none to unroll */
 #else
 #define UNROLL _Pragma("GCC unroll 16")
+#pragma GCC diagnostic ignored "-Warray-bounds" /* it cannot know that buffers have room for all rows */
 #endif
 #else
 #define INLINE static inline
 #define ALIGNED
+#define APART
 #define UNROLL
 #endif
 #define JOIN_(a, b) a##_##b
@@ -158,7 +164,7 @@ def _source(source: Source, name: str) -> str:
             "    const int64_t *lengths;",
             "};",
             "",
-            *source.weights.declarations(),
+            *source.weights.declarations(name),
             "",
             VARIANTS,
             "",
@@ -178,7 +184,7 @@ def _source(source: Source, name: str) -> str:
 
 
 def _run_all(source: Source) -> list[str]:
-    lines = ["TARGET static void run_all(const struct call *c)", "{"]
+    lines = ["APART TARGET static void run_all(const struct call *c)", "{"]
     if source.signature.lengths:
         lines += [
             "    for (size_t row = 0; row < c->batch; row++) run_rows(c, row, 1, (size_t)c->lengths[row]);"
@@ -234,7 +240,7 @@ def _zeros(signature: Signature) -> list[str]:
     """Let the outputs of rows that have ended be zero."""
     units = prod(size for size in signature.outputs.shape if isinstance(size, int))
     steps = "" if signature.outputs.time_axis is None else "steps * "
-    return [f"    memset(outputs, 0, {steps}batch * {units} * sizeof *outputs);"]
+    return [f"    if (steps) memset(outputs, 0, {steps}batch * {units} * sizeof *outputs);"]
 
 
 def _initial(source: Source) -> list[str]:
