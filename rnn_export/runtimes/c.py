@@ -21,7 +21,7 @@ from rnn_export.errors import RuntimeUnavailableError
 from rnn_export.runtimes import Call
 from rnn_export.signature import Array, Signature, StateSpec
 
-HEADER = "model.h"
+HEADER, WEIGHTS = "model.h", "model.c.weights"
 COMPILERS = ("cc", "gcc", "clang")
 OPTIONS = ("-O2", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
 LIMIT = 600.0  # seconds
@@ -62,10 +62,10 @@ def library(source: Path) -> Path:
     Raises:
         RuntimeUnavailableError: there is no compiler, or it fails.
     """
-    command = compiler() or []
-    facts = [*command, *OPTIONS, os.environ.get("CFLAGS", ""), sys.platform]
-    content = source.read_bytes() + source.with_name(HEADER).read_bytes()
-    key = hashlib.sha256(content + "\0".join(facts).encode()).hexdigest()
+    facts = [*_versions(compiler() or []), *OPTIONS, os.environ.get("CFLAGS", ""), sys.platform]
+    parts = [source, source.with_name(HEADER), source.with_name(WEIGHTS)]
+    digests = [hashlib.sha256(part.read_bytes()).hexdigest() for part in parts if part.exists()]
+    key = hashlib.sha256("\0".join([*digests, *facts]).encode()).hexdigest()
     folder = cache()
     target = folder / f"{key}.so"
     if not target.exists():
@@ -74,6 +74,14 @@ def library(source: Path) -> Path:
             build(source, built, "-shared", "-fPIC")
             built.replace(target)
     return target
+
+
+def _versions(command: list[str]) -> list[str]:
+    """Name a compiler, with what it says of its version: another one may have taken its place."""
+    if not command:
+        return []
+    said = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+    return [*command, said.stdout]
 
 
 PRODUCTS = {"shared": ("-shared", "-fPIC"), "object": ("-c", "-fPIC"), "static": ("-c", "-fPIC")}
