@@ -8,11 +8,11 @@ import pytest
 from typer.testing import CliRunner
 
 from rnn_export.cli import app
-from rnn_export.runtimes.c import compiler
+from tests.c_programs import needs_compiler
 from tests.cases import CASES, ModelCase
 from tests.conftest import Exported
 
-pytestmark = pytest.mark.skipif(compiler() is None, reason="no C compiler")
+pytestmark = needs_compiler
 
 
 @pytest.mark.parametrize(
