@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rnn_export.errors import RuntimeUnavailableError
+from rnn_export.errors import BundleError, RuntimeUnavailableError
 from rnn_export.runtimes import Call
 from rnn_export.signature import Array, Signature, StateSpec
 
@@ -88,35 +88,47 @@ PRODUCTS = {"shared": ("-shared", "-fPIC"), "object": ("-c", "-fPIC"), "static":
 ENDINGS = {"shared": ".so", "object": ".o", "static": ".a"}
 
 
-def ship(source: Path, folder: Path, name: str, kind: str, march: str = "") -> Path:
+def ship(source: Path, folder: Path, kind: str, march: str = "") -> Path:
     """Compile a ``model.c`` to a library or an object file in a folder, with the header beside it.
 
     Args:
         source: the C file.
-        folder: where both go.
-        name: what the library is called: ``libNAME.so``, ``libNAME.a`` or ``NAME.o``.
+        folder: where both go: ``libNAME.so``, ``libNAME.a`` or ``NAME.o``, as in ``NAME_run``.
         kind: ``shared``, ``static`` or ``object``.
         march: a processor for the compiler's ``-march``; one of several is found at run time without.
 
     Raises:
         RuntimeUnavailableError: there is no compiler or archiver, or it fails.
+        BundleError: the folder cannot be written; it is as it was if nothing could be built.
     """
+    name = _name(source.with_name(HEADER))
     stem = name if kind == "object" else f"lib{name}"
-    folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{stem}{ENDINGS[kind]}"
-    shutil.copyfile(source.with_name(HEADER), folder / HEADER)
     options = ["-O3", *([f"-march={march}"] if march else []), *PRODUCTS[kind]]
-    if kind != "static":
-        build(source, target, *options)
-        return target
     with tempfile.TemporaryDirectory() as scratch:
-        built = Path(scratch) / f"{name}.o"
+        built = Path(scratch) / f"{name}{ENDINGS['object' if kind == 'static' else kind]}"
         build(source, built, *options)
-        archiver = shlex.split(os.environ.get("AR", "ar"))
+        if kind == "static":
+            built = _archived(built)
         try:
-            subprocess.run([*archiver, "rcs", str(target), str(built)], check=True, capture_output=True)  # noqa: S603
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise RuntimeUnavailableError(f"{shlex.join(archiver)} failed: {error}. Set AR.") from error
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source.with_name(HEADER), folder / HEADER)
+            shutil.copyfile(built, target)
+        except OSError as error:
+            raise BundleError(
+                f"{folder} cannot be written: {error}. Name a folder that you may write to."
+            ) from error
+    return target
+
+
+def _archived(built: Path) -> Path:
+    """Put an object file into a static library beside it."""
+    target = built.with_suffix(ENDINGS["static"])
+    archiver = shlex.split(os.environ.get("AR", "ar"))
+    try:
+        subprocess.run([*archiver, "rcs", str(target), str(built)], check=True, capture_output=True)  # noqa: S603
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise RuntimeUnavailableError(f"{shlex.join(archiver)} failed: {error}. Set AR.") from error
     return target
 
 
@@ -135,14 +147,19 @@ def cache() -> Path:
     )
 
 
+def _name(header: Path) -> str:
+    """Give the name that the functions of a ``model.h`` begin with."""
+    found = re.search(r"^void (\w+)_run\(", header.read_text(), re.MULTILINE)
+    if found is None:
+        raise RuntimeUnavailableError(f"{header} declares no function that runs a model")
+    return found[1]
+
+
 def start(path: Path, signature: Signature) -> Call:
     """Build and load a ``model.c``, with its ``model.h`` beside it."""
-    header = path.with_name(HEADER).read_text()
-    found = re.search(r"^void (\w+)_run\(", header, re.MULTILINE)
-    if found is None:
-        raise RuntimeUnavailableError(f"{path.with_name(HEADER)} declares no function that runs a model")
-    room = re.search(r"^#define \w+_WORKSPACE_SIZE (\d+)", header, re.MULTILINE)
-    function = ctypes.CDLL(str(library(path)))[f"{found[1]}_run"]
+    header = path.with_name(HEADER)
+    room = re.search(r"^#define \w+_WORKSPACE_SIZE (\d+)", header.read_text(), re.MULTILINE)
+    function = ctypes.CDLL(str(library(path)))[f"{_name(header)}_run"]
     function.restype = None
 
     def call(inputs: Array, *rest: Array) -> list[Array]:
