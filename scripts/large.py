@@ -3,8 +3,8 @@
     python scripts/large.py              1100 units
     python scripts/large.py --units 300
 
-For each compiler that is installed, with the options of ``rnn-export compile``: how long it runs, and how much
-memory it or its assembler takes at the most.
+For each compiler that is installed, with the options of ``rnn-export compile``: how long it runs, and how
+much memory it or its assembler takes at the most.
 """
 
 import argparse
