@@ -216,7 +216,9 @@ def compile_command(
         raise typer.BadParameter(f"expected one of --shared, --static and --object, got {len(kinds)}")
     with reporting():
         library = ship(folder, result, "".join(kinds) or "shared", march)
-        _line(f"[green]Written:[/] {escape(str(library))}")
+        _line(f"[green]Written:[/] {escape(str(library))}, {escape(str(result / 'model.h'))}")
+        linked = library if as_object or static else f"-L{result} -l{library.stem.removeprefix('lib')}"
+        _line("[dim]" + escape(f"Use it: cc yours.c -I{result} {linked}"))
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from torch.jit import ScriptModule
 import rnn_export
 from rnn_export import golden, grid, tolerance
 from rnn_export.backends import onnx, torchscript
-from rnn_export.backends.c import compile_program
+from rnn_export.backends.c import WEIGHTS, compile_program
 from rnn_export.bundle import MANIFEST, Bundle, Manifest, check_target, describe_files, staged
 from rnn_export.calling import Wrapper
 from rnn_export.errors import (
@@ -165,6 +165,8 @@ def _write_c(stages: list[Stage], subject: Subject, staging: Path, name: str) ->
         return [f"{MODEL_C}: {error}"]
     (staging / MODEL_C).write_text(files.source)
     (staging / MODEL_H).write_text(files.header)
+    if files.weights:
+        (staging / WEIGHTS).write_bytes(files.weights)
     return []
 
 
@@ -188,6 +190,7 @@ def _settle(staging: Path, report: VerificationReport, forms: list[str]) -> tupl
         (staging / file).unlink()
     if MODEL_C in left_out:
         (staging / MODEL_H).unlink()
+        (staging / WEIGHTS).unlink(missing_ok=True)
     if chosen == LOOP:
         shutil.copyfile(staging / _variant(LOOP), staging / MODEL_ONNX)
         return report.copied(_variant(LOOP), MODEL_ONNX), chosen

@@ -39,7 +39,8 @@ def ship(folder: str | Path, result: Path, kind: str = "shared", march: str = ""
     """Compile a bundle's ``model.c`` to a library to ship: ``shared``, ``static`` or ``object``.
 
     Raises:
-        BundleError: there is no bundle, or a file is not the one that was written.
+        BundleError: there is no bundle, or a file is not the one that was written;
+            or the result's folder cannot be written.
         RuntimeUnavailableError: the bundle has no C, or there is no compiler, or it fails.
     """
     bundle = Bundle.open(folder)
@@ -47,4 +48,4 @@ def ship(folder: str | Path, result: Path, kind: str = "shared", march: str = ""
         left_out = bundle.manifest.verification.get("left_out", [])
         reasons = [reason for reason in left_out if reason.startswith("model.c")] or ["export it again"]
         raise RuntimeUnavailableError(f"{folder} has no model.c: {'; '.join(reasons)}")
-    return c.ship(bundle.folder / "model.c", result, bundle.manifest.name, kind, march)
+    return c.ship(bundle.folder / "model.c", result, kind, march)

@@ -1,6 +1,7 @@
 """What the tests share: every case exported once, for all processes that run tests."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,21 @@ from tests.cases import CASES, ModelCase, Way
 os.environ.setdefault("CFLAGS", "-O1 -march=native")
 
 Exported = Callable[[ModelCase | Way], rnn_export.Bundle]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "needs(*tools): programs that a test starts; it is skipped without them"
+    )
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose tools are not installed; where ``CI`` is set they have to be."""
+    tools = [tool for mark in item.iter_markers("needs") for tool in mark.args]
+    missing = [tool for tool in tools if shutil.which(tool) is None]
+    if missing:
+        end = pytest.fail if os.environ.get("CI") else pytest.skip
+        end(f"not installed: {', '.join(missing)}")
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +48,14 @@ def exported_c(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     base = tmp_path_factory.getbasetemp()
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "bundles_c"
     return partial(_export, shared, c=True)
+
+
+@pytest.fixture(scope="session")
+def exported_ragged(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """Give a case's bundle with C, for rows that end apart; treat it as read-only."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "bundles_ragged"
+    return partial(_export, shared, c=True, lengths=True)
 
 
 def _export(shared: Path, case: ModelCase | Way, **options: bool) -> rnn_export.Bundle:

@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from rnn_export.errors import RuntimeUnavailableError
+from rnn_export.errors import BundleError, RuntimeUnavailableError
 from rnn_export.runtimes import Call
 from rnn_export.signature import BATCH, TIME, Array, Signature
 
-HEADER = "model.h"
+HEADER, WEIGHTS = "model.h", "model.c.weights"
 COMPILERS = ("cc", "gcc", "clang")
 OPTIONS = ("-O2", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
 LIMIT = 600.0  # seconds
@@ -70,10 +70,10 @@ def library(source: Path) -> Path:
     Raises:
         RuntimeUnavailableError: there is no compiler, or it fails.
     """
-    command = compiler() or []
-    facts = [*command, *OPTIONS, os.environ.get("CFLAGS", ""), sys.platform]
-    content = source.read_bytes() + source.with_name(HEADER).read_bytes()
-    key = hashlib.sha256(content + "\0".join(facts).encode()).hexdigest()
+    facts = [*_versions(compiler() or []), *OPTIONS, os.environ.get("CFLAGS", ""), sys.platform]
+    parts = [source, source.with_name(HEADER), source.with_name(WEIGHTS)]
+    digests = [hashlib.sha256(part.read_bytes()).hexdigest() for part in parts if part.exists()]
+    key = hashlib.sha256("\0".join([*digests, *facts]).encode()).hexdigest()
     folder = cache()
     target = folder / f"{key}.so"
     if not target.exists():
@@ -84,39 +84,59 @@ def library(source: Path) -> Path:
     return target
 
 
+def _versions(command: list[str]) -> list[str]:
+    """Name a compiler, with what it says of its version: another one may have taken its place."""
+    if not command:
+        return []
+    said = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+    return [*command, said.stdout]
+
+
 PRODUCTS = {"shared": ("-shared", "-fPIC"), "object": ("-c", "-fPIC"), "static": ("-c", "-fPIC")}
 ENDINGS = {"shared": ".so", "object": ".o", "static": ".a"}
 
 
-def ship(source: Path, folder: Path, name: str, kind: str, march: str = "") -> Path:
+def ship(source: Path, folder: Path, kind: str, march: str = "") -> Path:
     """Compile a ``model.c`` to a library or an object file in a folder, with the header beside it.
 
     Args:
         source: the C file.
-        folder: where both go.
-        name: what the library is called: ``libNAME.so``, ``libNAME.a`` or ``NAME.o``.
+        folder: where both go: ``libNAME.so``, ``libNAME.a`` or ``NAME.o``, as in ``NAME_run``.
         kind: ``shared``, ``static`` or ``object``.
         march: a processor for the compiler's ``-march``; one of several is found at run time without.
 
     Raises:
         RuntimeUnavailableError: there is no compiler or archiver, or it fails.
+        BundleError: the folder cannot be written; it is as it was if nothing could be built.
     """
+    name = entry(source).model
     stem = name if kind == "object" else f"lib{name}"
-    folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{stem}{ENDINGS[kind]}"
-    shutil.copyfile(source.with_name(HEADER), folder / HEADER)
     options = ["-O3", *([f"-march={march}"] if march else []), *PRODUCTS[kind]]
-    if kind != "static":
-        build(source, target, *options)
-        return target
     with tempfile.TemporaryDirectory() as scratch:
-        built = Path(scratch) / f"{name}.o"
+        built = Path(scratch) / f"{name}{ENDINGS['object' if kind == 'static' else kind]}"
         build(source, built, *options)
-        archiver = shlex.split(os.environ.get("AR", "ar"))
+        if kind == "static":
+            built = _archived(built)
         try:
-            subprocess.run([*archiver, "rcs", str(target), str(built)], check=True, capture_output=True)  # noqa: S603
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise RuntimeUnavailableError(f"{shlex.join(archiver)} failed: {error}. Set AR.") from error
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source.with_name(HEADER), folder / HEADER)
+            shutil.copyfile(built, target)
+        except OSError as error:
+            raise BundleError(
+                f"{folder} cannot be written: {error}. Name a folder that you may write to."
+            ) from error
+    return target
+
+
+def _archived(built: Path) -> Path:
+    """Put an object file into a static library beside it."""
+    target = built.with_suffix(ENDINGS["static"])
+    archiver = shlex.split(os.environ.get("AR", "ar"))
+    try:
+        subprocess.run([*archiver, "rcs", str(target), str(built)], check=True, capture_output=True)  # noqa: S603
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise RuntimeUnavailableError(f"{shlex.join(archiver)} failed: {error}. Set AR.") from error
     return target
 
 
@@ -137,10 +157,15 @@ def cache() -> Path:
 
 @dataclass(frozen=True)
 class Entry:
-    """The function that runs a model, and the floats of workspace it needs for each row and time step."""
+    """What the functions of a model begin with, and the floats of workspace for each row and time step."""
 
-    name: str
+    model: str
     workspace: int = 0
+
+    @property
+    def name(self) -> str:
+        """Give the name of the function that runs it."""
+        return f"{self.model}_run"
 
 
 def entry(source: Path) -> Entry:
@@ -155,7 +180,7 @@ def entry(source: Path) -> Entry:
     if found is None:
         raise RuntimeUnavailableError(f"{header} declares no function that runs a model")
     room = re.search(r"^#define \w+_WORKSPACE_SIZE (\d+)", text, re.MULTILINE)
-    return Entry(f"{found[1]}_run", int(room[1]) if room else 0)
+    return Entry(found[1], int(room[1]) if room else 0)
 
 
 def start(path: Path, signature: Signature) -> Call:

@@ -6,6 +6,8 @@ import rnn_export
 from rnn_export.backends.c.layout import C_TYPES, words
 from rnn_export.backends.c.source import Source
 
+FRAME = 16 << 10  # bytes; what GCC and clang use beside the buffers, from -O1 on, as tests measure
+
 
 def arguments(source: Source) -> str:
     """Write what the function takes."""
@@ -19,6 +21,22 @@ def arguments(source: Source) -> str:
     if source.signature.lengths:
         parts.append("const int64_t *lengths")
     return ", ".join(parts)
+
+
+def _weights(source: Source, name: str) -> list[str]:
+    """Tell where the numbers of a large model stand, and why."""
+    count = len(source.weights.content()) // 4
+    if not count:
+        return []
+    return [
+        "",
+        "",
+        f"   {count} numbers stand in model.c.weights; keep it beside model.c. GCC's and clang's assemblers",
+        "   take it in as it is (.incbin). As C arrays, ten million numbers are 100 MB of text, for which a",
+        f"   compiler needs half a minute and 2 GB. -D{name.upper()}_WEIGHTS='\"PATH\"' names the file where",
+        "   it lies elsewhere, or where the compiler is told to change __FILE__. For another compiler, link",
+        f"   an object that defines {name}_weights as the file's floats. The file is little-endian.",
+    ]
 
 
 def header(source: Source, name: str) -> str:
@@ -52,7 +70,8 @@ def header(source: Source, name: str) -> str:
             f"#define {upper}_WORKSPACE_SIZE {source.plan.workspace} /* floats for each row and time step */"
         )
     constants.append(
-        f"#define {upper}_STACK_SIZE {source.plan.stack()} /* bytes of stack for a call, about */"
+        f"#define {upper}_STACK_SIZE {source.plan.stack() + FRAME} "
+        "/* bytes of stack for a call, at the most */"
     )
     state = (
         "not written: this net gives no state"
@@ -70,7 +89,9 @@ def header(source: Source, name: str) -> str:
             "",
             "   Compile model.c with your program: cc -O3 -march=native model.c yours.c. Without -march, the",
             "   AVX-512 or AVX2 of an x86-64 processor is found at run time. No dependencies, no allocation,",
-            "   no locks and no globals that change: any number of threads may call. */",
+            "   no locks and no globals that change: any number of threads may call."
+            + "\n".join(_weights(source, name))
+            + " */",
             f"#ifndef {upper}_H",
             f"#define {upper}_H",
             "",

@@ -20,14 +20,16 @@ from rnn_export.signature import Signature
 
 FILE = "model.c"
 LINE = 118
+WEIGHTS = "model.c.weights"
 
 
 @dataclass(frozen=True)
 class Files:
-    """The text of both files."""
+    """The text of both files, and the numbers of a large model, which stand beside them."""
 
     source: str
     header: str
+    weights: bytes
 
 
 def compile_program(program: Program, signature: Signature, name: str, prefix: str = "") -> Files:
@@ -69,23 +71,27 @@ def _write(tracer: Tracer, name: str) -> Files:
     net = tracer.run()
     merge(net)
     source = Source(net, tracer.signature)
-    return Files(_source(source, name), header(source, name))
+    return Files(_source(source, name), header(source, name), source.weights.content())
 
 
 PREAMBLE = """\
 #if defined(__GNUC__) || defined(__clang__)
 #define INLINE TARGET static inline __attribute__((always_inline, unused))
 #define ALIGNED __attribute__((aligned(64)))
+#define APART __attribute__((noinline, unused)) /* only the chosen one of several takes its stack */
 #ifdef __clang__
 #define UNROLL _Pragma("unroll")
 #define REPEAT _Pragma("unroll 8")
+#pragma clang diagnostic ignored "-Wpass-failed" /* a loop of a single round is none to unroll */
 #else
 #define UNROLL _Pragma("GCC unroll 16")
 #define REPEAT _Pragma("GCC unroll 8")
+#pragma GCC diagnostic ignored "-Warray-bounds" /* it cannot know that buffers have room for all rows */
 #endif
 #else
 #define INLINE static inline
 #define ALIGNED
+#define APART
 #define UNROLL
 #define REPEAT
 #endif
@@ -151,7 +157,7 @@ def _source(source: Source, name: str) -> str:
             re.findall(r"^INLINE \w+ (\w+)\(", "\n".join([*kernels, *source.functions]), re.MULTILINE)
         ),
     ]
-    renamed = [f"#define {each} JOIN({each}, VARIANT)" for each in (*own, "walk", "run_all")]
+    renamed = [f"#define {each} JOIN({each}, VARIANT)" for each in (*own, "walk", "run_row", "run_all")]
     kind = C_TYPES[signature.inputs.dtype]
     return "\n".join(
         [
@@ -175,7 +181,7 @@ def _source(source: Source, name: str) -> str:
             "    const int64_t *lengths;",
             "};",
             "",
-            *source.weights.declarations(),
+            *source.weights.declarations(name),
             "",
             VARIANTS,
             "",
@@ -189,7 +195,7 @@ def _source(source: Source, name: str) -> str:
             "",
             *map(_wrapped, source.lines),
             "",
-            *_run_all(source),
+            RUN_LENGTHS if source.signature.lengths else RUN_ALL,
             "#endif",
             "",
         ]
@@ -203,29 +209,27 @@ def _wrapped(line: str) -> str:
     return wrapper.fill(line)
 
 
-def _run_all(source: Source) -> list[str]:
-    """Write the function that runs all rows: as many together as there is room for, in blocks of one size."""
-    if source.signature.lengths:
-        return [
-            "TARGET static void run_all(const struct call *c)",
-            "{",
-            "    for (size_t row = 0; row < c->batch; row++) walk(c, row, 1, (size_t)c->lengths[row]);",
-            "}",
-        ]
-    return [
-        "TARGET static void run_all(const struct call *c)",
-        "{",
-        "    const size_t blocks = (c->batch + SLOTS - 1) / SLOTS;",
-        "    const size_t most = blocks ? (c->batch + blocks - 1) / blocks : 1;",
-        "    for (size_t row = 0, rows; row < c->batch; row += rows) {",
-        "        rows = c->batch - row < most ? c->batch - row : most;",
-        "        if (LANES > 4 && rows == 1) /* compiled for a row alone, too */",
-        "            walk(c, row, 1, c->steps);",
-        "        else",
-        "            walk(c, row, rows, c->steps);",
-        "    }",
-        "}",
-    ]
+RUN_ALL = """\
+/* A row alone has a copy of its own: it waits for nothing but the state. */
+APART TARGET static void run_row(const struct call *c, size_t row, size_t steps) { walk(c, row, 1, steps); }
+
+APART TARGET static void run_all(const struct call *c)
+{
+    const size_t blocks = (c->batch + SLOTS - 1) / SLOTS;
+    const size_t most = blocks ? (c->batch + blocks - 1) / blocks : 1;
+    for (size_t row = 0, rows; row < c->batch; row += rows) {
+        rows = c->batch - row < most ? c->batch - row : most;
+        if (LANES > 4 && rows == 1)
+            run_row(c, row, c->steps);
+        else
+            walk(c, row, rows, c->steps);
+    }
+}"""
+RUN_LENGTHS = """\
+APART TARGET static void run_all(const struct call *c)
+{
+    for (size_t row = 0; row < c->batch; row++) walk(c, row, 1, (size_t)c->lengths[row]);
+}"""
 
 
 def _functions(source: Source, name: str) -> list[str]:
@@ -271,7 +275,7 @@ def _zeros(signature: Signature) -> list[str]:
     """Let the outputs of rows that have ended be zero."""
     units = prod(size for size in signature.outputs.shape if isinstance(size, int))
     steps = "" if signature.outputs.time_axis is None else "steps * "
-    return [f"    memset(outputs, 0, {steps}batch * {units} * sizeof *outputs);"]
+    return [f"    if (steps) memset(outputs, 0, {steps}batch * {units} * sizeof *outputs);"]
 
 
 def _initial(source: Source) -> list[str]:

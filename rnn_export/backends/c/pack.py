@@ -12,7 +12,8 @@ from rnn_export.signature import Array
 
 PANEL = 64  # columns that stand side by side
 WIDTH = 16
-LARGE = 1 << 18  # numbers; from here on an array is written as words of 64 bits
+TEXT = 1 << 18  # numbers that a model may have as text; of a larger one the arrays stand in a file beside it
+SHORT = 1 << 12  # numbers; a shorter array is text in any model
 LINE = 110
 
 
@@ -60,28 +61,62 @@ class Weights:
     def _add(self, values: Array, dtype: str, stem: str) -> str:
         key = dtype, values.tobytes()
         if key not in self.arrays:
-            name = self.names.new(stem)
-            self.arrays[key] = (f"{name}.numbers" if values.size >= LARGE else name), values
+            self.arrays[key] = self.names.new(stem), values
         return self.arrays[key][0]
 
-    def declarations(self) -> Iterator[str]:
+    def apart(self) -> dict[str, Array]:
+        """Give the arrays that stand in the file, in its order; none of a small model."""
+        if sum(values.size for _, values in self.arrays.values()) < TEXT:
+            return {}
+        return {
+            name: values
+            for (dtype, _), (name, values) in self.arrays.items()
+            if dtype == FLOAT and values.size >= SHORT
+        }
+
+    def content(self) -> bytes:
+        """Give the bytes of the file: little-endian floats, each array at a multiple of 64 bytes."""
+        return b"".join(values.astype("<f4").tobytes() for values in self.apart().values())
+
+    def declarations(self, model: str) -> Iterator[str]:
         """Write them as C."""
+        apart = self.apart()
+        if apart:
+            yield from included(model, sum(values.size for values in apart.values()))
+        at = 0
         for (dtype, _), (name, values) in self.arrays.items():
-            if values.size >= LARGE:
-                yield from _as_words(name.removesuffix(".numbers"), values)
-            else:
-                yield f"ALIGNED static const {dtype} {name}[{values.size}] = {{"
-                yield from _lines(constant_text(value, dtype) for value in values.tolist())
-                yield "};"
+            if name in apart:
+                yield f"#define {name} ({model}_weights + {at})"
+                at += values.size
+                continue
+            yield f"ALIGNED static const {dtype} {name}[{values.size}] = {{"
+            yield from _lines(constant_text(value, dtype) for value in values.tolist())
+            yield "};"
 
 
-def _as_words(name: str, values: Array) -> Iterator[str]:
-    """Write floats as words of 64 bits, which a compiler reads in half the time and memory."""
-    even = np.append(values, np.zeros(values.size % 2, np.float32)).astype("<f4")
-    both = f"uint64_t words[{even.size // 2}]; float numbers[{even.size}];"
-    yield f"ALIGNED static const union {{ {both} }} {name} = {{{{"
-    yield from _lines(hex(word) for word in even.view("<u8").tolist())
-    yield "}};"
+def included(model: str, count: int) -> Iterator[str]:
+    """Write how the assembler takes in the file: as text, ten million numbers cost a compiler 2 GB.
+
+    ``__FILE__`` finds it from wherever the compiler runs. Hidden and not static: link-time optimization may
+    put the functions and the assembler's text in different places.
+    """
+    symbol, place = f"{model}_weights", f"{model.upper()}_WEIGHTS"
+    yield rf"""#ifndef {place}
+#define {place} __FILE__ ".weights" /* little-endian floats; model.h tells more */
+#endif
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "model.c.weights holds little-endian numbers"
+#elif defined(__GNUC__) && defined(__ELF__)
+#define IN_SECTION(text) ".section .rodata\n.hidden {symbol}\n" text ".previous\n"
+#elif defined(__GNUC__) && defined(__APPLE__)
+#define IN_SECTION(text) ".const\n.private_extern {symbol}\n" text ".text\n"
+#endif
+#ifdef IN_SECTION
+__asm__(IN_SECTION(".globl {symbol}\n.balign 64\n{symbol}: .incbin \"" {place} "\"\n"));
+extern const float {symbol}[{count}] __asm__("{symbol}") __attribute__((visibility("hidden")));
+#else
+extern const float {symbol}[{count}]; /* in an object of its own */
+#endif"""
 
 
 def _lines(texts: Iterator[str]) -> Iterator[str]:
