@@ -81,11 +81,10 @@ def export_command(
     lengths: Annotated[
         bool, typer.Option("--lengths", help="Let the files take the number of time steps of each row.")
     ] = False,
-    c: Annotated[bool, typer.Option("--c", help="Write plain C as well.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Export a module as a bundle: TorchScript and ONNX, dynamic in time and batch, verified."""
+    """Export a module as a bundle: TorchScript, ONNX and C, dynamic in time and batch, verified."""
     with reporting():
         with progress() as tell:
             tell("Loading PyTorch", 0, 1)
@@ -99,7 +98,6 @@ def export_command(
                 folder,
                 step=step,
                 lengths=lengths,
-                c=c,
                 name=name,
                 overwrite=overwrite,
                 progress=tell,

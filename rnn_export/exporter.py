@@ -52,7 +52,6 @@ def export(
     *,
     step: bool = False,
     lengths: bool = False,
-    c: bool = False,
     name: str | None = None,
     metadata: Mapping[str, str] | None = None,
     overwrite: bool = False,
@@ -74,8 +73,6 @@ def export(
         lengths: whether the files take the number of time steps of each row as well, int64 ``lengths[B]``: a
             row's outputs are zero from there on, its new state is that after its own last step, and what the
             inputs hold behind it reaches nothing.
-        c: whether to write the net as plain C as well, ``model.c`` and ``model.h``. A net that C is not
-            written for yet goes without, with the reason in the report.
         name: what the model is called in its files; the folder's name unless given.
         metadata: strings that travel with the model, in the manifest and in the ONNX files.
         overwrite: whether to replace a bundle that is there.
@@ -97,7 +94,7 @@ def export(
     name, metadata = name or folder.resolve().name, dict(metadata or {})
 
     with staged(folder, overwrite=overwrite) as staging:
-        stages, forms, reasons = _write_models(subject, staging, name, metadata, tell, c=c)
+        stages, forms, reasons = _write_models(subject, staging, name, metadata, tell)
         tell("Running eager PyTorch over the grid", 0, 1)
         cases = grid.build(subject)
         golden.write(staging, cases, subject.signature, _tolerances(cases, subject))
@@ -126,7 +123,7 @@ def _folded(subject: Subject) -> Subject:
 
 
 def _write_models(
-    subject: Subject, staging: Path, name: str, metadata: dict[str, str], tell: Tell, *, c: bool
+    subject: Subject, staging: Path, name: str, metadata: dict[str, str], tell: Tell
 ) -> tuple[list[Stage], dict[str, Program], list[str]]:
     """Write ``model.pt`` and every form of the model as a variant.
 
@@ -139,7 +136,7 @@ def _write_models(
     tell("Writing the files", 2, 3)
     module = script.with_lengths(scripted or script.script_step(dense), subject.signature)
     torchscript.write(module, staging / MODEL_PT)
-    reasons += _write_c(stages, subject, staging, name) if c else []
+    reasons += _write_c(stages, subject, staging, name)
     models = {form: program.proto() for form, program in forms.items()}
     if scripted is not None:
         try:
@@ -158,7 +155,7 @@ def _write_c(stages: list[Stage], subject: Subject, staging: Path, name: str) ->
     """Write the step as C; give the reason if it cannot be done."""
     dense = next((stage.program for stage in stages if stage.name == DENSE), None)
     if dense is None:
-        return []
+        return [f"{MODEL_C}: no single time step of the module could be captured"]
     try:
         files = compile_program(dense, subject.signature, name, f"{script.WRAPPED}.")
     except CompileError as error:

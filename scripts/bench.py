@@ -104,7 +104,7 @@ def line(shape: Shape, folder: Path, seconds: float = SECONDS) -> Line:
     """Export a net with an example of the shape, and time the bundle's files and the peers."""
     net = shape.net()
     inputs, state = shape.example(net)
-    bundle = export(net, (inputs, state), folder / "bundle", c=True)
+    bundle = export(net, (inputs, state), folder / "bundle")
     task = Task(
         net,
         bundle.folder / OURS,

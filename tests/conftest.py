@@ -33,29 +33,22 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         end(f"not installed: {', '.join(missing)}")
 
 
+def _shared(factory: pytest.TempPathFactory, name: str) -> Path:
+    """Give a folder that all test processes share."""
+    base = factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+
+
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """Give a case's bundle; treat it as read-only."""
-    base = tmp_path_factory.getbasetemp()
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "bundles"
-
-    return partial(_export, shared)
-
-
-@pytest.fixture(scope="session")
-def exported_c(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """Give a case's bundle with C; treat it as read-only."""
-    base = tmp_path_factory.getbasetemp()
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "bundles_c"
-    return partial(_export, shared, c=True)
+    return partial(_export, _shared(tmp_path_factory, "bundles"))
 
 
 @pytest.fixture(scope="session")
 def exported_ragged(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """Give a case's bundle with C, for rows that end apart; treat it as read-only."""
-    base = tmp_path_factory.getbasetemp()
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "bundles_ragged"
-    return partial(_export, shared, c=True, lengths=True)
+    """Give a case's bundle for rows that end apart; treat it as read-only."""
+    return partial(_export, _shared(tmp_path_factory, "bundles_ragged"), lengths=True)
 
 
 def _export(shared: Path, case: ModelCase | Way, **options: bool) -> rnn_export.Bundle:

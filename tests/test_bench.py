@@ -140,8 +140,8 @@ def test_every_file_is_timed_in_every_runtime(case: ModelCase, exported: Exporte
 
 
 @pytest.mark.skipif(compiler() is None, reason="no C compiler")
-def test_c_is_timed_where_there_is_c(rnn: ModelCase, exported_c: Exported) -> None:
-    folder, printed = lines(rnn, exported_c)
+def test_c_is_timed_where_there_is_c(rnn: ModelCase, exported: Exported) -> None:
+    folder, printed = lines(rnn, exported)
     assert ("model.c", "c") in pairs(folder)
     [row] = [row for row in map(str.split, printed.splitlines()) if row[:2] == ["model.c", "c"]]
     assert min(map(float, row[2:])) > 0
@@ -364,7 +364,7 @@ def test_c_called_from_c_gives_the_same_numbers(cell: type[torch.nn.Module], tmp
 
     given = task(cell)
     example = torch.from_numpy(given.inputs), tuple(map(torch.from_numpy, given.state))
-    bundle = rnn_export.export(given.net, example, tmp_path / "bundle", c=True)
+    bundle = rnn_export.export(given.net, example, tmp_path / "bundle")
     run = native.repeated(bundle.folder / "model.c", bundle.signature, given, tmp_path)
     assert run.count > 1
     call = RUNTIMES["c"].start(bundle.folder / "model.c", bundle.signature)

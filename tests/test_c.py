@@ -30,8 +30,8 @@ pytestmark = [
 
 
 @each_compiled
-def test_c_is_verified(case: ModelCase | Way, exported_c: Exported) -> None:
-    report = VerificationReport.stored(exported_c(case).manifest)
+def test_c_is_verified(case: ModelCase | Way, exported: Exported) -> None:
+    report = VerificationReport.stored(exported(case).manifest)
     assert not [reason for reason in report.left_out if reason.startswith("model.c")]
     [check] = [check for check in report.checks if check.file == "model.c"]
     assert check.runtime == "c"
@@ -41,8 +41,8 @@ def test_c_is_verified(case: ModelCase | Way, exported_c: Exported) -> None:
 @pytest.mark.parametrize(
     "case", [case for case in [*CASES, *WAYS] if case.name in NO_C], ids=lambda case: case.name
 )
-def test_a_net_that_c_cannot_have_says_why(case: ModelCase | Way, exported_c: Exported) -> None:
-    bundle = exported_c(case)
+def test_a_net_that_c_cannot_have_says_why(case: ModelCase | Way, exported: Exported) -> None:
+    bundle = exported(case)
     assert not {"model.c", "model.h"} & set(bundle.manifest.files)
     [reason] = [
         reason
@@ -67,8 +67,8 @@ def drawn(bundle: rnn_export.Bundle, time: int, batch: int) -> tuple[Array, tupl
 
 
 @each_compiled
-def test_a_row_gives_the_same_bits_in_any_batch(case: ModelCase | Way, exported_c: Exported) -> None:
-    bundle = exported_c(case)
+def test_a_row_gives_the_same_bits_in_any_batch(case: ModelCase | Way, exported: Exported) -> None:
+    bundle = exported(case)
     runner = rnn_export.load(bundle.folder, runtime="c")
     inputs, state = drawn(bundle, 5, 71)
     given = state if bundle.signature.streamable else None
@@ -85,10 +85,8 @@ def test_a_row_gives_the_same_bits_in_any_batch(case: ModelCase | Way, exported_
 
 
 @each_compiled
-def test_a_sequence_gives_the_same_bits_wherever_it_is_cut(
-    case: ModelCase | Way, exported_c: Exported
-) -> None:
-    bundle = exported_c(case)
+def test_a_sequence_gives_the_same_bits_wherever_it_is_cut(case: ModelCase | Way, exported: Exported) -> None:
+    bundle = exported(case)
     if not bundle.signature.streamable:
         pytest.skip("whole sequences only")
     runner = rnn_export.load(bundle.folder, runtime="c")
@@ -109,7 +107,7 @@ def test_without_a_compiler_c_is_not_checked(
     rnn: ModelCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CC", "no-such-compiler")
-    bundle = rnn_export.export(*rnn.build(), tmp_path / "bundle", c=True)
+    bundle = rnn_export.export(*rnn.build(), tmp_path / "bundle")
     report = VerificationReport.stored(bundle.manifest)
     [check] = [check for check in report.checks if check.file == "model.c"]
     assert check.verdict == "not checked"
@@ -126,11 +124,11 @@ def test_rows_may_end_apart(name: str, exported_ragged: Exported) -> None:
 
 
 @pytest.fixture(scope="module")
-def lstm_call(exported_c: Exported, tmp_path_factory: pytest.TempPathFactory) -> Call:
+def lstm_call(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Call:
     """Give a net of two leaves that takes lengths, as a runtime calls it: 4 inputs, 6 units."""
     case = next(case for case in COMPILED if case.name == "lstm")
     folder = tmp_path_factory.mktemp("lengths") / "bundle"
-    bundle = rnn_export.export(*case.build(), folder, lengths=True, c=True)
+    bundle = rnn_export.export(*case.build(), folder, lengths=True)
     return RUNTIMES["c"].start(folder / "model.c", bundle.signature)
 
 
@@ -172,8 +170,8 @@ def test_a_call_without_its_lengths_is_refused(lstm_call: Call) -> None:
 
 
 @pytest.mark.parametrize("name", ["rnn", "lstm"])
-def test_arrays_may_be_read_only_or_have_gaps(name: str, exported_c: Exported) -> None:
-    bundle = exported_c(next(case for case in COMPILED if case.name == name))
+def test_arrays_may_be_read_only_or_have_gaps(name: str, exported: Exported) -> None:
+    bundle = exported(next(case for case in COMPILED if case.name == name))
     call = RUNTIMES["c"].start(bundle.folder / "model.c", bundle.signature)
     inputs, state = drawn(bundle, 4, 3)
     expected = call(inputs, *state)

@@ -32,8 +32,8 @@ pytestmark = [
 
 
 @each_compiled
-def test_the_sanitizers_report_nothing(case: ModelCase | Way, exported_c: Exported, tmp_path: Path) -> None:
-    bundle = exported_c(case)
+def test_the_sanitizers_report_nothing(case: ModelCase | Way, exported: Exported, tmp_path: Path) -> None:
+    bundle = exported(case)
     program = tmp_path / "driver"
     build_driver(bundle.folder, bundle.manifest.name, program, "-march=native", *SANITIZE)
     run_driver(bundle, program)
@@ -41,8 +41,8 @@ def test_the_sanitizers_report_nothing(case: ModelCase | Way, exported_c: Export
 
 @pytest.mark.needs("clang")
 @pytest.mark.parametrize("name", ["gru", "tagger", "deep_bidirectional"])
-def test_the_sanitizers_of_clang_report_nothing(name: str, exported_c: Exported, tmp_path: Path) -> None:
-    bundle, program = exported_c(the(name)), tmp_path / "driver"
+def test_the_sanitizers_of_clang_report_nothing(name: str, exported: Exported, tmp_path: Path) -> None:
+    bundle, program = exported(the(name)), tmp_path / "driver"
     build_driver(bundle.folder, bundle.manifest.name, program, *SANITIZE, command="clang")
     run_driver(bundle, program)
 
@@ -56,9 +56,9 @@ def test_the_sanitizers_of_clang_report_nothing(name: str, exported_c: Exported,
     ],
 )
 def test_no_compiler_warns(
-    command: str, options: list[str], case: ModelCase | Way, exported_c: Exported, tmp_path: Path
+    command: str, options: list[str], case: ModelCase | Way, exported: Exported, tmp_path: Path
 ) -> None:
-    source = exported_c(case).folder / "model.c"
+    source = exported(case).folder / "model.c"
     compile_c(command, tmp_path / "model.o", *STRICT, *options, "-c", source)
 
 
@@ -73,16 +73,16 @@ def test_no_compiler_warns(
     ],
 )
 def test_no_compiler_warns_whatever_it_is_told(
-    command: str, options: list[str], name: str, exported_c: Exported, tmp_path: Path
+    command: str, options: list[str], name: str, exported: Exported, tmp_path: Path
 ) -> None:
-    source = exported_c(the(name)).folder / "model.c"
+    source = exported(the(name)).folder / "model.c"
     compile_c(command, tmp_path / "model.o", *STRICT, *options, "-c", source)
 
 
 @pytest.mark.needs("g++")
 @pytest.mark.parametrize("name", ["rnn", "tagger", "deep_bidirectional"])
-def test_cpp_calls_it(name: str, exported_c: Exported, tmp_path: Path) -> None:
-    bundle = exported_c(the(name))
+def test_cpp_calls_it(name: str, exported: Exported, tmp_path: Path) -> None:
+    bundle = exported(the(name))
     prefix = identifier(bundle.manifest.name)
     main = tmp_path / "main.cpp"
     main.write_text(f'#include "model.h"\nint main() {{ return {prefix}_version()[0] != {prefix[0]!r}; }}\n')
@@ -94,9 +94,9 @@ def test_cpp_calls_it(name: str, exported_c: Exported, tmp_path: Path) -> None:
 
 @each_compiled
 def test_nothing_is_called_locked_or_changed(
-    case: ModelCase | Way, exported_c: Exported, tmp_path: Path
+    case: ModelCase | Way, exported: Exported, tmp_path: Path
 ) -> None:
-    bundle, target = exported_c(case), tmp_path / "model.o"
+    bundle, target = exported(case), tmp_path / "model.o"
     compile_c(compiler() or [], target, *STRICT, "-O1", "-c", bundle.folder / "model.c")
     table = subprocess.run(["nm", str(target)], capture_output=True, text=True, check=True).stdout
     symbols = [line.split()[-2:] for line in table.splitlines()]
@@ -120,8 +120,8 @@ def test_functions_are_as_exact_as_they_say(name: str) -> None:
     assert float(found[1]) <= ULP[name]
 
 
-def test_an_operator_that_is_unknown_is_named_with_its_node(exported_c: Exported) -> None:
-    bundle = exported_c(the("rnn"))
+def test_an_operator_that_is_unknown_is_named_with_its_node(exported: Exported) -> None:
+    bundle = exported(the("rnn"))
     model = ir.load(bundle.folder / "model.onnx")
     node = next(node for node in model.graph if model.graph.inputs[0] in node.inputs)
     node.op_type = "Sinh"
@@ -132,5 +132,5 @@ def test_an_operator_that_is_unknown_is_named_with_its_node(exported_c: Exported
 def test_the_net_of_the_notebook_is_small(tmp_path: Path) -> None:
     model = RNNScratch(16, 32, 1)
     example = torch.rand(20, 2, 16), model.begin_state(2, torch.device("cpu"))
-    bundle = rnn_export.export(model, example, tmp_path / "bundle", c=True)
+    bundle = rnn_export.export(model, example, tmp_path / "bundle")
     assert (bundle.folder / "model.c").stat().st_size < 40_000

@@ -22,9 +22,9 @@ pytestmark = needs_compiler
     [([], "librnn.so"), (["--static"], "librnn.a"), (["--object", "--march", "native"], "rnn.o")],
 )
 def test_gives_a_library_and_its_header(
-    options: list[str], file: str, rnn: ModelCase, exported_c: Exported, tmp_path: Path
+    options: list[str], file: str, rnn: ModelCase, exported: Exported, tmp_path: Path
 ) -> None:
-    folder = exported_c(rnn).folder
+    folder = exported(rnn).folder
     done = CliRunner().invoke(app, ["compile", str(folder), "--out", str(tmp_path / "lib"), *options])
     assert done.exit_code == 0, done.output
     assert {path.name for path in (tmp_path / "lib").iterdir()} == {file, "model.h"}
@@ -61,12 +61,12 @@ def test_a_program_is_linked_as_the_command_says(
     kind: str,
     command: str,
     rnn: ModelCase,
-    exported_c: Exported,
+    exported: Exported,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("CC", command)
-    folder, library = exported_c(rnn).folder, tmp_path / "lib"
+    folder, library = exported(rnn).folder, tmp_path / "lib"
     done = CliRunner().invoke(app, ["compile", str(folder), "--out", str(library), kind])
     (tmp_path / "yours.c").write_text(PROGRAM)
     line = done.output.partition("Use it: cc ")[2].split()
@@ -81,38 +81,38 @@ def test_a_program_is_linked_as_the_command_says(
 
 
 def test_a_library_has_a_name_that_c_can_have(rnn: ModelCase, tmp_path: Path) -> None:
-    bundle = rnn_export.export(*rnn.build(), tmp_path / "bundle", c=True, name="../two nets-v1")
+    bundle = rnn_export.export(*rnn.build(), tmp_path / "bundle", name="../two nets-v1")
     done = CliRunner().invoke(app, ["compile", str(bundle.folder), "--out", str(tmp_path / "lib")])
     assert done.exit_code == 0, done.output
     assert {path.name for path in (tmp_path / "lib").iterdir()} == {"libtwo_nets_v1.so", "model.h"}
 
 
-def test_a_folder_that_cannot_be_written_is_an_error(rnn: ModelCase, exported_c: Exported) -> None:
-    done = CliRunner().invoke(app, ["compile", str(exported_c(rnn).folder), "--out", "/proc/nowhere"])
+def test_a_folder_that_cannot_be_written_is_an_error(rnn: ModelCase, exported: Exported) -> None:
+    done = CliRunner().invoke(app, ["compile", str(exported(rnn).folder), "--out", "/proc/nowhere"])
     assert done.exit_code == 1
     assert "/proc/nowhere cannot be written" in done.output
 
 
 def test_nothing_is_left_of_what_fails(
-    rnn: ModelCase, exported_c: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rnn: ModelCase, exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CFLAGS", "")
-    line = ["compile", str(exported_c(rnn).folder), "--out", str(tmp_path / "lib"), "--march", "nonsense"]
+    line = ["compile", str(exported(rnn).folder), "--out", str(tmp_path / "lib"), "--march", "nonsense"]
     done = CliRunner().invoke(app, line)
     assert done.exit_code == 1
     assert "nonsense" in done.output
     assert not (tmp_path / "lib").exists()
 
 
-def test_two_kinds_at_once_are_refused(rnn: ModelCase, exported_c: Exported, tmp_path: Path) -> None:
-    line = ["compile", str(exported_c(rnn).folder), "--out", str(tmp_path), "--static", "--object"]
+def test_two_kinds_at_once_are_refused(rnn: ModelCase, exported: Exported, tmp_path: Path) -> None:
+    line = ["compile", str(exported(rnn).folder), "--out", str(tmp_path), "--static", "--object"]
     done = CliRunner().invoke(app, line)
     assert done.exit_code == 2
     assert "expected one of --shared, --static and --object" in done.output
 
 
-def test_a_bundle_without_c_says_why(exported_c: Exported, tmp_path: Path) -> None:
+def test_a_bundle_without_c_says_why(exported: Exported, tmp_path: Path) -> None:
     case = next(case for case in CASES if case.name == "rnn_float64")
-    done = CliRunner().invoke(app, ["compile", str(exported_c(case).folder), "--out", str(tmp_path)])
+    done = CliRunner().invoke(app, ["compile", str(exported(case).folder), "--out", str(tmp_path)])
     assert done.exit_code == 1
     assert "its numbers are float64" in " ".join(done.output.split())

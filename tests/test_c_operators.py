@@ -245,6 +245,6 @@ def test_lengths_of_its_own_are_refused() -> None:
 @pytest.mark.parametrize("lengths", [False, True])
 def test_a_bidirectional_module_is_verified(lengths: bool, tmp_path: Path) -> None:
     way = next(way for way in WAYS if way.name == "torch_bidirectional")
-    bundle = rnn_export.export(*way.build(), tmp_path / "bundle", lengths=lengths, c=True)
+    bundle = rnn_export.export(*way.build(), tmp_path / "bundle", lengths=lengths)
     report = VerificationReport.stored(bundle.manifest)
     assert [check.verdict for check in report.checks if check.file == "model.c"] == [PASSED]

@@ -24,15 +24,15 @@ AARCH64 = "aarch64-linux-gnu-gcc"
 )
 @pytest.mark.parametrize("name", ["rnn", "wide", "tagger", "deep_bidirectional"])
 def test_a_call_allocates_nothing_and_needs_no_more_stack_than_it_says(
-    name: str, command: str, options: list[str], exported_c: Exported, tmp_path: Path
+    name: str, command: str, options: list[str], exported: Exported, tmp_path: Path
 ) -> None:
-    bundle, program = exported_c(the(name)), tmp_path / "driver"
+    bundle, program = exported(the(name)), tmp_path / "driver"
     build_driver(bundle.folder, name, program, *options, "-DPAINT", command=command)
     run_driver(bundle, program)
 
 
-def test_an_allocation_would_be_seen(exported_c: Exported, tmp_path: Path) -> None:
-    folder, program = exported_c(the("rnn")).folder, tmp_path / "driver"
+def test_an_allocation_would_be_seen(exported: Exported, tmp_path: Path) -> None:
+    folder, program = exported(the("rnn")).folder, tmp_path / "driver"
     source = (folder / "model.c").read_text()
     head, start, rest = source.partition("    const struct call call = ")
     assert start
@@ -46,8 +46,8 @@ def test_an_allocation_would_be_seen(exported_c: Exported, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["gru", "tagger", "deep_bidirectional"])
-def test_eight_threads_share_one_library(name: str, exported_c: Exported, tmp_path: Path) -> None:
-    bundle, program = exported_c(the(name)), tmp_path / "driver"
+def test_eight_threads_share_one_library(name: str, exported: Exported, tmp_path: Path) -> None:
+    bundle, program = exported(the(name)), tmp_path / "driver"
     build_driver(bundle.folder, name, program, "-fsanitize=thread")
     run_driver(bundle, program, "8")
 
@@ -57,9 +57,9 @@ def test_eight_threads_share_one_library(name: str, exported_c: Exported, tmp_pa
 )
 @pytest.mark.parametrize("name", ["lstm", "tagger"])
 def test_other_processors_compute_the_same(
-    name: str, options: list[str], exported_c: Exported, tmp_path: Path
+    name: str, options: list[str], exported: Exported, tmp_path: Path
 ) -> None:
-    bundle, program = exported_c(the(name)), tmp_path / "driver"
+    bundle, program = exported(the(name)), tmp_path / "driver"
     build_driver(bundle.folder, name, program, "-march=native", *options, *SANITIZE)
     run_driver(bundle, program)
 
@@ -68,21 +68,21 @@ def test_other_processors_compute_the_same(
 @pytest.mark.parametrize(
     "name", ["rnn", "lstm", "gru", "tagger", "classifier", "deep_bidirectional", "parallel_in_training"]
 )
-def test_arm_computes_the_same(name: str, exported_c: Exported, tmp_path: Path) -> None:
-    bundle, program = exported_c(the(name)), tmp_path / "driver"
+def test_arm_computes_the_same(name: str, exported: Exported, tmp_path: Path) -> None:
+    bundle, program = exported(the(name)), tmp_path / "driver"
     build_driver(bundle.folder, name, program, "-static", command=AARCH64)
     run_driver(bundle, "qemu-aarch64", program)
 
 
 @pytest.mark.needs(AARCH64, "qemu-aarch64")
-def test_arm_computes_the_same_with_plain_loops(exported_c: Exported, tmp_path: Path) -> None:
-    bundle, program = exported_c(the("lstm")), tmp_path / "driver"
+def test_arm_computes_the_same_with_plain_loops(exported: Exported, tmp_path: Path) -> None:
+    bundle, program = exported(the("lstm")), tmp_path / "driver"
     build_driver(bundle.folder, "lstm", program, "-static", "-DPLAIN_LOOPS", command=AARCH64)
     run_driver(bundle, "qemu-aarch64", program)
 
 
-def test_no_time_steps_or_rows_write_the_state_alone(exported_c: Exported, tmp_path: Path) -> None:
-    bundle, program = exported_c(the("lstm")), tmp_path / "driver"
+def test_no_time_steps_or_rows_write_the_state_alone(exported: Exported, tmp_path: Path) -> None:
+    bundle, program = exported(the("lstm")), tmp_path / "driver"
     build_driver(bundle.folder, "lstm", program, *SANITIZE)
     state = np.arange(36, dtype=np.float32)
     calls = np.array([0, 3, 0, state.nbytes, 0, 0], np.uint64).tobytes() + state.tobytes()
@@ -100,9 +100,9 @@ def test_no_time_steps_or_rows_write_the_state_alone(exported_c: Exported, tmp_p
     ],
 )
 def test_without_time_steps_or_rows_the_rest_is_left_alone(
-    name: str, time: int, batch: int, lengths: bool, exported_c: Exported, exported_ragged: Exported
+    name: str, time: int, batch: int, lengths: bool, exported: Exported, exported_ragged: Exported
 ) -> None:
-    bundle = (exported_ragged if lengths else exported_c)(the(name))
+    bundle = (exported_ragged if lengths else exported)(the(name))
     function = ctypes.CDLL(str(library(bundle.folder / "model.c")))[f"{name}_run"]
     leaves = [np.full(leaf.sized(batch=batch), 0.5, leaf.dtype) for leaf in bundle.signature.state]
     state = np.concatenate([np.empty(0, np.float32), *[leaf.ravel() for leaf in leaves]])

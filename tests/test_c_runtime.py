@@ -17,10 +17,10 @@ pytestmark = needs_compiler
 
 
 @pytest.fixture
-def source(rnn: ModelCase, exported_c: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def source(rnn: ModelCase, exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give a model.c, and a cache of its own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    shutil.copytree(exported_c(rnn).folder, tmp_path / "bundle")
+    shutil.copytree(exported(rnn).folder, tmp_path / "bundle")
     return tmp_path / "bundle" / "model.c"
 
 

@@ -44,9 +44,9 @@ def eager(name: str, inputs: Array) -> list[Array]:
 
 
 @pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
-def test_special_values_are_where_eager_has_them(name: str, exported_c: Exported) -> None:
+def test_special_values_are_where_eager_has_them(name: str, exported: Exported) -> None:
     plain, special = drawn()
-    runner = rnn_export.load(exported_c(the(name)).folder, runtime="c")
+    runner = rnn_export.load(exported(the(name)).folder, runtime="c")
     outputs, state = runner(special)
     untouched, untouched_state = runner(plain)
     want = eager(name, special)
@@ -59,9 +59,9 @@ def test_special_values_are_where_eager_has_them(name: str, exported_c: Exported
 
 @pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, TINY, 3e38])
-def test_special_values_in_the_state_stay_in_their_row(name: str, value: float, exported_c: Exported) -> None:
+def test_special_values_in_the_state_stay_in_their_row(name: str, value: float, exported: Exported) -> None:
     plain, _ = drawn()
-    runner = rnn_export.load(exported_c(the(name)).folder, runtime="c")
+    runner = rnn_export.load(exported(the(name)).folder, runtime="c")
     state = runner.initial_state(BATCH)
     state[0][3, 2] = value
     model, _ = the(name).build()
@@ -72,8 +72,8 @@ def test_special_values_in_the_state_stay_in_their_row(name: str, value: float, 
         np.testing.assert_allclose(got, expected.numpy(), rtol=1e-4, atol=1e-6, equal_nan=True)
 
 
-def test_subnormals_are_kept(exported_c: Exported) -> None:
+def test_subnormals_are_kept(exported: Exported) -> None:
     """A library that is loaded may not turn on flushing to zero, as one linked with -ffast-math does."""
-    runner = rnn_export.load(exported_c(the("rnn")).folder, runtime="c")
+    runner = rnn_export.load(exported(the("rnn")).folder, runtime="c")
     runner(drawn()[1])
     assert np.float32(TINY) * np.float32(1) != 0

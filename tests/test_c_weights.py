@@ -22,9 +22,9 @@ each_command = pytest.mark.parametrize(
 
 
 @pytest.fixture(scope="session")
-def large(exported_c: Exported) -> rnn_export.Bundle:
+def large(exported: Exported) -> rnn_export.Bundle:
     """Give the bundle of a net of 1.3 million parameters."""
-    return exported_c(
+    return exported(
         ModelCase("large", lambda: CharRNN(5000, LSTMScratch(5000, 64, 8)), tokens(3, 2, below=5000))
     )
 
@@ -86,5 +86,5 @@ def test_a_library_holds_the_numbers(large: rnn_export.Bundle, tmp_path: Path) -
     assert "large_weights" not in table.stdout
 
 
-def test_a_small_model_is_one_file(rnn: ModelCase, exported_c: Exported) -> None:
-    assert "model.c.weights" not in exported_c(rnn).manifest.files
+def test_a_small_model_is_one_file(rnn: ModelCase, exported: Exported) -> None:
+    assert "model.c.weights" not in exported(rnn).manifest.files

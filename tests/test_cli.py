@@ -39,7 +39,7 @@ def test_export_verify_inspect(seed_file: Path) -> None:
     export = run("export", "seed_run.py:factory", "--out", "bundle", cwd=folder)
     assert export.returncode == 0, export.stderr
     assert export.stderr == ""
-    assert export.stdout.count("✓ passed") == 7
+    assert export.stdout.count("✓ passed") == 8
     assert "…" not in export.stdout
     assert "Every file agrees with eager PyTorch: bundle" in export.stdout
     verify = run("verify", "bundle", cwd=folder)

@@ -54,6 +54,7 @@ def test_a_layer_is_exported_as_it_is(name: str, tmp_path: Path, capfd: pytest.C
         ("model.onnx", "onnxruntime"),
         ("model.onnx", "reference"),
         ("model.pt", "torchscript"),
+        ("model.c", "c"),
     }
     model = ir.load(bundle.folder / "model.onnx")
     assert "Loop" not in {node.op_type for node in model.graph}
