@@ -4,7 +4,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 #define TARGET
+#define ALIGNED
 #if defined(__AVX512F__)
 #define LANES 16
 #elif defined(__AVX2__)

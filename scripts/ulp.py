@@ -2,6 +2,7 @@
 
     python scripts/ulp.py                every 97th float
     python scripts/ulp.py --every 1      all of them: minutes for each function
+    python scripts/ulp.py --lanes 16     as on a processor with AVX-512
 
 Prints, for each function, the largest error in units in the last place of the right result, where it is, and
 whether NaN, the infinities and zeros come out as they should.
@@ -50,8 +51,11 @@ DRIVER = """
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#if LANES == 16
+#include <immintrin.h>
+#endif
 #define TARGET
-#define LANES 8
+#define ALIGNED
 #define REGISTERS 8
 #define INLINE static inline __attribute__((always_inline, unused))
 #define UNROLL
@@ -106,8 +110,8 @@ class Error:
     example: float
 
 
-def measure(name: str, every: int) -> Error:
-    """Measure a function at every so many floats."""
+def measure(name: str, every: int, lanes: int) -> Error:
+    """Measure a function at every so many floats, in vectors of so many numbers."""
     expression, low, high = FUNCTIONS[name]
     kernels = re.sub(
         r"^#define LANES.*", "", "\n".join(kernel_text({name.partition("_")[0]})), flags=re.MULTILINE
@@ -121,7 +125,8 @@ def measure(name: str, every: int) -> Error:
         source, program = Path(folder) / "ulp.c", Path(folder) / "ulp"
         source.write_text(text)
         subprocess.run(  # noqa: S603
-            [*command, *OPTIONS, "-march=native", str(source), "-o", str(program), "-lm"], check=True
+            [*command, *OPTIONS, "-march=native", f"-DLANES={lanes}", str(source), "-o", str(program), "-lm"],
+            check=True,
         )
         done = subprocess.run([str(program), str(every)], capture_output=True, text=True, check=True)  # noqa: S603
     worst, at, wrong, example = done.stdout.split()
@@ -134,11 +139,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--every", type=int, default=97)
+    parser.add_argument(
+        "--lanes", type=int, default=8, help="16 where there is AVX-512: tanh is another there"
+    )
     parser.add_argument("functions", nargs="*", default=list(FUNCTIONS))
     arguments = parser.parse_args()
     os.environ.pop("CFLAGS", None)
     for name in arguments.functions:
-        error = measure(name, arguments.every)
+        error = measure(name, arguments.every, arguments.lanes)
         wrong = f"{error.wrong} ({error.example:.9g})" if error.wrong else "none"
         print(f"{name:9} {error.worst:8.3f} ulp at {error.at:.9g}; special values that are wrong: {wrong}")
 

@@ -26,6 +26,12 @@ def the(name: str) -> ModelCase | Way:
     return next(case for case in COMPILED if case.name == name)
 
 
+def has_avx512() -> bool:
+    """Whether what is compiled for this processor may use AVX-512."""
+    line = [*(compiler() or ["false"]), "-march=native", "-dM", "-E", "-x", "c", "/dev/null"]
+    return "__AVX512F__" in subprocess.run(line, capture_output=True, text=True, check=False).stdout
+
+
 def compile_c(command: list[str] | str, target: Path, *arguments: str | Path) -> None:
     """Run a compiler; it may say nothing."""
     line = [*([command] if isinstance(command, str) else command), *map(str, arguments), "-o", str(target)]

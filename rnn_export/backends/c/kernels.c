@@ -34,12 +34,12 @@ INLINE void istore(int32_t *x, ivec y) { *(ivec *)x = y; }
 #define TALL(sums) (REGISTERS / (sums) > 8 ? 8 : REGISTERS / (sums))
 /* Call tile(rows, ...) for all i < count, as many rows at once as there can be; its arguments name i. */
 #define TILES(sums, count, tile, ...) \
-    for (size_t i = 0; i < (count);) { \
+    for (size_t i = 0, tall_ = TALL(sums); i < (count);) { \
         const size_t left = (count) - i; \
-        if (TALL(sums) > 4 && left >= TALL(sums) && left != TALL(sums) + 2) { tile(TALL(sums), __VA_ARGS__); i += TALL(sums); } \
-        else if (TALL(sums) >= 4 && left >= 4) { tile(4, __VA_ARGS__); i += 4; } \
-        else if (TALL(sums) == 3 && left >= 3) { tile(3, __VA_ARGS__); i += 3; } \
-        else if (TALL(sums) >= 2 && left >= 2) { tile(2, __VA_ARGS__); i += 2; } \
+        if (tall_ > 4 && left >= tall_ && (tall_ == 8 || left != tall_ + 2)) { tile(TALL(sums), __VA_ARGS__); i += tall_; } \
+        else if (tall_ >= 4 && tall_ < 8 && left >= 4) { tile(4, __VA_ARGS__); i += 4; } \
+        else if (tall_ == 3 && left >= 3) { tile(3, __VA_ARGS__); i += 3; } \
+        else if (tall_ >= 2 && left >= 2) { tile(2, __VA_ARGS__); i += 2; } \
         else { tile(1, __VA_ARGS__); i++; } \
     }
 
@@ -174,6 +174,60 @@ INLINE vec vexp(vec x)
     return p * number((half + 127) << 23) * number((whole - half + 127) << 23);
 }
 //! tanh
+#if LANES == 16
+/* tanh(|x|) = c0 + c1 r + ... + c5 r^5, r = |x| - middle, in 32 pieces: four for each power of two from 1/16 on, one
+   below, where it is odd. A piece is found by the highest bits of |x|; within 2.3 units in the last place. Rows: c0 to
+   c5, middle; the pieces stand at the bits' remainder by 32. */
+ALIGNED static const float tanh_pieces[7][32] = {
+    {0.9780261f, 0.99185973f, 0.99699765f, 0.99889445f, 0.9997532f, 0.9999666f, 0.99999547f, 0.9999994f,
+      0.99999994f, 1.0f, 1.0f, 0, 0.07019686f, 0.08572657f, 0.10121473f, 0.11665399f, 0.1397053f, 0.17020231f,
+      0.20037672f, 0.2301757f, 0.2740616f, 0.33082113f, 0.38528398f, 0.43718877f, 0.50983f, 0.59637356f,
+      0.6709671f, 0.7340715f, 0.8093011f, 0.8798267f, 0.92534626f, 0.95404524f},
+    {0.043464918f, 0.016214289f, 0.0059957164f, 0.002209893f, 0.0004935282f, 6.680606e-05f, 9.041478e-06f,
+      1.2236358e-06f, 6.101406e-08f, 1.1175116e-09f, 2.0467995e-11f, 1.0f, 0.9950724f, 0.9926509f, 0.9897556f,
+      0.98639184f, 0.9804824f, 0.9710312f, 0.9598492f, 0.94701916f, 0.9248902f, 0.8905574f, 0.85155624f,
+      0.80886596f, 0.7400734f, 0.6443386f, 0.5498032f, 0.461139f, 0.34503177f, 0.22590497f, 0.14373437f,
+      0.08979764f},
+    {-0.042508237f, -0.0160811f, -0.0059771794f, -0.0022072394f, -0.0004926094f, -6.669514e-05f, -9.026713e-06f,
+      -1.2216422e-06f, -5.9218323e-08f, -1.0846217e-09f, -1.9865616e-11f, 0, -0.06985096f, -0.08509656f,
+      -0.10017785f, -0.11506654f, -0.1369786f, -0.16527174f, -0.19233142f, -0.2179808f, -0.25347686f,
+      -0.29461515f, -0.32809094f, -0.3536271f, -0.3773113f, -0.3842664f, -0.3688999f, -0.33850914f,
+      -0.27923712f, -0.19875874f, -0.13300462f, -0.085671104f},
+    {0.027087778f, 0.010546261f, 0.003960982f, 0.0014682882f, 0.00032842293f, 4.4484517e-05f, 6.021008e-06f,
+      8.1486735e-07f, 3.986881e-08f, 7.3022216e-10f, 1.3374224e-11f, -0.33333305f, -0.32678747f, -0.3235886f,
+      -0.31977904f, -0.3153743f, -0.30769083f, -0.29554743f, -0.281411f, -0.26549917f, -0.23882847f,
+      -0.19938754f, -0.15744391f, -0.11502019f, -0.05432678f, 0.014386494f, 0.0642517f, 0.094776735f,
+      0.1109748f, 0.09957127f, 0.07516396f, 0.051801734f},
+    {-0.012390338f, -0.00515113f, -0.0019794998f, -0.0007398733f, -0.00017255193f, -2.3398612e-05f,
+      -3.1675054e-06f, -4.2869078e-07f, -2.4723033e-08f, -4.5281795e-10f, -8.293538e-12f, 0, 0.046220746f,
+      0.05610281f, 0.06575564f, 0.075141415f, 0.08862791f, 0.10537286f, 0.12047574f, 0.133747f, 0.14984088f,
+      0.16406149f, 0.16992727f, 0.16807866f, 0.15324941f, 0.119440995f, 0.079898216f, 0.04336297f, 0.003700565f,
+      -0.021095159f, -0.025121225f, -0.020848906f},
+    {0.00397682f, 0.0019148161f, 0.00077049155f, 0.00029264658f, 6.830437e-05f, 9.279807e-06f, 1.2565422e-06f,
+      1.7006656e-07f, 9.577267e-09f, 1.7541453e-10f, 3.2130743e-12f, 0.13306533f, 0.12779495f, 0.12511133f,
+      0.1219306f, 0.11827819f, 0.111951135f, 0.102142155f, 0.09097753f, 0.07874594f, 0.05905573f, 0.031954482f,
+      0.0059283213f, -0.017158728f, -0.043477513f, -0.061568443f, -0.06266864f, -0.053059816f, -0.032038476f,
+      -0.009513975f, 0.0013949876f, 0.004600991f},
+    {2.25f, 2.75f, 3.25f, 3.75f, 4.5f, 5.5f, 6.5f, 7.5f, 9.0f, 11.0f, 13.0f, 0, 0.0703125f, 0.0859375f,
+      0.1015625f, 0.1171875f, 0.140625f, 0.171875f, 0.203125f, 0.234375f, 0.28125f, 0.34375f, 0.40625f,
+      0.46875f, 0.5625f, 0.6875f, 0.8125f, 0.9375f, 1.125f, 1.375f, 1.625f, 1.875f},
+};
+INLINE vec piece(int number, ivec at)
+{
+    const float *row = tanh_pieces[number];
+    return (vec)_mm512_permutex2var_ps((__m512)load(row), (__m512i)at, (__m512)load(row + 16));
+}
+INLINE vec vtanh(vec x)
+{
+    const ivec sign = bits(x) & isplat(INT32_MIN);
+    const __m512i size = _mm512_min_epu32((__m512i)(bits(x) ^ sign), (__m512i)isplat(0x415fffff)); /* up to 14 */
+    const ivec at = (ivec)_mm512_srli_epi32(_mm512_max_epu32(size, (__m512i)isplat(0x3d7fffff)), 21);
+    const vec r = (vec)size - piece(6, at), rr = r * r;
+    const vec low = piece(1, at) * r + piece(0, at), middle = piece(3, at) * r + piece(2, at);
+    const vec y = (piece(5, at) * r + piece(4, at)) * (rr * rr) + (middle * rr + low);
+    return choose(equal(x, x), number(bits(y) | sign), x);
+}
+#else
 /* tanh(x) = x P(x^2) / Q(x^2) up to 9, where it rounds to 1; within 5 units in the last place */
 INLINE vec vtanh(vec x)
 {
@@ -185,6 +239,7 @@ INLINE vec vtanh(vec x)
     const vec one = number((bits(x) & isplat(INT32_MIN)) | bits(splat(1.0f)));
     return choose(less(splat(81.0f), u), one, top / bottom);
 }
+#endif
 //! sigmoid exp
 /* sigmoid(x) = 1 / (1 + exp(-x)); within 2.5 units in the last place, down to -88 */
 INLINE vec vsigmoid(vec x) { return splat(1.0f) / (vexp(-x) + 1.0f); }
