@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: test artifacts train bench clean
+.PHONY: test artifacts stream train bench clean
 
 test: $(STAMP)
 	$(BIN)/ruff check .
@@ -13,6 +13,13 @@ test: $(STAMP)
 
 artifacts: $(STAMP)
 	$(BIN)/python scripts/build_artifacts.py
+	@if command -v $(CC) > /dev/null; then $(MAKE) --no-print-directory stream; \
+	else echo "No C compiler called $(CC): scripts/stream.c was not compiled."; fi
+
+stream:
+	@mkdir -p build
+	$(CC) -O2 -Iartifacts/rnn_scratch scripts/stream.c artifacts/rnn_scratch/model.c -o build/stream
+	build/stream
 
 train: $(STAMP)
 	$(BIN)/python scripts/train_char_rnn.py

@@ -112,7 +112,7 @@ def ship(source: Path, folder: Path, kind: str, march: str = "") -> Path:
     name = entry(source).model
     stem = name if kind == "object" else f"lib{name}"
     target = folder / f"{stem}{ENDINGS[kind]}"
-    options = ["-O3", *([f"-march={march}"] if march else []), *PRODUCTS[kind]]
+    options = [*([f"-march={march}"] if march else []), *PRODUCTS[kind]]
     with tempfile.TemporaryDirectory() as scratch:
         built = Path(scratch) / f"{name}{ENDINGS['object' if kind == 'static' else kind]}"
         build(source, built, *options)

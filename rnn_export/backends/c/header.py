@@ -1,11 +1,13 @@
 """``model.h``: how the function is called."""
 
+import textwrap
 from math import prod
 
 import rnn_export
 from rnn_export.backends.c.layout import C_TYPES, words
 from rnn_export.backends.c.source import Source
 
+LINE = 110  # characters
 FRAME = 16 << 10  # bytes; what GCC and clang use beside the buffers, from -O1 on, as tests measure
 
 
@@ -21,6 +23,13 @@ def arguments(source: Source) -> str:
     if source.signature.lengths:
         parts.append("const int64_t *lengths")
     return ", ".join(parts)
+
+
+def wrapped(line: str) -> str:
+    """Break a long line of C where an argument ends."""
+    wrapper = textwrap.TextWrapper(LINE, break_long_words=False, break_on_hyphens=False)
+    wrapper.subsequent_indent = " " * (len(line) - len(line.lstrip()) + 8)
+    return wrapper.fill(line)
 
 
 def _weights(source: Source, name: str) -> list[str]:
@@ -87,7 +96,7 @@ def header(source: Source, name: str) -> str:
         [
             f"/* {name}: a recurrent net as C, written by rnn-export {rnn_export.__version__}.",
             "",
-            "   Compile model.c with your program: cc -O3 -march=native model.c yours.c. Without -march, the",
+            "   Compile model.c with your program: cc -O2 -march=native model.c yours.c. Without -march, the",
             "   AVX-512 or AVX2 of an x86-64 processor is found at run time. No dependencies, no allocation,",
             "   no locks and no globals that change: any number of threads may call."
             + "\n".join(_weights(source, name))
@@ -116,7 +125,7 @@ def header(source: Source, name: str) -> str:
             *more,
             "   Arrays are dense, the last axis varies fastest, and do not overlap but for the two states.",
             "   Their sizes in bytes have to fit in a size_t." + "".join(whole) + " */",
-            f"void {name}_run({arguments(source)});",
+            wrapped(f"void {name}_run({arguments(source)});"),
             "",
             "/* Write the state that a sequence begins with, for a batch. */",
             f"void {name}_initial_state(size_t batch, float *state);",

@@ -1,14 +1,13 @@
 """``model.c`` and ``model.h`` as text, from a Program."""
 
 import re
-import textwrap
 from dataclasses import dataclass
 from math import prod
 
 import rnn_export
 from rnn_export.backends.c.composed import RULES
 from rnn_export.backends.c.functions import constant_text
-from rnn_export.backends.c.header import arguments, header
+from rnn_export.backends.c.header import arguments, header, wrapped
 from rnn_export.backends.c.layout import C_TYPES, words
 from rnn_export.backends.c.merge import merge
 from rnn_export.backends.c.operators import expand
@@ -19,7 +18,6 @@ from rnn_export.program import Program
 from rnn_export.signature import Signature
 
 FILE = "model.c"
-LINE = 118
 WEIGHTS = "model.c.weights"
 
 
@@ -194,22 +192,15 @@ def _source(source: Source, name: str) -> str:
             "",
             *kernels,
             "",
-            *map(_wrapped, source.functions),
+            *map(wrapped, source.functions),
             "",
-            *map(_wrapped, source.lines),
+            *map(wrapped, source.lines),
             "",
             RUN_LENGTHS if source.signature.lengths else RUN_ALL,
             "#endif",
             "",
         ]
     )
-
-
-def _wrapped(line: str) -> str:
-    """Break a long line of C where an argument ends."""
-    wrapper = textwrap.TextWrapper(LINE, break_long_words=False, break_on_hyphens=False)
-    wrapper.subsequent_indent = " " * (len(line) - len(line.lstrip()) + 8)
-    return wrapper.fill(line)
 
 
 RUN_ALL = """\
@@ -240,7 +231,7 @@ def _functions(source: Source, name: str) -> list[str]:
     workspace = "workspace" if source.plan.workspace else "NULL"
     lengths = "lengths" if signature.lengths else "NULL"
     lines = [
-        f"void {name}_run({arguments(source)})",
+        wrapped(f"void {name}_run({arguments(source)})"),
         "{",
         "    const struct call call = {steps, batch, inputs, state_in, outputs, state_out, "
         f"{workspace}, {lengths}}};",

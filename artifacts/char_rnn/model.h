@@ -1,0 +1,45 @@
+/* char_rnn: a recurrent net as C, written by rnn-export 0.1.0.
+
+   Compile model.c with your program: cc -O2 -march=native model.c yours.c. Without -march, the
+   AVX-512 or AVX2 of an x86-64 processor is found at run time. No dependencies, no allocation,
+   no locks and no globals that change: any number of threads may call. */
+#ifndef CHAR_RNN_H
+#define CHAR_RNN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define CHAR_RNN_STATE_SIZE 128 /* floats for each row of the batch */
+#define CHAR_RNN_INPUT_SIZE 1 /* numbers for each row and time step */
+#define CHAR_RNN_OUTPUT_SIZE 94 /* numbers for each row and time step */
+#define CHAR_RNN_STACK_SIZE 274432 /* bytes of stack for a call, at the most */
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Run the net over some time steps; one step is a call with steps = 1.
+
+   steps       time steps; with none, only the state is written
+   batch       rows; each gives the same bits in any batch, and wherever its sequence is cut
+   inputs      int64 [time, batch]
+   state_in    the leaves of the state one after another:
+     state_0: float32 [batch, 128]
+   outputs     float32 [time, batch, 94]
+   state_out   the state after the last time step; it may be state_in
+   A token id that the net does not know counts as none: its part of the sums is zero.
+   Arrays are dense, the last axis varies fastest, and do not overlap but for the two states.
+   Their sizes in bytes have to fit in a size_t. */
+void char_rnn_run(size_t steps, size_t batch, const int64_t *inputs, const float *state_in, float *outputs,
+        float *state_out);
+
+/* Write the state that a sequence begins with, for a batch. */
+void char_rnn_initial_state(size_t batch, float *state);
+
+/* Name the model, and what wrote it. */
+const char *char_rnn_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
