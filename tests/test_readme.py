@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+import rnn_export
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text()
@@ -37,6 +40,23 @@ def test_the_generated_text_is_what_the_script_writes() -> None:
     command = [sys.executable, "scripts/generate.py", "--prompt", prompt, "--length", length]
     printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert printed == re.sub(r"^    ", "", text, flags=re.MULTILINE)
+
+
+@pytest.mark.needs("cc")
+def test_the_program_in_c_is_the_one_that_runs(tmp_path: Path) -> None:
+    program = (ROOT / "scripts" / "stream.c").read_text()
+    assert f"```c\n{program}```" in TEXT
+    shown = re.search(r"build/stream\n((?:    .*\n)+)", TEXT)[1]
+    source, bundle = ROOT / "scripts" / "stream.c", ROOT / "artifacts" / "rnn_scratch"
+    line = ["cc", "-O2", f"-I{bundle}", source, bundle / "model.c", "-o", tmp_path / "stream"]
+    subprocess.run(line, check=True)
+    printed = subprocess.run([tmp_path / "stream"], capture_output=True, text=True, check=True).stdout
+    assert printed == re.sub(r"^    ", "", shown, flags=re.MULTILINE)
+    inputs = (np.arange(5 * 16, dtype=np.float32) % 7 / 7).reshape(5, 1, 16)
+    outputs, _ = rnn_export.load(bundle, runtime="onnxruntime")(inputs)
+    assert [float(text.split()[0]) for text in printed.splitlines()] == pytest.approx(
+        outputs.ravel(), abs=1e-6
+    )
 
 
 def test_both_commands_are_in_the_makefile() -> None:

@@ -16,7 +16,7 @@ from rnn_export.signature import tree_leaves
 
 ROOT = Path(__file__).resolve().parents[1]
 ARTIFACTS = ROOT / "artifacts"
-MODELS = ["model.pt", "model.onnx", "variants/loop.onnx"]
+MODELS = ["model.pt", "model.onnx", "model.c", "model.h", "variants/loop.onnx"]
 
 
 @pytest.fixture(autouse=True)

@@ -27,7 +27,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from rnn_export.backends.c.trace import where
+from rnn_export.backends.c.nodes import where
 from rnn_export.errors import CompileError
 from rnn_export.passes.constants import add_constant, constant
 from rnn_export.passes.lift import Builder

@@ -4,19 +4,13 @@ What has no symbol among its arguments is computed here and now; what only moves
 labels; for all else there is a rule in :mod:`rnn_export.backends.c.rules`.
 """
 
-import os
 from collections.abc import Callable, Mapping
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnx_ir as ir
-import torch
-from onnx.reference import ReferenceEvaluator
 
-import rnn_export
 from rnn_export.backends.c.graph import (
     BOOL,
     FLOAT,
@@ -30,9 +24,10 @@ from rnn_export.backends.c.graph import (
     Pass,
     View,
 )
+from rnn_export.backends.c.nodes import evaluate, where
 from rnn_export.backends.c.symbols import Space, Symbol, Value
 from rnn_export.errors import CompileError
-from rnn_export.program import IR_VERSION, OPSET, Program
+from rnn_export.program import Program
 from rnn_export.signature import TIME, Array, Signature, TensorSpec
 
 MOVES = frozenset(
@@ -44,7 +39,6 @@ MOVES = frozenset(
 SIZES = frozenset({"Shape", "Size"})
 FINAL = "Final"  # a state after the last time step, while tracing
 KINDS = {"float32": FLOAT, "int64": INT, "bool": BOOL}
-NOT_THE_USERS = [f"{Path(place).parent}{os.sep}" for place in (rnn_export.__file__, torch.__file__)]
 PRIMES = (5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101)
 
 
@@ -323,38 +317,9 @@ class Tracer:
         return view
 
 
-def evaluate(node: ir.Node, arguments: list[Value | None]) -> list[Array]:
-    """Run one node in ONNX's reference evaluator, on numbers or on labels."""
-    names = ["" if argument is None else f"in_{k}" for k, argument in enumerate(arguments)]
-    results = [f"out_{k}" for k in range(len(node.outputs))]
-    proto = onnx.NodeProto(op_type=node.op_type, input=names, output=results)
-    proto.attribute.extend(ir.to_proto(attribute) for attribute in node.attributes.values())
-    untyped = [onnx.ValueInfoProto(name=name) for name in names if name]
-    graph = onnx.GraphProto(
-        name="node", node=[proto], input=untyped, output=[onnx.ValueInfoProto(name=name) for name in results]
-    )
-    model = onnx.helper.make_model(
-        graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
-    )
-    feeds: dict[str, Any] = {
-        name: argument.labels if isinstance(argument, Symbol) else argument
-        for name, argument in zip(names, arguments, strict=True)
-        if argument is not None
-    }
-    return [np.asarray(result) for result in ReferenceEvaluator(model).run(None, feeds)]
-
-
 def _reverse(node: ir.Node, over: int, emitted: int) -> bool:
     ways = set(node.attributes.get_ints("scan_input_directions", [0] * over))
     ways |= set(node.attributes.get_ints("scan_output_directions", [0] * emitted))
     if len(ways) > 1:
         raise CompileError("it runs in both directions")
     return ways == {1}
-
-
-def where(node: ir.Node) -> str:
-    """Name a node, and the line of the user's source that it comes from, where that is known."""
-    trace = str(node.metadata_props.get("pkg.torch.onnx.stack_trace", ""))
-    lines = [line.strip() for line in trace.splitlines() if line.strip().startswith("File ")]
-    own = [line for line in lines if not any(folder in line for folder in NOT_THE_USERS)]
-    return f"node {node.name!r} ({node.op_type})" + (f", {(own or lines)[-1]}" if lines else "")
