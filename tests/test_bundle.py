@@ -16,7 +16,7 @@ from tests.conftest import Exported
 @each_case
 def test_opens_with_everything_in_it(case: ModelCase, exported: Exported) -> None:
     bundle = Bundle.open(exported(case).folder)
-    forms = {f"variants/{form}.onnx" for form in ("scan", "operator", "gated")}
+    forms = {*(f"variants/{form}.onnx" for form in ("scan", "operator", "gated")), "model.c", "model.h"}
     assert set(bundle.manifest.files) - forms == {
         "model.pt",
         "model.onnx",

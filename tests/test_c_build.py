@@ -49,7 +49,7 @@ def test_the_sanitizers_report_nothing(case: ModelCase | Way, exported: Exported
 
 
 @pytest.mark.needs("clang")
-@pytest.mark.parametrize("name", ["gru", "tagger", "deep_bidirectional"])
+@pytest.mark.parametrize("name", ["rnn", "tagger"])
 def test_the_sanitizers_of_clang_report_nothing(name: str, exported: Exported, tmp_path: Path) -> None:
     bundle, program = exported(the(name)), tmp_path / "driver"
     options = ["-march=native", *SANITIZE]  # for all kinds of processor it takes minutes

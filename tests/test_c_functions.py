@@ -17,8 +17,10 @@ from rnn_export.frontends import step
 from rnn_export.passes import PASSES
 from rnn_export.program import Program
 from rnn_export.runtimes import c
+from rnn_export.runtimes.c import compiler
 from rnn_export.subject import Subject, examine
-from tests.test_c_build import CALLS, STRICT, compiled
+from tests.c_programs import STRICT, compile_c
+from tests.test_c_build import CALLS
 
 HIDDEN = 6
 
@@ -156,7 +158,8 @@ def test_the_functions_compile_without_a_warning_and_call_nothing(
     files = compile_program(program, subject.signature, "net")
     (tmp_path / "model.c").write_text(files.source)
     (tmp_path / "model.h").write_text(files.header)
-    compiled(tmp_path, tmp_path / "model.o", *STRICT, "-O1", "-c", *options)
+    line = [*STRICT, "-O1", "-c", *options, tmp_path / "model.c"]
+    compile_c(compiler() or [], tmp_path / "model.o", *line)
     table = subprocess.run(
         ["nm", str(tmp_path / "model.o")], capture_output=True, text=True, check=True
     ).stdout

@@ -12,7 +12,7 @@
 #define CHAR_RNN_STATE_SIZE 128 /* floats for each row of the batch */
 #define CHAR_RNN_INPUT_SIZE 1 /* numbers for each row and time step */
 #define CHAR_RNN_OUTPUT_SIZE 94 /* numbers for each row and time step */
-#define CHAR_RNN_STACK_SIZE 274432 /* bytes of stack for a call, at the most */
+#define CHAR_RNN_STACK_SIZE 290816 /* bytes of stack for a call, at the most */
 
 #ifdef __cplusplus
 extern "C" {

@@ -55,6 +55,7 @@
 #define tanh_5_tile JOIN(tanh_5_tile, VARIANT)
 #define walk JOIN(walk, VARIANT)
 #define run_row JOIN(run_row, VARIANT)
+#define run_rows JOIN(run_rows, VARIANT)
 #define run_all JOIN(run_all, VARIANT)
 #define SLOTS 64 /* rows times time steps that are computed together */
 
@@ -669,6 +670,11 @@ INLINE void walk(const struct call *c, size_t row, const size_t rows, size_t ste
 /* A row alone has a copy of its own: it waits for nothing but the state. */
 APART TARGET static void run_row(const struct call *c, size_t row, size_t steps) { walk(c, row, 1, steps); }
 
+APART TARGET static void run_rows(const struct call *c, size_t row, size_t rows)
+{
+    walk(c, row, rows, c->steps);
+}
+
 APART TARGET static void run_all(const struct call *c)
 {
     const size_t blocks = (c->batch + SLOTS - 1) / SLOTS;
@@ -678,7 +684,7 @@ APART TARGET static void run_all(const struct call *c)
         if (LANES > 4 && rows == 1)
             run_row(c, row, c->steps);
         else
-            walk(c, row, rows, c->steps);
+            run_rows(c, row, rows);
     }
 }
 #endif

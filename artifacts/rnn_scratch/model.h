@@ -12,7 +12,7 @@
 #define RNN_SCRATCH_STATE_SIZE 32 /* floats for each row of the batch */
 #define RNN_SCRATCH_INPUT_SIZE 16 /* numbers for each row and time step */
 #define RNN_SCRATCH_OUTPUT_SIZE 1 /* numbers for each row and time step */
-#define RNN_SCRATCH_STACK_SIZE 49152 /* bytes of stack for a call, at the most */
+#define RNN_SCRATCH_STACK_SIZE 65536 /* bytes of stack for a call, at the most */
 
 #ifdef __cplusplus
 extern "C" {

@@ -155,7 +155,9 @@ def _source(source: Source, name: str) -> str:
             re.findall(r"^INLINE \w+ (\w+)\(", "\n".join([*kernels, *source.functions]), re.MULTILINE)
         ),
     ]
-    renamed = [f"#define {each} JOIN({each}, VARIANT)" for each in (*own, "walk", "run_row", "run_all")]
+    renamed = [
+        f"#define {each} JOIN({each}, VARIANT)" for each in (*own, "walk", "run_row", "run_rows", "run_all")
+    ]
     kind = C_TYPES[signature.inputs.dtype]
     return "\n".join(
         [
@@ -203,9 +205,15 @@ def _source(source: Source, name: str) -> str:
     )
 
 
+RUNS = ("walk", "run_row", "run_rows", "run_all")
 RUN_ALL = """\
 /* A row alone has a copy of its own: it waits for nothing but the state. */
 APART TARGET static void run_row(const struct call *c, size_t row, size_t steps) { walk(c, row, 1, steps); }
+
+APART TARGET static void run_rows(const struct call *c, size_t row, size_t rows)
+{
+    walk(c, row, rows, c->steps);
+}
 
 APART TARGET static void run_all(const struct call *c)
 {
@@ -216,7 +224,7 @@ APART TARGET static void run_all(const struct call *c)
         if (LANES > 4 && rows == 1)
             run_row(c, row, c->steps);
         else
-            walk(c, row, rows, c->steps);
+            run_rows(c, row, rows);
     }
 }"""
 RUN_LENGTHS = """\

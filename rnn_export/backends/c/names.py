@@ -10,8 +10,8 @@ KEYWORDS = frozenset(
     auto break case char const continue default do double else enum extern float for goto if inline int
     long register restrict return short signed sizeof static struct switch typedef union unsigned void
     volatile while
-    begin call column constant count index inputs known lengths outputs result row run_all run_row slot
-    slots state state_in state_out steps value walk workspace
+    begin call column constant count index inputs known lengths outputs result row run_all run_row
+    run_rows slot slots state state_in state_out steps value walk workspace
     """.split()  # noqa: SIM905
 )
 
