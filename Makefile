@@ -3,13 +3,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: test artifacts stream train bench clean
+.PHONY: test test-examples artifacts stream train bench clean
 
 test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n auto --dist worksteal
+
+# Every language and both services, with what they need of Debian and npm: one table.
+test-examples: $(STAMP)
+	$(BIN)/python scripts/examples.py
 
 artifacts: $(STAMP)
 	$(BIN)/python scripts/build_artifacts.py

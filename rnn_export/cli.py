@@ -1,4 +1,4 @@
-"""The command line: ``rnn-export export | verify | inspect | bench | optimize | compile``."""
+"""The command line: ``rnn-export export | verify | inspect | bench | optimize | compile | scaffold``."""
 
 import json
 import warnings
@@ -18,6 +18,7 @@ from rnn_export import __version__, bench
 from rnn_export.bundle import Bundle
 from rnn_export.errors import RnnExportError
 from rnn_export.loader import ship
+from rnn_export.scaffold import HOSTS, scaffold
 from rnn_export.verify import NOT_CHECKED, PASSED, Check, Tell, VerificationReport, verify
 
 app = typer.Typer(
@@ -217,6 +218,27 @@ def compile_command(
         _line(f"[green]Written:[/] {escape(str(library))}, {escape(str(result / 'model.h'))}")
         linked = library if as_object or static else f"-L{result} -l{library.stem.removeprefix('lib')}"
         _line("[dim]" + escape(f"Use it: cc yours.c -I{result} {linked}"))
+
+
+@app.command("scaffold")
+def scaffold_command(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="The folders of the bundles.", show_default=False)
+    ],
+    host: Annotated[
+        str, typer.Option("--host", metavar="HOST", help=f"One of {', '.join(HOSTS)}.", show_default=False)
+    ],
+    result: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Where the program goes.", show_default=False)
+    ],
+) -> None:
+    """Write a program in another language that runs bundles, and checks itself: a folder to start from."""
+    with reporting():
+        scaffold(folders, host, result)
+        _line(f"[green]Written:[/] {escape(str(result))}")
+        _line(
+            "[dim]" + escape(f"Build it and check its numbers: {result / 'ci.sh'}; then read README.md there")
+        )
 
 
 @contextmanager

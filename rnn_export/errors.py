@@ -57,6 +57,10 @@ class RuntimeUnavailableError(RnnExportError):
     """The runtime asked for is unknown, not installed, or has no file in the bundle."""
 
 
+class ScaffoldError(RnnExportError):
+    """There is no example for this host, or none that could run this bundle."""
+
+
 class VerificationError(RnnExportError):
     """A file does not agree with eager PyTorch. Nothing was written."""
 
