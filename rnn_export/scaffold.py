@@ -14,6 +14,7 @@ from typing import Any
 
 import jinja2
 
+from rnn_export.backends.c import identifier
 from rnn_export.bundle import Bundle, staged
 from rnn_export.errors import ScaffoldError, mismatch
 from rnn_export.signature import TIME, Signature
@@ -30,7 +31,7 @@ class Host:
     Attributes:
         file: of the bundle.
         generated: the files that hold the models' names and sizes, each from the template of its name.
-        each: files of which every model has one, ``{}`` being its name, each from a template of that name.
+        each: files of which every model has one, its name for ``{}``; the template's is ``model``.
     """
 
     file: str
@@ -40,6 +41,16 @@ class Host:
 
 HOSTS = {
     "c": Host("model.c", ("models.c",)),
+    "cpp-libtorch": Host("model.pt"),
+    "cpp-onnxruntime": Host("model.onnx"),
+    "rust": Host("model.c", ("src/models.rs",)),
+    "go": Host("model.c", ("models.go",), each=("{}.c",)),
+    "java": Host("model.c"),
+    "node": Host("model.onnx"),
+    "browser": Host("model.onnx"),
+    "python": Host("model.onnx"),
+    "service-cpp": Host("model.c", ("models.c",)),
+    "service-node": Host("model.onnx"),
 }
 
 
@@ -48,7 +59,7 @@ class Model:
     """What a template is told of a bundle.
 
     Attributes:
-        name: the model's, as in ``NAME_run``.
+        name: of its folder in ``models/``, and of what its C defines: ``NAME_run``.
         token_ids: the inputs are int64 token ids, not float32.
         input_size: numbers for each row and time step.
         output_size: the same, of the outputs.
@@ -112,7 +123,7 @@ def generated(host: str, models: Sequence[Model]) -> dict[str, str]:
     files = {file: _render(Path(file).name, models=models) for file in HOSTS[host].generated}
     for file in HOSTS[host].each:
         for model in models:
-            files[file.format(model.name)] = _render(Path(file).name, model=model)
+            files[file.format(model.name)] = _render(file.format("model"), model=model)
     return files
 
 
@@ -125,11 +136,11 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _model(bundle: Bundle, host: str) -> Model:
-    signature, name = bundle.signature, bundle.manifest.name
+    signature = bundle.signature
     _check(bundle, HOSTS[host].file)
     vocabulary = bundle.manifest.metadata.get("vocabulary")
     return Model(
-        name=name,
+        name=identifier(bundle.manifest.name),
         token_ids=signature.inputs.dtype == "int64",
         input_size=_units(signature.inputs.shape),
         output_size=_units(signature.outputs.shape),

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -154,10 +154,13 @@ def install(hosts: Sequence[str]) -> None:
     if os.geteuid():
         typer.echo(f"not installed, which takes root: apt-get install {shlex.join(missing)}", err=True)
         return
-    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "check": True}
-    quiet["env"] = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    subprocess.run(["apt-get", "update", "-q"], **quiet)  # noqa: S607
-    subprocess.run(["apt-get", "install", "-qy", "--no-install-recommends", *missing], **quiet)  # noqa: S603, S607
+    _apt_get("update", "-q")
+    _apt_get("install", "-qy", "--no-install-recommends", *missing)
+
+
+def _apt_get(*arguments: str) -> None:
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run(["apt-get", *arguments], check=True, stdout=subprocess.DEVNULL, env=environment)  # noqa: S603, S607
 
 
 def _installed(package: str) -> bool:

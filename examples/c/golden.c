@@ -239,11 +239,21 @@ static double time_step(const Check *check)
     return rounds[1 + ROUNDS / 2];
 }
 
+/* Copy a folder's own name, which is what a program knows its model by. */
+static void name_of(const char *folder, char *name, size_t room)
+{
+    const char *end = folder + strlen(folder);
+    while (end > folder && end[-1] == '/') end--;
+    const char *start = end;
+    while (start > folder && start[-1] != '/') start--;
+    snprintf(name, room, "%.*s", (int)(end - start), start);
+}
+
 static bool check_bundle(const char *folder)
 {
     char *manifest = read_file(folder, "manifest.json"), *index = read_file(folder, "golden/index.json");
     char *tensors = read_file(folder, "golden/tensors.bin"), name[NAME];
-    json_string(json_member(manifest, "name"), name, sizeof name);
+    name_of(folder, name, sizeof name);
     const char *signature = json_member(manifest, "signature");
     Check check = {.model = recurrent_find(name), .tensors = tensors, .leaves = json_member(signature, "state"),
                    .inputs = json_member(signature, "inputs"), .outputs = json_member(signature, "outputs")};

@@ -4,8 +4,8 @@
 #include "models/char_rnn/model.h"
 #include "models/rnn_scratch/model.h"
 
-static void char_rnn(size_t steps, size_t batch, const void *inputs, const float *state_in, float *outputs,
-                             float *state_out)
+static void run_char_rnn(size_t steps, size_t batch, const void *inputs, const float *state_in,
+    float *outputs, float *state_out)
 {
     char_rnn_run(steps, batch, (const int64_t *)inputs, state_in, outputs, state_out);
 }
@@ -19,8 +19,8 @@ static const char *const char_rnn_vocabulary[] = {
     "q", "r", "s", "t", "u", "v", "w", "x", "y", "z", "{", "|", "}", "~",
     NULL};
 
-static void rnn_scratch(size_t steps, size_t batch, const void *inputs, const float *state_in, float *outputs,
-                             float *state_out)
+static void run_rnn_scratch(size_t steps, size_t batch, const void *inputs, const float *state_in,
+    float *outputs, float *state_out)
 {
     rnn_scratch_run(steps, batch, (const float *)inputs, state_in, outputs, state_out);
 }
@@ -33,7 +33,7 @@ const RecurrentModel recurrent_models[] = {
      .state_size = CHAR_RNN_STATE_SIZE,
      .every_step = true,
      .vocabulary = char_rnn_vocabulary,
-     .run = char_rnn,
+     .run = run_char_rnn,
      .initial_state = char_rnn_initial_state},
     {.name = "rnn_scratch",
      .token_ids = false,
@@ -42,7 +42,7 @@ const RecurrentModel recurrent_models[] = {
      .state_size = RNN_SCRATCH_STATE_SIZE,
      .every_step = true,
      .vocabulary = NULL,
-     .run = rnn_scratch,
+     .run = run_rnn_scratch,
      .initial_state = rnn_scratch_initial_state},
     {.name = NULL},
 };
