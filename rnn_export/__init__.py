@@ -9,14 +9,15 @@ from rnn_export.verify import VerificationReport, verify
 if TYPE_CHECKING:
     from rnn_export.exporter import export
     from rnn_export.optimizer import optimize
+    from rnn_export.scaffolding import scaffold
 
 __version__ = "0.1.0"
-__all__ = ["Bundle", "VerificationReport", "__version__", "export", "load", "optimize", "verify"]
+__all__ = ["Bundle", "VerificationReport", "__version__", "export", "load", "optimize", "scaffold", "verify"]
 
 
 def __getattr__(name: str) -> Any:
-    # export() and optimize() need torch or what the passes need; loading and verifying a bundle must not,
-    # so that a service can do without it.
+    # These need torch, what the passes need, or templates; loading and verifying a bundle must not, so that a
+    # service can do without.
     if name == "export":
         from rnn_export.exporter import export  # noqa: PLC0415
 
@@ -25,4 +26,8 @@ def __getattr__(name: str) -> Any:
         from rnn_export.optimizer import optimize  # noqa: PLC0415
 
         return optimize
+    if name == "scaffold":
+        from rnn_export.scaffolding import scaffold  # noqa: PLC0415
+
+        return scaffold
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -18,7 +18,7 @@ from rnn_export import __version__, bench
 from rnn_export.bundle import Bundle
 from rnn_export.errors import RnnExportError
 from rnn_export.loader import ship
-from rnn_export.scaffold import HOSTS, scaffold
+from rnn_export.scaffolding import HOSTS, scaffold
 from rnn_export.verify import NOT_CHECKED, PASSED, Check, Tell, VerificationReport, verify
 
 app = typer.Typer(

@@ -1,5 +1,6 @@
 """What a call looks like: names, dtypes and shapes of the inputs, of each state leaf and of the outputs."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
@@ -240,6 +241,16 @@ class Signature:
             whole_only=data["whole_only"],
             lengths=data["lengths"],
         )
+
+
+def identifier(name: str) -> str:
+    """Make a name that C and other languages can write out of a model's name.
+
+    >>> identifier("2 nets-v1")
+    'model_2_nets_v1'
+    """
+    plain = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "model"
+    return f"model_{plain}" if plain[0].isdigit() else plain
 
 
 def tree_leaves(value: Any) -> list[Any]:

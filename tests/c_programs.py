@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import rnn_export
-from rnn_export.backends.c import identifier
 from rnn_export.runtimes.c import compiler
+from rnn_export.signature import identifier
 from tests.cases import ModelCase, Way
 from tests.test_c import COMPILED
 

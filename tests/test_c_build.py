@@ -10,11 +10,12 @@ import pytest
 import torch
 
 import rnn_export
-from rnn_export.backends.c import compile_program, identifier
+from rnn_export.backends.c import compile_program
 from rnn_export.errors import CompileError
 from rnn_export.models import RNNScratch
 from rnn_export.program import Program
 from rnn_export.runtimes.c import compiler
+from rnn_export.signature import identifier
 from tests.c_programs import (
     SANITIZE,
     STRICT,

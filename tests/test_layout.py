@@ -22,7 +22,7 @@ ORDER = [
     {"tolerance", "backends"},
     {"bundle", "runtimes"},
     {"grid", "verify", "loader"},
-    {"exporter", "optimizer", "target", "bench", "scaffold"},
+    {"exporter", "optimizer", "target", "bench", "scaffolding"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}

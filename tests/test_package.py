@@ -15,6 +15,8 @@ assert (pathlib.Path(rnn_export.__file__).parent / "py.typed").is_file()
 net = DeepRNNScratch(LSTMScratch(4, 6, 3), RNNScratch(3, 5, 2)).eval()
 example = torch.randn(9, 2, 4), net.begin_state(2, torch.device("cpu"))
 rnn_export.export(net, example, "bundle")
+written = rnn_export.scaffold(["bundle"], "c", "scaffolded")
+assert (written / "models" / "bundle" / "model.c").is_file() and (written / "ci.sh").stat().st_mode & 0o100
 print(rnn_export.verify("bundle").passed, rnn_export.load("bundle")(example[0].numpy())[0].shape)
 """
 

@@ -10,9 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 import rnn_export
+from rnn_export import scaffold
 from rnn_export.cli import app
 from rnn_export.errors import BundleError, ScaffoldError
-from rnn_export.scaffold import BUILT, HOSTS, MODELS, examples, scaffold
+from rnn_export.scaffolding import BUILT, HOSTS, MODELS, examples
 from tests.cases import CASES, WAYS
 from tests.conftest import Exported
 

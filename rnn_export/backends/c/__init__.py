@@ -4,6 +4,6 @@
 decides what runs when, and ``emit`` and ``source`` write it; ``kernels.c`` holds the arithmetic.
 """
 
-from rnn_export.backends.c.model import WEIGHTS, Files, compile_program, identifier
+from rnn_export.backends.c.model import WEIGHTS, Files, compile_program
 
-__all__ = ["WEIGHTS", "Files", "compile_program", "identifier"]
+__all__ = ["WEIGHTS", "Files", "compile_program"]

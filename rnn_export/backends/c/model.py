@@ -15,7 +15,7 @@ from rnn_export.backends.c.source import Source, kernel_text
 from rnn_export.backends.c.trace import Tracer, sizes_apart
 from rnn_export.errors import CompileError
 from rnn_export.program import Program
-from rnn_export.signature import Signature
+from rnn_export.signature import Signature, identifier
 
 FILE = "model.c"
 WEIGHTS = "model.c.weights"
@@ -53,16 +53,6 @@ def compile_program(program: Program, signature: Signature, name: str, prefix: s
     if texts[0] != texts[1]:
         raise CompileError("the batch or the number of time steps takes part in the arithmetic as a number")
     return texts[0]
-
-
-def identifier(name: str) -> str:
-    """Make a name of C out of a model's name.
-
-    >>> identifier("2 nets-v1")
-    'model_2_nets_v1'
-    """
-    plain = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "model"
-    return f"model_{plain}" if plain[0].isdigit() else plain
 
 
 def _write(tracer: Tracer, name: str) -> Files:

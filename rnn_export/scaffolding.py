@@ -14,10 +14,9 @@ from typing import Any
 
 import jinja2
 
-from rnn_export.backends.c import identifier
 from rnn_export.bundle import Bundle, staged
 from rnn_export.errors import ScaffoldError, mismatch
-from rnn_export.signature import TIME, Signature
+from rnn_export.signature import TIME, Signature, identifier
 
 MODELS = "models"  # where an example has its bundles
 BUILT = ("build", "node_modules", "__pycache__")  # what running an example leaves in it
