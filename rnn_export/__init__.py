@@ -1,5 +1,6 @@
 """Export recurrent PyTorch modules as they are written, and prove every file equal to eager."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from rnn_export.bundle import Bundle
@@ -14,20 +15,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["Bundle", "VerificationReport", "__version__", "export", "load", "optimize", "scaffold", "verify"]
 
+# These need torch, what the passes need, or templates; loading and verifying a bundle must not, so that a
+# service can do without.
+_LATER = {"export": "exporter", "optimize": "optimizer", "scaffold": "scaffolding"}
+
 
 def __getattr__(name: str) -> Any:
-    # These need torch, what the passes need, or templates; loading and verifying a bundle must not, so that a
-    # service can do without.
-    if name == "export":
-        from rnn_export.exporter import export  # noqa: PLC0415
-
-        return export
-    if name == "optimize":
-        from rnn_export.optimizer import optimize  # noqa: PLC0415
-
-        return optimize
-    if name == "scaffold":
-        from rnn_export.scaffolding import scaffold  # noqa: PLC0415
-
-        return scaffold
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
