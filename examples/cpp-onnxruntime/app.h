@@ -21,7 +21,9 @@ template <typename Work> int reporting(Work work)
 {
     try {
         work();
-        return std::fflush(stdout) ? 1 : 0;
+        if (std::fflush(stdout) || std::ferror(stdout))
+            throw recurrent::Error("expected to write, got a full or closed output");
+        return 0;
     } catch (const std::exception &problem) {
         std::fflush(stdout);
         std::fprintf(stderr, "error: %s\n", problem.what());

@@ -42,8 +42,9 @@ Numbers some(const recurrent::Tensor &tensor, std::size_t steps, std::size_t bat
 
 Numbers other_type(const Numbers &numbers)
 {
-    if (std::holds_alternative<std::vector<float>>(numbers)) return std::vector<std::int64_t>(std::get<0>(numbers).size());
-    return std::vector<float>(std::get<1>(numbers).size());
+    const auto *floats = std::get_if<std::vector<float>>(&numbers);
+    if (floats) return std::vector<std::int64_t>(floats->size());
+    return std::vector<float>(std::get<std::vector<std::int64_t>>(numbers).size());
 }
 
 /* A folder that is removed in the end. */

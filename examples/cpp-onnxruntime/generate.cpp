@@ -1,5 +1,6 @@
 /* generate NAME PROMPT LENGTH SEED: continue a prompt, one character at a time, the state fed back. */
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 
 #include "app.h"
@@ -97,8 +98,9 @@ void generate(const std::string &name, const std::string &prompt, long long leng
 bool is_integer(const char *text, long long *value)
 {
     char *end = nullptr;
+    errno = 0;
     *value = std::strtoll(text, &end, 10);
-    return *text && !*end;
+    return *text && !*end && !errno;
 }
 
 } // namespace

@@ -49,7 +49,8 @@ Library::Library()
     if (!api) throw Error(std::string("expected ONNX Runtime 1.16 or newer, got ") + version + "; update it");
 
     OrtEnv *new_environment = nullptr;
-    check(api->CreateEnv(ORT_LOGGING_LEVEL_ERROR, "recurrent", &new_environment));
+    /* Errors come as exceptions, so that the library need not write them, too. */
+    check(api->CreateEnv(ORT_LOGGING_LEVEL_FATAL, "recurrent", &new_environment));
     environment = {new_environment, api->ReleaseEnv};
     OrtMemoryInfo *new_memory = nullptr;
     check(api->CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &new_memory));

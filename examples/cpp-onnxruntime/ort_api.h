@@ -1,10 +1,10 @@
 /* The part of ONNX Runtime's C API that is used here.
  *
- * No Python package ships onnxruntime_c_api.h. If the compiler finds it (CPATH=.../include ./ci.sh), it is used; otherwise
- * these few declarations are. OrtApi is a table of functions whose order never changes: releases append to it, and
- * GetApi(n) gives the table of API version n forever. Everything used here was shipped with version 1. The positions are
- * those of https://github.com/microsoft/onnxruntime, include/onnxruntime/core/session/onnxruntime_c_api.h (MIT); the
- * assertions below hold for either header. */
+ * No Python package ships onnxruntime_c_api.h. Where the compiler finds it, it is used; otherwise these declarations
+ * are. OrtApi is a table of functions. Releases append to it, and should one ever change its order, GetApi(n) will
+ * give the table of API version n as it was. Everything here was shipped with version 1. The positions are those of
+ * https://github.com/microsoft/onnxruntime, include/onnxruntime/core/session/onnxruntime_c_api.h (MIT); the
+ * assertions at the end hold for either header. */
 #pragma once
 
 #include <cstddef>
@@ -24,7 +24,7 @@ struct OrtSessionOptions;
 struct OrtStatus;
 struct OrtValue;
 
-enum OrtLoggingLevel { ORT_LOGGING_LEVEL_ERROR = 3 };
+enum OrtLoggingLevel { ORT_LOGGING_LEVEL_FATAL = 4 };
 enum OrtAllocatorType { OrtDeviceAllocator = 0 };
 enum OrtMemType { OrtMemTypeDefault = 0 };
 enum ONNXTensorElementDataType { ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT = 1, ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64 = 7 };
@@ -38,8 +38,9 @@ struct OrtApi {
     OrtUnused unused_4[3];
     OrtStatus *(*CreateSession)(const OrtEnv *, const char *path, const OrtSessionOptions *, OrtSession **);
     OrtUnused unused_8[1];
-    OrtStatus *(*Run)(OrtSession *, const OrtRunOptions *, const char *const *input_names, const OrtValue *const *inputs,
-                      size_t input_count, const char *const *output_names, size_t output_count, OrtValue **outputs);
+    OrtStatus *(*Run)(OrtSession *, const OrtRunOptions *,
+                      const char *const *input_names, const OrtValue *const *inputs, size_t input_count,
+                      const char *const *output_names, size_t output_count, OrtValue **outputs);
     OrtStatus *(*CreateSessionOptions)(OrtSessionOptions **);
     OrtUnused unused_11[13];
     OrtStatus *(*SetIntraOpNumThreads)(OrtSessionOptions *, int);

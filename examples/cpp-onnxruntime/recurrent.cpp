@@ -184,10 +184,10 @@ const std::string &Model::vocabulary() const
 /* The state is read from one place and written to the other, which then change their roles: a step that fails leaves
  * the state as it was, and no step allocates tensors. */
 struct Session::Buffers {
-    Buffers(const Model &model, std::size_t batch)
-        : model(model), batch(batch), inputs(zeros(model.signature().inputs, 1, batch)),
-          outputs(zeros(model.signature().outputs, 1, batch)),
-          states{model.initial_state(batch), zeros(model.signature().state, batch)}, calls{call(0), call(1)}
+    Buffers(const Model &of, std::size_t rows)
+        : model(of), batch(rows), inputs(zeros(of.signature().inputs, 1, rows)),
+          outputs(zeros(of.signature().outputs, 1, rows)),
+          states{of.initial_state(rows), zeros(of.signature().state, rows)}, calls{call(0), call(1)}
     {
     }
 

@@ -65,7 +65,7 @@ public:
     /** Load manifest.json and model.onnx of a bundle's folder. */
     explicit Model(const std::filesystem::path &bundle);
 
-    /** Run some time steps of a batch: inputs [time, batch, ...], axes in the model's own order, from its initial state. */
+    /** Run some time steps of a batch from the initial state: inputs [time, batch, ...], axes in the model's order. */
     Result run(const Numbers &inputs, std::size_t steps, std::size_t batch) const;
 
     /** The same from a state that an earlier call gave, leaf k as `signature().state[k].shape(steps, batch)`. */
