@@ -1,0 +1,271 @@
+/* golden FOLDER...: run a bundle's golden vectors, whole and step by step, and compare with eager PyTorch's results. */
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "recurrent.h"
+
+namespace {
+
+using recurrent::Error;
+using recurrent::Numbers;
+using Json = nlohmann::json;
+
+constexpr std::size_t rounds = 11, steps_a_round = 1000;
+
+/* golden/index.json, and golden/tensors.bin: raw, little-endian. */
+struct Golden {
+    Json cases;
+    std::string tensors;
+};
+
+struct Tally {
+    std::size_t whole = 0, streamed = 0;
+    double worst = 0, share = 0; /* the largest error, and the largest part of what is allowed */
+};
+
+std::string read_file(const std::filesystem::path &file)
+{
+    std::ifstream stream(file, std::ios::binary);
+    if (!stream) throw Error("expected the file " + file.string() + ", got none; name a bundle's folder");
+    return {std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
+}
+
+Golden read_golden(const std::filesystem::path &folder)
+{
+    const std::uint16_t one = 1;
+    if (!reinterpret_cast<const unsigned char &>(one)) throw Error("expected a little-endian processor, got another");
+    const Json index = Json::parse(read_file(folder / "index.json"), nullptr, false); /* false: no exceptions */
+    Golden golden{index.is_object() ? index.value("cases", Json()) : Json(), read_file(folder / "tensors.bin")};
+    if (golden.cases.empty()) throw Error((folder / "index.json").string() + ": expected golden vectors, got none");
+    return golden;
+}
+
+template <typename Number> std::vector<Number> numbers_at(const Golden &golden, const Json &entry)
+{
+    std::size_t count = 1;
+    for (const Json &size : entry.at("shape")) count *= size.get<std::size_t>();
+    const auto offset = entry.at("offset").get<std::size_t>();
+    if (offset > golden.tensors.size() || count > (golden.tensors.size() - offset) / sizeof(Number))
+        throw Error("golden/tensors.bin: expected " + std::to_string(count) + " numbers at byte " +
+                    std::to_string(offset) + ", got the end of the file");
+    std::vector<Number> numbers(count);
+    std::memcpy(numbers.data(), golden.tensors.data() + offset, count * sizeof(Number));
+    return numbers;
+}
+
+Numbers given(const Golden &golden, const Json &entry)
+{
+    if (entry.at("dtype") == "int64") return numbers_at<std::int64_t>(golden, entry);
+    return numbers_at<float>(golden, entry);
+}
+
+std::vector<double> expected(const Golden &golden, const Json &entry)
+{
+    if (entry.at("dtype") == "float64") return numbers_at<double>(golden, entry);
+    return std::visit([](const auto &typed) { return std::vector<double>(typed.begin(), typed.end()); },
+                      given(golden, entry));
+}
+
+/* Where time step t of a tensor lies: pieces of `inner` numbers, `stride` apart. */
+struct Slice {
+    std::size_t first, inner, stride;
+};
+
+Slice slice(const recurrent::Tensor &tensor, std::size_t steps, std::size_t batch, std::size_t t)
+{
+    const auto shape = tensor.shape(steps, batch);
+    std::size_t inner = 1;
+    for (std::size_t k = shape.size(); k-- && tensor.axes[k] != recurrent::time_axis;)
+        inner *= static_cast<std::size_t>(shape[k]);
+    return {t * inner, inner, steps * inner};
+}
+
+/* One time step [batch, ...] of a whole tensor. */
+Numbers take_step(const Numbers &whole, const Slice &at)
+{
+    return std::visit(
+        [&](const auto &from) -> Numbers {
+            std::decay_t<decltype(from)> step;
+            for (std::size_t begin = at.first; begin < from.size(); begin += at.stride)
+                for (std::size_t i = 0; i < at.inner; i++) step.push_back(from[begin + i]);
+            return step;
+        },
+        whole);
+}
+
+/* Put the outputs of one time step to their place. */
+void place_step(const std::vector<float> &step, const Slice &at, std::vector<float> &whole)
+{
+    auto from = step.begin();
+    for (std::size_t begin = at.first; begin < whole.size(); begin += at.stride)
+        for (std::size_t i = 0; i < at.inner; i++) whole[begin + i] = *from++;
+}
+
+/* One case of the index, run by a model. */
+class Case {
+public:
+    Case(const recurrent::Model &model, const Golden &golden, const Json &entry)
+        : model_(model), golden_(golden), entry_(entry), steps_(entry.at("time")), batch_(entry.at("batch")),
+          inputs_(given(golden, entry.at("call").at("inputs")))
+    {
+        for (const recurrent::Leaf &leaf : model.signature().state)
+            state_.push_back(given(golden, entry.at("call").at(leaf.name)));
+    }
+
+    recurrent::Result whole() const { return model_.run(inputs_, steps_, batch_, state_); }
+
+    recurrent::Result streamed() const
+    {
+        const recurrent::Signature &signature = model_.signature();
+        const bool every_step =
+            std::count(signature.outputs.axes.begin(), signature.outputs.axes.end(), recurrent::time_axis);
+        recurrent::Session session(model_, batch_);
+        session.reset(state_);
+        std::vector<float> outputs(signature.outputs.count(steps_, batch_));
+        for (std::size_t t = 0; t < steps_; t++) {
+            const auto &step = session.step(step_inputs(t));
+            if (every_step)
+                place_step(step, slice(signature.outputs, steps_, batch_, t), outputs);
+            else
+                outputs = step;
+        }
+        return {outputs, session.state()};
+    }
+
+    /* The inputs [batch, ...] of time step t. */
+    Numbers step_inputs(std::size_t t) const
+    {
+        return take_step(inputs_, slice(model_.signature().inputs, steps_, batch_, t));
+    }
+
+    /* Compare all results with float64's; throws Error with the first number that is off. */
+    void check(const std::string &how, const recurrent::Result &result, Tally &tally) const
+    {
+        compare(how, model_.signature().outputs.name, result.outputs, tally);
+        for (std::size_t k = 0; k < result.state.size(); k++)
+            compare(how, model_.signature().state[k].output_name, result.state[k], tally);
+    }
+
+private:
+    void compare(const std::string &how, const std::string &name, const Numbers &got, Tally &tally) const
+    {
+        const std::vector<double> want = expected(golden_, entry_.at("float64").at(name));
+        const double allowed = entry_.at("tolerance").at(name);
+        const std::vector<double> have =
+            std::visit([](const auto &typed) { return std::vector<double>(typed.begin(), typed.end()); }, got);
+        if (have.size() != want.size())
+            throw Error(place(how, name) + ": expected " + std::to_string(want.size()) + " numbers, got " +
+                        std::to_string(have.size()));
+        for (std::size_t i = 0; i < want.size(); i++) {
+            const double error = std::abs(have[i] - want[i]);
+            if (!(error <= allowed)) throw Error(off(how, name, i, want[i], have[i], allowed)); /* so is NaN */
+            tally.worst = std::max(tally.worst, error);
+            if (error > 0) tally.share = std::max(tally.share, error / allowed);
+        }
+    }
+
+    std::string place(const std::string &how, const std::string &name) const
+    {
+        return entry_.at("name").get<std::string>() + " " + how + ": " + name;
+    }
+
+    std::string off(const std::string &how, const std::string &name, std::size_t i, double want, double have,
+                    double allowed) const
+    {
+        char text[160];
+        std::snprintf(text, sizeof text, "[%zu]: expected %.9g, got %.9g, off by %.1e, allowed %.1e", i, want, have,
+                      std::abs(have - want), allowed);
+        return place(how, name) + text;
+    }
+
+    const recurrent::Model &model_;
+    const Golden &golden_;
+    const Json &entry_;
+    std::size_t steps_, batch_;
+    Numbers inputs_;
+    recurrent::State state_;
+};
+
+double microseconds(recurrent::Session &session, const Numbers &inputs, std::size_t steps)
+{
+    const auto begin = std::chrono::steady_clock::now();
+    for (std::size_t i = 0; i < steps; i++) session.step(inputs);
+    const std::chrono::duration<double, std::micro> passed = std::chrono::steady_clock::now() - begin;
+    return passed.count() / static_cast<double>(steps);
+}
+
+/* The median of several rounds, each of a tenth of a second at most. */
+double median_step(const recurrent::Model &model, const Numbers &inputs)
+{
+    recurrent::Session session(model);
+    microseconds(session, inputs, 10);
+    const double slow = microseconds(session, inputs, 10);
+    const auto steps = static_cast<std::size_t>(std::clamp(1e5 / slow, 1.0, double(steps_a_round)));
+    microseconds(session, inputs, steps);
+    std::vector<double> times;
+    for (std::size_t i = 0; i < rounds; i++) times.push_back(microseconds(session, inputs, steps));
+    std::sort(times.begin(), times.end());
+    return times[rounds / 2];
+}
+
+Tally run_all(const recurrent::Model &model, const Golden &golden)
+{
+    Tally tally;
+    for (const Json &entry : golden.cases) {
+        const Case one(model, golden, entry);
+        one.check("whole", one.whole(), tally);
+        tally.whole++;
+        if (entry.at("kind") != "run") continue;
+        one.check("streamed", one.streamed(), tally);
+        tally.streamed++;
+    }
+    return tally;
+}
+
+Numbers step_of_one_row(const recurrent::Model &model, const Golden &golden)
+{
+    for (const Json &entry : golden.cases)
+        if (entry.at("batch") == 1) return Case(model, golden, entry).step_inputs(0);
+    throw Error("expected a golden vector of batch 1, got none");
+}
+
+void check(const std::filesystem::path &bundle)
+{
+    const recurrent::Model model(bundle);
+    try {
+        const Golden golden = read_golden(bundle / "golden");
+        const Tally tally = run_all(model, golden);
+        std::printf("%s: %zu vectors whole, %zu streamed, worst error %.1e (%.0f%% of allowed), %.2f us per step\n",
+                    model.name().c_str(), tally.whole, tally.streamed, tally.worst, 100 * tally.share,
+                    median_step(model, step_of_one_row(model, golden)));
+        std::fflush(stdout);
+    } catch (const std::exception &problem) {
+        throw Error(model.name() + ": " + problem.what());
+    }
+}
+
+} // namespace
+
+int main(int count, char **arguments)
+{
+    if (count < 2) {
+        std::fprintf(stderr, "usage: %s FOLDER...\n", arguments[0]);
+        return 2;
+    }
+    int status = 0;
+    for (int i = 1; i < count; i++) {
+        try {
+            check(arguments[i]);
+        } catch (const std::exception &problem) {
+            std::fprintf(stderr, "%s\n", problem.what());
+            status = 1;
+        }
+    }
+    return status;
+}

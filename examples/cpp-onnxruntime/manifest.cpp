@@ -1,0 +1,90 @@
+#include "manifest.h"
+
+#include <algorithm>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+namespace recurrent {
+
+namespace {
+
+using Json = nlohmann::json;
+
+std::int64_t axis(const Json &size)
+{
+    if (size == "time") return time_axis;
+    if (size == "batch") return batch_axis;
+    if (size.is_number_unsigned() && size > 0) return size.get<std::int64_t>();
+    throw Error("expected an axis that is \"time\", \"batch\" or a size, got " + size.dump());
+}
+
+Tensor tensor(const Json &entry)
+{
+    Tensor result;
+    result.name = entry.at("name").get<std::string>();
+    const auto dtype = entry.at("dtype").get<std::string>();
+    if (dtype != "float32" && dtype != "int64")
+        throw Error(result.name + ": expected float32 or int64, got " + dtype + "; export a float32 model");
+    result.is_int64 = dtype == "int64";
+    for (const Json &size : entry.at("shape")) result.axes.push_back(axis(size));
+    return result;
+}
+
+template <typename Number> void flatten(const Json &value, std::vector<Number> &numbers)
+{
+    if (value.is_array())
+        for (const Json &part : value) flatten(part, numbers);
+    else
+        numbers.push_back(value.get<Number>());
+}
+
+/* One row of the initial state: a number stands for a row of it. */
+template <typename Number> std::vector<Number> row(const Json &initial, std::size_t count)
+{
+    if (!initial.is_array()) return std::vector<Number>(count, initial.get<Number>());
+    std::vector<Number> numbers;
+    flatten(initial, numbers);
+    if (numbers.size() == count) return numbers;
+    throw Error("expected an initial state of " + std::to_string(count) + " numbers a row, got " +
+                std::to_string(numbers.size()));
+}
+
+Leaf leaf(const Json &entry)
+{
+    Leaf result{tensor(entry), entry.at("output_name").get<std::string>(), {}};
+    if (std::count(result.axes.begin(), result.axes.end(), batch_axis) != 1)
+        throw Error(result.name + ": expected one axis \"batch\", got " + entry.at("shape").dump());
+    const std::size_t count = result.count(1, 1);
+    if (result.is_int64)
+        result.initial = row<std::int64_t>(entry.at("initial"), count);
+    else
+        result.initial = row<float>(entry.at("initial"), count);
+    return result;
+}
+
+Signature signature(const Json &entry)
+{
+    if (!entry.at("streamable").get<bool>() || entry.at("lengths").get<bool>())
+        throw Error("expected a streamable net without lengths, got another one; export it so");
+    Signature result{tensor(entry.at("inputs")), {}, tensor(entry.at("outputs"))};
+    for (const Json &state : entry.at("state")) result.state.push_back(leaf(state));
+    if (result.outputs.is_int64) throw Error("outputs: expected float32, got int64; export a float32 model");
+    return result;
+}
+
+} // namespace
+
+Manifest read_manifest(const std::filesystem::path &file)
+{
+    std::ifstream stream(file);
+    if (!stream) throw Error("expected the file " + file.string() + ", got none; name a bundle's folder");
+    try {
+        const Json manifest = Json::parse(stream);
+        return {manifest.at("name").get<std::string>(), manifest.at("metadata").value("vocabulary", ""),
+                signature(manifest.at("signature"))};
+    } catch (const std::exception &problem) {
+        throw Error(file.string() + ": " + problem.what());
+    }
+}
+
+} // namespace recurrent
