@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Build the site, run every golden vector of every bundle in Chromium, and let the page write some text: ci.sh [MODELS]
+set -euo pipefail
+given=${1:+$(realpath "$1")}
+cd "$(dirname "$0")"
+for tool in node npm; do
+    command -v $tool > /dev/null || { echo "not checked: needs $tool; get it with: apt-get install nodejs npm" >&2; exit 77; }
+done
+CHROMIUM=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)}
+[ -n "$CHROMIUM" ] || { echo "not checked: needs Chromium; get it with: apt-get install chromium" >&2; exit 77; }
+export CHROMIUM
+[ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --silent
+npm run --silent build
+node check.mjs ${given:+"$given"}
