@@ -41,10 +41,10 @@ class Figures {
   count(milliseconds) {
     this.#steps++;
     this.#spent += milliseconds;
-    $("steps").textContent = grouped(chart.steps);
   }
 
   show() {
+    $("steps").textContent = grouped(chart.steps);
     const now = performance.now();
     if (!this.#steps || now - this.#since < FIGURES_MILLISECONDS) return;
     $("rate").textContent = grouped((1000 * this.#steps) / (now - this.#since));
@@ -102,6 +102,7 @@ function enable() {
   $("write").textContent = running ? "Stop" : model?.vocabulary ? "Write" : "Run";
   $("more").disabled = running || !stream;
   document.body.classList.toggle("running", running);
+  document.body.classList.toggle("empty", !stream);
 }
 
 async function run() {
@@ -109,7 +110,7 @@ async function run() {
   const what = model.vocabulary ? "characters" : "steps";
   running = true;
   enable();
-  say(`Up to ${grouped(count)} ${what} …`);
+  say(`Running up to ${grouped(count)} ${what} …`);
   try {
     finished = advance(count);
     const left = await finished;
@@ -124,7 +125,9 @@ async function run() {
 }
 
 /** Empty the page, and begin with a new stream. */
-function begin() {
+async function begin() {
+  if (!checkPrompt()) return $("prompt").focus();
+  await stop(); // a step may be on its way still
   clear();
   const seed = $("seed").valueAsNumber;
   const { vocabulary, inputSize } = model;
@@ -182,6 +185,7 @@ function present(name) {
   else say(`${name} takes token ids and has no vocabulary: this page cannot make up inputs for it.`, true);
 }
 
+/** Say what is wrong with the prompt; give whether nothing is. */
 function checkPrompt() {
   let problem = "";
   try {
@@ -189,9 +193,9 @@ function checkPrompt() {
   } catch (error) {
     problem = error.message;
   }
-  $("prompt").setCustomValidity(problem);
   $("prompt").ariaInvalid = String(Boolean(problem));
   $("prompt-problem").textContent = problem;
+  return !problem;
 }
 
 /** Say what the chart shows, or what lies below the pointer. */
@@ -218,12 +222,15 @@ function listen() {
     if (running) stop();
     else begin();
   });
-  $("more").addEventListener("click", () => $("controls").reportValidity() && run());
+  $("more").addEventListener("click", async () => {
+    await stop();
+    if ($("controls").reportValidity()) run();
+  });
   $("new-seed").addEventListener("click", () => ($("seed").value = Math.floor(Math.random() * 10000)));
   $("prompt").addEventListener("input", checkPrompt);
   $("controls").addEventListener("input", showSettings);
   $("model").addEventListener("change", () => choose($("model").value));
-  $("chart").addEventListener("pointermove", describe);
+  for (const name of ["pointerdown", "pointermove"]) $("chart").addEventListener(name, describe);
   $("chart").addEventListener("pointerleave", () => describe());
   document.addEventListener("keydown", ({ key, ctrlKey, metaKey }) => {
     if (key === "Escape") stop();

@@ -6,9 +6,10 @@ const PALETTES = {
   dark: ["#b5dcff", "#4f9fe0", "#1f4f80", "#15191f", "#7a430f", "#dd7d1e", "#ffd3a1"],
 };
 const COLOURS = 255; // an odd number: one of them is zero's
-const LIMITS = [1, 2, 5, 10, 20, 50, 100];
-const COLUMN = 12; // sizes in CSS pixels
-const HEIGHT = 288;
+const LIMITS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100];
+const COLUMN = 13; // sizes in CSS pixels
+const HEIGHT = 320;
+const TOP = 7; // half a line of text
 const GUTTER = 34;
 const LABELS = 22;
 const TICK = 30;
@@ -88,9 +89,9 @@ export class Chart {
     this.layout = this.#lay(width, pixels);
     const { height, left, plot } = this.layout;
     this.#canvas.width = Math.round(width * pixels);
-    this.#canvas.height = Math.round((height + LABELS) * pixels);
-    this.#canvas.style.height = `${height + LABELS}px`;
-    this.#context.setTransform(pixels, 0, 0, pixels, 0, 0);
+    this.#canvas.height = Math.round((TOP + height + LABELS) * pixels);
+    this.#canvas.style.height = `${TOP + height + LABELS}px`;
+    this.#context.setTransform(pixels, 0, 0, pixels, 0, TOP * pixels);
     const shown = this.#columns.slice(-this.layout.count);
     const style = getComputedStyle(this.#canvas);
     this.#context.fillStyle = style.getPropertyValue("--empty");
@@ -106,7 +107,7 @@ export class Chart {
     const shown = this.#columns.slice(-count);
     const back = Math.floor((left + plot - x) / COLUMN);
     const column = shown[shown.length - 1 - back];
-    const index = Math.floor(y / row);
+    const index = Math.floor((y - TOP) / row);
     if (!column || index < 0 || index >= this.rows || back < 0) return null;
     return { index, step: column.step, label: visible(column.label), value: column.values[index] };
   }
@@ -156,12 +157,12 @@ export class Chart {
 
   #drawTicks(style) {
     const { left, row } = this.layout;
-    Object.assign(this.#context, { textAlign: "right", textBaseline: "top", fillStyle: style.getPropertyValue("--muted") });
+    Object.assign(this.#context, { textAlign: "right", textBaseline: "middle", fillStyle: style.getPropertyValue("--muted") });
     this.#context.font = `11px ${style.getPropertyValue("--sans")}`;
     let between = 1;
     while (between * row < TICK) between *= 2;
     for (let unit = 0; unit < this.rows; unit += between) {
-      this.#context.fillText(unit, left - 6, unit * row);
+      this.#context.fillText(unit, left - 7, unit * row + 1);
       this.#context.fillRect(left - 4, unit * row, 4, 1);
     }
   }

@@ -27,7 +27,8 @@ const SCREENSHOTS = {
 };
 const FASTEST = "8"; // the right end of the page's pace
 
-const [models = `${SITE}/models`, prompt = "The ", length = "100", seed = "1"] = process.argv.slice(2);
+const OWN = join(SITE, "models");
+const [models = OWN, prompt = "The ", length = "100", seed = "1"] = process.argv.slice(2);
 const problems = [];
 
 /** Find what a request asks for: below the site, or for /models/ below another folder. */
@@ -41,7 +42,7 @@ function fileOf(path) {
 function answer(request, response) {
   const path = decodeURIComponent(new URL(request.url, "http://localhost").pathname);
   const file = fileOf(path);
-  if (path === "/models/index.json") {
+  if (path === "/models/index.json" && models !== OWN) {
     response.writeHead(200, { "Content-Type": TYPES[".json"] }).end(JSON.stringify(listModels(models)));
   } else if (!file || !existsSync(file) || !statSync(file).isFile()) {
     response.writeHead(404).end();

@@ -3,6 +3,7 @@
 set -euo pipefail
 given=${1:+$(realpath "$1")}
 cd "$(dirname "$0")"
+[ "$given" != "$(realpath models)" ] || given=
 for tool in node npm; do
     command -v $tool > /dev/null || { echo "not checked: needs $tool; get it with: apt-get install nodejs npm" >&2; exit 77; }
 done

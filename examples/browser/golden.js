@@ -95,7 +95,7 @@ class Check {
       if (error <= allowed) continue; // not so for NaN
       this.failure ??=
         `${this.name}: ${vector.name} ${how}: ${name}[${i}]: expected ${wanted.toPrecision(9)}, ` +
-        `got ${had.toPrecision(9)}, off by ${error.toExponential(1)}, allowed ${allowed.toExponential(1)}`;
+        `got ${had.toPrecision(9)}, off by ${scientific(error)}, allowed ${scientific(allowed)}`;
     }
   }
 }
