@@ -135,7 +135,7 @@ async function photograph(browser, address, file, { colorScheme, width, height }
 }
 
 const [server, address] = await serve();
-const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox"] });
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || "/usr/bin/chromium", args: ["--no-sandbox"] });
 const { version } = JSON.parse(readFileSync("node_modules/onnxruntime-web/package.json", "utf8"));
 console.log(`built with: onnxruntime-web ${version}, Chromium ${browser.version()}`);
 try {
