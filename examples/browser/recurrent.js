@@ -91,7 +91,7 @@ export class Model {
    * @throws {Error} if there is no bundle, or one that cannot be streamed
    */
   static async load(url) {
-    const base = new URL(url, document.baseURI);
+    const base = new URL(url, location.href);
     const manifest = await (await download(new URL("manifest.json", base))).json();
     checkManifest(base, manifest);
     const bytes = await (await download(new URL("model.onnx", base))).arrayBuffer();
