@@ -1,0 +1,159 @@
+/**
+ * Check build/site in Chromium: every golden vector, and the text that the page writes, offline.
+ *
+ * node check.mjs [MODELS] [PROMPT LENGTH SEED]
+ * MODELS: a folder of bundles that takes the place of the site's own.
+ */
+import { createReadStream, existsSync, readFileSync, statSync } from "node:fs";
+import { createServer } from "node:http";
+import { extname, join, resolve } from "node:path";
+import { chromium } from "playwright-core";
+import { listModels } from "./build.mjs";
+
+const SITE = resolve("build/site");
+const TYPES = {
+  ".html": "text/html; charset=utf-8",
+  ".css": "text/css",
+  ".js": "text/javascript",
+  ".mjs": "text/javascript",
+  ".json": "application/json",
+  ".svg": "image/svg+xml",
+  ".wasm": "application/wasm",
+};
+const SCREENSHOTS = {
+  "screenshot.png": { colorScheme: "light", width: 1180, height: 840 },
+  "screenshot-dark.png": { colorScheme: "dark", width: 1180, height: 840 },
+  "screenshot-narrow.png": { colorScheme: "light", width: 390, height: 844 },
+};
+const FASTEST = "8"; // the right end of the page's pace
+
+const OWN = join(SITE, "models");
+const [models = OWN, prompt = "The ", length = "100", seed = "1"] = process.argv.slice(2);
+const problems = [];
+
+/** Find what a request asks for: below the site, or for /models/ below another folder. */
+function fileOf(path) {
+  if (path.includes("..")) return null;
+  if (path.endsWith("/")) path += "index.html";
+  if (path.startsWith("/models/")) return join(models, path.slice("/models/".length));
+  return join(SITE, path);
+}
+
+function answer(request, response) {
+  const path = decodeURIComponent(new URL(request.url, "http://localhost").pathname);
+  const file = fileOf(path);
+  if (path === "/models/index.json" && models !== OWN) {
+    response.writeHead(200, { "Content-Type": TYPES[".json"] }).end(JSON.stringify(listModels(models)));
+  } else if (!file || !existsSync(file) || !statSync(file).isFile()) {
+    response.writeHead(404).end();
+  } else {
+    response.writeHead(200, { "Content-Type": TYPES[extname(file)] ?? "application/octet-stream" });
+    createReadStream(file).pipe(response);
+  }
+}
+
+/** Serve the site on the loopback interface, and give its address. */
+async function serve() {
+  const server = createServer(answer);
+  await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
+  return [server, `http://127.0.0.1:${server.address().port}`];
+}
+
+/** Open a page that has nothing to complain of and that asks no other server. */
+async function open(browser, address, options = {}) {
+  const context = await browser.newContext(options);
+  context.on("request", (request) => {
+    if (!/^(data|blob):/.test(request.url()) && !request.url().startsWith(`${address}/`)) {
+      problems.push(`asked another server: ${request.url()}`);
+    }
+  });
+  context.on("requestfailed", (request) => problems.push(`not loaded: ${request.url()}`));
+  context.on("weberror", (error) => problems.push(`error in the page: ${error.error()}`));
+  context.on("console", (message) => {
+    if (["error", "warning"].includes(message.type())) problems.push(`in the console: ${message.text()}`);
+  });
+  return context.newPage();
+}
+
+async function checkGolden(browser, address) {
+  const page = await open(browser, address);
+  await page.goto(`${address}/golden.html`);
+  await page.locator("#results[aria-busy=false]").waitFor({ timeout: 300_000 });
+  const lines = await page.locator("#results li").all();
+  let passed = lines.length > 0;
+  for (const line of lines) {
+    const right = (await line.getAttribute("class")) === "passed";
+    (right ? console.log : console.error)(await line.textContent());
+    passed &&= right;
+  }
+  await page.context().close();
+  return passed;
+}
+
+async function settled(page) {
+  await page.waitForFunction(() => /ready|Done|cannot/.test(document.querySelector("#status").textContent));
+}
+
+async function fillPrompt(page) {
+  if (await page.locator("#prompt").isVisible()) await page.locator("#prompt").fill(prompt);
+}
+
+/** Let the page write with one model, while it cannot ask any server; give what it wrote. */
+async function write(page, name) {
+  await page.locator("#model").selectOption(name, { force: true });
+  await settled(page);
+  if (await page.locator("#write").isDisabled()) return "";
+  await page.context().setOffline(true);
+  await fillPrompt(page);
+  await page.locator("#length").fill(length);
+  await page.locator("#seed").fill(seed);
+  await page.locator("#pace").fill(FASTEST);
+  await page.locator("#write").click();
+  await settled(page);
+  await page.context().setOffline(false);
+  const problem = await page.locator("#prompt-problem").textContent();
+  if (problem) problems.push(`${name}: ${problem}`);
+  return page.locator("#text").evaluate((box) => box.textContent);
+}
+
+async function checkText(browser, address) {
+  const page = await open(browser, address);
+  await page.goto(address);
+  await settled(page);
+  for (const { name, text } of listModels(models)) {
+    const written = await write(page, name);
+    if (text) console.log(`text: ${written}`);
+  }
+  await page.context().close();
+}
+
+async function photograph(browser, address, file, { colorScheme, width, height }) {
+  const page = await open(browser, address, { colorScheme, viewport: { width, height } });
+  await page.goto(address);
+  await settled(page);
+  if (await page.locator("#write").isEnabled()) {
+    await fillPrompt(page);
+    await page.locator("#pace").fill("6");
+    await page.locator("#write").click();
+    await page.waitForFunction(() => Number(document.querySelector("#steps").textContent) > 150);
+  }
+  await page.screenshot({ path: `build/${file}`, fullPage: true });
+  await page.context().close();
+}
+
+const [server, address] = await serve();
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || "/usr/bin/chromium", args: ["--no-sandbox"] });
+const { version } = JSON.parse(readFileSync("node_modules/onnxruntime-web/package.json", "utf8"));
+console.log(`built with: onnxruntime-web ${version}, Chromium ${browser.version()}`);
+try {
+  if (await checkGolden(browser, address)) {
+    await checkText(browser, address);
+    const wanted = problems.length ? [] : Object.entries(SCREENSHOTS);
+    for (const [file, options] of wanted) await photograph(browser, address, file, options);
+  } else process.exitCode = 1;
+} finally {
+  await browser.close();
+  server.close();
+}
+for (const problem of new Set(problems)) console.error(`error: ${problem}`);
+if (problems.length) process.exitCode = 1;

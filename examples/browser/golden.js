@@ -1,0 +1,151 @@
+/** Run a bundle's golden vectors, whole and step by step, and compare them with eager PyTorch's results. */
+import { Model, Session } from "./recurrent.js";
+
+const ARRAYS = { float32: Float32Array, float64: Float64Array, int64: BigInt64Array };
+const ROUNDS = 11;
+const STEPS = 1000; // of a round that is timed, fewer where they take long
+const ROUND_MILLISECONDS = 100;
+
+/** Cut a shape at its time axis: how many pieces lie before it, how many numbers behind it. */
+function aroundTime(spec, sizes) {
+  const axis = spec.shape.indexOf("time");
+  const product = (some) => some.reduce((all, size) => all * size, 1);
+  return { outer: product(sizes.slice(0, axis)), inner: product(sizes.slice(axis + 1)) };
+}
+
+/** Copy one time step out of a row-major array, in pieces where time is not its first axis. */
+function takeStep(values, { outer, inner }, steps, step) {
+  const taken = new values.constructor(outer * inner);
+  for (let i = 0; i < outer; i++) {
+    const from = (i * steps + step) * inner;
+    taken.set(values.subarray(from, from + inner), i * inner);
+  }
+  return taken;
+}
+
+/** Put one time step of a result to its place. */
+function placeStep(taken, { outer, inner }, steps, step, values) {
+  for (let i = 0; i < outer; i++) {
+    values.set(taken.subarray(i * inner, (i + 1) * inner), (i * steps + step) * inner);
+  }
+}
+
+/** What is known of a bundle while its vectors are run. */
+class Check {
+  vectors = { whole: 0, streamed: 0 };
+  worst = 0;
+  share = 0;
+  failure = null; // the first number that is off
+
+  constructor(name, model, tensors) {
+    this.name = name;
+    this.model = model;
+    this.tensors = tensors;
+  }
+
+  read({ dtype, shape, offset }) {
+    const count = shape.reduce((all, size) => all * size, 1);
+    const end = offset + count * ARRAYS[dtype].BYTES_PER_ELEMENT;
+    return new ARRAYS[dtype](this.tensors.slice(offset, end)); // a copy: an offset need not be aligned
+  }
+
+  async whole(vector) {
+    const { inputs, state } = this.#call(vector);
+    this.#compareAll(vector, "whole", await this.model.run(inputs, vector.time, vector.batch, state));
+  }
+
+  async streamed(vector) {
+    const { inputs, state } = this.#call(vector);
+    const session = new Session(this.model, vector.batch);
+    session.reset(state);
+    const { inputs: taken, outputs: given } = this.model.signature;
+    const pieces = aroundTime(taken, vector.call.inputs.shape);
+    const all = this.read(vector.float32.outputs).fill(NaN); // what is left out is found
+    for (let t = 0; t < vector.time; t++) {
+      const outputs = await session.step(takeStep(inputs, pieces, vector.time, t));
+      if (!given.shape.includes("time")) all.set(outputs);
+      else placeStep(outputs, aroundTime(given, vector.float32.outputs.shape), vector.time, t, all);
+    }
+    this.#compareAll(vector, "streamed", { outputs: all, state: session.state });
+  }
+
+  #call({ call }) {
+    const { inputs, state } = this.model.signature;
+    return { inputs: this.read(call[inputs.name]), state: state.map(({ name }) => this.read(call[name])) };
+  }
+
+  #compareAll(vector, how, { outputs, state }) {
+    const { outputs: given, state: leaves } = this.model.signature;
+    this.#compare(vector, how, given.name, outputs);
+    leaves.forEach((leaf, i) => this.#compare(vector, how, leaf.output_name, state[i]));
+    this.vectors[how]++;
+  }
+
+  #compare(vector, how, name, got) {
+    const expected = this.read(vector.float64[name]);
+    const allowed = vector.tolerance[name];
+    if (got.length !== expected.length) {
+      throw new Error(`${this.name}: ${vector.name} ${how}: ${name}: ${expected.length} numbers, got ${got.length}`);
+    }
+    for (let i = 0; i < expected.length; i++) {
+      const [wanted, had] = [Number(expected[i]), Number(got[i])];
+      const error = Math.abs(had - wanted);
+      this.worst = Math.max(this.worst, error);
+      if (error > 0) this.share = Math.max(this.share, error / allowed);
+      if (error <= allowed) continue; // not so for NaN
+      this.failure ??=
+        `${this.name}: ${vector.name} ${how}: ${name}[${i}]: expected ${wanted.toPrecision(9)}, ` +
+        `got ${had.toPrecision(9)}, off by ${scientific(error)}, allowed ${scientific(allowed)}`;
+    }
+  }
+}
+
+/** Measure a step of one row in microseconds: the median of some rounds, after one to warm up. */
+async function timeStep(model, inputs) {
+  const session = new Session(model);
+  const round = async (steps) => {
+    const start = performance.now();
+    for (let i = 0; i < steps; i++) await session.step(inputs);
+    return (performance.now() - start) / steps;
+  };
+  const slow = await round(STEPS / 10);
+  const steps = Math.max(1, Math.min(STEPS, Math.floor(ROUND_MILLISECONDS / slow)));
+  const times = [];
+  for (let i = 0; i < ROUNDS; i++) times.push(await round(steps));
+  return times.sort((one, other) => one - other)[ROUNDS >> 1] * 1000;
+}
+
+/** Write 2.1e-08, as other languages do. */
+function scientific(number) {
+  return number.toExponential(1).replace(/e([+-])(\d)$/, "e$10$2");
+}
+
+/**
+ * Run all golden vectors of a bundle.
+ * @param {string} name what the bundle is called in what is reported
+ * @param {URL} url the folder of the bundle, with a slash at its end
+ * @returns {Promise<{passed: boolean, line: string}>} what to print
+ */
+export async function checkBundle(name, url) {
+  const model = await Model.load(url);
+  const fetched = async (file) => {
+    const response = await fetch(new URL(`golden/${file}`, url));
+    if (!response.ok) throw new Error(`${name}: expected golden/${file}, got HTTP ${response.status}`);
+    return response;
+  };
+  const index = await (await fetched("index.json")).json();
+  const check = new Check(name, model, await (await fetched(index.tensors)).arrayBuffer());
+  for (const vector of index.cases) {
+    await check.whole(vector);
+    if (vector.kind === "run") await check.streamed(vector);
+  }
+  if (!check.vectors.whole) return { passed: false, line: `${name}: no golden vectors in ${url}` };
+  if (check.failure) return { passed: false, line: check.failure };
+  const inputs = check.read(index.cases[0].call.inputs).slice(0, model.inputSize);
+  const { whole, streamed } = check.vectors;
+  const microseconds = (await timeStep(model, inputs)).toFixed(2);
+  const line =
+    `${name}: ${whole} vectors whole, ${streamed} streamed, worst error ${scientific(check.worst)} ` +
+    `(${Math.round(100 * check.share)}% of allowed), ${microseconds} us per step`;
+  return { passed: true, line };
+}
