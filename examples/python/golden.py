@@ -76,7 +76,8 @@ def time_step(model: Model) -> float:
 def check(folder: Path, runtime: str) -> bool:
     """Check a bundle in one runtime; print what was found."""
     model, golden = load(folder, runtime), Golden(folder)
-    found, count = [], 0
+    found: list[tuple[float, float, str]] = []
+    count = 0
     for case in golden.cases:
         inputs, state = golden.call(case)
         outputs, after = model.run(inputs, state)

@@ -54,7 +54,7 @@ class Session:
         Raises:
             ValueError: the inputs have another dtype or shape.
         """
-        axis = time_axis(self.model.manifest["signature"]["inputs"])
+        axis = time_axis(self.model.manifest["signature"]["inputs"]) or 0
         outputs, self.state = self.model.run(np.expand_dims(inputs, axis), self.state)
         steps = time_axis(self.model.manifest["signature"]["outputs"])
         return outputs if steps is None else outputs.squeeze(steps)
