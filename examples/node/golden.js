@@ -104,7 +104,8 @@ class Check {
     const expected = this.read(vector.float64[name]);
     const allowed = vector.tolerance[name];
     const where = `${this.name}: ${vector.name} ${how}: ${name}`;
-    if (got.length !== expected.length) throw new Error(`${where}: expected ${expected.length} numbers, got ${got.length}`);
+    if (got.length !== expected.length)
+      throw new Error(`${where}: expected ${expected.length} numbers, got ${got.length}`);
     for (let i = 0; i < expected.length; i++) {
       const [wanted, had] = [Number(expected[i]), Number(got[i])];
       const error = Math.abs(had - wanted);

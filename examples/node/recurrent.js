@@ -285,7 +285,8 @@ function initialValue(leaf, batch) {
   const values = new ARRAYS[leaf.dtype](countOf(leaf, 1, batch));
   const index = sizes.map(() => 0);
   for (let i = 0; i < values.length; i++) {
-    const value = broadcast(leaf.initial, row.map((axis) => index[axis]));
+    const at = row.map((axis) => index[axis]);
+    const value = broadcast(leaf.initial, at);
     values[i] = leaf.dtype === "int64" ? BigInt(value) : value;
     for (let axis = index.length - 1; axis >= 0 && ++index[axis] === sizes[axis]; axis--) index[axis] = 0;
   }

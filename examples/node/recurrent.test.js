@@ -30,12 +30,18 @@ function run(given, input = "") {
 }
 
 test("what is no bundle is told", async () => {
-  await assert.rejects(Model.load("no/such"), /no\/such.manifest\.json: expected a bundle's manifest, got ENOENT.*: name/);
+  await assert.rejects(
+    Model.load("no/such"),
+    /no\/such.manifest\.json: expected a bundle's manifest, got ENOENT.*: name/,
+  );
 });
 
 test("inputs of another size or type are told", async () => {
   await assert.rejects(model.run(zeros(2, 1), 3, 1), /inputs: expected \d+ values, \[.*\], got \d+/);
-  await assert.rejects(model.run(/** @type {any} */ (new Uint8Array(1)), 1, 1), /inputs: expected a .*, got Uint8Array/);
+  await assert.rejects(
+    model.run(/** @type {any} */ (new Uint8Array(1)), 1, 1),
+    /inputs: expected a .*, got Uint8Array/,
+  );
   await assert.rejects(model.run(/** @type {any} */ (undefined), 1, 1), /inputs: expected a .*, got undefined/);
   for (const count of [0, -1, 1.5, NaN]) {
     await assert.rejects(model.run(zeros(1, 1), count, 1), /expected 1 or more time steps, got/);
@@ -45,9 +51,24 @@ test("inputs of another size or type are told", async () => {
 
 test("a state of another size or type is told", async () => {
   await assert.rejects(model.run(zeros(1, 1), 1, 1, []), new RegExp(`state: expected ${leaves.length} leaves, got 0`));
-  await assert.rejects(model.run(zeros(1, 2), 1, 2, model.initialState(1)), /state_0: expected \d+ values, .*, got \d+/);
+  await assert.rejects(
+    model.run(zeros(1, 2), 1, 2, model.initialState(1)),
+    /state_0: expected \d+ values, .*, got \d+/,
+  );
   const session = new Session(model);
   assert.throws(() => session.reset(model.initialState(2)), /state_0: expected \d+ values/);
+});
+
+test("the first state is broadcast to every row", () => {
+  /** @param {any} initial @param {string} dtype */
+  const first = (initial, dtype) => {
+    const leaf = { name: "state_0", dtype, shape: [2, "batch", 3], initial, output_name: "state_0_out" };
+    const manifest = { signature: { ...model.signature, state: [leaf] }, metadata: {}, format: "", files: {} };
+    return [...new Model(/** @type {any} */ (manifest), /** @type {any} */ (null)).initialState(2)[0]];
+  };
+  assert.deepEqual(first(7, "float32"), Array(12).fill(7));
+  assert.deepEqual(first([1, 2, 3], "float32"), [1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3]);
+  assert.deepEqual(first([[1], [2]], "int64"), [1n, 1n, 1n, 1n, 1n, 1n, 2n, 2n, 2n, 2n, 2n, 2n]);
 });
 
 test("a step that fails leaves the state", async () => {
@@ -80,7 +101,11 @@ test("nobody outside changes a session's state", async () => {
 
 test("time steps are cut out and put back wherever time is", () => {
   const values = Float32Array.from({ length: 2 * 3 * 4 }, (_, i) => i);
-  for (const shape of [["time", "batch", 4], ["batch", "time", 4], [4, "batch", "time"]]) {
+  for (const shape of [
+    ["time", "batch", 4],
+    ["batch", "time", 4],
+    [4, "batch", "time"],
+  ]) {
     const spec = { shape: /** @type {import("./recurrent.js").Size[]} */ (shape) };
     const copy = new Float32Array(values.length);
     placeSteps(spec, takeSteps(spec, values, 3, 2, 0, 2), copy, 3, 2, 0);
