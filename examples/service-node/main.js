@@ -13,7 +13,7 @@ const USAGE = `usage: node main.js [OPTIONS]
   --models models      the folder of the bundles
   --max-sessions 10000
   --idle-seconds 600   how long a session is kept that nobody feeds
-  --max-body 4194304   of a request, in bytes
+  --max-body 4194304   of a request, and of the numbers of an answer, in bytes
   --save FILE          where sessions are kept while the service is down; without it, they are not`;
 
 /** @param {string[]} given */
@@ -76,13 +76,15 @@ async function loadModels(folder) {
  * @param {Map<string, Model>} models
  */
 async function takeUp(service, path, models) {
-  if (!existsSync(dirname(resolve(path)))) throw new Error(`--save ${path}: expected a folder to write to, got none: make it`);
+  if (!existsSync(dirname(resolve(path))))
+    throw new Error(`--save ${path}: expected a folder to write to, got none: make it`);
   const { sessions, changed } = await restore(path, models);
   for (const [name, count] of changed) {
     console.error(`warning: ${path}: sessions of ${name} not restored, as its model.onnx is another: ${count}`);
   }
   const count = service.sessions.restore(sessions);
-  if (count < sessions.length) console.error(`warning: ${path}: sessions not restored for --max-sessions: ${sessions.length - count}`);
+  if (count < sessions.length)
+    console.error(`warning: ${path}: sessions not restored for --max-sessions: ${sessions.length - count}`);
 }
 
 /** @param {ReturnType<typeof parseOptions>} options */

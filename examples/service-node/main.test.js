@@ -13,7 +13,9 @@ const saved = join(folder, "save");
 
 /** @param {string[]} options */
 function run(...options) {
-  const child = spawn(process.execPath, ["--preserve-symlinks", "main.js", "--port", "0", ...options], { cwd: import.meta.dirname });
+  const child = spawn(process.execPath, ["--preserve-symlinks", "main.js", "--port", "0", ...options], {
+    cwd: import.meta.dirname,
+  });
   const out = { stdout: "", stderr: "" };
   child.stdout.on("data", (text) => (out.stdout += text));
   child.stderr.on("data", (text) => (out.stderr += text));
@@ -49,7 +51,10 @@ test("it stops gracefully and goes on where it was", async () => {
   const { sequence_id: id } = await (await fetch(`${url}/v2/models/${name}/sessions`, { method: "POST" })).json();
   const body = `{"inputs":${" ".repeat(100)}7}`;
   const idle = await open(url, ""); // never asks
-  const slow = await open(url, `POST /v2/models/${name}/infer HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n{`);
+  const slow = await open(
+    url,
+    `POST /v2/models/${name}/infer HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n{`,
+  );
   const alive = await open(url, "GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n");
   await wait(100);
   first.child.kill("SIGTERM");

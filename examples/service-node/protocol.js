@@ -26,6 +26,7 @@ import { bytesOf, decode, describe, toBytes, toJson } from "./tensors.js";
 
 const HEADER_LENGTH = "inference-header-content-length";
 const LONGEST_ID = 128;
+const [COMMA, DATA, CLOSE, END] = [",", ',"data":', "}", "]}"].map((text) => Buffer.from(text));
 
 /**
  * Describe a model to clients.
@@ -86,7 +87,10 @@ function splitBody(body, headerLength) {
   const length = Number(headerLength);
   if (!/^\d+$/.test(String(headerLength)) || length > body.length) {
     const expected = `expected a number of bytes up to the body's ${body.length}`;
-    throw new ServiceError(400, `${HEADER_LENGTH}: ${expected}, got ${show(headerLength)}: send the length of the JSON`);
+    throw new ServiceError(
+      400,
+      `${HEADER_LENGTH}: ${expected}, got ${show(headerLength)}: send the length of the JSON`,
+    );
   }
   return [body.subarray(0, length), body.subarray(length)];
 }
@@ -97,7 +101,10 @@ function parseJson(json) {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(json));
   } catch (error) {
     const got = error instanceof Error ? error.message : error;
-    throw new ServiceError(400, `expected JSON, got ${json.length ? got : "nothing"}: NaN and Infinity are no JSON either`);
+    throw new ServiceError(
+      400,
+      `expected JSON, got ${json.length ? got : "nothing"}: NaN and Infinity are no JSON either`,
+    );
   }
 }
 
@@ -176,7 +183,10 @@ function checkNames(specs, tensors, sequence) {
   if (right && (got.length === 1 || got.length === names.length)) return;
   const expected = names.length === 1 ? names[0] : `${names[0]} alone or ${names.join(", ")}`;
   const why = sequence ? "a session keeps its state itself" : "send all of the state or none";
-  throw new ServiceError(400, `inputs: expected ${expected}, got ${got.slice(0, 8).map(show).join(", ") || "none"}: ${why}`);
+  throw new ServiceError(
+    400,
+    `inputs: expected ${expected}, got ${got.slice(0, 8).map(show).join(", ") || "none"}: ${why}`,
+  );
 }
 
 /**
@@ -189,7 +199,10 @@ function checkSize(model, steps, batch, limit) {
   const bytes = outputsOf(model).reduce((all, spec) => all + countOf(spec, steps, batch) * bytesOf(spec), 0);
   if (bytes <= limit) return;
   const got = `${bytes} bytes of outputs and state`;
-  throw new ServiceError(413, `expected an answer of at most ${limit} bytes, got ${got}: send fewer time steps or rows at once`);
+  throw new ServiceError(
+    413,
+    `expected an answer of at most ${limit} bytes, got ${got}: send fewer time steps or rows at once`,
+  );
 }
 
 /**
@@ -209,7 +222,8 @@ function parseWanted(model, outputs, binary, session) {
       const names = specs.map((known) => known.name).join(", ");
       throw new ServiceError(400, `outputs[${i}]: expected one of ${names}, got ${show(name)}: ask for one of them`);
     }
-    for (const other of ["classification", "shared_memory_region"]) refuse(object(`outputs[${i}].parameters`, parameters), other);
+    for (const other of ["classification", "shared_memory_region"])
+      refuse(object(`outputs[${i}].parameters`, parameters), other);
     return { spec, binary: flag(parameters, "binary_data", binary) };
   });
   if (new Set(wanted.map(({ spec }) => spec)).size === wanted.length && wanted.length) return wanted;
@@ -229,22 +243,29 @@ function parseWanted(model, outputs, binary, session) {
 export async function formatAnswer(name, model, call, result, parameters) {
   const values = [result.outputs, ...result.state];
   const names = outputsOf(model).map((spec) => spec.name);
+  const head = JSON.stringify({ model_name: name, model_version: "1", id: call.id, parameters }).slice(0, -1);
+  /** @type {Buffer[]} */
+  const json = [Buffer.from(`${head},"outputs":[`)];
   /** @type {Buffer[]} */
   const binary = [];
-  const outputs = [];
   for (const { spec, binary: asBytes } of call.wanted) {
     const got = values[names.indexOf(spec.name)];
     const shape = sizesOf(spec, call.steps, call.batch);
-    const head = JSON.stringify({ name: spec.name, datatype: describe(spec).datatype, shape }).slice(0, -1);
+    const described = {
+      ...describe(spec),
+      shape,
+      ...(asBytes && { parameters: { binary_data_size: got.byteLength } }),
+    };
+    if (json.length > 1) json.push(COMMA);
+    json.push(Buffer.from(JSON.stringify(described).slice(0, asBytes ? undefined : -1)));
     if (asBytes) binary.push(toBytes(got));
-    const data = asBytes ? `"parameters":{"binary_data_size":${got.byteLength}}` : `"data":${await toJson(spec.name, got)}`;
-    outputs.push(`${head},${data}}`);
+    else json.push(DATA, ...(await toJson(spec.name, got)), CLOSE);
   }
-  const head = JSON.stringify({ model_name: name, model_version: "1", id: call.id, parameters }).slice(0, -1);
-  const json = Buffer.from(`${head},"outputs":[${outputs.join(",")}]}`);
-  if (!binary.length) return { headers: { "content-type": "application/json" }, body: json };
-  const headers = { "content-type": "application/octet-stream", [HEADER_LENGTH]: json.length };
-  return { headers, body: Buffer.concat([json, ...binary]) };
+  json.push(END);
+  if (!binary.length) return { headers: { "content-type": "application/json" }, body: Buffer.concat(json) };
+  const length = json.reduce((all, part) => all + part.length, 0);
+  const headers = { "content-type": "application/octet-stream", [HEADER_LENGTH]: length };
+  return { headers, body: Buffer.concat([...json, ...binary]) };
 }
 
 /**
@@ -272,7 +293,8 @@ function list(what, value) {
  * @param {unknown} value
  */
 function text(what, value) {
-  if (typeof value !== "string") throw new ServiceError(400, `${what}: expected a string, got ${show(value)}: send one`);
+  if (typeof value !== "string")
+    throw new ServiceError(400, `${what}: expected a string, got ${show(value)}: send one`);
 }
 
 /**
@@ -293,5 +315,8 @@ function flag(parameters, name, otherwise = false) {
  */
 function refuse(parameters, name) {
   if (parameters[name] === undefined) return;
-  throw new ServiceError(400, `${name}: expected none, got ${show(parameters[name])}: this server has no such extension`);
+  throw new ServiceError(
+    400,
+    `${name}: expected none, got ${show(parameters[name])}: this server has no such extension`,
+  );
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { parseCall } from "./protocol.js";
+import { toJson } from "./tensors.js";
 import { adder, ask, numbers, serve } from "./tests.js";
 import { runInTurns, stepsAtOnce } from "./turns.js";
 
@@ -34,7 +35,10 @@ test("JSON, flat and nested, with and without a state", async () => {
 test("binary tensors, in and out", async () => {
   const outputs = [{ name: "state_0_out", parameters: { binary_data: true } }, { name: "outputs" }];
   const json = Buffer.from(
-    JSON.stringify({ inputs: [{ name: "inputs", datatype: "FP32", shape: [2, 1, 1], parameters: { binary_data_size: 8 } }], outputs }),
+    JSON.stringify({
+      inputs: [{ name: "inputs", datatype: "FP32", shape: [2, 1, 1], parameters: { binary_data_size: 8 } }],
+      outputs,
+    }),
   );
   const bytes = Buffer.from(Float32Array.of(1.5, 2).buffer);
   const headers = { "inference-header-content-length": String(json.length) };
@@ -43,15 +47,28 @@ test("binary tensors, in and out", async () => {
   assert.equal(got["content-type"], "application/octet-stream");
   const end = Number(got["inference-header-content-length"]);
   const answer = JSON.parse(rawPayload.toString("utf8", 0, end));
-  assert.deepEqual(answer.outputs[0], { name: "state_0_out", datatype: "FP32", shape: [1, 1], parameters: { binary_data_size: 4 } });
+  assert.deepEqual(answer.outputs[0], {
+    name: "state_0_out",
+    datatype: "FP32",
+    shape: [1, 1],
+    parameters: { binary_data_size: 4 },
+  });
   assert.deepEqual(answer.outputs[1].data, [1.5, 3.5]);
   assert.equal(rawPayload.readFloatLE(end), 3.5);
   const short = { "inference-header-content-length": String(json.length + 4) };
-  for (const wrong of [{}, short, { "inference-header-content-length": "99999" }, { "inference-header-content-length": "-1" }]) {
+  for (const wrong of [
+    {},
+    short,
+    { "inference-header-content-length": "99999" },
+    { "inference-header-content-length": "-1" },
+  ]) {
     assert.equal((await ask(service, "POST", URL, Buffer.concat([json, bytes]), wrong)).code, 400);
   }
   const nan = Buffer.concat([json, Buffer.from(Float32Array.of(1, NaN).buffer)]);
-  assert.match((await ask(service, "POST", URL, nan, headers)).json.error, /inputs\[1\]: expected a finite float32, got NaN/);
+  assert.match(
+    (await ask(service, "POST", URL, nan, headers)).json.error,
+    /inputs\[1\]: expected a finite float32, got NaN/,
+  );
   const more = Buffer.concat([json, bytes, bytes]);
   assert.match((await ask(service, "POST", URL, more, headers)).json.error, /expected 8 bytes behind the JSON, got 16/);
 });
@@ -75,13 +92,19 @@ const WRONG = [
   [{ inputs: [{ ...inputs, shape: [-1, 1, 1] }] }, /got \[-1, 1, 1\]/],
   [{ inputs: [{ ...inputs, shape: [1e300, 1, 1] }] }, /got \[1e\+300, 1, 1\]/],
   [{ inputs: [{ ...inputs, shape: "x" }] }, /got "x"/],
-  [{ inputs: [{ ...inputs, shape: [9e9, 9e9, 1] }] }, /expected data, a list of 81000000000000000000 numbers, got a list of 1/],
+  [
+    { inputs: [{ ...inputs, shape: [9e9, 9e9, 1] }] },
+    /expected data, a list of 81000000000000000000 numbers, got a list of 1/,
+  ],
   [{ inputs: [{ ...inputs, data: undefined }] }, /expected data, a list of 1 numbers, got nothing/],
   [{ inputs: [{ ...inputs, data: [[1]] }] }, /expected lists of 1 on axis 2, got 1/],
   [{ inputs: [{ ...inputs, data: ["1"] }] }, /inputs\[0\]: expected a number, got "1"/],
   [{ inputs: [{ ...inputs, data: [1e39] }] }, /inputs\[0\]: expected a finite float32, got Infinity/],
   [{ inputs: [{ ...inputs, parameters: { shared_memory_region: "x" } }] }, /this server has no such extension/],
-  [{ inputs: [inputs, { ...inputs, name: "state_0", shape: [2, 1], data: [1, 2] }] }, /state_0: expected the shape \[1, 1\], got \[2, 1\]/],
+  [
+    { inputs: [inputs, { ...inputs, name: "state_0", shape: [2, 1], data: [1, 2] }] },
+    /state_0: expected the shape \[1, 1\], got \[2, 1\]/,
+  ],
   [{ inputs: [inputs], outputs: [{ name: "x" }] }, /outputs\[0\]: expected one of outputs, state_0_out, got "x"/],
   [{ inputs: [inputs], outputs: [] }, /outputs: expected one or more names/],
   [{ inputs: [inputs], id: 7 }, /id: expected a string, got 7/],
@@ -89,7 +112,10 @@ const WRONG = [
   [{ inputs: [inputs], parameters: { sequence_start: true } }, /expected a sequence_id beside them, got none/],
   [{ inputs: [inputs], parameters: { sequence_id: "" } }, /sequence_id: expected a string of 1 to 128 characters/],
   [{ inputs: [inputs], parameters: { sequence_id: 1.5 } }, /sequence_id: .*got 1.5/],
-  [{ inputs: [inputs], parameters: { sequence_id: "a", sequence_start: 1 } }, /sequence_start: expected true or false, got 1/],
+  [
+    { inputs: [inputs], parameters: { sequence_id: "a", sequence_start: 1 } },
+    /sequence_start: expected true or false, got 1/,
+  ],
   [numbers([13]), /adder: expected inputs that the model takes, got an error: thirteen/],
 ];
 
@@ -117,8 +143,13 @@ test("no path, no model, no version, no such method, a body or an answer that is
     assert.match(json.error, message);
     assert.equal(code, status);
   }
+  const packed = await ask(service, "POST", URL, "x", { "content-encoding": "gzip" });
+  assert.deepEqual([packed.code, packed.json.error], [415, 'expected a body as it is, got "gzip": do not compress']);
   const { code, json } = await ask(service, "POST", URL, " ".repeat(4001));
-  assert.deepEqual([code, json.error], [413, "expected a body of at most 4000 bytes, got more: send the sequence in parts"]);
+  assert.deepEqual(
+    [code, json.error],
+    [413, "expected a body of at most 4000 bytes, got more: send the sequence in parts"],
+  );
   const two = Buffer.from(JSON.stringify(numbers([1, 2])));
   assert.throws(() => parseCall(adder(), two, undefined, 11), {
     statusCode: 413,
@@ -133,6 +164,11 @@ test("what JSON cannot carry is told, and binary data carries it", async () => {
   assert.match(json.error, /outputs\[1\]: expected a number that JSON can carry, got Infinity/);
   const binary = { ...huge, parameters: { binary_data_output: true } };
   assert.equal((await ask(service, "POST", URL, binary)).code, 200);
+});
+
+test("a long list is JSON as well", async () => {
+  const values = Float32Array.from({ length: 20000 }, (_, i) => i / 3);
+  assert.deepEqual(Float32Array.from(JSON.parse(Buffer.concat(await toJson("outputs", values)).toString())), values);
 });
 
 test("a long sequence in pieces is the same", async () => {

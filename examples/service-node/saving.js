@@ -59,7 +59,9 @@ export async function save(path, models, sessions) {
  */
 function toLine({ model, state, ...rest }, models) {
   const file = fileOf(/** @type {Model} */ (models.get(model)));
-  const leaves = state.map((values) => Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString("base64"));
+  const leaves = state.map((values) =>
+    Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString("base64"),
+  );
   return { model, file, ...rest, state: leaves };
 }
 
@@ -99,7 +101,7 @@ function readLines(path, bytes) {
     throw new Error(`${path}: expected saved sessions, got a damaged file: move it away to start without them`);
   }
   const lines = [];
-  for (let at = 0; at < end; ) {
+  for (let at = 0; at < end;) {
     const next = bytes.indexOf("\n", at) + 1;
     lines.push(JSON.parse(bytes.toString("utf8", at, next)));
     at = next;

@@ -22,14 +22,13 @@ import { runInTurns } from "./turns.js";
 
 const { name: NAME, version: VERSION } = JSON.parse(readFileSync(new URL("package.json", import.meta.url), "utf8"));
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-const ANSWER = 4; // how many times as large as a request an answer may be
 const UPLOAD_SECONDS = 60;
 
 /** The service, without what listens: `app` is Fastify's. */
 export class Service {
   #models;
   #metrics;
-  #maxAnswer;
+  #maxBody;
   #stopping = false;
   #inFlight = 0;
 
@@ -38,12 +37,12 @@ export class Service {
    * @param {Map<string, Model>} options.models by name
    * @param {number} [options.maxSessions]
    * @param {number} [options.idleSeconds]
-   * @param {number} [options.maxBody] in bytes
+   * @param {number} [options.maxBody] in bytes, also of an answer's numbers
    * @param {() => number} [options.now] the sessions' clock, in seconds
    */
   constructor({ models, maxSessions = 10000, idleSeconds = 600, maxBody = 4194304, now }) {
     this.#models = models;
-    this.#maxAnswer = ANSWER * maxBody;
+    this.#maxBody = maxBody;
     const events = {
       expired: (/** @type {string} */ model) => this.#metrics.expired.inc({ model }),
       rejected: () => this.#metrics.rejected.inc(),
@@ -66,7 +65,8 @@ export class Service {
     const { server } = this.app;
     const closed = this.app.close();
     const began = Date.now();
-    while (this.#inFlight && Date.now() - began < seconds * 1000) await new Promise((resolve) => setTimeout(resolve, 10));
+    while (this.#inFlight && Date.now() - began < seconds * 1000)
+      await new Promise((resolve) => setTimeout(resolve, 10));
     await new Promise((resolve) => setTimeout(resolve, 10)); // what was answered last is on its way
     server.closeAllConnections(); // also those that never asked for anything
     await closed;
@@ -78,7 +78,8 @@ export class Service {
       this.#inFlight++;
       reply.raw.once("close", () => this.#inFlight--); // answered, or its client has gone
       const open = ["/v2/health/live", "/metrics"].includes(request.routeOptions.url ?? "");
-      if (this.#stopping && !open) throw new ServiceError(503, "expected a server that runs, got one that stops: ask another");
+      if (this.#stopping && !open)
+        throw new ServiceError(503, "expected a server that runs, got one that stops: ask another");
     });
     this.app.addHook("onSend", async (request, reply) => {
       if (this.#stopping) reply.header("connection", "close");
@@ -93,13 +94,17 @@ export class Service {
 
   #routes() {
     const { app } = this;
-    route(app, "/v2", { GET: () => ({ name: NAME, version: VERSION, extensions: ["binary_tensor_data", "sequence"] }) });
+    route(app, "/v2", {
+      GET: () => ({ name: NAME, version: VERSION, extensions: ["binary_tensor_data", "sequence"] }),
+    });
     route(app, "/v2/health/live", { GET: () => ({ live: true }) });
     route(app, "/v2/health/ready", { GET: () => ({ ready: true }) });
     route(app, "/metrics", { GET: (_, reply) => this.#sendMetrics(reply) });
     for (const path of ["/v2/models/:name", "/v2/models/:name/versions/:version"]) {
       route(app, path, { GET: (request) => metadata(request.params.name, this.#model(request)) });
-      route(app, `${path}/ready`, { GET: (request) => this.#model(request) && { name: request.params.name, ready: true } });
+      route(app, `${path}/ready`, {
+        GET: (request) => this.#model(request) && { name: request.params.name, ready: true },
+      });
       route(app, `${path}/infer`, { POST: (request, reply) => this.#infer(request, reply) });
       route(app, `${path}/sessions`, { POST: (request, reply) => this.#create(request, reply) });
       route(app, `${path}/sessions/:id`, {
@@ -119,7 +124,8 @@ export class Service {
       const names = [...this.#models.keys()].join(", ");
       throw new ServiceError(404, `expected a model of this server (${names}), got ${show(name)}: name one of them`);
     }
-    if (version !== "1") throw new ServiceError(404, `expected version 1 of ${name}, got ${show(version)}: leave it out`);
+    if (version !== "1")
+      throw new ServiceError(404, `expected version 1 of ${name}, got ${show(version)}: leave it out`);
     return model;
   }
 
@@ -127,9 +133,14 @@ export class Service {
   async #infer(request, reply) {
     const { name } = request.params;
     const model = this.#model(request);
+    const { "content-encoding": encoding = "identity" } = request.headers;
+    if (encoding !== "identity")
+      throw new ServiceError(415, `expected a body as it is, got ${show(encoding)}: do not compress`);
     const body = /** @type {Buffer} */ (request.body ?? Buffer.alloc(0));
-    const call = parseCall(model, body, request.headers["inference-header-content-length"], this.#maxAnswer);
-    const answer = await (call.sequence ? this.#feed(name, model, call, call.sequence) : this.#whole(name, model, call));
+    const call = parseCall(model, body, request.headers["inference-header-content-length"], this.#maxBody);
+    const answer = await (call.sequence
+      ? this.#feed(name, model, call, call.sequence)
+      : this.#whole(name, model, call));
     this.#metrics.steps.inc({ model: name }, call.steps * call.batch);
     return reply.headers(answer.headers).send(answer.body);
   }
@@ -151,13 +162,18 @@ export class Service {
    * @param {import("./protocol.js").Sequence} sequence
    */
   async #feed(name, model, call, sequence) {
-    return this.sessions.feed(name, sequence, () => model.initialState(), async (before, fed) => {
-      const result = await compute(name, model, call, before);
-      const steps = fed + call.steps;
-      const answer = await formatAnswer(name, model, call, result, { sequence_id: sequence.id, steps });
-      const state = result.state.map((values) => values.slice()); // ONNX Runtime's memory goes back to it
-      return { state, steps, answer };
-    });
+    return this.sessions.feed(
+      name,
+      sequence,
+      () => model.initialState(),
+      async (before, fed) => {
+        const result = await compute(name, model, call, before);
+        const steps = fed + call.steps;
+        const answer = await formatAnswer(name, model, call, result, { sequence_id: sequence.id, steps });
+        const state = result.state.map((values) => values.slice()); // ONNX Runtime's memory goes back to it
+        return { state, steps, answer };
+      },
+    );
   }
 
   /** @param {Request} request @param {Reply} reply */
@@ -274,10 +290,15 @@ function sendError(error, maxBody, reply) {
 function clientErrorHandler({ code }, socket) {
   if (code === "ECONNRESET" || !socket.writable) return void socket.destroy();
   const known = new Map([
-    ["ERR_HTTP_REQUEST_TIMEOUT", `408 Request Timeout|expected a request within ${UPLOAD_SECONDS} seconds, got part of one`],
+    [
+      "ERR_HTTP_REQUEST_TIMEOUT",
+      `408 Request Timeout|expected a request within ${UPLOAD_SECONDS} seconds, got part of one`,
+    ],
     ["HPE_HEADER_OVERFLOW", "431 Request Header Fields Too Large|expected shorter headers, got more than 16 KiB"],
   ]);
-  const [status, text] = (known.get(code ?? "") ?? `400 Bad Request|expected HTTP, got something else (${code})`).split("|");
+  const [status, text] = (known.get(code ?? "") ?? `400 Bad Request|expected HTTP, got something else (${code})`).split(
+    "|",
+  );
   const body = JSON.stringify({ error: `${text}: send it again` });
   const head = `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n`;
   socket.end(`${head}Connection: close\r\n\r\n${body}`);

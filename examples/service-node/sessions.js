@@ -151,7 +151,8 @@ export class Sessions {
   *dump() {
     const now = this.#now();
     for (const { model, id, session, used } of this.#slots.values()) {
-      if (session) yield { model, id, state: session.state, steps: session.steps, age: now - session.created, idle: now - used };
+      if (session)
+        yield { model, id, state: session.state, steps: session.steps, age: now - session.created, idle: now - used };
     }
   }
 
@@ -210,7 +211,10 @@ export class Sessions {
   #reserve() {
     if (this.#taken >= this.#limit) {
       this.#events.rejected();
-      throw new ServiceError(429, `expected at most ${this.#limit} sessions, got one more: end some, or try again later`);
+      throw new ServiceError(
+        429,
+        `expected at most ${this.#limit} sessions, got one more: end some, or try again later`,
+      );
     }
     this.#taken++;
   }
@@ -242,5 +246,8 @@ function keyOf(model, id) {
  * @param {string} id
  */
 function unknown(model, id) {
-  return new ServiceError(404, `expected a session of ${model}, got ${show(id)}: begin one; it may have ended or expired`);
+  return new ServiceError(
+    404,
+    `expected a session of ${model}, got ${show(id)}: begin one; it may have ended or expired`,
+  );
 }

@@ -13,7 +13,12 @@ const SESSIONS = "/v2/models/adder/sessions";
 /** @param {import("./server.js").Service} service */
 async function metric(service, /** @type {string} */ name) {
   const { body } = await service.app.inject("/metrics");
-  return Number(body.split("\n").find((line) => line.startsWith(`${name} `))?.split(" ")[1]);
+  return Number(
+    body
+      .split("\n")
+      .find((line) => line.startsWith(`${name} `))
+      ?.split(" ")[1],
+  );
 }
 
 test("a session is created, fed, inspected and deleted", async () => {
@@ -23,7 +28,10 @@ test("a session is created, fed, inspected and deleted", async () => {
   assert.match(json.sequence_id, /^[0-9a-f]{32}$/);
   const fed = await feed(service, json.sequence_id, [1, 2]);
   assert.deepEqual(fed.json.parameters, { sequence_id: json.sequence_id, steps: 2 });
-  assert.deepEqual(fed.json.outputs.map((/** @type {any} */ output) => output.data), [[1, 3]]); // and no state
+  assert.deepEqual(
+    fed.json.outputs.map((/** @type {any} */ output) => output.data),
+    [[1, 3]],
+  ); // and no state
   assert.deepEqual((await feed(service, json.sequence_id, [4])).json.outputs[0].data, [7]);
   const { json: found } = await ask(service, "GET", `${SESSIONS}/${json.sequence_id}`);
   assert.deepEqual([found.sequence_id, found.model, found.steps], [json.sequence_id, "adder", 3]);
@@ -42,7 +50,10 @@ test("a client's id begins, begins again and ends; an integer is its string", as
   assert.equal((await ask(service, "GET", `${SESSIONS}/${encodeURIComponent("a/ü")}`)).json.steps, 1);
   assert.deepEqual((await feed(service, "a/ü", [3], { sequence_end: true })).json.outputs[0].data, [5]);
   assert.equal((await feed(service, "a/ü", [1])).code, 404);
-  assert.equal((await feed(service, /** @type {any} */ (7), [1], { sequence_start: true })).json.parameters.sequence_id, "7");
+  assert.equal(
+    (await feed(service, /** @type {any} */ (7), [1], { sequence_start: true })).json.parameters.sequence_id,
+    "7",
+  );
   assert.deepEqual((await feed(service, "7", [1])).json.outputs[0].data, [2]);
 });
 
@@ -71,7 +82,11 @@ test("a bad request changes no session", async () => {
     await feed(service, "a", [13], { sequence_start: true }),
     await feed(service, "a", [13], { sequence_end: true }),
     await feed(service, "b", [13], { sequence_start: true }),
-    await ask(service, "POST", "/v2/models/adder/infer", { ...numbers([1]), parameters: { sequence_id: "a" }, outputs: 7 }),
+    await ask(service, "POST", "/v2/models/adder/infer", {
+      ...numbers([1]),
+      parameters: { sequence_id: "a" },
+      outputs: 7,
+    }),
     await ask(service, "POST", "/v2/models/adder/infer", {
       inputs: [{ name: "inputs", datatype: "FP32", shape: [1, 2, 1], data: [1, 1] }],
       parameters: { sequence_id: "a" },
@@ -81,7 +96,10 @@ test("a bad request changes no session", async () => {
       parameters: { sequence_id: "a" },
     }),
   ];
-  assert.deepEqual(bad.map(({ code }) => code), [400, 422, 400, 400, 400, 400, 400, 400]);
+  assert.deepEqual(
+    bad.map(({ code }) => code),
+    [400, 422, 400, 400, 400, 400, 400, 400],
+  );
   assert.match(bad[6].json.error, /expected the shape \[time, 1, 1\], got \[1, 2, 1\]/);
   assert.match(bad[7].json.error, /expected inputs, got "inputs", "state_0": a session keeps its state itself/);
   assert.equal((await ask(service, "GET", `${SESSIONS}/b`)).code, 404);
@@ -91,8 +109,14 @@ test("a bad request changes no session", async () => {
 test("their number is bounded", async () => {
   const service = serve({ maxSessions: 2 });
   const full = await Promise.all(["a", "b", "c"].map((id) => feed(service, id, [1], { sequence_start: true })));
-  assert.deepEqual(full.map(({ code }) => code), [200, 200, 429]);
-  assert.match((await ask(service, "POST", SESSIONS)).json.error, /expected at most 2 sessions, got one more: end some/);
+  assert.deepEqual(
+    full.map(({ code }) => code),
+    [200, 200, 429],
+  );
+  assert.match(
+    (await ask(service, "POST", SESSIONS)).json.error,
+    /expected at most 2 sessions, got one more: end some/,
+  );
   assert.equal((await feed(service, "a", [1], { sequence_start: true })).code, 200); // not one more
   assert.equal(await metric(service, "rnn_sessions_rejected_total"), 2);
   await feed(service, "a", [1], { sequence_end: true });
@@ -136,7 +160,13 @@ test("what is saved is restored, unless the model is another or the file is dama
   const another = await restore(path, new Map([["adder", adder("another")]]));
   assert.deepEqual(another, { sessions: [], changed: new Map([["adder", 3]]) });
   const bytes = readFileSync(path);
-  for (const damaged of [bytes.subarray(0, 40), bytes.subarray(1), bytes.subarray(0, bytes.length - 1), Buffer.from("{}"), Buffer.alloc(0)]) {
+  for (const damaged of [
+    bytes.subarray(0, 40),
+    bytes.subarray(1),
+    bytes.subarray(0, bytes.length - 1),
+    Buffer.from("{}"),
+    Buffer.alloc(0),
+  ]) {
     writeFileSync(path, damaged);
     await assert.rejects(restore(path, models), /save: expected saved sessions, got a damaged file: move it away/);
   }

@@ -15,7 +15,7 @@ const TYPES = {
   float32: { datatype: "FP32", bytes: 4, array: Float32Array },
   int64: { datatype: "INT64", bytes: 8, array: BigInt64Array },
 };
-const AT_ONCE = 65536; // numbers that are written before others get their turn
+const AT_ONCE = 8192; // numbers that are written before others get their turn
 
 /** @param {TensorSpec} spec */
 export function describe({ name, dtype, shape }) {
@@ -38,7 +38,10 @@ function checkShape({ name, shape: expected }, shape, sizes) {
   const wrong = () => {
     const wanted = expected.map((size) => (typeof size === "string" ? (before[size] ?? size) : size)).join(", ");
     const got = Array.isArray(shape) ? `[${shape.slice(0, 8).map(show).join(", ")}]` : show(shape);
-    return new ServiceError(400, `${name}: expected the shape [${wanted}], got ${got}: send it so, every size 1 or more`);
+    return new ServiceError(
+      400,
+      `${name}: expected the shape [${wanted}], got ${got}: send it so, every size 1 or more`,
+    );
   };
   if (!Array.isArray(shape) || shape.length !== expected.length) throw wrong();
   expected.forEach((size, axis) => {
@@ -104,7 +107,10 @@ function fromBytes({ name, dtype }, bytes, shape) {
   const { bytes: width, array } = TYPES[dtype];
   const expected = shape.reduce((all, size) => all * size, width);
   if (bytes.length !== expected) {
-    throw new ServiceError(400, `${name}: expected ${expected} bytes of binary data, got ${bytes.length}: send as many`);
+    throw new ServiceError(
+      400,
+      `${name}: expected ${expected} bytes of binary data, got ${bytes.length}: send as many`,
+    );
   }
   return new array(Uint8Array.from(bytes).buffer); // a copy: bytes need not be aligned
 }
@@ -131,7 +137,10 @@ export function decode(spec, tensor, bytes, sizes) {
   const values = bytes ? fromBytes(spec, bytes, tensor.shape) : fromJson(spec, tensor.data, tensor.shape);
   const wrong = findNonFinite(values);
   if (wrong >= 0) {
-    throw new ServiceError(400, `${name}[${wrong}]: expected a finite float32, got ${values[wrong]}: leave it out or replace it`);
+    throw new ServiceError(
+      400,
+      `${name}[${wrong}]: expected a finite float32, got ${values[wrong]}: leave it out or replace it`,
+    );
   }
   return values;
 }
@@ -142,25 +151,28 @@ function findNonFinite(values) {
 }
 
 /**
- * Write values as the numbers of a JSON list.
+ * Write values as a JSON list.
  * @param {string} name
  * @param {Values} values
- * @returns {Promise<string>}
+ * @returns {Promise<Buffer[]>} to be joined
  * @throws {ServiceError} with status 422 if JSON has no name for one of them
  */
 export async function toJson(name, values) {
   const wrong = findNonFinite(values);
   if (wrong >= 0) {
     const todo = "ask for binary data, or look at what the model was given";
-    throw new ServiceError(422, `${name}[${wrong}]: expected a number that JSON can carry, got ${values[wrong]}: ${todo}`);
+    throw new ServiceError(
+      422,
+      `${name}[${wrong}]: expected a number that JSON can carry, got ${values[wrong]}: ${todo}`,
+    );
   }
-  if (values.length <= AT_ONCE) return `[${values.join(",")}]`;
+  if (values.length <= AT_ONCE) return [Buffer.from(`[${values.join(",")}]`)];
   const parts = [];
   for (let i = 0; i < values.length; i += AT_ONCE) {
-    parts.push(values.subarray(i, i + AT_ONCE).join(","));
+    parts.push(Buffer.from(`${i ? "," : "["}${values.subarray(i, i + AT_ONCE).join(",")}`));
     await others();
   }
-  return `[${parts.join(",")}]`;
+  return [...parts, Buffer.from("]")];
 }
 
 /** @param {Values} values */

@@ -20,7 +20,12 @@ export function adder(sha256 = "one") {
     manifest: { signature, metadata: {}, files: { "model.onnx": { bytes: 4, sha256 } } },
     initialState: (batch = 1) => [new Float32Array(batch)],
     checkState: () => {},
-    async run(/** @type {Float32Array} */ inputs, /** @type {number} */ steps, /** @type {number} */ batch, state = [new Float32Array(batch)]) {
+    async run(
+      /** @type {Float32Array} */ inputs,
+      /** @type {number} */ steps,
+      /** @type {number} */ batch,
+      state = [new Float32Array(batch)],
+    ) {
       await new Promise((resolve) => setTimeout(resolve, inputs[0] === 5 ? 30 : 1)); // a five takes long
       if (inputs.includes(13)) throw new Error("thirteen");
       const sums = state[0].slice();
@@ -49,7 +54,12 @@ export function numbers(data, rest = {}) {
  * @param {Record<string, string>} [headers]
  */
 export async function ask(service, method, url, payload, headers) {
-  const { statusCode: code, body, rawPayload, headers: got } = await service.app.inject({ method, url, payload, headers });
+  const {
+    statusCode: code,
+    body,
+    rawPayload,
+    headers: got,
+  } = await service.app.inject({ method, url, payload, headers });
   const json = String(got["content-type"]).startsWith("application/json") ? JSON.parse(body) : null;
   return { code, json, rawPayload, headers: got };
 }
