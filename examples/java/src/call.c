@@ -13,7 +13,7 @@ void run(Run *function, int64_t steps, int64_t batch, const void *inputs, const 
     function((size_t)steps, (size_t)batch, inputs, state_in, outputs, state_out);
 }
 
-void initial_state(InitialState *function, int64_t batch, float *state)
+void initialState(InitialState *function, int64_t batch, float *state)
 {
     function((size_t)batch, state);
 }

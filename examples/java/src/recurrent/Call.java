@@ -25,5 +25,5 @@ final class Call {
     static native void run(
             Pointer function, long steps, long batch, long[] inputs, float[] stateIn, float[] outputs, float[] stateOut);
 
-    static native void initial_state(Pointer function, long batch, float[] state);
+    static native void initialState(Pointer function, long batch, float[] state);
 }

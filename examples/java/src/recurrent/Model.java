@@ -136,7 +136,7 @@ public final class Model {
      */
     public float[] initialState(int batch) {
         float[] state = new float[count("batch", 1, batch, stateSize)];
-        Call.initial_state(initialState, batch, state);
+        Call.initialState(initialState, batch, state);
         return state;
     }
 
