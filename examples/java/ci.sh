@@ -32,7 +32,7 @@ done
 if ! [ build/recurrent.jar -nt ci.sh ] || [ -n "$(find src/recurrent -newer build/recurrent.jar)" ]; then
     rm -rf build/classes
     javac -Xlint:all -Werror --release 11 -cp "$jars/jna.jar:$jars/gson.jar" -d build/classes src/recurrent/*.java
-    printf '%s\n' "Main-Class: recurrent.Main" "Class-Path: file:$jars/jna.jar" "  file:$jars/gson.jar" \
+    printf '%s\n' "Main-Class: recurrent.Main" "Class-Path: file:${jars// /%20}/jna.jar" "  file:${jars// /%20}/gson.jar" \
         "Enable-Native-Access: ALL-UNNAMED" > build/manifest.txt
     jar --create --file build/recurrent.jar --manifest build/manifest.txt -C build/classes .
 fi

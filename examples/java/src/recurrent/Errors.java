@@ -4,8 +4,9 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.stream.IntStream;
 
-/** Errors FOLDER...: what is wrong is said and harms nothing, and rows are independent. Silent if all is well. */
+/** Errors FOLDER...: what is wrong is said and harms nothing; rows and threads are independent. Silent if all is well. */
 final class Errors {
     private final Model model;
 
@@ -19,6 +20,7 @@ final class Errors {
             errors.checkSizes();
             errors.checkSession();
             errors.checkBatch();
+            errors.checkThreads();
         }
         checkFiles();
     }
@@ -102,6 +104,20 @@ final class Errors {
             float[] got = Arrays.copyOfRange(three, from, from + model.outputSize());
             expect(Arrays.equals(one, got), "row " + row + " as it is alone");
         }
+    }
+
+    /** Threads with a session each do not disturb one another. */
+    private void checkThreads() {
+        float[] expected = steps(100);
+        boolean equal = IntStream.range(0, 8).parallel().allMatch(i -> Arrays.equals(expected, steps(100)));
+        expect(equal, "the same outputs in all threads");
+    }
+
+    private float[] steps(int count) {
+        Session session = new Session(model, 1);
+        float[] outputs = {};
+        for (int i = 0; i < count; i++) outputs = step(session, 1);
+        return outputs;
     }
 
     private static void checkFiles() throws IOException {

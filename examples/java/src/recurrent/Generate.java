@@ -9,24 +9,30 @@ final class Generate {
     private Generate() {}
 
     static void run(Model model, String prompt, String length, String seed, PrintStream out) {
-        int[] vocabulary = model.vocabulary()
-                .orElseThrow(() -> new IllegalArgumentException(
-                        model.name() + ": expected a model with a vocabulary, got one that is not for text"))
-                .codePoints().toArray();
-        int count = (int) number("LENGTH", length);
-        int numbers = (int) number("SEED", seed);
+        int[] vocabulary = vocabulary(model);
+        long count = number("LENGTH", length);
+        int numbers = (int) number("SEED", seed); // its low 32 bits
         long[] tokens = tokens(prompt, vocabulary);
         Session session = new Session(model, 1);
         float[] logits = {};
         for (long token : tokens) logits = session.step(new long[] {token});
         out.print(prompt);
-        for (int i = 0; i < count; i++) {
+        for (long i = 0; i < count; i++) {
             numbers += 0x6D2B79F5;
             int token = choose(logits, uniform(numbers));
             out.print(Character.toString(vocabulary[token]));
             logits = session.step(new long[] {token});
         }
         out.println();
+    }
+
+    private static int[] vocabulary(Model model) {
+        int[] characters = model.vocabulary().orElse("").codePoints().toArray();
+        if (characters.length == 0 || characters.length != model.outputSize()) {
+            String expected = ": expected a model with a character for each of its " + model.outputSize() + " outputs, got ";
+            throw new IllegalArgumentException(model.name() + expected + characters.length + " characters");
+        }
+        return characters;
     }
 
     private static long number(String name, String text) {

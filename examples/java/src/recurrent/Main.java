@@ -28,7 +28,10 @@ final class Main {
             err.println("error: " + error.getMessage());
             status = 1;
         }
-        out.flush();
+        if (out.checkError()) { // a PrintStream throws nothing
+            err.println("error: standard output: cannot be written");
+            status = 1;
+        }
         System.exit(status);
     }
 
