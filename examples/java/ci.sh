@@ -28,12 +28,13 @@ for bundle in models/*/; do
     cp "$bundle/manifest.json" "build/$name.json"
 done
 
-# The program finds the two jars by its manifest; the last line of that allows JNA to call C, of which Java 24 would warn.
+# By its manifest the program finds the two jars, and JNA may call C, of which Java 24 would warn.
 if ! [ build/recurrent.jar -nt ci.sh ] || [ -n "$(find src/recurrent -newer build/recurrent.jar)" ]; then
     rm -rf build/classes
     javac -Xlint:all -Werror --release 11 -cp "$jars/jna.jar:$jars/gson.jar" -d build/classes src/recurrent/*.java
-    printf '%s\n' "Main-Class: recurrent.Main" "Class-Path: file:${jars// /%20}/jna.jar" "  file:${jars// /%20}/gson.jar" \
-        "Enable-Native-Access: ALL-UNNAMED" > build/manifest.txt
+    paths="file:${jars// /%20}/jna.jar file:${jars// /%20}/gson.jar"
+    printf '%s\n' "Main-Class: recurrent.Main" "Class-Path: $paths" "Enable-Native-Access: ALL-UNNAMED" \
+        > build/manifest.txt
     jar --create --file build/recurrent.jar --manifest build/manifest.txt -C build/classes .
 fi
 

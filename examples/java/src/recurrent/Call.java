@@ -20,10 +20,12 @@ final class Call {
     }
 
     static native void run(
-            Pointer function, long steps, long batch, float[] inputs, float[] stateIn, float[] outputs, float[] stateOut);
+            Pointer function, long steps, long batch,
+            float[] inputs, float[] stateIn, float[] outputs, float[] stateOut);
 
     static native void run(
-            Pointer function, long steps, long batch, long[] inputs, float[] stateIn, float[] outputs, float[] stateOut);
+            Pointer function, long steps, long batch,
+            long[] inputs, float[] stateIn, float[] outputs, float[] stateOut);
 
     static native void initialState(Pointer function, long batch, float[] state);
 }

@@ -6,7 +6,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.stream.IntStream;
 
-/** Errors FOLDER...: what is wrong is said and harms nothing; rows and threads are independent. Silent if all is well. */
+/** What is wrong is said and harms nothing; rows, and threads, are independent. Silent if all is well. */
 final class Errors {
     private final Model model;
 

@@ -29,7 +29,7 @@ final class Generate {
     private static int[] vocabulary(Model model) {
         int[] characters = model.vocabulary().orElse("").codePoints().toArray();
         if (characters.length == 0 || characters.length != model.outputSize()) {
-            String expected = ": expected a model with a character for each of its " + model.outputSize() + " outputs, got ";
+            String expected = ": expected a text model, a character for each of " + model.outputSize() + " outputs, got ";
             throw new IllegalArgumentException(model.name() + expected + characters.length + " characters");
         }
         return characters;

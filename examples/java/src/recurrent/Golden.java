@@ -44,7 +44,8 @@ final class Golden {
             try {
                 passed &= new Golden(Path.of(folder), err).check(out);
             } catch (RuntimeException error) { // JSON's, and those of wrong sizes, are of several classes
-                throw new IOException(folder + ": expected golden vectors of the model that was built: " + error, error);
+                String expected = ": expected golden vectors of the model that was built, got ";
+                throw new IOException(folder + expected + error, error);
             }
         }
         return passed;

@@ -14,13 +14,13 @@ import java.util.Optional;
 /**
  * A recurrent net from a bundle's model.c. It does not change: any number of threads may call it at a time.
  *
- * <p>Inputs are token ids ({@code long[]}) or numbers ({@code float[]}), as {@link #tokenIds} tells. All arrays are dense,
- * row-major, their axes in the order of the bundle's manifest; {@code [time, batch, size]} below.
+ * <p>Inputs are token ids ({@code long[]}) or numbers ({@code float[]}), as {@link #tokenIds} tells. All arrays are
+ * dense, row-major, their axes in the order of the bundle's manifest; {@code [time, batch, size]} below.
  */
 public final class Model {
     /** What a call gives. */
     public static final class Result {
-        /** float32 [time, batch, outputSize]; [batch, outputSize] of a model that has outputs of the last step alone. */
+        /** float32 [time, batch, outputSize]; [batch, outputSize] if there are those of the last step alone. */
         public final float[] outputs;
 
         /** The state after the last time step, as {@link Model#run(float[], int, int, float[])} takes it. */

@@ -7,7 +7,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
 
-/** A golden tensor: raw little-endian bytes, cut along its time axis into {@code outer} pieces of {@code inner} numbers. */
+/** A golden tensor: raw little-endian bytes, with the sizes before, of and behind the time axis. */
 final class Tensor {
     final int outer;
     final int time;
