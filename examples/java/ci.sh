@@ -19,9 +19,11 @@ for jar in jna gson; do [ -e "$jars/$jar.jar" ] || missing "$jar.jar"; done
 library() { "$CC" -O2 -shared -fPIC "$1" -o "$2.new" && mv "$2.new" "$2"; }
 
 mkdir -p build
+names=()
 [ build/librecurrent-call.so -nt src/call.c ] || library src/call.c build/librecurrent-call.so
 for bundle in models/*/; do
     name=$(basename "$bundle")
+    names+=("$name")
     # The manifest, which holds the hash of model.c, is copied last: it says what the library was made from.
     cmp -s "$bundle/manifest.json" "build/$name.json" && [ -e "build/lib$name.so" ] && continue
     library "$bundle/model.c" "build/lib$name.so"
@@ -39,7 +41,7 @@ if ! [ build/recurrent.jar -nt ci.sh ] || [ -n "$(find src/recurrent -newer buil
 fi
 
 echo "built with: $(javac --version), $(basename "$CC") $("$CC" -dumpfullversion -dumpversion)"
-java -cp build/recurrent.jar recurrent.Errors models/*/
+java -jar build/recurrent.jar errors "${names[@]}"
 java -jar build/recurrent.jar golden "$models"/*/
 for manifest in "$models"/*/manifest.json; do
     if grep -q '"vocabulary"' "$manifest"; then

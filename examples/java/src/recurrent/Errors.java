@@ -14,9 +14,9 @@ final class Errors {
         this.model = model;
     }
 
-    public static void main(String[] folders) throws IOException {
-        for (String folder : folders) {
-            Errors errors = new Errors(Main.load(Path.of(folder).getFileName().toString()));
+    static void run(String[] names) throws IOException {
+        for (String name : names) {
+            Errors errors = new Errors(Main.load(name));
             errors.checkSizes();
             errors.checkSession();
             errors.checkBatch();
@@ -45,7 +45,7 @@ final class Errors {
     }
 
     /** Runs the model with some numbers of its type, good as token ids, too. */
-    private Model.Result run(int length, int steps, int batch, float[] state) {
+    private Model.Result runSome(int length, int steps, int batch, float[] state) {
         if (!model.tokenIds()) return model.run(filled(length), steps, batch, state);
         long[] tokens = new long[length];
         Arrays.fill(tokens, 1);
@@ -65,18 +65,18 @@ final class Errors {
 
     private void checkSizes() {
         int length = 6 * model.inputSize();
-        expectError("inputs: expected", () -> run(length - 1, 3, 2, null));
-        expectError("inputs: expected", () -> run(length, 4, 2, null));
-        expectError("at least one time step", () -> run(0, 0, 2, null));
-        expectError("at least one time step", () -> run(length, -3, -2, null));
-        expectError("less than 2^31", () -> run(length, 1 << 16, 1 << 16, null));
-        expectError("state: expected", () -> run(length, 3, 2, new float[2 * model.stateSize() + 1]));
+        expectError("inputs: expected", () -> runSome(length - 1, 3, 2, null));
+        expectError("inputs: expected", () -> runSome(length, 4, 2, null));
+        expectError("at least one time step", () -> runSome(0, 0, 2, null));
+        expectError("at least one time step", () -> runSome(length, -3, -2, null));
+        expectError("less than 2^31", () -> runSome(length, 1 << 16, 1 << 16, null));
+        expectError("state: expected", () -> runSome(length, 3, 2, new float[2 * model.stateSize() + 1]));
         expectError("inputs: expected " + (model.tokenIds() ? "int64" : "float32"), () -> {
             if (model.tokenIds()) model.run(filled(length), 3, 2, null);
             else model.run(new long[length], 3, 2, null);
         });
         int outputs = (model.everyStep() ? 6 : 2) * model.outputSize();
-        expect(run(length, 3, 2, null).outputs.length == outputs, outputs + " outputs");
+        expect(runSome(length, 3, 2, null).outputs.length == outputs, outputs + " outputs");
     }
 
     private void checkSession() {

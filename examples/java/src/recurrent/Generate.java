@@ -29,8 +29,8 @@ final class Generate {
     private static int[] vocabulary(Model model) {
         int[] characters = model.vocabulary().orElse("").codePoints().toArray();
         if (characters.length == 0 || characters.length != model.outputSize()) {
-            String expected = ": expected a text model, a character for each of " + model.outputSize() + " outputs, got ";
-            throw new IllegalArgumentException(model.name() + expected + characters.length + " characters");
+            String expected = ": expected a text model, of " + model.outputSize() + " characters, got one of ";
+            throw new IllegalArgumentException(model.name() + expected + characters.length);
         }
         return characters;
     }

@@ -9,12 +9,13 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.Arrays;
 
-/** The program: stream, generate and golden. Exit status 1 for errors, 2 for usage. */
+/** The program: stream, generate, and the checks golden and errors. Exit status 1 for errors, 2 for usage. */
 final class Main {
     private static final String USAGE =
             "usage: java -jar recurrent.jar stream NAME < STEPS\n"
                     + "       java -jar recurrent.jar generate NAME PROMPT LENGTH SEED\n"
-                    + "       java -jar recurrent.jar golden FOLDER...";
+                    + "       java -jar recurrent.jar golden FOLDER...\n"
+                    + "       java -jar recurrent.jar errors NAME...";
 
     private Main() {}
 
@@ -49,6 +50,8 @@ final class Main {
             Generate.run(load(rest[0]), rest[1], rest[2], rest[3], out);
         } else if (command.equals("golden") && rest.length > 0) {
             return Golden.run(rest, out, err) ? 0 : 1;
+        } else if (command.equals("errors") && rest.length > 0) {
+            Errors.run(rest);
         } else {
             err.println(USAGE);
             return 2;
