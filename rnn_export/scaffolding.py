@@ -20,6 +20,7 @@ from rnn_export.signature import TIME, Signature, identifier
 
 MODELS = "models"  # where an example has its bundles
 BUILT = ("build", "node_modules", "__pycache__")  # what running an example leaves in it
+WRITTEN = b"Written by `rnn-export scaffold`"  # in the first line of what comes from a template
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -128,8 +129,13 @@ def generated(host: str, models: Sequence[Model]) -> dict[str, str]:
 
 def _copy(source: Path, target: Path) -> None:
     def ignored(folder: str, names: list[str]) -> set[str]:
-        """Leave out what was built, and the bundles of the repository."""
-        return {name for name in names if name in BUILT or (Path(folder) == source and name == MODELS)}
+        """Leave out what was built, the bundles of the repository, and what was written for them."""
+        paths = {name: Path(folder) / name for name in names}
+        return {
+            name
+            for name, path in paths.items()
+            if name in BUILT or path == source / MODELS or (path.is_file() and WRITTEN in path.read_bytes())
+        }
 
     shutil.copytree(source, target, ignore=ignored, dirs_exist_ok=True)
 

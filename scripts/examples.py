@@ -38,7 +38,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "cpp-onnxruntime": ("nlohmann-json3-dev",),
     "rust": (),
     "go": (),
-    "java": ("libjna-java", "libgson-java"),
+    "java": ("libjna-java", "libgoogle-gson-java"),
     "node": (),
     "browser": ("chromium",),
     "python": (),
