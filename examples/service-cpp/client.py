@@ -24,8 +24,18 @@ class CheckError(Exception):
     """What a service did wrong: what was expected, and what came."""
 
 
+def expect(what: str, expected: object, got: object) -> None:
+    """Compare what has to be equal.
+
+    Raises:
+        CheckError: it is not.
+    """
+    if expected != got:
+        raise CheckError(f"{what}: expected {expected}, got {got}")
+
+
 class Bundle:
-    """A model of the service: what recurrent.py makes of it, its golden vectors, and what errors they allow."""
+    """A model of the service: what recurrent.py makes of it, its golden vectors, what errors they allow."""
 
     def __init__(self, folder: Path) -> None:
         self.name = folder.name
