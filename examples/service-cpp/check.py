@@ -28,6 +28,7 @@ from client import (
     tensors,
     wanted,
 )
+from load import check_load
 from tritonclient.http import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
@@ -72,7 +73,7 @@ def whole(client: Any, bundle: Bundle, values: Sequence[Array], *, binary: bool)
 
 
 def streamed(client: Any, bundle: Bundle, inputs: Array, state: Sequence[Array]) -> list[Array]:
-    """Run sequences in single steps: with a state handed on, or without in a session. JSON and binary take turns."""
+    """Run sequences in single steps: with a state handed on, or in a session. JSON and binary take turns."""
     outputs: list[Array] = []
     steps, sequence_id = inputs.shape[time_axis(bundle.inputs) or 0], 0 if state else next(SEQUENCE_IDS)
     for step in range(steps):
@@ -122,7 +123,7 @@ def compared(
 
 
 def time_step(client: Any, bundle: Bundle) -> float:
-    """Measure the microseconds of a round trip of one step of a session: the median of some rounds after one."""
+    """Measure the microseconds of a round trip of a session's step: the median of some rounds."""
     sent = tensors(bundle, [bundle.draw(np.random.default_rng(0), 1, 1)])
     how = {"outputs": wanted(bundle.names[:1]), "sequence_id": next(SEQUENCE_IDS)}
     client.infer(bundle.name, sent, sequence_start=True, **how)
@@ -157,7 +158,8 @@ def check_golden(client: Any, bundle: Bundle) -> str:
         raise CheckError("expected golden vectors, got none")
     error, share = max(one.error for one in found), max(one.share for one in found)
     vectors = f"{len(bundle.golden.cases)} vectors whole, {runs} streamed"
-    return f"{vectors}, worst error {error:.1e} ({share:.0%} of allowed), {time_step(client, bundle):.2f} us per step"
+    errors = f"worst error {error:.1e} ({share:.0%} of allowed)"
+    return f"{vectors}, {errors}, {time_step(client, bundle):.2f} us per step"
 
 
 def check_bundles(service: Service, bundles: Sequence[Bundle]) -> bool:
@@ -194,7 +196,7 @@ def check(arguments: argparse.Namespace) -> bool:
     with Service(arguments.command, arguments.models) as service:
         if not check_bundles(service, bundles):
             return False
-    return True
+    return check_load(arguments.command, arguments.models, bundles, arguments.sessions)
 
 
 def main() -> None:

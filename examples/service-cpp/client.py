@@ -4,7 +4,7 @@ import json
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from tritonclient.http import InferenceServerClient, InferInput, InferRequestedO
 from recurrent import Array, load
 
 DATATYPES = {"float32": "FP32", "int64": "INT64"}
+HEADER_LENGTH = "Inference-Header-Content-Length"
 READY = "listening on "
 SECONDS = 60  # to start or to stop
 
@@ -104,7 +105,7 @@ def infer(
     """Make an infer request; ``how`` is what tritonclient calls it: sequence_id, sequence_start, ..."""
     sent = tensors(bundle, values, binary=binary)
     body, length = InferenceServerClient.generate_request_body(sent, wanted(names, binary=binary), **how)
-    headers = {} if length is None else {"Inference-Header-Content-Length": str(length)}
+    headers = {} if length is None else {HEADER_LENGTH: str(length)}
     return Request("POST", f"{bundle.path}/infer", headers, body)
 
 
@@ -118,6 +119,12 @@ def read(bundle: Bundle, answer: Any, names: Sequence[str]) -> Iterator[Array]:
     if got != list(names):
         raise CheckError(f"{bundle.name}: expected the outputs {', '.join(names)}, got {', '.join(got)}")
     yield from map(answer.as_numpy, names)
+
+
+def parsed(body: bytes, headers: Mapping[str, str]) -> Any:
+    """Take an answer apart as tritonclient does it."""
+    length = headers.get(HEADER_LENGTH)
+    return InferenceServerClient.parse_response_body(body, header_length=length and int(length))
 
 
 @dataclass(frozen=True)
