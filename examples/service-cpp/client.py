@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import numpy as np
 from golden import Golden
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
@@ -119,6 +120,14 @@ def read(bundle: Bundle, answer: Any, names: Sequence[str]) -> Iterator[Array]:
     if got != list(names):
         raise CheckError(f"{bundle.name}: expected the outputs {', '.join(names)}, got {', '.join(got)}")
     yield from map(answer.as_numpy, names)
+
+
+def open_connections(number: int) -> aiohttp.ClientSession:
+    """Open a client with a bounded number of connections; answers come as they are, not compressed."""
+    connector = aiohttp.TCPConnector(limit=number)
+    timeout = aiohttp.ClientTimeout(total=SECONDS)
+    headers = {"Accept-Encoding": "identity"}
+    return aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers)
 
 
 def parsed(body: bytes, headers: Mapping[str, str]) -> Any:

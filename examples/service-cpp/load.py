@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -11,7 +11,20 @@ from typing import Any
 
 import aiohttp
 import numpy as np
-from client import Bundle, CheckError, Request, Service, compare, cut, error_of, expect, infer, parsed, read
+from client import (
+    Bundle,
+    CheckError,
+    Request,
+    Service,
+    compare,
+    cut,
+    error_of,
+    expect,
+    infer,
+    open_connections,
+    parsed,
+    read,
+)
 
 from recurrent import Array, Session, time_axis
 
@@ -30,7 +43,11 @@ class Client:
     sequence_id: str
     binary: list[bool]
     at: int = 0  # the next request
-    answers: list[tuple[int, Any]] = field(default_factory=list)  # which request, and the answer
+    requests: list[Request] = field(default_factory=list)
+    answers: list[tuple[int, bytes, Mapping[str, str]]] = field(default_factory=list)  # which request's
+
+    def __post_init__(self) -> None:
+        self.requests = [self.request(at) for at in range(REQUESTS)]  # before the clock runs
 
     @property
     def where(self) -> str:
@@ -45,17 +62,17 @@ class Client:
         """List what is asked for: at the end the state as well."""
         return self.bundle.names if request + 1 == REQUESTS else self.bundle.names[:1]
 
-    def request(self) -> Request:
-        """Make the next request."""
-        piece = cut(self.bundle.inputs, self.inputs, time=slice(self.fed(self.at), self.ends[self.at]))
+    def request(self, at: int) -> Request:
+        """Make a request."""
+        piece = cut(self.bundle.inputs, self.inputs, time=slice(self.fed(at), self.ends[at]))
         return infer(
             self.bundle,
             [piece],
-            self.names(self.at),
-            binary=self.binary[self.at],
+            self.names(at),
+            binary=self.binary[at],
             sequence_id=self.sequence_id,
-            sequence_start=self.at == 0,
-            sequence_end=self.at + 1 == REQUESTS,
+            sequence_start=at == 0,
+            sequence_end=at + 1 == REQUESTS,
         )
 
 
@@ -93,13 +110,10 @@ class Load:
 
     async def run(self, restart: Any) -> None:
         """Feed all sessions to their ends; halfway take up the service that ``restart`` gives."""
-        connector = aiohttp.TCPConnector(limit=CONNECTIONS)
-        timeout = aiohttp.ClientTimeout(total=60)
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as self.http:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self.restart(restart))
-                for _ in range(CONNECTIONS):
-                    group.create_task(self.work())
+        async with open_connections(CONNECTIONS) as self.http, asyncio.TaskGroup() as group:
+            group.create_task(self.restart(restart))
+            for _ in range(CONNECTIONS):
+                group.create_task(self.work())
 
     async def restart(self, restart: Any) -> None:
         """Stop the service while requests are in flight, and go on with another."""
@@ -119,7 +133,7 @@ class Load:
                 self.waiting.append(client)
 
     async def feed(self, client: Client) -> None:
-        """Send a session's next request, again where the restart was in the way and it was not carried out."""
+        """Send a session's next request; again, if the restart was in the way and it was not carried out."""
         while not await self.send(client):
             await self.restarted.wait()
             if await self.was_carried_out(client):
@@ -135,7 +149,7 @@ class Load:
         Raises:
             CheckError: it is an error, or there is none without a reason.
         """
-        url, request, start = self.service.url, client.request(), perf_counter()
+        url, request, start = self.service.url, client.requests[client.at], perf_counter()
         try:
             async with self.http.post(
                 url + request.path, data=request.body, headers=request.headers
@@ -151,7 +165,7 @@ class Load:
         if answer.status != 200:
             raise CheckError(f"{client.where}: expected 200, got {answer.status}: {error_of(body)}")
         self.seconds.append(perf_counter() - start)
-        client.answers.append((client.at, parsed(body, answer.headers)))
+        client.answers.append((client.at, body, answer.headers))
         return True
 
     async def steps(self, client: Client) -> int | None:
@@ -203,8 +217,9 @@ class Expected:
 
 def mismatches(client: Client, expected: Expected) -> Iterator[str]:
     """Compare all answers that a session got; tell what is wrong with each that is not right."""
-    for request, answer in client.answers:
+    for request, body, headers in client.answers:
         client.at = request
+        answer = parsed(body, headers)
         names = client.names(request)
         try:
             told = {"sequence_id": client.sequence_id, "steps": client.ends[request]}
