@@ -28,6 +28,7 @@ from client import (
     tensors,
     wanted,
 )
+from limits import check_limits
 from load import check_load
 from tritonclient.http import InferenceServerClient
 from tritonclient.utils import InferenceServerException
@@ -196,6 +197,7 @@ def check(arguments: argparse.Namespace) -> bool:
     with Service(arguments.command, arguments.models) as service:
         if not check_bundles(service, bundles):
             return False
+    check_limits(arguments.command, arguments.models, bundles)
     return check_load(arguments.command, arguments.models, bundles, arguments.sessions)
 
 

@@ -1,41 +1,17 @@
-"""Bad requests while good ones run, the limits of sessions, and several requests at once for one session."""
+"""Requests that a service has to refuse, as data."""
 
-import asyncio
 import copy
 import json
 import re
-import subprocess
-import tempfile
 from collections.abc import Sequence
-from io import BytesIO
-from http.client import parse_headers
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import aiohttp
 import numpy as np
-from client import (
-    DATATYPES,
-    HEADER_LENGTH,
-    SECONDS,
-    Bundle,
-    CheckError,
-    Request,
-    Service,
-    compare,
-    error_of,
-    expect,
-    infer,
-    open_connections,
-    parsed,
-    read,
-    sized,
-)
+from client import DATATYPES, HEADER_LENGTH, Bundle, Request, infer, sized
 
-from recurrent import Array, Session
+from recurrent import Array
 
-MAX_BODY = 100_000
-AT_ONCE = 8
+MAX_BODY = 100_000  # of the service that is asked
 ABSENT: Any = object()
 
 
@@ -75,7 +51,9 @@ def bad_requests(bundle: Bundle, sequence_id: str) -> list[Bad]:
 
 
 def change(request: Any, keys: Sequence[Any], value: Any) -> Any:
-    """Put a value somewhere into a copy of a request."""
+    """Put a value somewhere into a copy of a request, or in place of all of it."""
+    if not keys:
+        return value
     changed = copy.deepcopy(request)
     *path, last = keys
     place = changed
@@ -234,8 +212,8 @@ def bad_binaries(bundle: Bundle, good: dict[str, Any]) -> list[tuple[str, dict[s
                 (f"{what} in binary data", len(raw), np.append(values[1:], np.float32(number)).tobytes())
             )
     else:
-        for token in (-1, 2**31, -(2**63)):
-            cases.append((f"token {token} in binary data", len(raw), np.array([token]).tobytes()))
+        tokens = (-1, 2**31, -(2**63))
+        cases += [(f"token {token} as bytes", len(raw), np.array([token]).tobytes()) for token in tokens]
     made = []
     for what, size, data in cases:
         request = {**good, "inputs": [one | {"parameters": {"binary_data_size": size}}]}
