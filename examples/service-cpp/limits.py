@@ -1,7 +1,6 @@
-"""What a service has to bear: bad requests while good ones run, too many sessions, several requests at once."""
+"""What a service has to bear: bad requests beside good ones, too many sessions, several requests at once."""
 
 import asyncio
-import json
 import re
 import subprocess
 import tempfile
@@ -19,102 +18,18 @@ from client import (
     CheckError,
     Request,
     Service,
-    compare,
     error_of,
     expect,
     infer,
     open_connections,
     parsed,
-    read,
 )
 from faults import MAX_BODY, Bad, bad_requests
-
-from recurrent import Array
+from witness import Client, Witness
 
 AT_ONCE = 8
 REPEATED = 5  # rounds of several requests at once
 IDLE = 1.0  # seconds
-
-
-class Client:
-    """The HTTP of a service."""
-
-    def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
-        self.http = http
-        self.url = url
-
-    async def send(self, request: Request) -> tuple[int, bytes, Any]:
-        """Send a request; give status, body and headers of the answer."""
-        url = self.url + request.path
-        async with self.http.request(
-            request.method, url, headers=request.headers, data=request.body or None
-        ) as answer:
-            return answer.status, await answer.read(), answer.headers
-
-    async def ask(self, status: int, method: str, path: str, what: str = "") -> Any:
-        """Send a request without a body; give the JSON that comes with the status that is expected.
-
-        Raises:
-            CheckError: it comes with another status.
-        """
-        got, body, _ = await self.send(Request(method, path))
-        expect(f"{what or f'{method} {path}'}: status ({body[:200]!r})", status, got)
-        if status >= 400:
-            error_of(body)
-        return json.loads(body) if body else None
-
-    async def begin(self, bundle: Bundle) -> str:
-        """Begin a session; give its id."""
-        made = await self.ask(201, "POST", f"{bundle.path}/sessions")
-        expect("a new session", {"sequence_id", "model", "steps"}, {*made})
-        expect("a new session", (bundle.name, 0), (made["model"], made["steps"]))
-        if not re.fullmatch("[0-9a-f]{32}", made["sequence_id"]):
-            raise CheckError(f"a new session's id: expected 32 hex digits, got {made['sequence_id']!r}")
-        return str(made["sequence_id"])
-
-
-class Witness:
-    """A good session, which is fed step by step and compared each time."""
-
-    def __init__(self, client: Client, bundle: Bundle, sequence_id: str) -> None:
-        self.client = client
-        self.bundle = bundle
-        self.sequence_id = sequence_id
-        self.state = bundle.model.initial_state(1)
-        self.random = np.random.default_rng(4)
-        self.fed = 0
-
-    async def step(self, meanwhile: str) -> None:
-        """Feed one step and compare.
-
-        Raises:
-            CheckError: the answer is not right.
-        """
-        inputs = self.bundle.draw(self.random, 1, 1)
-        names = self.bundle.names[:1]
-        request = infer(self.bundle, [inputs], names, binary=self.fed % 2 == 0, sequence_id=self.sequence_id)
-        answer = await self.client.send(request)
-        self.fed += 1
-        self.state = self.check(f"a good session, {meanwhile}", answer, inputs)
-
-    def check(self, where: str, answer: tuple[int, bytes, Any], inputs: Array) -> tuple[Array, ...]:
-        """Compare an answer with what the state and the inputs should give; give the state after.
-
-        Raises:
-            CheckError: it is not right.
-        """
-        status, body, headers = answer
-        name = self.bundle.names[0]
-        if status != 200:
-            raise CheckError(f"{where}: expected 200, got {status}: {error_of(body)}")
-        result = parsed(body, headers)
-        told = {"sequence_id": self.sequence_id, "steps": self.fed}
-        expect(f"{where}: parameters", told, result.get_response().get("parameters"))
-        outputs, state = self.bundle.model.run(inputs, self.state)
-        (got,) = read(self.bundle, result, [name])
-        if problem := compare(where, name, got, outputs, self.bundle.allowed[name]).problem:
-            raise CheckError(problem)
-        return state
 
 
 async def check_faults(client: Client, bundle: Bundle) -> None:
@@ -152,10 +67,8 @@ async def check_turns(client: Client, bundle: Bundle, how: Callable[..., Corouti
     """
     witness = Witness(client, bundle, await client.begin(bundle))
     pieces = [bundle.draw(witness.random, int(steps), 1) for steps in witness.random.integers(1, 40, AT_ONCE)]
-    requests = [
-        infer(bundle, [piece], bundle.names[:1], binary=True, sequence_id=witness.sequence_id)
-        for piece in pieces
-    ]
+    names, sequence_id = bundle.names[:1], witness.sequence_id
+    requests = [infer(bundle, [piece], names, binary=True, sequence_id=sequence_id) for piece in pieces]
     answers = await how(client, requests)
     if how is at_once:
         pairs = sorted(zip(answers, pieces, strict=True), key=lambda pair: steps_told(pair[0]))
@@ -171,9 +84,7 @@ def steps_told(answer: tuple[int, bytes, Any]) -> int:
     """Read from an answer how many steps the session was fed."""
     status, body, headers = answer
     if status != 200:
-        raise CheckError(
-            f"several requests at once for a session: expected 200, got {status}: {error_of(body)}"
-        )
+        raise CheckError(f"several requests, at_once: expected 200, got {status}: {error_of(body)}")
     return int(parsed(body, headers).get_response()["parameters"]["steps"])
 
 
@@ -211,24 +122,12 @@ async def check_sessions(client: Client, bundle: Bundle) -> None:
     path = f"{bundle.path}/sessions"
     kept, ended = [await client.begin(bundle) for _ in range(2)]
     await client.ask(429, "POST", path, "one session too many")
-    start = infer(
-        bundle,
-        [bundle.draw(np.random.default_rng(5), 1, 1)],
-        bundle.names[:1],
-        binary=True,
-        sequence_id="one",
-        sequence_start=True,
-    )
+    inputs = bundle.draw(np.random.default_rng(5), 1, 1)
+    start = infer(bundle, [inputs], bundle.names[:1], binary=True, sequence_id="one", sequence_start=True)
     expect("sequence_start, one session too many: status", 429, (await client.send(start))[0])
     told = await client.ask(200, "GET", f"{path}/{kept}")
-    expect(
-        "what is told of a session", {"sequence_id", "model", "steps", "age_seconds", "idle_seconds"}, {*told}
-    )
-    expect(
-        "what is told of a session",
-        (kept, bundle.name, 0),
-        (told["sequence_id"], told["model"], told["steps"]),
-    )
+    expect("what is told", {"sequence_id", "model", "steps", "age_seconds", "idle_seconds"}, {*told})
+    expect("what is told", (kept, bundle.name, 0), (told["sequence_id"], told["model"], told["steps"]))
     await client.ask(204, "DELETE", f"{path}/{ended}")
     await client.ask(404, "GET", f"{path}/{ended}", "a deleted session")
     idle = await client.begin(bundle)
@@ -260,7 +159,7 @@ async def check_end(client: Client, witness: Witness) -> None:
             sequence_end=True,
         )
         witness.check(f"begun anew, {again}", await client.send(request), inputs)
-        await client.ask(404, "GET", f"{bundle.path}/sessions/{witness.sequence_id}", "an ended session")
+        await client.ask(404, "GET", path, "an ended session")
     more = infer(bundle, [inputs], bundle.names[:1], binary=True, sequence_id=witness.sequence_id)
     expect("a request for an ended session: status", 404, (await client.send(more))[0])
 
