@@ -5,6 +5,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from http.client import parse_headers
 from io import BytesIO
 from pathlib import Path
@@ -143,9 +144,8 @@ async def check_sessions(client: Client, bundle: Bundle) -> None:
 async def check_end(client: Client, witness: Witness) -> None:
     """End a session with its last request, and begin one anew under its id."""
     bundle = witness.bundle
-    expect(
-        "steps", 10, (await client.ask(200, "GET", f"{bundle.path}/sessions/{witness.sequence_id}"))["steps"]
-    )
+    path = f"{bundle.path}/sessions/{witness.sequence_id}"
+    expect("steps", witness.fed, (await client.ask(200, "GET", path))["steps"])
     inputs = bundle.draw(witness.random, 3, 1)
     for again in range(2):  # from the initial state both times
         witness.fed, witness.state = 3, bundle.model.initial_state(1)
@@ -224,7 +224,5 @@ def check_limits(command: Sequence[str], models: Path, bundles: Sequence[Bundle]
         asyncio.run(with_client(service.url, bear))
     for bundle in bundles:
         with Service(command, models, "--max-sessions", "2", "--idle-seconds", "1") as service:
-            asyncio.run(
-                with_client(service.url, lambda client, bundle=bundle: check_sessions(client, bundle))
-            )
+            asyncio.run(with_client(service.url, partial(check_sessions, bundle=bundle)))
     check_save(command, models)
