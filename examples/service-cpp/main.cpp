@@ -74,7 +74,11 @@ static void expire_now_and_then(const std::stop_token &stop, Sessions &sessions)
 static void restore(const Options &options, Sessions &sessions, const std::vector<Model> &models)
 {
     if (options.save.empty()) return;
-    restore_sessions(sessions, models, options.save);
+    const Restored count = restore_sessions(sessions, models, options.save);
+    if (count.changed)
+        std::cerr << "warning: " << count.changed << " sessions of " << options.save << " not restored: their model changed\n";
+    if (count.refused)
+        std::cerr << "warning: " << count.refused << " sessions of " << options.save << " not restored: more than --max-sessions\n";
     std::filesystem::remove(options.save); // after a crash, states of long ago would go on as if nothing were
 }
 
@@ -82,7 +86,7 @@ static void run(const Options &options)
 {
     sigset_t signals = block_signals();
     const auto models = load_models(options.models);
-    Metrics metrics;
+    Metrics metrics(models);
     Sessions sessions(options.sessions, {[&](const Model &model) { metrics.count_expired(model.name); },
                                          [&] { metrics.count_rejected(); }});
     Service service(models, sessions, metrics, options.server.max_body);

@@ -7,10 +7,13 @@
 #include <prometheus/registry.h>
 
 #include <string>
+#include <vector>
+
+#include "model.hpp"
 
 class Metrics {
 public:
-    Metrics();
+    explicit Metrics(const std::vector<Model> &models);
 
     // Count a request; the model is "" where it is about none, so that names from outside make no new series.
     void count_request(const std::string &model, int code);

@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <iostream>
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <system_error>
@@ -106,27 +105,26 @@ static const Model *find_same(const std::vector<Model> &models, const SavedSessi
     return found == models.end() ? nullptr : &*found;
 }
 
-void restore_sessions(Sessions &sessions, const std::vector<Model> &models, const std::filesystem::path &file)
-{
-    if (!std::filesystem::exists(file)) return;
-    std::size_t changed = 0, refused = 0;
-    try {
-        for (const Json &json : read_file(file).at("sessions")) {
-            const SavedSession session = from_json(json);
-            const Model *model = find_same(models, session);
-            if (!model) {
-                changed++;
-                continue;
-            }
-            try {
-                sessions.restore(*model, session);
-            } catch (const Problem &) {
-                refused++;
-            }
-        }
-    } catch (const Json::exception &error) {
-        throw std::runtime_error(text("expected saved sessions in ", file, ", got: ", error.what(), "; delete it to start without"));
+// Put a session back; false: the table is full.
+static bool put_back(Sessions &sessions, const Model &model, const SavedSession &session)
+try {
+    sessions.restore(model, session);
+    return true;
+} catch (const Problem &) {
+    return false;
+}
+
+Restored restore_sessions(Sessions &sessions, const std::vector<Model> &models, const std::filesystem::path &file)
+try {
+    Restored count;
+    if (!std::filesystem::exists(file)) return count;
+    const Json saved = read_file(file);
+    for (const Json &json : saved.at("sessions")) {
+        const SavedSession session = from_json(json);
+        const Model *model = find_same(models, session);
+        (!model ? count.changed : put_back(sessions, *model, session) ? count.sessions : count.refused)++;
     }
-    if (changed) std::cerr << "warning: " << changed << " sessions of " << file << " not restored: their model's file changed\n";
-    if (refused) std::cerr << "warning: " << refused << " sessions of " << file << " not restored: more than --max-sessions\n";
+    return count;
+} catch (const Json::exception &error) {
+    throw std::runtime_error(text("expected saved sessions in ", file, ", got: ", error.what(), "; delete it to start without"));
 }

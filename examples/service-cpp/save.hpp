@@ -9,6 +9,12 @@
 // Throws std::runtime_error if the disk will not.
 void save_sessions(const Sessions &sessions, const std::filesystem::path &file);
 
-// Put the file's sessions back, those whose model is the same still; say on stderr how many are not. No file: none.
-// Throws std::runtime_error, which names the file, if it is damaged.
-void restore_sessions(Sessions &sessions, const std::vector<Model> &models, const std::filesystem::path &file);
+// What became of a file's sessions.
+struct Restored {
+    std::size_t sessions = 0;
+    std::size_t changed = 0; // left out, as their model is not the same any more
+    std::size_t refused = 0; // left out, as the table is full
+};
+
+// Put the file's sessions back; no file: none. Throws std::runtime_error, which names the file, if it is damaged.
+Restored restore_sessions(Sessions &sessions, const std::vector<Model> &models, const std::filesystem::path &file);

@@ -103,6 +103,18 @@ private:
     std::atomic<std::size_t> &waiting_;
 };
 
+// Whether this thread's connection lost its place: what follows may be the rest of a body, and no request.
+static thread_local bool is_lost;
+
+// Answer what httplib itself did not take: a request line, headers or a body.
+static void refuse(httplib::Response &response)
+{
+    const std::string message = text("expected a request of HTTP/1.1 with the whole of its body, got one for status ", response.status);
+    response.set_content(error_reply(response.status, message).body, "application/json");
+    response.set_header("Connection", "close");
+    is_lost = true;
+}
+
 Server::Server(Service &service, ServerOptions options)
     : service_(service), options_(options), finished_(eventfd(0, EFD_CLOEXEC))
 {
@@ -112,7 +124,8 @@ Server::Server(Service &service, ServerOptions options)
     set_payload_max_length(options_.max_body);
     set_read_timeout(SOCKET_SECONDS);
     set_write_timeout(SOCKET_SECONDS);
-    set_keep_alive_timeout(options_.keep_alive_seconds); // told to clients
+    set_keep_alive_timeout(options_.keep_alive_seconds); // both are told to clients
+    set_keep_alive_max_count(1'000'000);
 
     // One handler for everything, which knows paths, methods and how to read a body that httplib would not bound.
     const auto bodyless = [this](const auto &request, auto &response) { receive(request, response, nullptr); };
@@ -120,10 +133,8 @@ Server::Server(Service &service, ServerOptions options)
     Get(".*", bodyless).Options(".*", bodyless);
     Post(".*", HandlerWithContentReader(with_body)).Put(".*", HandlerWithContentReader(with_body));
     Patch(".*", HandlerWithContentReader(with_body)).Delete(".*", HandlerWithContentReader(with_body));
-    set_error_handler([](const httplib::Request &, httplib::Response &response) { // what httplib itself refuses
-        if (response.body.empty())
-            response.set_content(error_reply(0, text("expected a request of HTTP/1.1 that can be answered, got one for status ",
-                                                     response.status)).body, "application/json");
+    set_error_handler([](const httplib::Request &, httplib::Response &response) {
+        if (response.body.empty()) refuse(response);
     });
 }
 
@@ -173,8 +184,9 @@ bool Server::process_and_close_socket(socket_t socket)
     while (open && (connection.has_read_ahead() || wait_for_request(socket))) {
         bool closed = false;
         connection.begin_request();
+        is_lost = false;
         const bool answered = process_request(connection, service_.is_stopping(), closed, nullptr);
-        open = connection.flush() && answered && !closed && !service_.is_stopping();
+        open = connection.flush() && answered && !closed && !is_lost && !service_.is_stopping();
     }
     shutdown(socket, SHUT_RDWR);
     close(socket);
@@ -203,9 +215,8 @@ void Server::receive(const httplib::Request &received, httplib::Response &respon
     if (received.has_header(json_length)) request.json_length = received.get_header_value(json_length);
     if (reader) read_body(received, *reader, options_.max_body, request);
     if (response.status == 413) request.body_too_large = true; // by its Content-Length
-    Reply reply = response.status >= 400 && response.status != 413
-                      ? error_reply(response.status, "expected the whole body, in an encoding that is known, got another or less")
-                      : service_.answer(request);
+    else if (response.status >= 400) return;                      // the error handler goes on
+    Reply reply = service_.answer(request);
     response.status = reply.status;
     if (!reply.allow.empty()) response.set_header("Allow", reply.allow);
     if (reply.json_length) response.set_header(json_length, std::to_string(*reply.json_length));

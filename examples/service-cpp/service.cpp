@@ -45,7 +45,7 @@ try {
     return reply;
 } catch (const std::exception &error) {
     std::cerr << "error: " << request.method << ' ' << request.path << ": " << error.what() << '\n';
-    return {.status = 500};
+    return error_reply(500, "expected an answer, got an error of the service, which its log has");
 }
 
 // Split a path's first part off: "/a/b" is "a", and "/b" is left.
@@ -80,7 +80,7 @@ static bool matches(std::string_view pattern, std::string_view path, std::string
 Reply Service::dispatch(Call &call)
 {
     const Request &request = call.request;
-    const std::string_view method = request.method == "HEAD" ? "GET" : request.method;
+    const std::string method = request.method == "HEAD" ? "GET" : request.method;
     std::string_view name;
     std::string allowed;
     for (const Endpoint &endpoint : endpoints) {
