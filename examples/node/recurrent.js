@@ -82,7 +82,7 @@ export class Model {
     const runtime = await InferenceSession.create(join(folder, "model.onnx"), {
       intraOpNumThreads: 1,
       interOpNumThreads: 1,
-      logSeverityLevel: 3, // errors are thrown all the same
+      logSeverityLevel: 4, // errors are thrown all the same
       ...options,
     });
     return new Model(manifest, runtime);
@@ -153,12 +153,13 @@ export class Model {
 
   /** @param {Values} inputs */
   #checkTokens(inputs) {
-    if (!this.vocabulary) return;
-    const end = this.vocabulary.length;
+    if (inputs instanceof Float32Array) return;
+    const end = this.vocabulary?.length ?? Infinity;
     for (let i = 0; i < inputs.length; i++) {
       if (inputs[i] >= 0 && inputs[i] < end) continue; // not every model refuses what is outside
       const { name } = this.signature.inputs;
-      throw new RangeError(`${name}[${i}]: expected a token id from 0 to ${end - 1}, got ${inputs[i]}`);
+      const range = this.vocabulary ? `from 0 to ${end - 1}` : "of 0 or more";
+      throw new RangeError(`${name}[${i}]: expected a token id ${range}, got ${inputs[i]}`);
     }
   }
 }

@@ -59,6 +59,22 @@ test("a state of another size or type is told", async () => {
   assert.throws(() => session.reset(model.initialState(2)), /state_0: expected \d+ values/);
 });
 
+test("a token id that there is not is told", async () => {
+  const { signature } = model;
+  const inputs = { name: "inputs", dtype: "int64", shape: ["time", "batch"] };
+  /** @param {object} metadata */
+  const of = (metadata) =>
+    new Model(/** @type {any} */ ({ signature: { ...signature, inputs }, metadata }), /** @type {any} */ (null));
+  await assert.rejects(
+    of({ vocabulary: "abc" }).run(BigInt64Array.of(2n, 3n), 2, 1),
+    /inputs\[1\]: .* id from 0 to 2, got 3/,
+  );
+  await assert.rejects(
+    of({}).run(BigInt64Array.of(-1n), 1, 1),
+    /inputs\[0\]: expected a token id of 0 or more, got -1/,
+  );
+});
+
 test("the first state is broadcast to every row", () => {
   /** @param {any} initial @param {string} dtype */
   const first = (initial, dtype) => {
