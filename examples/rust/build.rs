@@ -31,14 +31,15 @@ fn compile(bundle: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
     let name = bundle.file_name().and_then(|name| name.to_str());
     let name = name.ok_or("expected a bundle whose folder has a name in UTF-8")?;
     let object = out.join(format!("{name}.o"));
-    let library = out.join(format!("lib{name}.a"));
+    // A prefix keeps a model called "m" apart from the library of that name.
+    let library = out.join(format!("libmodel_{name}.a"));
     // No Cargo feature or profile: model.c needs -O2 in a debug build as well.
     let flags = env::var("CFLAGS").unwrap_or_else(|_| "-O2".into());
     let mut compiler = tool("CC", "cc");
     compiler.args(flags.split_whitespace()).args(["-fPIC", "-c"]);
     run(compiler.arg(bundle.join("model.c")).arg("-o").arg(&object))?;
     run(tool("AR", "ar").arg("crs").arg(&library).arg(&object))?;
-    println!("cargo:rustc-link-lib=static={name}");
+    println!("cargo:rustc-link-lib=static=model_{name}");
     Ok(())
 }
 
