@@ -17,7 +17,7 @@ use tensor::{Tensor, Values};
 
 const ROUNDS: usize = 11;
 const STEPS: usize = 1000; // of a round, fewer if they take longer than this:
-const ROUND_SECONDS: f64 = 0.1;
+const ROUND: f64 = 1e5; // microseconds
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -143,17 +143,16 @@ fn time_step(model: &'static Model) -> Outcome<f64> {
     let mut session = Session::new(model, 1)?;
     let (numbers, tokens) = (vec![0.0; model.input_size], vec![0; model.input_size]);
     let inputs = if model.token_ids() { Inputs::Tokens(&tokens) } else { Inputs::Numbers(&numbers) };
-    let mut round = |steps: usize| -> Outcome<(usize, f64)> {
+    let mut round = |steps: usize| -> Outcome<f64> {
         let start = Instant::now();
-        let mut done = 0;
-        while done < steps && start.elapsed().as_secs_f64() < ROUND_SECONDS {
+        for _ in 0..steps {
             session.step(inputs)?;
-            done += 1;
         }
-        Ok((done, start.elapsed().as_secs_f64() * 1e6 / done as f64))
+        Ok(start.elapsed().as_secs_f64() * 1e6)
     };
-    let (steps, _) = round(STEPS)?;
-    let mut rounds = (0..ROUNDS).map(|_| Ok(round(steps)?.1)).collect::<Outcome<Vec<f64>>>()?;
+    let steps = ((ROUND / round(1)?) as usize).clamp(1, STEPS);
+    round(steps)?;
+    let mut rounds = (0..ROUNDS).map(|_| round(steps)).collect::<Outcome<Vec<f64>>>()?;
     rounds.sort_by(f64::total_cmp);
-    Ok(rounds[ROUNDS / 2])
+    Ok(rounds[ROUNDS / 2] / steps as f64)
 }

@@ -28,7 +28,7 @@ impl<'a> Tensor<'a> {
         let (time, behind) = behind.split_first().unwrap_or((&1, &[]));
         let size = shape.iter().product::<usize>() * width(dtype);
         let start = entry.get("offset").number() as usize;
-        let bytes = file.get(start..start + size);
+        let bytes = file.get(start..).and_then(|rest| rest.get(..size));
         let bytes = bytes.ok_or_else(|| format!("expected a tensor in tensors.bin, got {entry:?}"))?;
         Ok(Tensor {
             bytes,
