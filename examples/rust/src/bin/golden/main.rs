@@ -6,6 +6,7 @@ mod tensor;
 
 use std::error::Error;
 use std::fs;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::exit;
 use std::time::Instant;
@@ -61,7 +62,7 @@ fn check(folder: &Path) -> Outcome<bool> {
     }
     let passed = report.passed()?;
     if passed {
-        println!("{report}, {:.2} us per step", time_step(model)?);
+        writeln!(io::stdout(), "{report}, {:.2} us per step", time_step(model)?)?;
     }
     Ok(passed)
 }
