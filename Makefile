@@ -9,6 +9,7 @@ test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	cd examples/python && ../../$(BIN)/mypy --strict --config-file= --ignore-missing-imports .
 	$(BIN)/pytest -n auto --dist worksteal
 
 # Every language and both services, with what they need of Debian and npm: one table.

@@ -20,36 +20,37 @@ from rnn_export.signature import TIME, Signature, identifier
 
 MODELS = "models"  # where an example has its bundles
 BUILT = ("build", "node_modules", "__pycache__")  # what running an example leaves in it
+WRITTEN = b"Written by `rnn-export scaffold`"  # in the first line of what comes from a template
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
 class Host:
-    """A language, or a service: which file of a bundle its example runs.
+    """A language, or a service: which files of a bundle its example runs.
 
     Attributes:
-        file: of the bundle.
+        files: of the bundle.
         generated: the files that hold the models' names and sizes, each from the template of its name.
         each: files of which every model has one, its name for ``{}``; the template's is ``model``.
     """
 
-    file: str
+    files: tuple[str, ...]
     generated: tuple[str, ...] = ()
     each: tuple[str, ...] = ()
 
 
 HOSTS = {
-    "c": Host("model.c", ("models.c",)),
-    "cpp-libtorch": Host("model.pt"),
-    "cpp-onnxruntime": Host("model.onnx"),
-    "rust": Host("model.c", ("src/models.rs",)),
-    "go": Host("model.c", ("models.go",), each=("{}.c",)),
-    "java": Host("model.c"),
-    "node": Host("model.onnx"),
-    "browser": Host("model.onnx"),
-    "python": Host("model.onnx"),
-    "service-cpp": Host("model.c", ("models.c",)),
-    "service-node": Host("model.onnx"),
+    "c": Host(("model.c",), ("models.c",)),
+    "cpp-libtorch": Host(("model.pt",)),
+    "cpp-onnxruntime": Host(("model.onnx",)),
+    "rust": Host(("model.c",), ("src/models.rs",)),
+    "go": Host(("model.c",), ("models.go",), each=("{}.c",)),
+    "java": Host(("model.c",)),
+    "node": Host(("model.onnx",)),
+    "browser": Host(("model.onnx",)),
+    "python": Host(("model.onnx", "model.c")),
+    "service-cpp": Host(("model.c",), ("models.c",)),
+    "service-node": Host(("model.onnx",)),
 }
 
 
@@ -128,15 +129,20 @@ def generated(host: str, models: Sequence[Model]) -> dict[str, str]:
 
 def _copy(source: Path, target: Path) -> None:
     def ignored(folder: str, names: list[str]) -> set[str]:
-        """Leave out what was built, and the bundles of the repository."""
-        return {name for name in names if name in BUILT or (Path(folder) == source and name == MODELS)}
+        """Leave out what was built, the bundles of the repository, and what was written for them."""
+        paths = {name: Path(folder) / name for name in names}
+        return {
+            name
+            for name, path in paths.items()
+            if name in BUILT or path == source / MODELS or (path.is_file() and WRITTEN in path.read_bytes())
+        }
 
     shutil.copytree(source, target, ignore=ignored, dirs_exist_ok=True)
 
 
 def _model(bundle: Bundle, host: str) -> Model:
     signature = bundle.signature
-    _check(bundle, HOSTS[host].file)
+    _check(bundle, HOSTS[host].files)
     vocabulary = bundle.manifest.metadata.get("vocabulary")
     return Model(
         name=identifier(bundle.manifest.name),
@@ -153,7 +159,7 @@ def _units(shape: Sequence[int | str]) -> int:
     return prod(size for size in shape if isinstance(size, int))
 
 
-def _check(bundle: Bundle, file: str) -> None:
+def _check(bundle: Bundle, files: Sequence[str]) -> None:
     """Refuse a bundle that the examples, which are small on purpose, cannot run."""
     for expected, found in _requirements(bundle.signature):
         if found:
@@ -162,10 +168,11 @@ def _check(bundle: Bundle, file: str) -> None:
                     str(bundle.folder), expected, found, "README.md tells how its files are loaded by hand."
                 )
             )
-    if file not in bundle.manifest.files:
-        left_out = bundle.manifest.verification.get("left_out", [])
-        reasons = [reason for reason in left_out if reason.startswith(file)] or ["export it again"]
-        raise ScaffoldError(f"{bundle.folder} has no {file}: {'; '.join(reasons)}")
+    for file in files:
+        if file not in bundle.manifest.files:
+            left_out = bundle.manifest.verification.get("left_out", [])
+            reasons = [reason for reason in left_out if reason.startswith(file)] or ["export it again"]
+            raise ScaffoldError(f"{bundle.folder} has no {file}: {'; '.join(reasons)}")
 
 
 def _requirements(signature: Signature) -> list[tuple[str, str]]:

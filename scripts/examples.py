@@ -1,6 +1,7 @@
 """Run what each example checks of itself, and print one table.
 
 python scripts/examples.py [HOST...]
+python scripts/examples.py --write
 
 Every ``examples/HOST/ci.sh`` has to pass with the committed bundles, to write the same text as
 ``scripts/generate.py``, and to fail with bundles of which one golden number is off. Debian packages are
@@ -27,6 +28,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+import rnn_export
+from rnn_export.scaffolding import MODELS, WRITTEN
+
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
 ARTIFACTS = ROOT / "artifacts"
@@ -38,7 +42,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "cpp-onnxruntime": ("nlohmann-json3-dev",),
     "rust": (),
     "go": (),
-    "java": ("libjna-java", "libgson-java"),
+    "java": ("libjna-java", "libgoogle-gson-java"),
     "node": (),
     "browser": ("chromium",),
     "python": (),
@@ -203,12 +207,29 @@ def _numbers(lines: Sequence[re.Match[str]]) -> Sequence[str]:
     ]
 
 
+def write_generated() -> None:
+    """Bring what scaffold writes for the committed bundles into the examples."""
+    bundles = sorted(path.parent for path in ARTIFACTS.glob("*/manifest.json"))
+    with tempfile.TemporaryDirectory() as folder:
+        for host in PACKAGES:
+            new = rnn_export.scaffold(bundles, host, Path(folder) / host)
+            for path in new.rglob("*"):
+                if path.is_file() and MODELS not in path.parts and WRITTEN in path.read_bytes():
+                    shutil.copyfile(path, EXAMPLES / host / path.relative_to(new))
+
+
 def main(
+    write: Annotated[
+        bool, typer.Option("--write", help="Write the files with the committed models' names and sizes anew.")
+    ] = False,
     hosts: Annotated[
         list[str] | None, typer.Argument(metavar="[HOST]...", help="All, if none is named.")
     ] = None,
 ) -> None:
     """Run what each example checks of itself, and print one table."""
+    if write:
+        write_generated()
+        return
     console = Console(width=None if sys.stdout.isatty() else 140)
     wanted = hosts or list(PACKAGES)
     if unknown := sorted({*wanted} - {*PACKAGES}):

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 import rnn_export
+from rnn_export.scaffolding import HOSTS
+from tests.test_scaffold import sources
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text()
@@ -63,3 +65,22 @@ def test_both_commands_are_in_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for command in re.findall(r"^make (\w+)", TEXT, re.MULTILINE):
         assert f"\n{command}:" in makefile
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_each_language_shows_an_excerpt_of_its_example(host: str) -> None:
+    """A block stands in the example as it does here, but for its indentation; hosts of one block share it."""
+    section = re.search(r"\n## Use it from\n(.*?)\n### ", TEXT, re.DOTALL)[1]
+    [block] = re.findall(rf"(?ms)^[^\n]*\(examples/{host}\)[^\n]*:\n\n```\w+\n(.*?)```", section)
+    names = sources(ROOT / "examples" / host)
+    texts = [content.decode() for name, content in names.items() if Path(name).suffix in CODE]
+    assert any(block in dedented(text, block) for text in texts)
+
+
+CODE = {".c", ".cpp", ".rs", ".go", ".java", ".js", ".py"}
+
+
+def dedented(text: str, block: str) -> str:
+    """Take the indentation off that the first line of a block has in a text."""
+    first = re.search(rf"^([ \t]+){re.escape(block.splitlines()[0])}$", text, re.MULTILINE)
+    return re.sub(rf"^{first[1]}", "", text, flags=re.MULTILINE) if first else text

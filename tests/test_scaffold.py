@@ -1,5 +1,6 @@
 """The examples are what scaffold writes, and what it writes runs bundles that nobody made for it."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -143,8 +144,16 @@ def test_lengths_are_refused(exported_ragged: Exported, tmp_path: Path) -> None:
 
 
 def test_a_bundle_without_the_file_is_refused_with_the_reason(exported: Exported, tmp_path: Path) -> None:
-    with pytest.raises(ScaffoldError, match=r"has no model.c: model.c: .*float64|expected inputs"):
-        scaffold([exported(NAMED["lstm_float64"]).folder], "c", tmp_path / "new")
+    bundle = tmp_path / "gru"
+    shutil.copytree(exported(NAMED["gru"]).folder, bundle)
+    (bundle / "model.c").unlink()
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    del manifest["files"]["model.c"]
+    manifest["verification"]["left_out"] = ["model.c: Foo has no rule"]
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    for host in ("c", "python"):
+        with pytest.raises(ScaffoldError, match=r"has no model.c: model.c: Foo has no rule"):
+            scaffold([bundle], host, tmp_path / "new")
 
 
 def test_a_changed_bundle_is_refused(exported: Exported, tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ ln -sfn "$(realpath "$library")" build/libonnxruntime.so.1
 compiler=$(sed -n 's/^CMAKE_CXX_COMPILER:[A-Z]*=//p' build/CMakeCache.txt)
 echo "built with: $(basename "$compiler") $("$compiler" -dumpfullversion -dumpversion), $(build/stream --version)"
 build/errors "$models"/*/
+for bundle in "$models"/*/; do build/library "$bundle"; done
 build/golden "$models"/*/
 for manifest in "$models"/*/manifest.json; do
     if grep -q '"vocabulary"' "$manifest"; then

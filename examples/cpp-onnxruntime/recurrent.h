@@ -1,4 +1,4 @@
-/* A recurrent net from a bundle's model.onnx: run whole sequences, or stream them step by step.
+/* A recurrent net from a bundle: run whole sequences, or stream them step by step.
  *
  * Whatever is wrong is thrown as recurrent::Error and says what was expected, what came, and what to do. A Model may be
  * used by any number of threads at a time, a Session by one. Each call computes in the thread that makes it. */
@@ -62,7 +62,7 @@ struct Result {
 /** A bundle's net, loaded. Copies share it. */
 class Model {
 public:
-    /** Load manifest.json and model.onnx of a bundle's folder. */
+    /** Load manifest.json and the net of a bundle's folder. */
     explicit Model(const std::filesystem::path &bundle);
 
     /** Run some time steps of a batch from the initial state: inputs [time, batch, ...], axes in the model's order. */

@@ -1,0 +1,1 @@
+../cpp-onnxruntime/checks.h

@@ -1,0 +1,1 @@
+../cpp-onnxruntime/recurrent.h

@@ -1,0 +1,3 @@
+module recurrent
+
+go 1.19

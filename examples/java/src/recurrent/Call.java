@@ -1,0 +1,31 @@
+package recurrent;
+
+import com.sun.jna.Native;
+import com.sun.jna.NativeLibrary;
+import com.sun.jna.Pointer;
+import java.nio.file.Path;
+
+/** The functions of call.c. JNA gives them a copy of each array, and copies back what they wrote. */
+final class Call {
+    private static boolean bound;
+
+    private Call() {}
+
+    /** Binds the methods to the library in a folder, unless they are already. */
+    static synchronized void bind(Path folder) {
+        if (bound) return;
+        Path library = folder.resolve("librecurrent-call.so").toAbsolutePath();
+        Native.register(Call.class, NativeLibrary.getInstance(library.toString()));
+        bound = true;
+    }
+
+    static native void run(
+            Pointer function, long steps, long batch,
+            float[] inputs, float[] stateIn, float[] outputs, float[] stateOut);
+
+    static native void run(
+            Pointer function, long steps, long batch,
+            long[] inputs, float[] stateIn, float[] outputs, float[] stateOut);
+
+    static native void initialState(Pointer function, long batch, float[] state);
+}

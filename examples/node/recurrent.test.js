@@ -1,0 +1,146 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { test } from "node:test";
+
+import { folderOf } from "./app.js";
+import { Model, Session, countOf } from "./recurrent.js";
+import { placeSteps, takeSteps } from "./slices.js";
+
+const NAME = readdirSync(folderOf("."))[0];
+const model = await Model.load(folderOf(NAME));
+const { inputs: taken, state: leaves } = model.signature;
+const ARRAYS = { float32: Float32Array, int64: BigInt64Array };
+
+/** @param {number} steps @param {number} batch */
+const zeros = (steps, batch) => new ARRAYS[taken.dtype](countOf(taken, steps, batch));
+
+/**
+ * @param {string[]} given
+ * @param {string} [input]
+ * @returns {Promise<{code: unknown, stdout: string, stderr: string}>}
+ */
+function run(given, input = "") {
+  return new Promise((resolve) => {
+    const child = execFile(process.execPath, given, { cwd: folderOf("..") }, (error, stdout, stderr) =>
+      resolve({ code: error ? error.code : 0, stdout, stderr }),
+    );
+    child.stdin?.end(input);
+  });
+}
+
+test("what is no bundle is told", async () => {
+  await assert.rejects(
+    Model.load("no/such"),
+    /no\/such.manifest\.json: expected a bundle's manifest, got ENOENT.*: name/,
+  );
+});
+
+test("inputs of another size or type are told", async () => {
+  await assert.rejects(model.run(zeros(2, 1), 3, 1), /inputs: expected \d+ values, \[.*\], got \d+/);
+  await assert.rejects(
+    model.run(/** @type {any} */ (new Uint8Array(1)), 1, 1),
+    /inputs: expected a .*, got Uint8Array/,
+  );
+  await assert.rejects(model.run(/** @type {any} */ (undefined), 1, 1), /inputs: expected a .*, got undefined/);
+  for (const count of [0, -1, 1.5, NaN]) {
+    await assert.rejects(model.run(zeros(1, 1), count, 1), /expected 1 or more time steps, got/);
+    await assert.rejects(model.run(zeros(1, 1), 1, count), /expected 1 or more rows, got/);
+  }
+});
+
+test("a state of another size or type is told", async () => {
+  await assert.rejects(model.run(zeros(1, 1), 1, 1, []), new RegExp(`state: expected ${leaves.length} leaves, got 0`));
+  await assert.rejects(
+    model.run(zeros(1, 2), 1, 2, model.initialState(1)),
+    /state_0: expected \d+ values, .*, got \d+/,
+  );
+  const session = new Session(model);
+  assert.throws(() => session.reset(model.initialState(2)), /state_0: expected \d+ values/);
+});
+
+test("a token id that there is not is told", async () => {
+  const { signature } = model;
+  const inputs = { name: "inputs", dtype: "int64", shape: ["time", "batch"] };
+  /** @param {object} metadata */
+  const of = (metadata) =>
+    new Model(/** @type {any} */ ({ signature: { ...signature, inputs }, metadata }), /** @type {any} */ (null));
+  await assert.rejects(
+    of({ vocabulary: "abc" }).run(BigInt64Array.of(2n, 3n), 2, 1),
+    /inputs\[1\]: .* id from 0 to 2, got 3/,
+  );
+  await assert.rejects(
+    of({}).run(BigInt64Array.of(-1n), 1, 1),
+    /inputs\[0\]: expected a token id of 0 or more, got -1/,
+  );
+});
+
+test("the first state is broadcast to every row", () => {
+  /** @param {any} initial @param {string} dtype */
+  const first = (initial, dtype) => {
+    const leaf = { name: "state_0", dtype, shape: [2, "batch", 3], initial, output_name: "state_0_out" };
+    const manifest = { signature: { ...model.signature, state: [leaf] }, metadata: {}, format: "", files: {} };
+    return [...new Model(/** @type {any} */ (manifest), /** @type {any} */ (null)).initialState(2)[0]];
+  };
+  assert.deepEqual(first(7, "float32"), Array(12).fill(7));
+  assert.deepEqual(first([1, 2, 3], "float32"), [1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3]);
+  assert.deepEqual(first([[1], [2]], "int64"), [1n, 1n, 1n, 1n, 1n, 1n, 2n, 2n, 2n, 2n, 2n, 2n]);
+});
+
+test("a step that fails leaves the state", async () => {
+  const session = new Session(model);
+  await session.step(zeros(1, 1));
+  const before = session.state;
+  await assert.rejects(session.step(zeros(2, 1)), RangeError);
+  assert.deepEqual(session.state, before);
+  await session.step(zeros(1, 1));
+});
+
+test("a second step has to await the first", async () => {
+  const session = new Session(model);
+  const first = session.step(zeros(1, 1));
+  await assert.rejects(session.step(zeros(1, 1)), /expected the step before to have ended.*await each/);
+  assert.throws(() => session.reset(), /await each/);
+  await first;
+  session.reset();
+  assert.deepEqual(session.state, model.initialState());
+});
+
+test("nobody outside changes a session's state", async () => {
+  const session = new Session(model, 2);
+  await session.step(zeros(1, 2));
+  const state = session.state;
+  session.reset(state);
+  state.forEach((values) => /** @type {any} */ (values).fill(values instanceof BigInt64Array ? 9n : 9));
+  assert.notDeepEqual(session.state, state);
+});
+
+test("time steps are cut out and put back wherever time is", () => {
+  const values = Float32Array.from({ length: 2 * 3 * 4 }, (_, i) => i);
+  for (const shape of [
+    ["time", "batch", 4],
+    ["batch", "time", 4],
+    [4, "batch", "time"],
+  ]) {
+    const spec = { shape: /** @type {import("./recurrent.js").Size[]} */ (shape) };
+    const copy = new Float32Array(values.length);
+    placeSteps(spec, takeSteps(spec, values, 3, 2, 0, 2), copy, 3, 2, 0);
+    placeSteps(spec, takeSteps(spec, values, 3, 2, 2, 1), copy, 3, 2, 2);
+    assert.deepEqual(copy, values);
+  }
+  const rows = takeSteps({ shape: ["batch", "time", 4] }, values, 3, 2, 1, 1);
+  assert.deepEqual(Array.from(rows), [4, 5, 6, 7, 16, 17, 18, 19]);
+});
+
+test("the programs tell errors and usage by their exit status", async () => {
+  const good = Array(model.inputSize).fill("0").join(" ");
+  assert.equal((await run(["stream.js"])).code, 2);
+  assert.equal((await run(["generate.js", NAME, "x"])).code, 2);
+  assert.equal((await run(["golden.js"])).code, 2);
+  const bad = await run(["stream.js", NAME], `${good}\n${good} x\n`);
+  assert.deepEqual([bad.code, bad.stdout.split("\n").length], [1, 2]);
+  assert.match(bad.stderr, /^error: line 2: expected \d+ .* with blanks between them, got /);
+  assert.match((await run(["stream.js", "no-such"])).stderr, /^error: .*expected a bundle's manifest/);
+  assert.match((await run(["generate.js", NAME, "", "3", "1"])).stderr, /^error: expected .*, got /);
+  assert.match((await run(["generate.js", NAME, "a", "x", "1"])).stderr, /^error: LENGTH: expected an integer, got x/);
+});

@@ -1,0 +1,115 @@
+#include <algorithm>
+#include <bit>
+#include <charconv>
+#include <cmath>
+#include <cstring>
+#include <span>
+
+#include "problem.hpp"
+#include "protocol.hpp"
+
+static_assert(std::endian::native == std::endian::little, "binary tensors are little-endian");
+
+using OrderedJson = nlohmann::ordered_json;
+
+static std::span<const std::byte> bytes_of(const WantedOutput &output, const InferRequest &request, const InferResult &result)
+{
+    const auto all = std::as_bytes(std::span(output.is_state ? result.state : result.outputs));
+    const std::size_t size = output.facts->count(request.steps, request.batch) * output.facts->width();
+    return all.subspan(output.offset * request.batch * sizeof(float), size);
+}
+
+void check_answer(const InferRequest &request, const InferResult &result)
+{
+    for (const WantedOutput &output : request.outputs) {
+        if (output.binary || output.facts->datatype != Datatype::fp32) continue;
+        const auto bytes = bytes_of(output, request, result);
+        const std::span numbers(reinterpret_cast<const float *>(bytes.data()), bytes.size() / sizeof(float));
+        for (std::size_t i = 0; i < numbers.size(); i++)
+            if (!std::isfinite(numbers[i]))
+                throw Problem(422, text(output.facts->name, '[', i, "]: expected a finite number, which JSON can carry, got ",
+                                        numbers[i], "; ask for binary data"));
+    }
+}
+
+// Write numbers as the shortest text that reads back as the same ones.
+template <typename Number>
+static void append_numbers(std::string &body, std::span<const std::byte> bytes)
+{
+    char digits[32];
+    for (std::size_t at = 0; at < bytes.size(); at += sizeof(Number)) {
+        Number number; // copied: a leaf of int64 may lie at an odd place
+        std::memcpy(&number, bytes.data() + at, sizeof number);
+        const auto end = std::to_chars(digits, digits + sizeof digits, number).ptr;
+        body.append(digits, end).push_back(',');
+    }
+    if (!bytes.empty()) body.pop_back();
+}
+
+static void append_output(std::string &body, const WantedOutput &output, const InferRequest &request, const InferResult &result)
+{
+    const TensorFacts &facts = *output.facts;
+    const auto bytes = bytes_of(output, request, result);
+    OrderedJson head{{"name", facts.name}, {"datatype", facts.datatype_name()}, {"shape", facts.sized(request.steps, request.batch)}};
+    if (output.binary) {
+        head["parameters"] = {{"binary_data_size", bytes.size()}};
+        body += head.dump();
+        return;
+    }
+    body += head.dump();
+    body.pop_back();
+    body += ",\"data\":[";
+    facts.datatype == Datatype::fp32 ? append_numbers<float>(body, bytes) : append_numbers<int64_t>(body, bytes);
+    body += "]}";
+}
+
+Reply write_answer(const Model &model, const InferRequest &request, const InferResult &result)
+{
+    OrderedJson head{{"model_name", model.name}, {"model_version", "1"}};
+    if (!request.id.empty()) head["id"] = request.id;
+    if (request.sequence) head["parameters"] = {{"sequence_id", request.sequence->id}, {"steps", *result.session_steps}};
+    Reply reply;
+    reply.body = head.dump();
+    reply.body.back() = ',';
+    reply.body += "\"outputs\":[";
+    for (const WantedOutput &output : request.outputs) {
+        append_output(reply.body, output, request, result);
+        reply.body += &output == &request.outputs.back() ? "]}" : ",";
+    }
+    const auto is_binary = [](const WantedOutput &output) { return output.binary; };
+    if (std::none_of(request.outputs.begin(), request.outputs.end(), is_binary)) return reply;
+    reply.json_length = reply.body.size();
+    reply.content_type = "application/octet-stream";
+    for (const WantedOutput &output : request.outputs) {
+        if (!output.binary) continue;
+        const auto bytes = bytes_of(output, request, result);
+        reply.body.append(reinterpret_cast<const char *>(bytes.data()), bytes.size());
+    }
+    return reply;
+}
+
+static OrderedJson describe(const TensorFacts &facts)
+{
+    return {{"name", facts.name}, {"datatype", facts.datatype_name()}, {"shape", facts.shape}};
+}
+
+OrderedJson describe(const Model &model)
+{
+    auto inputs = OrderedJson::array({describe(model.inputs)}), outputs = OrderedJson::array({describe(model.outputs)});
+    for (const TensorFacts &leaf : model.state_in) inputs.push_back(describe(leaf));
+    for (const TensorFacts &leaf : model.state_out) outputs.push_back(describe(leaf));
+    return {{"name", model.name}, {"versions", {"1"}}, {"platform", "rnn_export_c"}, {"inputs", inputs}, {"outputs", outputs}};
+}
+
+Reply json_reply(int status, const OrderedJson &json)
+{
+    Reply reply;
+    reply.status = status;
+    reply.body = json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
+    return reply;
+}
+
+Reply error_reply(int status, const std::string &message)
+{
+    return json_reply(status, {{"error", message}});
+}

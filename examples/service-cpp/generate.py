@@ -1,0 +1,71 @@
+"""Continue a text in a session of a service: python generate.py URL NAME PROMPT LENGTH SEED [MODELS]."""
+
+import json
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from itertools import accumulate
+from math import exp
+from pathlib import Path
+
+TEMPERATURE = 0.6  # below 1: safer; above 1: wilder
+
+
+def mulberry32(seed: int) -> Iterator[float]:
+    """Draw uniform numbers in [0, 1): Tommy Ettinger's mulberry32, public domain."""
+    mask = 0xFFFFFFFF
+    while True:
+        seed = (seed + 0x6D2B79F5) & mask
+        mixed = ((seed ^ (seed >> 15)) * (seed | 1)) & mask
+        mixed ^= (mixed + (((mixed ^ (mixed >> 7)) * (mixed | 61)) & mask)) & mask
+        yield ((mixed ^ (mixed >> 14)) & mask) / 2**32
+
+
+def choose(logits: list[float], uniform: float) -> int:
+    """Draw a token from the softmax of the logits, by where a uniform number falls in its sum."""
+    largest = max(logits) / TEMPERATURE
+    cumulative = list(accumulate(exp(logit / TEMPERATURE - largest) for logit in logits))
+    return next(token for token, sum_ in enumerate(cumulative) if sum_ > uniform * cumulative[-1])
+
+
+def post(url: str, request: object) -> dict:
+    """Send JSON, and read JSON; an error of the service is a SystemExit with its message."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, json.dumps(request).encode())) as response:
+            return json.load(response)
+    except urllib.error.HTTPError as error:
+        sys.exit(f"error: {json.load(error)['error']}")
+
+
+def feed(model: str, inputs: dict, tokens: list[int], **sequence: object) -> list[float]:
+    """Feed a session the tokens [time]; give the logits [vocabulary] behind the last one."""
+    sizes = {"time": len(tokens), "batch": 1}
+    shape = [sizes.get(size, size) for size in inputs["shape"]]
+    tensor = {"name": inputs["name"], "datatype": "INT64", "shape": shape, "data": tokens}
+    answer = post(f"{model}/infer", {"parameters": sequence, "inputs": [tensor]})["outputs"][0]
+    return answer["data"][-answer["shape"][-1] :]
+
+
+def main(url: str, name: str, prompt: str, length: str, seed: str, models: str = "models") -> None:
+    manifest = json.loads((Path(models) / name / "manifest.json").read_text())
+    vocabulary, inputs = manifest["metadata"].get("vocabulary", ""), manifest["signature"]["inputs"]
+    if not prompt or not set(prompt) <= set(vocabulary):
+        sys.exit(f"error: expected a text model and a prompt of {vocabulary!r}, got {name} and {prompt!r}")
+    model = f"{url}/v2/models/{name}"
+    session = post(f"{model}/sessions", {})["sequence_id"]
+    logits = feed(model, inputs, [vocabulary.index(character) for character in prompt], sequence_id=session)
+    text = prompt
+    for _, uniform in zip(range(int(length)), mulberry32(int(seed))):
+        token = choose(logits, uniform)
+        text += vocabulary[token]
+        logits = feed(model, inputs, [token], sequence_id=session)
+    urllib.request.urlopen(urllib.request.Request(f"{model}/sessions/{session}", method="DELETE")).close()
+    print(text)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) not in (6, 7):
+        print(__doc__, file=sys.stderr)
+        sys.exit(2)
+    main(*sys.argv[1:])

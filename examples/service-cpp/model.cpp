@@ -1,0 +1,86 @@
+#include "model.hpp"
+
+#include <algorithm>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+#include "problem.hpp"
+
+using Json = nlohmann::json;
+
+std::vector<int64_t> TensorFacts::sized(std::size_t steps, std::size_t batch) const
+{
+    auto sizes = shape;
+    if (time_axis) sizes[*time_axis] = static_cast<int64_t>(steps);
+    if (batch_axis) sizes[*batch_axis] = static_cast<int64_t>(batch);
+    return sizes;
+}
+
+std::size_t TensorFacts::count(std::size_t steps, std::size_t batch) const
+{
+    return row * (time_axis ? steps : 1) * (batch_axis ? batch : 1);
+}
+
+static TensorFacts read_tensor(const Json &entry, const char *name_key)
+{
+    TensorFacts facts{entry.at(name_key), Datatype::fp32, {}, {}, {}, 1};
+    if (entry.at("dtype") == "int64") facts.datatype = Datatype::int64;
+    for (const Json &size : entry.at("shape")) {
+        if (size == "time") facts.time_axis = facts.shape.size();
+        if (size == "batch") facts.batch_axis = facts.shape.size();
+        facts.shape.push_back(size.is_number() ? size.get<int64_t>() : -1);
+        if (size.is_number()) facts.row *= size.get<std::size_t>();
+    }
+    return facts;
+}
+
+static std::size_t count_characters(const std::string &utf8)
+{
+    return static_cast<std::size_t>(std::count_if(utf8.begin(), utf8.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
+// A manifest of other sizes would let requests write past the end of arrays.
+static void check_sizes(const Model &model)
+{
+    std::size_t state_size = 0;
+    for (const TensorFacts &leaf : model.state_in) state_size += leaf.row * leaf.width() / sizeof(float);
+    const RecurrentModel &net = *model.net;
+    bool same = model.inputs.row == net.input_size && model.outputs.row == net.output_size && state_size == net.state_size &&
+                (model.inputs.datatype == Datatype::int64) == net.token_ids &&
+                model.outputs.datatype == Datatype::fp32 && model.outputs.time_axis.has_value() == net.every_step;
+    if (!same)
+        throw std::runtime_error(text(model.name, ": expected the sizes that models.c has, got others in manifest.json; "
+                                                  "scaffold again and rebuild"));
+}
+
+static Model load_model(const RecurrentModel &net, const std::filesystem::path &manifest)
+{
+    std::ifstream file(manifest);
+    if (!file) throw std::runtime_error(text("expected the bundle's manifest ", manifest, ", got no such file"));
+    const Json json = Json::parse(file);
+    const Json &signature = json.at("signature");
+    Model model{&net, net.name, json.at("files").at("model.c").at("sha256"), read_tensor(signature.at("inputs"), "name"),
+                read_tensor(signature.at("outputs"), "name"), {}, {}, 0};
+    for (const Json &leaf : signature.at("state")) {
+        model.state_in.push_back(read_tensor(leaf, "name"));
+        model.state_out.push_back(read_tensor(leaf, "output_name"));
+    }
+    if (net.vocabulary) model.token_count = count_characters(json.at("metadata").at("vocabulary"));
+    check_sizes(model);
+    return model;
+}
+
+std::vector<Model> load_models(const std::filesystem::path &folder)
+{
+    std::vector<Model> models;
+    for (const RecurrentModel *net = recurrent_models; net->name; net++) {
+        const auto manifest = folder / net->name / "manifest.json";
+        try {
+            models.push_back(load_model(*net, manifest));
+        } catch (const Json::exception &error) {
+            throw std::runtime_error(text("expected a manifest in ", manifest, ", got: ", error.what()));
+        }
+    }
+    return models;
+}

@@ -1,0 +1,40 @@
+// The models that are served: what a bundle's manifest tells of them, and the code of its model.c.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "recurrent.h"
+
+enum class Datatype { fp32, int64 };
+
+// A tensor of a model's signature.
+struct TensorFacts {
+    std::string name;
+    Datatype datatype;
+    std::vector<int64_t> shape; // -1 for time and batch, as the protocol has it
+    std::optional<std::size_t> time_axis, batch_axis;
+    std::size_t row; // numbers for each row and time step
+
+    std::size_t width() const { return datatype == Datatype::fp32 ? 4 : 8; }
+    const char *datatype_name() const { return datatype == Datatype::fp32 ? "FP32" : "INT64"; }
+    std::vector<int64_t> sized(std::size_t steps, std::size_t batch) const;
+    std::size_t count(std::size_t steps, std::size_t batch) const;
+};
+
+struct Model {
+    const RecurrentModel *net;
+    std::string name;   // of its folder
+    std::string sha256; // of model.c: two builds with the same one compute the same
+    TensorFacts inputs, outputs;
+    std::vector<TensorFacts> state_in, state_out; // leaf by leaf
+    std::size_t token_count = 0;                  // of a text model's vocabulary; 0: not known
+};
+
+// Read the manifests of all models of this program, models/NAME/manifest.json.
+// Throws std::runtime_error where one is missing, or is not that of the code.
+std::vector<Model> load_models(const std::filesystem::path &folder);

@@ -1,0 +1,225 @@
+#include "server.hpp"
+
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstring>
+#include <stdexcept>
+#include <system_error>
+
+#include "problem.hpp"
+
+static const std::size_t MAX_LINES = 256 << 10; // bytes of headers, and of the lines between a body's chunks
+static const std::size_t FLUSH = 64 << 10;      // an answer of up to so many bytes leaves at once
+static const int SOCKET_SECONDS = 10;           // for a request to come in, or an answer to be taken, bit by bit
+static const int POLITE_MILLISECONDS = 1000;    // that an idle connection keeps its thread while others wait
+static const int BACKLOG = 1024;                // connections that the system holds before they are accepted
+
+// A connection. Unlike httplib's own it keeps what was read ahead from one request to the next, bounds the headers and
+// sends an answer's head and body together. The server sets the socket's time limits.
+class Connection : public httplib::Stream {
+public:
+    explicit Connection(socket_t socket) : socket_(socket) {}
+
+    bool has_read_ahead() const { return begin_ < end_; }
+    void begin_request() { lines_ = 0; }
+
+    ssize_t read(char *bytes, std::size_t size) override
+    {
+        if (size == 1 && ++lines_ > MAX_LINES) return -1; // httplib reads lines byte by byte, of any length
+        if (begin_ == end_) {
+            if (!flush()) return -1;
+            const ssize_t got = retry([&] { return recv(socket_, buffer_.data(), buffer_.size(), 0); });
+            if (got <= 0) return got;
+            begin_ = 0;
+            end_ = static_cast<std::size_t>(got);
+        }
+        size = std::min(size, end_ - begin_);
+        std::memcpy(bytes, buffer_.data() + begin_, size);
+        begin_ += size;
+        return static_cast<ssize_t>(size);
+    }
+
+    ssize_t write(const char *bytes, std::size_t size) override
+    {
+        unsent_.append(bytes, size);
+        return unsent_.size() < FLUSH || flush() ? static_cast<ssize_t>(size) : -1;
+    }
+
+    bool flush()
+    {
+        std::size_t at = 0;
+        while (at < unsent_.size()) {
+            const ssize_t sent = retry([&] { return send(socket_, unsent_.data() + at, unsent_.size() - at, MSG_NOSIGNAL); });
+            if (sent < 0) return false;
+            at += static_cast<std::size_t>(sent);
+        }
+        unsent_.clear();
+        if (unsent_.capacity() > FLUSH) unsent_.shrink_to_fit();
+        return true;
+    }
+
+    bool is_readable() const override { return true; } // reading waits
+    bool is_writable() const override { return true; }
+    void get_remote_ip_and_port(std::string &, int &) const override {} // asked for each request, and not needed
+    void get_local_ip_and_port(std::string &, int &) const override {}
+    socket_t socket() const override { return socket_; }
+
+private:
+    template <typename Call>
+    static ssize_t retry(Call call)
+    {
+        ssize_t result;
+        do result = call();
+        while (result < 0 && errno == EINTR);
+        return result;
+    }
+
+    const socket_t socket_;
+    std::array<char, 8192> buffer_;
+    std::size_t begin_ = 0, end_ = 0, lines_ = 0;
+    std::string unsent_;
+};
+
+// httplib's threads, and a count of the connections that have none.
+class Pool : public httplib::ThreadPool {
+public:
+    Pool(std::size_t threads, std::atomic<std::size_t> &waiting) : ThreadPool(threads), waiting_(waiting) {}
+
+    void enqueue(std::function<void()> job) override
+    {
+        waiting_++;
+        ThreadPool::enqueue([this, job = std::move(job)] {
+            waiting_--;
+            job();
+        });
+    }
+
+private:
+    std::atomic<std::size_t> &waiting_;
+};
+
+// Whether this thread's connection lost its place: what follows may be the rest of a body, and no request.
+static thread_local bool is_lost;
+
+// Answer what httplib itself did not take: a request line, headers or a body.
+static void refuse(httplib::Response &response)
+{
+    const std::string message = text("expected a request of HTTP/1.1 with the whole of its body, got one for status ", response.status);
+    response.set_content(error_reply(response.status, message).body, "application/json");
+    response.set_header("Connection", "close");
+    is_lost = true;
+}
+
+Server::Server(Service &service, ServerOptions options)
+    : service_(service), options_(options), finished_(eventfd(0, EFD_CLOEXEC))
+{
+    if (finished_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
+    new_task_queue = [this] { return new Pool(options_.threads, waiting_); };
+    set_tcp_nodelay(true);
+    set_payload_max_length(options_.max_body);
+    set_read_timeout(SOCKET_SECONDS);
+    set_write_timeout(SOCKET_SECONDS);
+    set_keep_alive_timeout(options_.keep_alive_seconds); // both are told to clients
+    set_keep_alive_max_count(1'000'000);
+
+    // One handler for everything, which knows paths, methods and how to read a body that httplib would not bound.
+    const auto bodyless = [this](const auto &request, auto &response) { receive(request, response, nullptr); };
+    const auto with_body = [this](const auto &request, auto &response, const auto &reader) { receive(request, response, &reader); };
+    Get(".*", bodyless).Options(".*", bodyless);
+    Post(".*", HandlerWithContentReader(with_body)).Put(".*", HandlerWithContentReader(with_body));
+    Patch(".*", HandlerWithContentReader(with_body)).Delete(".*", HandlerWithContentReader(with_body));
+    set_error_handler([](const httplib::Request &, httplib::Response &response) {
+        if (response.body.empty()) refuse(response);
+    });
+}
+
+Server::~Server()
+{
+    close(finished_);
+}
+
+int Server::bind(const std::string &host, int port)
+{
+    const int bound = port ? (bind_to_port(host, port) ? port : -1) : bind_to_any_port(host);
+    if (bound < 0) throw std::runtime_error(text("expected a host and port that are free, got ", host, " and ", port));
+    ::listen(svr_sock_, BACKLOG); // again: httplib's 5 is too short for clients that all come back after a restart
+    return bound;
+}
+
+void Server::serve()
+{
+    listen_after_bind();
+}
+
+void Server::finish()
+{
+    const uint64_t one = 1;
+    if (write(finished_, &one, sizeof one) < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
+    while (!is_running()) std::this_thread::sleep_for(std::chrono::milliseconds(1)); // or it would miss the call
+    stop();
+}
+
+// Wait until a connection has something to read; false: close it.
+bool Server::wait_for_request(socket_t socket) const
+{
+    std::array<pollfd, 2> polled{{{socket, POLLIN, 0}, {finished_, POLLIN, 0}}};
+    for (int waited = 0; waited < 1000 * options_.keep_alive_seconds; waited += POLITE_MILLISECONDS) {
+        const int ready = poll(polled.data(), polled.size(), POLITE_MILLISECONDS);
+        if (polled[1].revents || (ready < 0 && errno != EINTR)) return false;
+        if (polled[0].revents) return true;
+        if (waiting_ > 0) return false;
+    }
+    return false;
+}
+
+bool Server::process_and_close_socket(socket_t socket)
+{
+    Connection connection(socket);
+    bool open = true;
+    while (open && (connection.has_read_ahead() || wait_for_request(socket))) {
+        bool closed = false;
+        connection.begin_request();
+        is_lost = false;
+        const bool answered = process_request(connection, service_.is_stopping(), closed, nullptr);
+        open = connection.flush() && answered && !closed && !is_lost && !service_.is_stopping();
+    }
+    shutdown(socket, SHUT_RDWR);
+    close(socket);
+    return open;
+}
+
+// Read a body, or its end if it is too long: the next request begins behind it.
+static void read_body(const httplib::Request &received, const httplib::ContentReader &reader, std::size_t limit, Request &request)
+{
+    const auto keep = [&](const char *bytes, std::size_t size) {
+        request.body_too_large |= request.body.size() + size > limit;
+        request.body_too_large ? request.body.clear() : void(request.body.append(bytes, size));
+        return true;
+    };
+    if (!received.has_header("Content-Length") && !received.has_header("Transfer-Encoding")) return; // none: RFC 9112, 6.3
+    if (received.is_multipart_form_data())
+        reader([](const httplib::MultipartFormData &) { return true; }, keep);
+    else
+        reader(keep);
+}
+
+void Server::receive(const httplib::Request &received, httplib::Response &response, const httplib::ContentReader *reader)
+{
+    static const char json_length[] = "Inference-Header-Content-Length";
+    Request request{received.method, received.path, {}, {}};
+    if (received.has_header(json_length)) request.json_length = received.get_header_value(json_length);
+    if (reader) read_body(received, *reader, options_.max_body, request);
+    if (response.status == 413) request.body_too_large = true; // by its Content-Length
+    else if (response.status >= 400) return;                      // the error handler goes on
+    Reply reply = service_.answer(request);
+    response.status = reply.status;
+    if (!reply.allow.empty()) response.set_header("Allow", reply.allow);
+    if (reply.json_length) response.set_header(json_length, std::to_string(*reply.json_length));
+    response.body = std::move(reply.body);
+    if (!response.body.empty()) response.set_header("Content-Type", reply.content_type);
+}

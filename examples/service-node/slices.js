@@ -1,0 +1,1 @@
+../node/slices.js
