@@ -1,0 +1,49 @@
+use std::fmt;
+
+/// Why a call did nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// No model has this name.
+    UnknownModel(String),
+    /// The model takes the other kind of inputs.
+    Type {
+        /// The kind that it takes.
+        expected: &'static str,
+    },
+    /// There are too few numbers, or too many.
+    Size {
+        /// Which numbers: inputs or state.
+        what: &'static str,
+        /// How many the model takes, for the steps and rows of the call.
+        expected: usize,
+        /// How many there are.
+        got: usize,
+    },
+    /// The call is for no step, or no row.
+    Empty,
+    /// The results do not fit in memory.
+    TooLarge,
+}
+
+impl std::error::Error for Error {}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::UnknownModel(name) => {
+                let names: Vec<_> = crate::Model::all().iter().map(|model| model.name).collect();
+                write!(formatter, "expected one of {}, got {name}", names.join(", "))
+            }
+            Error::Type { expected } => {
+                write!(formatter, "expected {expected}, got the other kind of inputs")
+            }
+            Error::Size { what, expected, got } => {
+                write!(formatter, "{what}: expected {expected} numbers, got {got}")
+            }
+            Error::Empty => write!(formatter, "expected one or more steps and rows, got none"),
+            Error::TooLarge => {
+                write!(formatter, "expected results that fit in memory; run fewer steps or rows")
+            }
+        }
+    }
+}
