@@ -8,16 +8,15 @@ final class Generate {
 
     private Generate() {}
 
-    static void run(Model model, String prompt, String length, String seed, PrintStream out) {
+    static void run(Model model, String prompt, long length, int seed, PrintStream out) {
         int[] vocabulary = vocabulary(model);
-        long count = number("LENGTH", length);
-        int numbers = (int) number("SEED", seed); // its low 32 bits
+        int numbers = seed;
         long[] tokens = tokens(prompt, vocabulary);
         Session session = new Session(model, 1);
         float[] logits = {};
         for (long token : tokens) logits = session.step(new long[] {token});
         out.print(prompt);
-        for (long i = 0; i < count; i++) {
+        for (long i = 0; i < length; i++) {
             numbers += 0x6D2B79F5;
             int token = choose(logits, uniform(numbers));
             out.print(Character.toString(vocabulary[token]));
@@ -33,14 +32,6 @@ final class Generate {
             throw new IllegalArgumentException(model.name() + expected + characters.length);
         }
         return characters;
-    }
-
-    private static long number(String name, String text) {
-        try {
-            return Long.parseLong(text);
-        } catch (NumberFormatException error) {
-            throw new IllegalArgumentException(name + ": expected a whole number, got \"" + text + "\"", error);
-        }
     }
 
     /** Gives the token id of each character of a text. */
@@ -67,6 +58,8 @@ final class Generate {
         double sum = 0;
         for (float logit : logits) largest = Math.max(largest, logit / TEMPERATURE);
         for (int i = 0; i < logits.length; i++) cumulative[i] = sum += Math.exp(logits[i] / TEMPERATURE - largest);
+        if (!Double.isFinite(sum))
+            throw new IllegalArgumentException("expected finite logits, got NaN or infinity; look at the weights");
         int token = 0;
         while (token + 1 < logits.length && !(cumulative[token] > uniform * sum)) token++;
         return token;

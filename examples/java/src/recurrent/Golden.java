@@ -34,6 +34,7 @@ final class Golden {
     }
 
     private static JsonObject json(Path file) throws IOException {
+        if (!Files.isRegularFile(file)) throw new IOException(file + ": expected a bundle's file, got none");
         return JsonParser.parseString(Files.readString(file)).getAsJsonObject();
     }
 

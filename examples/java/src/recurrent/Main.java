@@ -46,8 +46,9 @@ final class Main {
         String[] rest = Arrays.copyOfRange(arguments, Math.min(1, arguments.length), arguments.length);
         if (command.equals("stream") && rest.length == 1) {
             Stream.run(load(rest[0]), System.in, out);
-        } else if (command.equals("generate") && rest.length == 4) {
-            Generate.run(load(rest[0]), rest[1], rest[2], rest[3], out);
+        } else if (command.equals("generate") && rest.length == 4 && areWhole(rest[2], rest[3])) {
+            int seed = (int) Long.parseLong(rest[3]); // its low 32 bits
+            Generate.run(load(rest[0]), rest[1], Long.parseLong(rest[2]), seed, out);
         } else if (command.equals("golden") && rest.length > 0) {
             return Golden.run(rest, out, err) ? 0 : 1;
         } else if (command.equals("errors") && rest.length > 0) {
@@ -57,6 +58,11 @@ final class Main {
             return 2;
         }
         return 0;
+    }
+
+    /** Tells whether LENGTH and SEED are whole numbers that fit into a long, and the length is not below zero. */
+    private static boolean areWhole(String length, String seed) {
+        return length.matches("\\d{1,18}") && seed.matches("-?\\d{1,18}");
     }
 
     /** Loads a model that was built beside the program. */

@@ -34,6 +34,8 @@ final class Tensor {
         int inner = product(sizes, axis + 1, sizes.size());
         int offset = entry.get("offset").getAsInt();
         int end = offset + outer * time * inner * width(dtype);
+        if (end > file.length) // copyOfRange would fill up with zeros
+            throw new IllegalArgumentException("tensors.bin of " + end + " bytes or more, not of " + file.length);
         return new Tensor(dtype, Arrays.copyOfRange(file, offset, end), outer, time, inner);
     }
 
