@@ -1,13 +1,15 @@
 """Continue a text in a session of a service: python generate.py URL NAME PROMPT LENGTH SEED [MODELS]."""
 
+import http.client
 import json
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from itertools import accumulate
+from itertools import accumulate, islice
 from math import exp
 from pathlib import Path
+from typing import Any
 
 TEMPERATURE = 0.6  # below 1: safer; above 1: wilder
 
@@ -29,25 +31,35 @@ def choose(logits: list[float], uniform: float) -> int:
     return next(token for token, sum_ in enumerate(cumulative) if sum_ > uniform * cumulative[-1])
 
 
-def post(url: str, request: object) -> dict:
+def post(url: str, request: object) -> dict[str, Any]:
     """Send JSON, and read JSON; an error of the service is a SystemExit with its message."""
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, json.dumps(request).encode())) as response:
-            return json.load(response)
+        with open_url(url, json.dumps(request).encode()) as response:
+            answer: dict[str, Any] = json.load(response)
+            return answer
     except urllib.error.HTTPError as error:
         sys.exit(f"error: {json.load(error)['error']}")
 
 
-def feed(model: str, inputs: dict, tokens: list[int], **sequence: object) -> list[float]:
+def feed(model: str, inputs: dict[str, Any], tokens: list[int], **sequence: object) -> list[float]:
     """Feed a session the tokens [time]; give the logits [vocabulary] behind the last one."""
     sizes = {"time": len(tokens), "batch": 1}
     shape = [sizes.get(size, size) for size in inputs["shape"]]
     tensor = {"name": inputs["name"], "datatype": "INT64", "shape": shape, "data": tokens}
     answer = post(f"{model}/infer", {"parameters": sequence, "inputs": [tensor]})["outputs"][0]
-    return answer["data"][-answer["shape"][-1] :]
+    logits: list[float] = answer["data"][-answer["shape"][-1] :]
+    return logits
+
+
+def open_url(url: str, content: bytes | None = None, method: str | None = None) -> http.client.HTTPResponse:
+    """Ask the service, whose address is the user's own."""
+    response = urllib.request.urlopen(urllib.request.Request(url, content, method=method))  # noqa: S310
+    assert isinstance(response, http.client.HTTPResponse)
+    return response
 
 
 def main(url: str, name: str, prompt: str, length: str, seed: str, models: str = "models") -> None:
+    """Write a text through a session of its own."""
     manifest = json.loads((Path(models) / name / "manifest.json").read_text())
     vocabulary, inputs = manifest["metadata"].get("vocabulary", ""), manifest["signature"]["inputs"]
     if not prompt or not set(prompt) <= set(vocabulary):
@@ -56,11 +68,11 @@ def main(url: str, name: str, prompt: str, length: str, seed: str, models: str =
     session = post(f"{model}/sessions", {})["sequence_id"]
     logits = feed(model, inputs, [vocabulary.index(character) for character in prompt], sequence_id=session)
     text = prompt
-    for _, uniform in zip(range(int(length)), mulberry32(int(seed))):
+    for uniform in islice(mulberry32(int(seed)), int(length)):
         token = choose(logits, uniform)
         text += vocabulary[token]
         logits = feed(model, inputs, [token], sequence_id=session)
-    urllib.request.urlopen(urllib.request.Request(f"{model}/sessions/{session}", method="DELETE")).close()
+    open_url(f"{model}/sessions/{session}", method="DELETE").close()
     print(text)
 
 
