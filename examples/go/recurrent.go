@@ -8,6 +8,8 @@ import (
 	"unsafe"
 )
 
+const maxFloats = 1 << 28 // of a session: 1 GiB
+
 // A Model is a recurrent net, compiled into this program.
 type Model struct {
 	name                             string
@@ -69,11 +71,14 @@ func (m *Model) Run(steps, batch int, inputs Inputs, state []float32) (outputs, 
 	if steps < 1 || batch < 1 {
 		return nil, nil, fmt.Errorf("expected at least one time step of one row, got %d of %d", steps, batch)
 	}
+	if err := m.check(steps, batch, inputs); err != nil {
+		return nil, nil, err
+	}
 	if state == nil {
 		state = m.InitialState(batch)
 	}
-	if err := m.check(steps, batch, inputs, state); err != nil {
-		return nil, nil, err
+	if len(state) != batch*m.stateSize {
+		return nil, nil, fmt.Errorf("state: expected %d floats for each of %d rows, got %d", m.stateSize, batch, len(state))
 	}
 	rows := batch
 	if m.everyStep {
@@ -84,7 +89,7 @@ func (m *Model) Run(steps, batch int, inputs Inputs, state []float32) (outputs, 
 	return outputs, newState, nil
 }
 
-func (m *Model) check(steps, batch int, inputs Inputs, state []float32) error {
+func (m *Model) check(steps, batch int, inputs Inputs) error {
 	got, kind := len(inputs.numbers), "numbers"
 	if m.tokenIDs {
 		got, kind = len(inputs.tokens), "token ids"
@@ -93,9 +98,6 @@ func (m *Model) check(steps, batch int, inputs Inputs, state []float32) error {
 	if got/steps/batch != m.inputSize || got%(steps*batch) != 0 || len(inputs.numbers)+len(inputs.tokens) != got {
 		return fmt.Errorf("inputs: expected %d %s for each of %d time steps of %d rows, got %d numbers and %d token ids",
 			m.inputSize, kind, steps, batch, len(inputs.numbers), len(inputs.tokens))
-	}
-	if len(state) != batch*m.stateSize {
-		return fmt.Errorf("state: expected %d floats for each of %d rows, got %d", m.stateSize, batch, len(state))
 	}
 	return nil
 }
@@ -115,10 +117,14 @@ type Session struct {
 	state, outputs []float32
 }
 
-// NewSession begins in the initial state.
+// NewSession begins in the initial state; its rows take a GiB at the most.
 func NewSession(model *Model, batch int) (*Session, error) {
 	if batch < 1 {
 		return nil, fmt.Errorf("expected a batch of at least one row, got %d", batch)
+	}
+	// make panics, or the program ends, where there is not that much memory.
+	if limit := maxFloats / (model.stateSize + model.outputSize); batch > limit {
+		return nil, fmt.Errorf("expected a batch of at most %d rows, got %d", limit, batch)
 	}
 	return &Session{model, batch, model.InitialState(batch), make([]float32, batch*model.outputSize)}, nil
 }
@@ -126,7 +132,7 @@ func NewSession(model *Model, batch int) (*Session, error) {
 // Step takes one time step: inputs [batch, InputSize] to outputs [batch, OutputSize], which are the session's own and
 // stay until the next call. After an error the state is as before.
 func (s *Session) Step(inputs Inputs) ([]float32, error) {
-	if err := s.model.check(1, s.batch, inputs, s.state); err != nil {
+	if err := s.model.check(1, s.batch, inputs); err != nil {
 		return nil, err
 	}
 	s.model.call(1, s.batch, inputs, s.state, s.outputs, s.state)

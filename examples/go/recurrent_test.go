@@ -1,6 +1,7 @@
 package recurrent
 
 import (
+	"math"
 	"reflect"
 	"testing"
 )
@@ -32,12 +33,14 @@ func TestWrongSizesAreErrors(t *testing.T) {
 		}
 		good := some(m, 6)
 		calls := map[string]func() error{
-			"no steps":   func() error { _, _, err := m.Run(0, 2, good, nil); return err },
-			"no rows":    func() error { _, _, err := m.Run(3, 0, good, nil); return err },
-			"too few":    func() error { _, _, err := m.Run(4, 2, good, nil); return err },
-			"another":    func() error { _, _, err := m.Run(3, 2, other, nil); return err },
-			"state":      func() error { _, _, err := m.Run(3, 2, good, make([]float32, 1)); return err },
-			"no session": func() error { _, err := NewSession(m, 0); return err },
+			"no steps":    func() error { _, _, err := m.Run(0, 2, good, nil); return err },
+			"no rows":     func() error { _, _, err := m.Run(3, 0, good, nil); return err },
+			"too few":     func() error { _, _, err := m.Run(4, 2, good, nil); return err },
+			"another":     func() error { _, _, err := m.Run(3, 2, other, nil); return err },
+			"state":       func() error { _, _, err := m.Run(3, 2, good, make([]float32, 1)); return err },
+			"many rows":   func() error { _, _, err := m.Run(1, math.MaxInt, good, nil); return err },
+			"no session":  func() error { _, err := NewSession(m, 0); return err },
+			"much memory": func() error { _, err := NewSession(m, math.MaxInt/2); return err },
 		}
 		for name, call := range calls {
 			if call() == nil {
