@@ -3,14 +3,15 @@
 set -euo pipefail
 models=$(realpath "${1:-$(dirname "$0")/models}")
 cd "$(dirname "$0")"
+export CC=${CC:-cc}
 PYTHON=${PYTHON:-python3}
-for tool in "$PYTHON" "${CC:-cc}"; do
-    command -v "$tool" > /dev/null ||
-        { echo "not checked: needs $tool; get it with: apt-get install python3-venv gcc" >&2; exit 77; }
-done
-if [ ! -e build/installed ]; then
-    "$PYTHON" -m venv build/venv
-    build/venv/bin/pip install -qq --disable-pip-version-check numpy onnxruntime
+missing() { echo "not checked: needs $1; get it with: apt-get install $2" >&2; exit 77; }
+command -v "${CC%% *}" > /dev/null || missing "a C compiler" gcc
+"$PYTHON" -c "import ensurepip, sys; assert sys.version_info >= (3, 11)" 2> /dev/null ||
+    missing "Python 3.11 with venv" python3-venv
+if [ ! build/installed -nt requirements.txt ]; then
+    "$PYTHON" -m venv --clear build/venv
+    build/venv/bin/pip install -qq --disable-pip-version-check -r requirements.txt
     touch build/installed
 fi
 python=build/venv/bin/python

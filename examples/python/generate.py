@@ -34,8 +34,10 @@ def generate(model: Model, prompt: str, length: int, seed: int) -> Iterator[str]
     """Read the prompt, then draw characters, each from the one before and the state.
 
     Raises:
-        ValueError: the model has no vocabulary, or the prompt is not of it.
+        ValueError: the model has no vocabulary, the prompt is not of it, or the length is negative.
     """
+    if length < 0:
+        raise ValueError(f"expected a length of 0 or more, got {length}")
     vocabulary = model.manifest["metadata"].get("vocabulary")
     if not vocabulary:
         raise ValueError(f"expected a model with a vocabulary, got {model.name}, which has none")
@@ -54,10 +56,10 @@ def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="a bundle in models/")
-    parser.add_argument("prompt")
-    parser.add_argument("length", type=int)
-    parser.add_argument("seed", type=int)
-    parser.add_argument("--runtime", default="onnxruntime", help="onnxruntime or c")
+    parser.add_argument("prompt", help="what the text begins with")
+    parser.add_argument("length", type=int, help="how many characters to write")
+    parser.add_argument("seed", type=int, help="another seed, another text")
+    parser.add_argument("--runtime", default="onnxruntime", choices=["onnxruntime", "c"])
     options = parser.parse_args()
     try:
         model = load(MODELS / options.name, options.runtime)

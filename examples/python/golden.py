@@ -13,6 +13,7 @@ import numpy as np
 from recurrent import Array, Model, Session, State, load, time_axis
 
 ROUNDS, STEPS = 11, 1000
+SECONDS = 0.2  # for a round, at the most
 
 
 class Golden:
@@ -50,6 +51,10 @@ def compared(
     """Give for each result its error, its part of what is allowed, and what is wrong with it, if anything."""
     for (name, entry), result in zip(case["float64"].items(), results, strict=True):
         expected, allowed = golden.tensor(entry).ravel(), case["tolerance"][name]
+        if result.shape != golden.tensor(entry).shape:
+            shapes = f"expected the shape {entry['shape']}, got {list(result.shape)}"
+            yield np.inf, np.inf, f"{case['name']} {how}: {name}: {shapes}"
+            continue
         errors = np.abs(result.ravel() - expected)
         at = int(np.argmax(np.where(np.isnan(errors), np.inf, errors)))
         problem = (
@@ -61,16 +66,19 @@ def compared(
 
 
 def time_step(model: Model) -> float:
-    """Measure the microseconds of a step of one row: the median of some rounds after one to warm up."""
+    """Measure the microseconds of a step of one row: the median of some rounds, after a few steps."""
     session, inputs = Session(model), model.manifest["signature"]["inputs"]
     step = np.zeros([1, *(size for size in inputs["shape"] if isinstance(size, int))], inputs["dtype"])
-    rounds = []
-    for _ in range(ROUNDS + 1):
+
+    def one_of(steps: int) -> float:
+        """Give the seconds of a step, of several in a row."""
         start = perf_counter()
-        for _ in range(STEPS):
+        for _ in range(steps):
             session.step(step)
-        rounds.append((perf_counter() - start) / STEPS * 1e6)
-    return median(rounds[1:])
+        return (perf_counter() - start) / steps
+
+    steps = max(1, min(STEPS, int(SECONDS / one_of(STEPS // 100))))
+    return median(one_of(steps) for _ in range(ROUNDS)) * 1e6
 
 
 def check(folder: Path, runtime: str) -> bool:
@@ -103,7 +111,10 @@ def main() -> None:
     if len(sys.argv) < 2:
         print(f"usage: {sys.argv[0]} FOLDER...", file=sys.stderr)
         sys.exit(2)
-    checks = [check(Path(name), runtime) for name in sys.argv[1:] for runtime in ("onnxruntime", "c")]
+    try:
+        checks = [check(Path(name), runtime) for name in sys.argv[1:] for runtime in ("onnxruntime", "c")]
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
     sys.exit(not all(checks))
 
 

@@ -10,7 +10,8 @@ import json
 import os
 import shlex
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,7 +37,7 @@ class Model(Protocol):
         """Run some time steps, from the initial state if there is none; give outputs and the new state.
 
         Raises:
-            ValueError: an array has another dtype or shape.
+            ValueError: an array has another dtype or shape, or there is no such token id.
         """
 
 
@@ -52,7 +53,7 @@ class Session:
         """Take one time step: ``inputs`` and the outputs have no time axis. After an error nothing changed.
 
         Raises:
-            ValueError: the inputs have another dtype or shape.
+            ValueError: the inputs have another dtype or shape, or there is no such token id.
         """
         axis = time_axis(self.model.manifest["signature"]["inputs"]) or 0
         outputs, self.state = self.model.run(np.expand_dims(inputs, axis), self.state)
@@ -60,16 +61,25 @@ class Session:
         return outputs if steps is None else outputs.squeeze(steps)
 
     def reset(self, state: State | None = None) -> None:
-        """Go on from a state, or from the initial one."""
-        self.state = self.model.initial_state(self.batch) if state is None else state
+        """Go on from a state, or from the initial one.
+
+        Raises:
+            ValueError: the state is none of this model, or of another number of rows.
+        """
+        initial = self.model.initial_state(self.batch)
+        state = initial if state is None else state
+        expected, got = ([f"{leaf.dtype} {leaf.shape}" for leaf in leaves] for leaves in (initial, state))
+        if expected != got:
+            raise ValueError(f"state: expected {expected}, got {got}")
+        self.state = state
 
 
 def load(folder: str | Path, runtime: str = "onnxruntime") -> Model:
     """Load a bundle's model.
 
     Raises:
-        ValueError: there is no such runtime.
-        OSError: there is no bundle.
+        ValueError: there is no such runtime, or a file is damaged.
+        OSError: there is no bundle, or no C compiler.
     """
     runtimes: dict[str, type[_Base]] = {"onnxruntime": OnnxModel, "c": CModel}
     if runtime not in runtimes:
@@ -101,6 +111,7 @@ class _Base:
             raise ValueError(f"state: expected {len(self.leaves)} arrays, got {len(state)}")
         for leaf, value in zip(self.leaves, state, strict=True):
             self._bind(leaf, value, sizes)
+        self._check_tokens(inputs)
         return self._run(inputs, state, sizes)
 
     def _run(self, inputs: Array, state: State, sizes: dict[str, int]) -> tuple[Array, State]:
@@ -121,10 +132,20 @@ class _Base:
         free = dict(zip(spec["shape"], value.shape, strict=False))
         sizes = {axis: size for axis, size in free.items() if isinstance(axis, str)} | sizes
         shape = tuple(sizes.get(axis, axis) for axis in spec["shape"])
-        if value.dtype.name != spec["dtype"] or value.shape != shape or not prod(shape):
-            expected, got = f"{spec['dtype']} {spec['shape']}", f"{value.dtype.name} {list(value.shape)}"
+        if value.dtype != np.dtype(spec["dtype"]) or value.shape != shape or not prod(shape):
+            expected, got = f"{spec['dtype']} {spec['shape']}", f"{value.dtype} {list(value.shape)}"
             raise ValueError(f"{spec['name']}: expected {expected} of at least one step and row, got {got}")
         return sizes
+
+    def _check_tokens(self, inputs: Array) -> None:
+        """Refuse token ids that there are not: runtimes differ in what they make of them."""
+        if self.inputs["dtype"] != "int64":
+            return
+        end = len(self.manifest["metadata"].get("vocabulary") or "") or np.iinfo(np.int64).max
+        outside = inputs[(inputs < 0) | (inputs >= end)]
+        if outside.size:
+            expected = f"token ids of 0 or more, less than {end}"
+            raise ValueError(f"{self.inputs['name']}: expected {expected}, got {outside[0]}")
 
 
 class OnnxModel(_Base):
@@ -136,14 +157,26 @@ class OnnxModel(_Base):
         super().__init__(folder)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(folder / "model.onnx", options)
+        options.log_severity_level = 4  # what goes wrong is raised
+        with _as_value_error(folder / "model.onnx"):
+            self._session = onnxruntime.InferenceSession(folder / "model.onnx", options)
         self._names = [self.inputs["name"], *(leaf["name"] for leaf in self.leaves)]
         self._results = [self.outputs["name"], *(leaf["output_name"] for leaf in self.leaves)]
 
     def _run(self, inputs: Array, state: State, sizes: dict[str, int]) -> tuple[Array, State]:
         feed = dict(zip(self._names, (inputs, *state), strict=True))
-        outputs, *after = self._session.run(self._results, feed)
+        with _as_value_error(self.name):
+            outputs, *after = self._session.run(self._results, feed)
         return outputs, tuple(after)
+
+
+@contextmanager
+def _as_value_error(what: object) -> Iterator[None]:
+    """Raise what ONNX Runtime raises, exceptions without a class in common, as a ``ValueError``."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(f"{what}: {error}") from error
 
 
 class CModel(_Base):
@@ -175,16 +208,21 @@ def compiled(folder: Path) -> Path:
     """Compile a bundle's ``model.c`` with ``$CC`` or ``cc``, unless it was before; give the shared library.
 
     Raises:
-        subprocess.CalledProcessError: the compiler fails; it says why.
+        ValueError: the compiler fails; the message says why.
         OSError: there is no compiler, or no ``model.c``.
     """
     source = folder.resolve() / "model.c"
-    digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
+    weights = source.with_name("model.c.weights")  # of a large model, which the source takes in
+    read = source.read_bytes() + (weights.read_bytes() if weights.exists() else b"")
+    digest = hashlib.sha256(read).hexdigest()[:16]
     library = BUILD / f"{source.parent.name}-{digest}.so"
     if not library.exists():
         BUILD.mkdir(exist_ok=True)
-        compiler = shlex.split(os.environ.get("CC", "cc"))
-        options = ["-O2", "-shared", "-fPIC", str(source), "-o", f"{library}.{os.getpid()}"]
-        subprocess.run([*compiler, *options], check=True)  # noqa: S603
-        os.replace(f"{library}.{os.getpid()}", library)
+        built = library.with_suffix(f".{os.getpid()}")  # renamed when done: others may be at it
+        compiler = shlex.split(os.environ.get("CC") or "cc")
+        line = [*compiler, "-O2", "-shared", "-fPIC", str(source), "-o", str(built)]
+        done = subprocess.run(line, capture_output=True, text=True, check=False)  # noqa: S603
+        if done.returncode:
+            raise ValueError(f"{shlex.join(line)} failed: {done.stderr.strip()[:2000]}")
+        built.replace(library)
     return library
