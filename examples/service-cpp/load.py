@@ -273,6 +273,7 @@ def check_load(command: Sequence[str], models: Path, bundles: Sequence[Bundle], 
     problems = [
         problem
         for bundle, some in zip(bundles, everyone, strict=True)
+        if some
         for expected in [Expected(bundle, some)]
         for client in some
         for problem in mismatches(client, expected)
