@@ -31,6 +31,7 @@ from witness import Client, Witness
 AT_ONCE = 8
 REPEATED = 5  # rounds of several requests at once
 IDLE = 1.0  # seconds
+HUGE = 3e38  # float32 ends soon after
 
 
 async def check_faults(client: Client, bundle: Bundle) -> None:
@@ -58,6 +59,28 @@ async def refused(client: Client, bad: Bad) -> None:
     if status != bad.status:
         raise CheckError(f"{bad.what}: expected {bad.status}, got {status}: {body[:300]!r}")
     error_of(body)
+
+
+async def check_overflow(client: Client, bundle: Bundle) -> None:
+    """Send finite numbers so large that results overflow, in most models: JSON cannot carry those.
+
+    Raises:
+        CheckError: JSON is not refused with 422 exactly if binary data holds NaN or infinity.
+    """
+    signs = np.random.default_rng(6)
+    values = [
+        np.where(signs.random(value.shape) < 0.5, HUGE, -HUGE).astype(value.dtype)
+        if value.dtype == np.float32
+        else value
+        for value in (bundle.draw(signs, 1, 1), *bundle.model.initial_state(1))
+    ]
+    status, body, headers = await client.send(infer(bundle, values, bundle.names, binary=True))
+    expect(f"{bundle.name}: huge numbers, binary: status", 200, status)
+    finite = all(np.isfinite(result).all() for result in read(bundle, parsed(body, headers), bundle.names))
+    status, body, _ = await client.send(infer(bundle, values, bundle.names, binary=False))
+    expect(f"{bundle.name}: huge numbers, JSON: status", 200 if finite else 422, status)
+    if not finite:
+        error_of(body)
 
 
 async def check_turns(client: Client, bundle: Bundle, how: Callable[..., Coroutine[Any, Any, Any]]) -> None:
@@ -216,6 +239,7 @@ def check_limits(command: Sequence[str], models: Path, bundles: Sequence[Bundle]
     async def bear(client: Client) -> None:
         for bundle in bundles:
             await check_faults(client, bundle)
+            await check_overflow(client, bundle)
             for _ in range(REPEATED):
                 await check_turns(client, bundle, at_once)
                 await check_turns(client, bundle, one_after_another)
