@@ -24,6 +24,7 @@ from client import (
     infer,
     open_connections,
     parsed,
+    read,
 )
 from faults import MAX_BODY, Bad, bad_requests
 from witness import Client, Witness
@@ -52,12 +53,13 @@ async def refused(client: Client, bad: Bad) -> None:
     Raises:
         CheckError: it is not refused as it should be.
     """
+    where = f"{bad.request.method} {bad.request.path}: {bad.what}"
     try:
         status, body, _ = await client.send(bad.request)
     except (aiohttp.ClientError, OSError) as error:
-        raise CheckError(f"{bad.what}: expected {bad.status}, got {error!r}") from error
+        raise CheckError(f"{where}: expected {bad.status}, got {error!r}") from error
     if status != bad.status:
-        raise CheckError(f"{bad.what}: expected {bad.status}, got {status}: {body[:300]!r}")
+        raise CheckError(f"{where}: expected {bad.status}, got {status}: {body[:300]!r}")
     error_of(body)
 
 
@@ -101,7 +103,7 @@ async def check_turns(client: Client, bundle: Bundle, how: Callable[..., Corouti
     time = bundle.inputs["shape"].index("time")
     for answer, piece in pairs:
         witness.fed += piece.shape[time]
-        witness.state = witness.check(f"several requests, {how.__name__}", answer, piece)
+        witness.state = witness.check(f"{bundle.name}: several requests, {how.__name__}", answer, piece)
 
 
 def steps_told(answer: tuple[int, bytes, Any]) -> int:
@@ -181,7 +183,7 @@ async def check_end(client: Client, witness: Witness) -> None:
             sequence_start=True,
             sequence_end=True,
         )
-        witness.check(f"begun anew, {again}", await client.send(request), inputs)
+        witness.check(f"{bundle.name}: begun anew, {again}", await client.send(request), inputs)
         await client.ask(404, "GET", path, "an ended session")
     more = infer(bundle, [inputs], bundle.names[:1], binary=True, sequence_id=witness.sequence_id)
     expect("a request for an ended session: status", 404, (await client.send(more))[0])
