@@ -24,6 +24,7 @@ from client import (
     infer,
     open_connections,
     parsed,
+    read,
 )
 from faults import MAX_BODY, Bad, bad_requests
 from witness import Client, Witness
@@ -31,6 +32,7 @@ from witness import Client, Witness
 AT_ONCE = 8
 REPEATED = 5  # rounds of several requests at once
 IDLE = 1.0  # seconds
+HUGE = 3e38  # float32 ends soon after
 
 
 async def check_faults(client: Client, bundle: Bundle) -> None:
@@ -51,13 +53,36 @@ async def refused(client: Client, bad: Bad) -> None:
     Raises:
         CheckError: it is not refused as it should be.
     """
+    where = f"{bad.request.method} {bad.request.path}: {bad.what}"
     try:
         status, body, _ = await client.send(bad.request)
     except (aiohttp.ClientError, OSError) as error:
-        raise CheckError(f"{bad.what}: expected {bad.status}, got {error!r}") from error
+        raise CheckError(f"{where}: expected {bad.status}, got {error!r}") from error
     if status != bad.status:
-        raise CheckError(f"{bad.what}: expected {bad.status}, got {status}: {body[:300]!r}")
+        raise CheckError(f"{where}: expected {bad.status}, got {status}: {body[:300]!r}")
     error_of(body)
+
+
+async def check_overflow(client: Client, bundle: Bundle) -> None:
+    """Send finite numbers so large that results overflow, in most models: JSON cannot carry those.
+
+    Raises:
+        CheckError: JSON is not refused with 422 exactly if binary data holds NaN or infinity.
+    """
+    signs = np.random.default_rng(6)
+    values = [
+        np.where(signs.random(value.shape) < 0.5, HUGE, -HUGE).astype(value.dtype)
+        if value.dtype == np.float32
+        else value
+        for value in (bundle.draw(signs, 1, 1), *bundle.model.initial_state(1))
+    ]
+    status, body, headers = await client.send(infer(bundle, values, bundle.names, binary=True))
+    expect(f"{bundle.name}: huge numbers, binary: status", 200, status)
+    finite = all(np.isfinite(result).all() for result in read(bundle, parsed(body, headers), bundle.names))
+    status, body, _ = await client.send(infer(bundle, values, bundle.names, binary=False))
+    expect(f"{bundle.name}: huge numbers, JSON: status", 200 if finite else 422, status)
+    if not finite:
+        error_of(body)
 
 
 async def check_turns(client: Client, bundle: Bundle, how: Callable[..., Coroutine[Any, Any, Any]]) -> None:
@@ -78,7 +103,7 @@ async def check_turns(client: Client, bundle: Bundle, how: Callable[..., Corouti
     time = bundle.inputs["shape"].index("time")
     for answer, piece in pairs:
         witness.fed += piece.shape[time]
-        witness.state = witness.check(f"several requests, {how.__name__}", answer, piece)
+        witness.state = witness.check(f"{bundle.name}: several requests, {how.__name__}", answer, piece)
 
 
 def steps_told(answer: tuple[int, bytes, Any]) -> int:
@@ -158,7 +183,7 @@ async def check_end(client: Client, witness: Witness) -> None:
             sequence_start=True,
             sequence_end=True,
         )
-        witness.check(f"begun anew, {again}", await client.send(request), inputs)
+        witness.check(f"{bundle.name}: begun anew, {again}", await client.send(request), inputs)
         await client.ask(404, "GET", path, "an ended session")
     more = infer(bundle, [inputs], bundle.names[:1], binary=True, sequence_id=witness.sequence_id)
     expect("a request for an ended session: status", 404, (await client.send(more))[0])
@@ -216,6 +241,7 @@ def check_limits(command: Sequence[str], models: Path, bundles: Sequence[Bundle]
     async def bear(client: Client) -> None:
         for bundle in bundles:
             await check_faults(client, bundle)
+            await check_overflow(client, bundle)
             for _ in range(REPEATED):
                 await check_turns(client, bundle, at_once)
                 await check_turns(client, bundle, one_after_another)

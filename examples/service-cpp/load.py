@@ -109,11 +109,18 @@ class Load:
         self.is_half = asyncio.Event()
 
     async def run(self, restart: Any) -> None:
-        """Feed all sessions to their ends; halfway take up the service that ``restart`` gives."""
-        async with open_connections(CONNECTIONS) as self.http, asyncio.TaskGroup() as group:
-            group.create_task(self.restart(restart))
-            for _ in range(CONNECTIONS):
-                group.create_task(self.work())
+        """Feed all sessions to their ends; halfway take up the service that ``restart`` gives.
+
+        Raises:
+            CheckError: the service does not answer as it should.
+        """
+        try:
+            async with open_connections(CONNECTIONS) as self.http, asyncio.TaskGroup() as group:
+                group.create_task(self.restart(restart))
+                for _ in range(CONNECTIONS):
+                    group.create_task(self.work())
+        except ExceptionGroup as group_error:  # the first is the reason, and the others are like it
+            raise group_error.exceptions[0] from None
 
     async def restart(self, restart: Any) -> None:
         """Stop the service while requests are in flight, and go on with another."""
@@ -234,26 +241,39 @@ def mismatches(client: Client, expected: Expected) -> Iterator[str]:
                 break
 
 
+def drive(command: Sequence[str], models: Path, everyone: Sequence[Client], random: Any) -> Load:
+    """Start a service and feed all sessions; halfway stop it and start another, which goes on."""
+    started: list[Service] = []
+    with tempfile.TemporaryDirectory() as folder:
+        options = ["--save", f"{folder}/sessions", "--max-sessions", str(len(everyone))]
+
+        def start() -> Service:
+            for service in started:
+                service.stop()
+            started.append(Service(command, models, *options))
+            return started[-1]
+
+        try:
+            load = Load(start(), everyone, random)
+            asyncio.run(load.run(start))
+            load.service.stop()
+        finally:
+            for service in started:
+                service.process.kill()
+    return load
+
+
 def check_load(command: Sequence[str], models: Path, bundles: Sequence[Bundle], number: int) -> bool:
     """Feed sessions of all bundles, restart in the middle, compare all answers, and print how it went."""
     random = np.random.default_rng(1)
     everyone = [
         clients(bundle, len(range(at, number, len(bundles))), random) for at, bundle in enumerate(bundles)
     ]
-    with tempfile.TemporaryDirectory() as folder:
-        options = ["--save", f"{folder}/sessions", "--max-sessions", str(number)]
-        service = Service(command, models, *options)
-
-        def restart() -> Service:
-            service.stop()
-            return Service(command, models, *options)
-
-        load = Load(service, [client for some in everyone for client in some], random)
-        asyncio.run(load.run(restart))
-        load.service.stop()
+    load = drive(command, models, [client for some in everyone for client in some], random)
     problems = [
         problem
         for bundle, some in zip(bundles, everyone, strict=True)
+        if some
         for expected in [Expected(bundle, some)]
         for client in some
         for problem in mismatches(client, expected)

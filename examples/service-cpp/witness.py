@@ -70,7 +70,7 @@ class Witness:
         request = infer(self.bundle, [inputs], names, binary=self.fed % 2 == 0, sequence_id=self.sequence_id)
         answer = await self.client.send(request)
         self.fed += 1
-        self.state = self.check(f"a good session, {meanwhile}", answer, inputs)
+        self.state = self.check(f"{self.bundle.name}: a good session, {meanwhile}", answer, inputs)
 
     def check(self, where: str, answer: tuple[int, bytes, Any], inputs: Array) -> tuple[Array, ...]:
         """Compare an answer with what the state and the inputs should give; give the state after.
