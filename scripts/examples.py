@@ -46,7 +46,13 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "node": (),
     "browser": ("chromium",),
     "python": (),
-    "service-cpp": ("libcpp-httplib-dev", "nlohmann-json3-dev"),
+    "service-cpp": (
+        "libcpp-httplib-dev",
+        "nlohmann-json3-dev",
+        "prometheus-cpp-dev",
+        "libcli11-dev",
+        "pkg-config",
+    ),
     "service-node": (),
 }
 NO_TOOL = 77  # what a ci.sh exits with where a tool is missing; automake's number for a test that is skipped
