@@ -9,7 +9,8 @@ test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	cd examples/python && ../../$(BIN)/mypy --strict --config-file= --ignore-missing-imports .
+	for part in python service-cpp; do \
+	(cd examples/$$part && ../../$(BIN)/mypy --strict --config-file= --ignore-missing-imports .) || exit; done
 	$(BIN)/pytest -n auto --dist worksteal
 
 # Every language and both services, with what they need of Debian and npm: one table.
