@@ -1,11 +1,14 @@
 // The program: options, the start, and the graceful stop.
 #include <pthread.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <filesystem>
 #include <iostream>
 #include <stop_token>
+#include <system_error>
 #include <thread>
 
 #include "metrics.hpp"
@@ -31,11 +34,13 @@ static Options parse_options(int count, char **arguments)
     app.add_option("--host", options.host, "The address to listen at")->capture_default_str();
     app.add_option("--port", options.port, "The port; 0: any free one")->capture_default_str()->check(CLI::Range(0, 65535));
     app.add_option("--models", options.models, "The folder of the bundles")->capture_default_str();
-    app.add_option("--max-sessions", options.sessions.sessions, "More are refused")->capture_default_str();
+    app.add_option("--max-sessions", options.sessions.sessions, "More are refused")
+        ->capture_default_str()
+        ->check(CLI::Range(0, 1 << 30));
     app.add_option("--idle-seconds", options.idle_seconds, "Then a session expires")
         ->capture_default_str()
         ->check(CLI::Range(0.0, 1e9));
-    app.add_option("--max-body", options.server.max_body, "Bytes of a request")->capture_default_str();
+    app.add_option("--max-body", options.server.max_body, "Bytes of a request")->capture_default_str()->check(CLI::Range(1, 1 << 30));
     app.add_option("--save", options.save, "Keep sessions in this file from a graceful stop to the next start");
     app.add_option("--threads", options.server.threads, "Connections served at a time")
         ->capture_default_str()
@@ -46,7 +51,9 @@ static Options parse_options(int count, char **arguments)
     try {
         app.parse(count, arguments);
     } catch (const CLI::ParseError &error) {
-        std::exit(app.exit(error) ? 2 : 0);
+        if (error.get_exit_code() == 0) std::exit(app.exit(error)); // --help
+        std::cerr << "error: " << error.what() << "; --help lists the options\n";
+        std::exit(2);
     }
     options.sessions.idle = std::chrono::duration<double>(options.idle_seconds);
     return options;
@@ -74,6 +81,8 @@ static void expire_now_and_then(const std::stop_token &stop, Sessions &sessions)
 static void restore(const Options &options, Sessions &sessions, const std::vector<Model> &models)
 {
     if (options.save.empty()) return;
+    const auto folder = std::filesystem::absolute(options.save).parent_path();
+    if (access(folder.c_str(), W_OK)) throw std::system_error(errno, std::generic_category(), "expected to write " + folder.string());
     const Restored count = restore_sessions(sessions, models, options.save);
     if (count.changed)
         std::cerr << "warning: " << count.changed << " sessions of " << options.save << " not restored: their model changed\n";

@@ -120,6 +120,10 @@ Server::Server(Service &service, ServerOptions options)
 {
     if (finished_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
     new_task_queue = [this] { return new Pool(options_.threads, waiting_); };
+    set_socket_options([](socket_t socket) { // not httplib's SO_REUSEPORT: a second service would take half of the requests
+        const int yes = 1;
+        setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    });
     set_tcp_nodelay(true);
     set_payload_max_length(options_.max_body);
     set_read_timeout(SOCKET_SECONDS);
