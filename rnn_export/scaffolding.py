@@ -44,7 +44,7 @@ HOSTS = {
     "cpp-libtorch": Host(("model.pt",)),
     "cpp-onnxruntime": Host(("model.onnx",)),
     "rust": Host(("model.c",), ("src/models.rs",)),
-    "go": Host(("model.c",), ("models.go",), each=("{}.c",)),
+    "go": Host(("model.c",), ("models.go",), each=("model_{}_.c",)),
     "java": Host(("model.c",)),
     "node": Host(("model.onnx",)),
     "browser": Host(("model.onnx",)),
@@ -123,7 +123,7 @@ def generated(host: str, models: Sequence[Model]) -> dict[str, str]:
     files = {file: _render(Path(file).name, models=models) for file in HOSTS[host].generated}
     for file in HOSTS[host].each:
         for model in models:
-            files[file.format(model.name)] = _render(file.format("model"), model=model)
+            files[file.format(model.name)] = _render(f"model{Path(file).suffix}", model=model)
     return files
 
 

@@ -4,11 +4,11 @@ set -euo pipefail
 models=$(realpath "${1:-$(dirname "$0")/models}")
 cd "$(dirname "$0")"
 CC=${CC:-cc}
-for tool in "$CC" make; do
+for tool in "${CC%% *}" make; do
     command -v "$tool" > /dev/null || { echo "not checked: needs $tool; get it with: apt-get install gcc make" >&2; exit 77; }
 done
 make --silent CC="$CC"
-echo "built with: $(basename "$CC") $("$CC" -dumpfullversion)"
+echo "built with: $(basename "${CC##* }") $($CC -dumpfullversion -dumpversion)"
 build/golden "$models"/*/
 for manifest in "$models"/*/manifest.json; do
     if grep -q '"vocabulary"' "$manifest"; then

@@ -9,7 +9,8 @@ missing() {
     exit 77
 }
 
-command -v "${CC:-cc}" > /dev/null || missing "${CC:-cc}" "apt-get install gcc"
+CC=${CC:-cc}
+command -v "${CC%% *}" > /dev/null || missing "$CC" "apt-get install gcc"
 mkdir -p build
 if ! command -v go > /dev/null; then
     [ -x build/venv/bin/go ] ||
@@ -19,12 +20,12 @@ if ! command -v go > /dev/null; then
 fi
 export CGO_ENABLED=1 GOTOOLCHAIN=local GOPROXY=off
 # Go's cache does not look into models/ for what changed: this makes it.
-CGO_CFLAGS="-O2 -DMODELS=0x$(cat models/*/model.* | sha256sum | cut -c 1-8)"
+CGO_CFLAGS="${CGO_CFLAGS:--O2} -DMODELS=0x$(cat models/*/model.* | sha256sum | cut -c 1-8)"
 export CGO_CFLAGS
 
 go vet ./...
 go build -o build/ ./cmd/...
-echo "built with: $(go version | cut -d " " -f 3 | sed 's/^go/go /'), $(basename "${CC:-cc}") $("${CC:-cc}" -dumpfullversion)"
+echo "built with: $(go version | cut -d " " -f 3 | sed 's/^go/go /'), $(basename "${CC##* }") $($CC -dumpfullversion -dumpversion)"
 go test ./... > build/log 2>&1 || { cat build/log >&2; exit 1; }
 build/golden "$models"/*/
 for manifest in "$models"/*/manifest.json; do

@@ -58,8 +58,8 @@ func (m *Model) OutputSize() int { return m.outputSize }
 // Vocabulary has the character of each token id; it is empty if this is not a text model.
 func (m *Model) Vocabulary() string { return m.vocabulary }
 
-// InitialState gives what a sequence begins with: batch * stateSize floats, the leaves one after another.
-func (m *Model) InitialState(batch int) []float32 {
+// firstState gives what a sequence of a batch that was checked begins with.
+func (m *Model) firstState(batch int) []float32 {
 	state := make([]float32, batch*m.stateSize)
 	m.initialState(batch, first(state))
 	return state
@@ -75,7 +75,7 @@ func (m *Model) Run(steps, batch int, inputs Inputs, state []float32) (outputs, 
 		return nil, nil, err
 	}
 	if state == nil {
-		state = m.InitialState(batch)
+		state = m.firstState(batch)
 	}
 	if len(state) != batch*m.stateSize {
 		return nil, nil, fmt.Errorf("state: expected %d floats for each of %d rows, got %d", m.stateSize, batch, len(state))
@@ -126,7 +126,7 @@ func NewSession(model *Model, batch int) (*Session, error) {
 	if limit := maxFloats / (model.stateSize + model.outputSize); batch > limit {
 		return nil, fmt.Errorf("expected a batch of at most %d rows, got %d", limit, batch)
 	}
-	return &Session{model, batch, model.InitialState(batch), make([]float32, batch*model.outputSize)}, nil
+	return &Session{model, batch, model.firstState(batch), make([]float32, batch*model.outputSize)}, nil
 }
 
 // Step takes one time step: inputs [batch, InputSize] to outputs [batch, OutputSize], which are the session's own and
@@ -142,7 +142,7 @@ func (s *Session) Step(inputs Inputs) ([]float32, error) {
 // Reset goes on from a state, or from the initial one if it is nil.
 func (s *Session) Reset(state []float32) error {
 	if state == nil {
-		state = s.model.InitialState(s.batch)
+		state = s.model.firstState(s.batch)
 	}
 	if len(state) != len(s.state) {
 		return fmt.Errorf("state: expected %d floats, got %d", len(s.state), len(state))

@@ -13,10 +13,10 @@ missing() {
     exit 77
 }
 
-for tool in java javac jar "$CC"; do command -v "$tool" > /dev/null || missing "$tool"; done
+for tool in java javac jar "${CC%% *}"; do command -v "$tool" > /dev/null || missing "$tool"; done
 for jar in jna gson; do [ -e "$jars/$jar.jar" ] || missing "$jar.jar"; done
 
-library() { "$CC" -O2 -shared -fPIC "$1" -o "$2.new" && mv "$2.new" "$2"; }
+library() { $CC -O2 -shared -fPIC "$1" -o "$2.new" && mv "$2.new" "$2"; }
 
 mkdir -p build
 names=()
@@ -40,7 +40,7 @@ if ! [ build/recurrent.jar -nt ci.sh ] || [ -n "$(find src/recurrent -newer buil
     jar --create --file build/recurrent.jar --manifest build/manifest.txt -C build/classes .
 fi
 
-echo "built with: $(javac --version), $(basename "$CC") $("$CC" -dumpfullversion -dumpversion)"
+echo "built with: $(javac --version), $(basename "${CC##* }") $($CC -dumpfullversion -dumpversion)"
 java -jar build/recurrent.jar errors "${names[@]}"
 java -jar build/recurrent.jar golden "$models"/*/
 for manifest in "$models"/*/manifest.json; do

@@ -41,6 +41,7 @@ pub struct Model {
 type Function<T> = unsafe extern "C" fn(usize, usize, *const T, *const f32, *mut f32, *mut f32);
 
 #[derive(Debug)]
+#[allow(dead_code)] // a program's models may all take the same kind of inputs
 enum Run {
     Numbers(Function<f32>),
     Tokens(Function<i64>),
