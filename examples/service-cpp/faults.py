@@ -66,6 +66,12 @@ def change(request: Any, keys: Sequence[Any], value: Any) -> Any:
     return changed
 
 
+def unknown_tokens(bundle: Bundle) -> list[int]:
+    """List ids that are too large; without a vocabulary nobody knows, and ``model.c`` takes them as none."""
+    vocabulary = bundle.model.manifest["metadata"].get("vocabulary")
+    return [len(vocabulary), 2**31, 2**40] if vocabulary else []
+
+
 def bad_values(bundle: Bundle, good: dict[str, Any]) -> list[tuple[Any, ...]]:
     """List changes to a good request: what, where, the value, and the status if it is not 400."""
     spec, one = bundle.inputs, good["inputs"][0]
@@ -93,8 +99,7 @@ def bad_values(bundle: Bundle, good: dict[str, Any]) -> list[tuple[Any, ...]]:
             else [
                 ("a fraction for a token id", [0.5]),
                 ("a negative token id", [-1]),
-                # Without a vocabulary nobody knows how many there are, and model.c takes others as none.
-                *([("token 2**40", [2**40])] if bundle.model.manifest["metadata"].get("vocabulary") else []),
+                *(("a token id of no character", [token]) for token in unknown_tokens(bundle)),
             ]
         ),
     ]
@@ -213,7 +218,7 @@ def bad_binaries(bundle: Bundle, good: dict[str, Any]) -> list[tuple[str, dict[s
                 (f"{what} in binary data", len(raw), np.append(values[1:], np.float32(number)).tobytes())
             )
     else:
-        tokens = (-1, 2**31, -(2**63))
+        tokens = (-1, -(2**63), *unknown_tokens(bundle))
         cases += [(f"token {token} as bytes", len(raw), np.array([token]).tobytes()) for token in tokens]
     made = []
     for what, size, data in cases:
