@@ -28,6 +28,7 @@ from client import (
     tensors,
     wanted,
 )
+from details import check_details
 from limits import check_limits
 from load import check_load
 from tritonclient.http import InferenceServerClient
@@ -198,6 +199,7 @@ def check(arguments: argparse.Namespace) -> bool:
         if not check_bundles(service, bundles):
             return False
     check_limits(arguments.command, arguments.models, bundles)
+    check_details(arguments.command, arguments.models, bundles)
     return check_load(arguments.command, arguments.models, bundles, arguments.sessions)
 
 

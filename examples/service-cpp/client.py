@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import aiohttp
 import numpy as np
@@ -163,9 +163,11 @@ def compare(where: str, name: str, got: Array, expected: Array, allowed: float) 
 class Service:
     """A service's process, from its first line to its exit. Used with ``with`` it is stopped gracefully."""
 
-    def __init__(self, command: Sequence[str], models: Path, *options: str) -> None:
+    def __init__(
+        self, command: Sequence[str], models: Path, *options: str, stderr: IO[str] | None = None
+    ) -> None:
         arguments = [*command, "--port", "0", "--models", str(models), *options]
-        self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)  # noqa: S603
+        self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=stderr, text=True)  # noqa: S603
         self.url = self._listening()
 
     def _listening(self) -> str:

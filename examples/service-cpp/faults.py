@@ -151,6 +151,14 @@ def bad_values(bundle: Bundle, good: dict[str, Any]) -> list[tuple[Any, ...]]:
         ),
         ("sequence_end, and then nothing", (), {"parameters": end | {"sequence_end": True}, "inputs": []}),
         (
+            "sequence_start, and a number that is none",
+            (),
+            {
+                "parameters": end | {"sequence_start": True},
+                "inputs": [one | {"data": [1e39 if spec["dtype"] == "float32" else 2**40] * number}],
+            },
+        ),
+        (
             "sequence_start, and no steps",
             (),
             {"parameters": end | {"sequence_start": True}, "inputs": [no_steps]},
