@@ -31,7 +31,8 @@ from witness import Client, Witness
 
 AT_ONCE = 8
 REPEATED = 5  # rounds of several requests at once
-IDLE = 1.0  # seconds
+IDLE = 2  # seconds, of which a busy machine may sleep most
+FED = 14  # steps, one each IDLE / 8 seconds: longer than IDLE and a second in which the service may notice
 HUGE = 3e38  # float32 ends soon after
 
 
@@ -140,7 +141,7 @@ async def read_answer(reader: asyncio.StreamReader) -> tuple[int, bytes, Any]:
 
 
 async def check_sessions(client: Client, bundle: Bundle) -> None:
-    """Check a service for two sessions, which expire after a second: how they begin and end.
+    """Check a service for two sessions, which expire after two seconds: how they begin and end.
 
     Raises:
         CheckError: something is not as it should be.
@@ -158,9 +159,9 @@ async def check_sessions(client: Client, bundle: Bundle) -> None:
     await client.ask(404, "GET", f"{path}/{ended}", "a deleted session")
     idle = await client.begin(bundle)
     witness = Witness(client, bundle, kept)
-    for _ in range(10):
+    for _ in range(FED):
         await witness.step("while another expires")
-        await asyncio.sleep(IDLE / 4)
+        await asyncio.sleep(IDLE / 8)
     await client.ask(404, "GET", f"{path}/{idle}", "an idle session")
     await check_end(client, witness)
     await check_metrics(client, bundle)
@@ -195,7 +196,7 @@ async def check_metrics(client: Client, bundle: Bundle) -> None:
     text, of_model = body.decode(), f'{{model="{bundle.name}"}}'
     expected = {
         f"rnn_sessions{of_model}": 0,
-        f"rnn_steps_total{of_model}": 10 + 2 * 3,
+        f"rnn_steps_total{of_model}": FED + 2 * 3,
         f"rnn_sessions_expired_total{of_model}": 1,
         "rnn_sessions_rejected_total": 2,
     }
@@ -249,6 +250,6 @@ def check_limits(command: Sequence[str], models: Path, bundles: Sequence[Bundle]
     with Service(command, models, "--max-body", str(MAX_BODY)) as service:
         asyncio.run(with_client(service.url, bear))
     for bundle in bundles:
-        with Service(command, models, "--max-sessions", "2", "--idle-seconds", "1") as service:
+        with Service(command, models, "--max-sessions", "2", "--idle-seconds", str(IDLE)) as service:
             asyncio.run(with_client(service.url, partial(check_sessions, bundle=bundle)))
     check_save(command, models)
