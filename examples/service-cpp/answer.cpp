@@ -12,7 +12,8 @@ static_assert(std::endian::native == std::endian::little, "binary tensors are li
 
 using OrderedJson = nlohmann::ordered_json;
 
-static std::span<const std::byte> bytes_of(const WantedOutput &output, const InferRequest &request, const InferResult &result)
+static std::span<const std::byte> bytes_of(const WantedOutput &output, const InferRequest &request,
+                                           const InferResult &result)
 {
     const auto all = std::as_bytes(std::span(output.is_state ? result.state : result.outputs));
     const std::size_t size = output.facts->count(request.steps, request.batch) * output.facts->width();
@@ -27,8 +28,9 @@ void check_answer(const InferRequest &request, const InferResult &result)
         const std::span numbers(reinterpret_cast<const float *>(bytes.data()), bytes.size() / sizeof(float));
         for (std::size_t i = 0; i < numbers.size(); i++)
             if (!std::isfinite(numbers[i]))
-                throw Problem(422, text(output.facts->name, '[', i, "]: expected a finite number, which JSON can carry, got ",
-                                        numbers[i], "; ask for binary data"));
+                throw Problem(422, text(output.facts->name, '[', i,
+                                        "]: expected a finite number, which JSON can carry, got ", numbers[i],
+                                        "; ask for binary data"));
     }
 }
 
@@ -46,11 +48,14 @@ static void append_numbers(std::string &body, std::span<const std::byte> bytes)
     if (!bytes.empty()) body.pop_back();
 }
 
-static void append_output(std::string &body, const WantedOutput &output, const InferRequest &request, const InferResult &result)
+static void append_output(std::string &body, const WantedOutput &output, const InferRequest &request,
+                          const InferResult &result)
 {
     const TensorFacts &facts = *output.facts;
     const auto bytes = bytes_of(output, request, result);
-    OrderedJson head{{"name", facts.name}, {"datatype", facts.datatype_name()}, {"shape", facts.sized(request.steps, request.batch)}};
+    OrderedJson head{{"name", facts.name},
+                     {"datatype", facts.datatype_name()},
+                     {"shape", facts.sized(request.steps, request.batch)}};
     if (output.binary) {
         head["parameters"] = {{"binary_data_size", bytes.size()}};
         body += head.dump();
@@ -67,7 +72,8 @@ Reply write_answer(const Model &model, const InferRequest &request, const InferR
 {
     OrderedJson head{{"model_name", model.name}, {"model_version", "1"}};
     if (!request.id.empty()) head["id"] = request.id;
-    if (request.sequence) head["parameters"] = {{"sequence_id", request.sequence->id}, {"steps", *result.session_steps}};
+    if (request.sequence)
+        head["parameters"] = {{"sequence_id", request.sequence->id}, {"steps", *result.session_steps}};
     Reply reply;
     reply.body = head.dump();
     reply.body.back() = ',';
@@ -98,7 +104,11 @@ OrderedJson describe(const Model &model)
     auto inputs = OrderedJson::array({describe(model.inputs)}), outputs = OrderedJson::array({describe(model.outputs)});
     for (const TensorFacts &leaf : model.state_in) inputs.push_back(describe(leaf));
     for (const TensorFacts &leaf : model.state_out) outputs.push_back(describe(leaf));
-    return {{"name", model.name}, {"versions", {"1"}}, {"platform", "rnn_export_c"}, {"inputs", inputs}, {"outputs", outputs}};
+    return {{"name", model.name},
+            {"versions", {"1"}},
+            {"platform", "rnn_export_c"},
+            {"inputs", inputs},
+            {"outputs", outputs}};
 }
 
 Reply json_reply(int status, const OrderedJson &json)

@@ -32,7 +32,9 @@ static Options parse_options(int count, char **arguments)
     Options options;
     CLI::App app("Serve recurrent nets over the Open Inference Protocol v2, whole sequences and sessions.");
     app.add_option("--host", options.host, "The address to listen at")->capture_default_str();
-    app.add_option("--port", options.port, "The port; 0: any free one")->capture_default_str()->check(CLI::Range(0, 65535));
+    app.add_option("--port", options.port, "The port; 0: any free one")
+        ->capture_default_str()
+        ->check(CLI::Range(0, 65535));
     app.add_option("--models", options.models, "The folder of the bundles")->capture_default_str();
     app.add_option("--max-sessions", options.sessions.sessions, "More are refused")
         ->capture_default_str()
@@ -40,7 +42,9 @@ static Options parse_options(int count, char **arguments)
     app.add_option("--idle-seconds", options.idle_seconds, "Then a session expires")
         ->capture_default_str()
         ->check(CLI::Range(0.0, 1e9));
-    app.add_option("--max-body", options.server.max_body, "Bytes of a request")->capture_default_str()->check(CLI::Range(1, 1 << 30));
+    app.add_option("--max-body", options.server.max_body, "Bytes of a request")
+        ->capture_default_str()
+        ->check(CLI::Range(1, 1 << 30));
     app.add_option("--save", options.save, "Keep sessions in this file from a graceful stop to the next start");
     app.add_option("--threads", options.server.threads, "Connections served at a time")
         ->capture_default_str()
@@ -74,7 +78,8 @@ static void expire_now_and_then(const std::stop_token &stop, Sessions &sessions)
 {
     while (!stop.stop_requested()) {
         sessions.expire();
-        for (int i = 0; i < 10 && !stop.stop_requested(); i++) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+        for (int i = 0; i < 10 && !stop.stop_requested(); i++)
+            std::this_thread::sleep_for(std::chrono::milliseconds(100));
     }
 }
 
@@ -82,12 +87,15 @@ static void restore(const Options &options, Sessions &sessions, const std::vecto
 {
     if (options.save.empty()) return;
     const auto folder = std::filesystem::absolute(options.save).parent_path();
-    if (access(folder.c_str(), W_OK)) throw std::system_error(errno, std::generic_category(), "expected to write " + folder.string());
+    if (access(folder.c_str(), W_OK))
+        throw std::system_error(errno, std::generic_category(), "expected to write " + folder.string());
     const Restored count = restore_sessions(sessions, models, options.save);
     if (count.changed)
-        std::cerr << "warning: " << count.changed << " sessions of " << options.save << " not restored: their model changed\n";
+        std::cerr << "warning: " << count.changed << " sessions of " << options.save
+                  << " not restored: their model changed\n";
     if (count.refused)
-        std::cerr << "warning: " << count.refused << " sessions of " << options.save << " not restored: more than --max-sessions\n";
+        std::cerr << "warning: " << count.refused << " sessions of " << options.save
+                  << " not restored: more than --max-sessions\n";
     std::filesystem::remove(options.save); // after a crash, states of long ago would go on as if nothing were
 }
 

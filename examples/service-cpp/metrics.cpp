@@ -10,7 +10,8 @@ static const prometheus::Histogram::BucketBoundaries SECONDS{0.0001, 0.00025, 0.
 Metrics::Metrics(const std::vector<Model> &models)
     : requests_(BuildCounter().Name("rnn_requests_total").Help("Requests answered.").Register(registry_)),
       steps_(BuildCounter().Name("rnn_steps_total").Help("Time steps computed, of all rows.").Register(registry_)),
-      expired_(BuildCounter().Name("rnn_sessions_expired_total").Help("Sessions idle for too long.").Register(registry_)),
+      expired_(
+          BuildCounter().Name("rnn_sessions_expired_total").Help("Sessions idle for too long.").Register(registry_)),
       sessions_(prometheus::BuildGauge().Name("rnn_sessions").Help("Sessions there are.").Register(registry_)),
       rejected_(BuildCounter()
                     .Name("rnn_sessions_rejected_total")
@@ -19,7 +20,8 @@ Metrics::Metrics(const std::vector<Model> &models)
                     .Add({})),
       seconds_(prometheus::BuildHistogram()
                    .Name("rnn_request_seconds")
-                   .Help("Time from the body of an infer request that is right to its answer, waiting for the session included.")
+                   .Help("Time from the body of an infer request that is right to its answer, waiting for the session "
+                         "included.")
                    .Register(registry_)
                    .Add({}, SECONDS))
 {

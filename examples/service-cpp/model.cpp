@@ -46,12 +46,13 @@ static void check_sizes(const Model &model)
     std::size_t state_size = 0;
     for (const TensorFacts &leaf : model.state_in) state_size += leaf.row * leaf.width() / sizeof(float);
     const RecurrentModel &net = *model.net;
-    bool same = model.inputs.row == net.input_size && model.outputs.row == net.output_size && state_size == net.state_size &&
-                (model.inputs.datatype == Datatype::int64) == net.token_ids &&
+    bool same = model.inputs.row == net.input_size && model.outputs.row == net.output_size &&
+                state_size == net.state_size && (model.inputs.datatype == Datatype::int64) == net.token_ids &&
                 model.outputs.datatype == Datatype::fp32 && model.outputs.time_axis.has_value() == net.every_step;
     if (!same)
-        throw std::runtime_error(text(model.name, ": expected the sizes that models.c has, got others in manifest.json; "
-                                                  "scaffold again and rebuild"));
+        throw std::runtime_error(text(model.name,
+                                      ": expected the sizes that models.c has, got others in manifest.json; "
+                                      "scaffold again and rebuild"));
 }
 
 static Model load_model(const RecurrentModel &net, const std::filesystem::path &manifest)
@@ -60,8 +61,14 @@ static Model load_model(const RecurrentModel &net, const std::filesystem::path &
     if (!file) throw std::runtime_error(text("expected the bundle's manifest ", manifest, ", got no such file"));
     const Json json = Json::parse(file);
     const Json &signature = json.at("signature");
-    Model model{&net, net.name, json.at("files").at("model.c").at("sha256"), read_tensor(signature.at("inputs"), "name"),
-                read_tensor(signature.at("outputs"), "name"), {}, {}, 0};
+    Model model{&net,
+                net.name,
+                json.at("files").at("model.c").at("sha256"),
+                read_tensor(signature.at("inputs"), "name"),
+                read_tensor(signature.at("outputs"), "name"),
+                {},
+                {},
+                0};
     for (const Json &leaf : signature.at("state")) {
         model.state_in.push_back(read_tensor(leaf, "name"));
         model.state_out.push_back(read_tensor(leaf, "output_name"));

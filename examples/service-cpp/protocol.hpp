@@ -17,7 +17,7 @@ struct Reply {
     std::string body{};
     std::string content_type = "application/json";
     std::optional<std::size_t> json_length{}; // where binary data follows the JSON
-    std::string allow{};                    // of a 405: the methods there are
+    std::string allow{};                      // of a 405: the methods there are
 };
 
 Reply json_reply(int status, const nlohmann::ordered_json &json);

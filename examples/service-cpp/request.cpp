@@ -76,8 +76,8 @@ static std::size_t check_shape(const TensorFacts &facts, const Json &shape, std:
         count *= fits ? size : 1;
     }
     if (!fits)
-        refuse(facts.name, ": expected the shape ", Json(facts.shape).dump(), ", -1 for any size from 1 that the data has, got ",
-               shape.size() <= 8 ? shape.dump() : shown(shape));
+        refuse(facts.name, ": expected the shape ", Json(facts.shape).dump(),
+               ", -1 for any size from 1 that the data has, got ", shape.size() <= 8 ? shape.dump() : shown(shape));
     return count;
 }
 
@@ -108,16 +108,18 @@ private:
 template <typename Number>
 static Number read_number(const Json &json, const TensorFacts &facts, std::size_t at)
 {
-    const bool fits = std::is_floating_point_v<Number>
-                          ? json.is_number()
-                          : json.is_number_integer() && (!json.is_number_unsigned() || json.get<uint64_t>() <= INT64_MAX);
+    const bool fits =
+        std::is_floating_point_v<Number>
+            ? json.is_number()
+            : json.is_number_integer() && (!json.is_number_unsigned() || json.get<uint64_t>() <= INT64_MAX);
     if (!fits) refuse(facts.name, '[', at, "]: expected a number of ", facts.datatype_name(), ", got ", shown(json));
     return json.get<Number>();
 }
 
 // Copy nested or flat lists of numbers, row-major. No deeper than the tensor: the nesting is the client's.
 template <typename Number>
-static void flatten(const Json &data, const TensorFacts &facts, std::size_t depth, std::span<Number> numbers, std::size_t &at)
+static void flatten(const Json &data, const TensorFacts &facts, std::size_t depth, std::span<Number> numbers,
+                    std::size_t &at)
 {
     for (const Json &entry : data) {
         if (entry.is_array() && depth > 1) {
@@ -159,7 +161,8 @@ static void read_data(const TensorFacts &facts, const Json &tensor, BinaryData &
     const Json *size = member(object_at(tensor, "parameters"), "binary_data_size");
     if (!size) {
         const Json &data = array_at(tensor, "data", facts.name);
-        facts.datatype == Datatype::fp32 ? read_list<float>(data, facts, bytes) : read_list<int64_t>(data, facts, bytes);
+        facts.datatype == Datatype::fp32 ? read_list<float>(data, facts, bytes)
+                                         : read_list<int64_t>(data, facts, bytes);
         return;
     }
     if (tensor.contains("data")) refuse(facts.name, ": expected data or binary_data_size, got both");
@@ -179,7 +182,8 @@ static Sizes read_tensor(const Model &model, const TensorFacts &facts, const Jso
 {
     const Json *datatype = member(tensor, "datatype");
     if (!datatype || *datatype != facts.datatype_name())
-        refuse(facts.name, ": expected the datatype ", facts.datatype_name(), ", got ", datatype ? shown(*datatype) : "none");
+        refuse(facts.name, ": expected the datatype ", facts.datatype_name(), ", got ",
+               datatype ? shown(*datatype) : "none");
     const Json &shape = array_at(tensor, "shape", facts.name);
     bytes.resize(check_shape(facts, shape, body_size) * facts.width());
     read_data(facts, tensor, binary, bytes);
@@ -193,7 +197,8 @@ static std::optional<Sequence> read_sequence(const Json &parameters)
     const Json *id = member(parameters, "sequence_id");
     Sequence sequence{"", flag_at(parameters, "sequence_start", false), flag_at(parameters, "sequence_end", false)};
     if (!id) {
-        if (sequence.start || sequence.end) refuse("expected a sequence_id beside sequence_start or sequence_end, got none");
+        if (sequence.start || sequence.end)
+            refuse("expected a sequence_id beside sequence_start or sequence_end, got none");
         return std::nullopt;
     }
     if (!id->is_string() && !id->is_number_integer()) refuse("expected a string as sequence_id, got ", shown(*id));
@@ -218,15 +223,15 @@ static std::vector<WantedOutput> read_outputs(const Model &model, const Json &re
 {
     const bool binary = flag_at(object_at(request, "parameters"), "binary_data_output", false);
     const auto all = all_outputs(model, binary);
-    if (!request.contains("outputs") || request["outputs"].empty())
-        return is_session ? std::vector{all.front()} : all;
+    if (!request.contains("outputs") || request["outputs"].empty()) return is_session ? std::vector{all.front()} : all;
     std::vector<WantedOutput> wanted;
     for (const Json &entry : array_at(request, "outputs", "the request")) {
         const std::string name = name_of(entry);
         const auto named = [&](const WantedOutput &output) { return output.facts->name == name; };
         const auto found = std::find_if(all.begin(), all.end(), named);
         if (found == all.end() || std::any_of(wanted.begin(), wanted.end(), named))
-            refuse("expected outputs of ", model.name, ", each once, got ", name, "; GET /v2/models/", model.name, " lists them");
+            refuse("expected outputs of ", model.name, ", each once, got ", name, "; GET /v2/models/", model.name,
+                   " lists them");
         wanted.push_back(*found);
         wanted.back().binary = flag_at(object_at(entry, "parameters"), "binary_data", binary);
     }
@@ -263,7 +268,8 @@ static std::vector<const Json *> read_inputs(const Model &model, const Json &req
         std::size_t at = 0;
         while (at < tensors.size() && (at ? model.state_in[at - 1] : model.inputs).name != name) at++;
         if (at == tensors.size() || tensors[at])
-            refuse("expected inputs of ", model.name, ", each once, got ", name, "; GET /v2/models/", model.name, " lists them");
+            refuse("expected inputs of ", model.name, ", each once, got ", name, "; GET /v2/models/", model.name,
+                   " lists them");
         tensors[at] = &entry;
     }
     const auto given = std::count_if(tensors.begin() + 1, tensors.end(), [](const Json *tensor) { return tensor; });
@@ -274,8 +280,8 @@ static std::vector<const Json *> read_inputs(const Model &model, const Json &req
 }
 
 // Read all tensors. Binary data lies in the order of the request, which need not be the model's.
-static void read_tensors(const Model &model, const Json &inputs, const std::vector<const Json *> &tensors, std::size_t body_size,
-                         BinaryData binary, InferRequest &request)
+static void read_tensors(const Model &model, const Json &inputs, const std::vector<const Json *> &tensors,
+                         std::size_t body_size, BinaryData binary, InferRequest &request)
 {
     std::vector<std::vector<std::byte>> bytes(tensors.size());
     std::vector<Sizes> sizes(tensors.size());
@@ -290,7 +296,8 @@ static void read_tensors(const Model &model, const Json &inputs, const std::vect
     request.inputs = std::move(bytes[0]);
     for (std::size_t at = 1; at < tensors.size() && tensors[at]; at++) {
         if (sizes[at].batch != request.batch)
-            refuse(model.state_in[at - 1].name, ": expected a batch of ", request.batch, " like the inputs, got ", sizes[at].batch);
+            refuse(model.state_in[at - 1].name, ": expected a batch of ", request.batch, " like the inputs, got ",
+                   sizes[at].batch);
         const std::size_t begin = request.state.size();
         request.state.resize(begin + bytes[at].size() / sizeof(float));
         std::memcpy(request.state.data() + begin, bytes[at].data(), bytes[at].size());
@@ -305,7 +312,8 @@ static void check_call(const Model &model, const InferRequest &request, bool has
     const std::size_t bytes =
         sizeof(float) * (model.outputs.count(request.steps, request.batch) + model.net->state_size * request.batch);
     if (bytes > max_answer)
-        refuse("expected outputs and state of at most ", max_answer, " bytes, got ", bytes, "; send fewer steps or rows a request");
+        refuse("expected outputs and state of at most ", max_answer, " bytes, got ", bytes,
+               "; send fewer steps or rows a request");
 }
 
 InferRequest parse_infer(const Model &model, std::string_view body, const std::optional<std::string> &json_length,
@@ -326,4 +334,3 @@ InferRequest parse_infer(const Model &model, std::string_view body, const std::o
     check_call(model, request, !request.state.empty(), max_answer);
     return request;
 }
-

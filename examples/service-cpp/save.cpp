@@ -31,15 +31,24 @@ static Bytes hash_of(const uint8_t *begin, const uint8_t *end)
 static Json to_json(const SavedSession &session)
 {
     const auto *begin = reinterpret_cast<const uint8_t *>(session.state.data());
-    return {{"model", session.model}, {"sha256", session.sha256}, {"id", session.id}, {"steps", session.steps},
-            {"age_seconds", session.age_seconds}, {"idle_seconds", session.idle_seconds},
+    return {{"model", session.model},
+            {"sha256", session.sha256},
+            {"id", session.id},
+            {"steps", session.steps},
+            {"age_seconds", session.age_seconds},
+            {"idle_seconds", session.idle_seconds},
             {"state", Json::binary(Bytes(begin, begin + session.state.size() * sizeof(float)))}};
 }
 
 static SavedSession from_json(const Json &json)
 {
-    SavedSession session{json.at("model"), json.at("sha256"), json.at("id"), json.at("steps"), json.at("age_seconds"),
-                         json.at("idle_seconds"), {}};
+    SavedSession session{json.at("model"),
+                         json.at("sha256"),
+                         json.at("id"),
+                         json.at("steps"),
+                         json.at("age_seconds"),
+                         json.at("idle_seconds"),
+                         {}};
     const auto &bytes = json.at("state").get_binary();
     session.state.resize(bytes.size() / sizeof(float));
     std::memcpy(session.state.data(), bytes.data(), session.state.size() * sizeof(float));
@@ -90,17 +99,20 @@ static Json read_file(const std::filesystem::path &file)
     const std::size_t size = bytes.size() - std::min(bytes.size(), sizeof(uint64_t));
     const Bytes hash(bytes.begin() + static_cast<std::ptrdiff_t>(size), bytes.end());
     if (hash_of(bytes.data(), bytes.data() + size) != hash)
-        throw std::runtime_error(text("expected saved sessions in ", file, ", got a damaged file; delete it to start without"));
+        throw std::runtime_error(
+            text("expected saved sessions in ", file, ", got a damaged file; delete it to start without"));
     Json json = Json::from_cbor(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size));
     if (json.at("format") != FORMAT)
-        throw std::runtime_error(text("expected saved sessions of this version in ", file, ", got others; delete it to start without"));
+        throw std::runtime_error(
+            text("expected saved sessions of this version in ", file, ", got others; delete it to start without"));
     return json;
 }
 
 static const Model *find_same(const std::vector<Model> &models, const SavedSession &session)
 {
     const auto found = std::find_if(models.begin(), models.end(), [&](const Model &model) {
-        return model.name == session.model && model.sha256 == session.sha256 && model.net->state_size == session.state.size();
+        return model.name == session.model && model.sha256 == session.sha256 &&
+               model.net->state_size == session.state.size();
     });
     return found == models.end() ? nullptr : &*found;
 }
@@ -126,5 +138,6 @@ try {
     }
     return count;
 } catch (const Json::exception &error) {
-    throw std::runtime_error(text("expected saved sessions in ", file, ", got: ", error.what(), "; delete it to start without"));
+    throw std::runtime_error(
+        text("expected saved sessions in ", file, ", got: ", error.what(), "; delete it to start without"));
 }

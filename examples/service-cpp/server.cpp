@@ -14,7 +14,7 @@
 #include "problem.hpp"
 
 static const std::size_t MAX_LINES = 256 << 10; // bytes of headers, and of the lines between a body's chunks
-static const std::size_t FLUSH = 64 << 10;      // an answer of up to so many bytes leaves at once
+static const std::size_t TOGETHER = 16 << 10;   // bytes of an answer that leave at once, head and body
 static const int SOCKET_SECONDS = 10;           // for a request to come in, or an answer to be taken, bit by bit
 static const int POLITE_MILLISECONDS = 1000;    // that an idle connection keeps its thread while others wait
 static const int BACKLOG = 1024;                // connections that the system holds before they are accepted
@@ -46,21 +46,18 @@ public:
 
     ssize_t write(const char *bytes, std::size_t size) override
     {
-        unsent_.append(bytes, size);
-        return unsent_.size() < FLUSH || flush() ? static_cast<ssize_t>(size) : -1;
+        if (unsent_.size() + size <= TOGETHER)
+            unsent_.append(bytes, size);
+        else if (!flush() || !send_all({bytes, size}))
+            return -1;
+        return static_cast<ssize_t>(size);
     }
 
     bool flush()
     {
-        std::size_t at = 0;
-        while (at < unsent_.size()) {
-            const ssize_t sent = retry([&] { return send(socket_, unsent_.data() + at, unsent_.size() - at, MSG_NOSIGNAL); });
-            if (sent < 0) return false;
-            at += static_cast<std::size_t>(sent);
-        }
+        const bool sent = send_all(unsent_);
         unsent_.clear();
-        if (unsent_.capacity() > FLUSH) unsent_.shrink_to_fit();
-        return true;
+        return sent;
     }
 
     bool is_readable() const override { return true; } // reading waits
@@ -77,6 +74,16 @@ private:
         do result = call();
         while (result < 0 && errno == EINTR);
         return result;
+    }
+
+    bool send_all(std::string_view bytes) const
+    {
+        while (!bytes.empty()) {
+            const ssize_t sent = retry([&] { return send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL); });
+            if (sent < 0) return false;
+            bytes.remove_prefix(static_cast<std::size_t>(sent));
+        }
+        return true;
     }
 
     const socket_t socket_;
@@ -109,21 +116,25 @@ static thread_local bool is_lost;
 // Answer what httplib itself did not take: a request line, headers or a body.
 static void refuse(httplib::Response &response)
 {
-    const std::string message = text("expected a request of HTTP/1.1 with the whole of its body, got one for status ", response.status);
+    const std::string message =
+        text("expected a request of HTTP/1.1 with the whole of its body, got one for status ", response.status);
     response.set_content(error_reply(response.status, message).body, "application/json");
     response.set_header("Connection", "close");
     is_lost = true;
 }
 
 Server::Server(Service &service, ServerOptions options)
-    : service_(service), options_(options), finished_(eventfd(0, EFD_CLOEXEC))
+    : service_(service),
+      options_(options),
+      finished_(eventfd(0, EFD_CLOEXEC))
 {
     if (finished_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
     new_task_queue = [this] { return new Pool(options_.threads, waiting_); };
-    set_socket_options([](socket_t socket) { // not httplib's SO_REUSEPORT: a second service would take half of the requests
-        const int yes = 1;
-        setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    });
+    set_socket_options(
+        [](socket_t socket) { // not httplib's SO_REUSEPORT: a second service would take half of the requests
+            const int yes = 1;
+            setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+        });
     set_tcp_nodelay(true);
     set_payload_max_length(options_.max_body);
     set_read_timeout(SOCKET_SECONDS);
@@ -133,7 +144,9 @@ Server::Server(Service &service, ServerOptions options)
 
     // One handler for everything, which knows paths, methods and how to read a body that httplib would not bound.
     const auto bodyless = [this](const auto &request, auto &response) { receive(request, response, nullptr); };
-    const auto with_body = [this](const auto &request, auto &response, const auto &reader) { receive(request, response, &reader); };
+    const auto with_body = [this](const auto &request, auto &response, const auto &reader) {
+        receive(request, response, &reader);
+    };
     Get(".*", bodyless).Options(".*", bodyless);
     Post(".*", HandlerWithContentReader(with_body)).Put(".*", HandlerWithContentReader(with_body));
     Patch(".*", HandlerWithContentReader(with_body)).Delete(".*", HandlerWithContentReader(with_body));
@@ -198,28 +211,33 @@ bool Server::process_and_close_socket(socket_t socket)
 }
 
 // Read a body, or its end if it is too long: the next request begins behind it.
-static void read_body(const httplib::Request &received, const httplib::ContentReader &reader, std::size_t limit, Request &request)
+static void read_body(const httplib::Request &received, const httplib::ContentReader &reader, std::size_t limit,
+                      Request &request)
 {
     const auto keep = [&](const char *bytes, std::size_t size) {
         request.body_too_large |= request.body.size() + size > limit;
         request.body_too_large ? request.body.clear() : void(request.body.append(bytes, size));
         return true;
     };
-    if (!received.has_header("Content-Length") && !received.has_header("Transfer-Encoding")) return; // none: RFC 9112, 6.3
+    if (!received.has_header("Content-Length") && !received.has_header("Transfer-Encoding"))
+        return; // none: RFC 9112, 6.3
     if (received.is_multipart_form_data())
         reader([](const httplib::MultipartFormData &) { return true; }, keep);
     else
         reader(keep);
 }
 
-void Server::receive(const httplib::Request &received, httplib::Response &response, const httplib::ContentReader *reader)
+void Server::receive(const httplib::Request &received, httplib::Response &response,
+                     const httplib::ContentReader *reader)
 {
     static const char json_length[] = "Inference-Header-Content-Length";
     Request request{received.method, received.path, {}, {}};
     if (received.has_header(json_length)) request.json_length = received.get_header_value(json_length);
     if (reader) read_body(received, *reader, options_.max_body, request);
-    if (response.status == 413) request.body_too_large = true; // by its Content-Length
-    else if (response.status >= 400) return;                      // the error handler goes on
+    if (response.status == 413)
+        request.body_too_large = true; // by its Content-Length
+    else if (response.status >= 400)
+        return; // the error handler goes on
     Reply reply = service_.answer(request);
     response.status = reply.status;
     if (!reply.allow.empty()) response.set_header("Allow", reply.allow);

@@ -9,7 +9,7 @@
 #include "service.hpp"
 
 struct ServerOptions {
-    std::size_t threads = 256;  // connections served at a time: each holds a thread while it is open
+    std::size_t threads = 256; // connections served at a time: each holds a thread while it is open
     std::size_t max_body = 4 << 20;
     int keep_alive_seconds = 60; // a connection without a request is closed; sooner where others wait for its thread
 };

@@ -25,7 +25,10 @@ const Service::Endpoint Service::endpoints[] = {
 };
 
 Service::Service(const std::vector<Model> &models, Sessions &sessions, Metrics &metrics, std::size_t max_body)
-    : models_(models), sessions_(sessions), metrics_(metrics), max_body_(max_body),
+    : models_(models),
+      sessions_(sessions),
+      metrics_(metrics),
+      max_body_(max_body),
       places_(2 * std::max(1u, std::thread::hardware_concurrency()))
 {
 }
@@ -87,15 +90,19 @@ Reply Service::dispatch(Call &call)
         if (!matches(endpoint.path, request.path, name, call.rest)) continue;
         allowed += (allowed.empty() ? "" : ", ") + std::string(endpoint.method);
         if (endpoint.method != method) continue;
-        if (request.body_too_large) throw Problem(413, text("expected a body of at most ", max_body_, " bytes, got more"));
-        if (endpoint.works && stopping_) throw Problem(503, "expected a service that runs, got one that is stopping; try again");
-        const auto model = std::find_if(models_.begin(), models_.end(), [&](const Model &one) { return one.name == name; });
+        if (request.body_too_large)
+            throw Problem(413, text("expected a body of at most ", max_body_, " bytes, got more"));
+        if (endpoint.works && stopping_)
+            throw Problem(503, "expected a service that runs, got one that is stopping; try again");
+        const auto model =
+            std::find_if(models_.begin(), models_.end(), [&](const Model &one) { return one.name == name; });
         if (model != models_.end()) call.model = &*model;
         if (!call.model && endpoint.path.find('*') != endpoint.path.npos)
             throw Problem(404, text("expected a model of this service, got ", name, "; GET /v2 lists them"));
         return (this->*endpoint.answer)(call);
     }
-    if (allowed.empty()) throw Problem(404, text("expected a path of this service, got ", request.path, "; GET /v2 tells which"));
+    if (allowed.empty())
+        throw Problem(404, text("expected a path of this service, got ", request.path, "; GET /v2 tells which"));
     Reply reply = error_reply(405, text("expected ", allowed, " for ", request.path, ", got ", request.method));
     reply.allow = allowed;
     return reply;
@@ -106,9 +113,11 @@ Reply Service::server(const Call &)
     auto names = Json::array(), paths = Json::array();
     for (const Model &model : models_) names.push_back(model.name);
     for (const Endpoint &endpoint : endpoints) paths.push_back(text(endpoint.method, ' ', endpoint.path));
-    return json_reply(200, {{"name", "rnn_export service"}, {"version", "1"},
+    return json_reply(200, {{"name", "rnn_export service"},
+                            {"version", "1"},
                             {"extensions", {"binary_tensor_data", "sequence", "sequence(string_id)"}},
-                            {"models", names}, {"paths", paths}});
+                            {"models", names},
+                            {"paths", paths}});
 }
 
 Reply Service::live(const Call &)

@@ -47,7 +47,9 @@ static std::string random_id()
 }
 
 Sessions::Sessions(SessionLimits limits, SessionEvents events, std::function<Clock::time_point()> now)
-    : limits_(limits), events_(std::move(events)), now_(std::move(now))
+    : limits_(limits),
+      events_(std::move(events)),
+      now_(std::move(now))
 {
 }
 
@@ -67,7 +69,8 @@ std::shared_ptr<Sessions::Slot> Sessions::insert(const Model &model, const std::
     if (table_.size() >= limits_.sessions) expire_locked();
     if (table_.size() >= limits_.sessions) {
         events_.rejected();
-        throw Problem(429, text("expected fewer than ", limits_.sessions, " sessions, got one more; end some, or try again"));
+        throw Problem(
+            429, text("expected fewer than ", limits_.sessions, " sessions, got one more; end some, or try again"));
     }
     auto slot = std::make_shared<Slot>(model, id);
     table_.emplace(key_of(model, id), slot);
@@ -138,6 +141,13 @@ std::size_t Sessions::count(const Model &model) const
     std::size_t count = 0;
     for (const auto &[key, slot] : table_) count += slot->model == &model;
     return count;
+}
+
+std::size_t Sessions::queue(const Model &model, const std::string &id) const
+{
+    const std::lock_guard lock(mutex_);
+    const auto found = table_.find(key_of(model, id));
+    return found == table_.end() ? 0 : found->second->next_ticket - found->second->serving;
 }
 
 std::vector<SavedSession> Sessions::save() const

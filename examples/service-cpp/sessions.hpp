@@ -52,7 +52,7 @@ public:
         double idle_seconds() const; // before this turn
         const std::vector<float> &state() const;
 
-        void begin();                                               // in the initial state, whatever was before
+        void begin();                                                  // in the initial state, whatever was before
         void advance(const std::vector<float> &state, uint64_t steps); // fed so many steps more
         void end();
 
@@ -64,7 +64,8 @@ public:
         std::shared_ptr<Slot> slot_;
     };
 
-    explicit Sessions(SessionLimits limits, SessionEvents events = {}, std::function<Clock::time_point()> now = Clock::now);
+    explicit Sessions(SessionLimits limits, SessionEvents events = {},
+                      std::function<Clock::time_point()> now = Clock::now);
 
     // Wait for a session. Throws Problem 404 if there is none.
     Turn find(const Model &model, const std::string &id);
@@ -75,6 +76,7 @@ public:
 
     void expire(); // drop the idle ones; called now and then
     std::size_t count(const Model &model) const;
+    std::size_t queue(const Model &model, const std::string &id) const; // turns granted or waited for, now
 
     std::vector<SavedSession> save() const;
     // Put a saved session back. Throws Problem 429 where the table is full.

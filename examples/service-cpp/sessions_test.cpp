@@ -14,7 +14,7 @@
 
 static std::atomic<int> failures = 0;
 
-#define CHECK(condition) \
+#define CHECK(condition)                                                                                               \
     if (!(condition)) std::cerr << __FILE__ << ':' << __LINE__ << ": expected " #condition "\n", failures++
 
 static void initial_state(std::size_t, float *state)
@@ -50,6 +50,12 @@ static void advance(Sessions &sessions, const std::string &id, float value)
 {
     auto turn = sessions.find(model, id);
     turn.advance({turn.state()[0] + value, value}, 1);
+}
+
+// Wait until so many have or want the session "a".
+static void wait_for_queue(const Sessions &sessions, std::size_t length)
+{
+    while (sessions.queue(model, "a") < length) std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
 static void test_life_of_a_session()
@@ -91,7 +97,7 @@ static void test_turns_in_order()
             order.push_back(i); // a turn excludes all others
             turn.advance(turn.state(), 1);
         });
-        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        wait_for_queue(sessions, 2 + static_cast<std::size_t>(i));
     }
     first.reset();
     running.clear();
@@ -107,13 +113,12 @@ static void test_end_and_start_while_others_wait()
     first->begin();
     int before = 0, after = 0;
     const auto ask = [&](int &status) { status = status_of([&] { sessions.find(model, "a"); }); };
-    const auto pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(20)); };
     std::jthread one([&] { ask(before); });
-    pause();
+    wait_for_queue(sessions, 2);
     std::jthread two([&] { sessions.find_or_make(model, "a").begin(); });
-    pause();
+    wait_for_queue(sessions, 3);
     std::jthread three([&] { ask(after); });
-    pause();
+    wait_for_queue(sessions, 4);
     first->end();
     first.reset();
     one.join();
@@ -142,7 +147,8 @@ static void test_idle_sessions_expire()
     Time time;
     int expired = 0;
     Sessions sessions({3, std::chrono::seconds(10)}, {[&](const Model &) { expired++; }, [] {}}, time.clock());
-    const std::string asked = sessions.make(model).id(), swept = sessions.make(model).id(), used = sessions.make(model).id();
+    const std::string asked = sessions.make(model).id(), swept = sessions.make(model).id(),
+                      used = sessions.make(model).id();
     time.seconds = 8;
     advance(sessions, used, 1);
     time.seconds = 11;
