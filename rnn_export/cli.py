@@ -1,25 +1,28 @@
 """The command line: ``rnn-export export | verify | inspect | bench | optimize | compile | scaffold``."""
 
 import json
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich import box
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from rnn_export import __version__, bench
 from rnn_export.bundle import Bundle
-from rnn_export.errors import RnnExportError
 from rnn_export.loader import ship
 from rnn_export.scaffolding import HOSTS, scaffold
-from rnn_export.verify import NOT_CHECKED, PASSED, Check, Tell, VerificationReport, verify
+from rnn_export.terminal import (
+    call_table,
+    check_table,
+    file_table,
+    line,
+    out,
+    pass_table,
+    progress,
+    reporting,
+    show,
+)
+from rnn_export.verify import VerificationReport, verify
 
 app = typer.Typer(
     help="Export recurrent PyTorch modules as they are written, and prove every file equal to eager.",
@@ -27,14 +30,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out = Console()
-err = Console(stderr=True)
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The bundle's folder.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of a table.")]
-
-MARKS = {PASSED: "[green]✓ passed", NOT_CHECKED: "[yellow]- not checked"}
-FAILED_MARK = "[bold red]✗ failed"
 
 
 def main() -> None:
@@ -135,11 +133,11 @@ def inspect_command(
             return
         out.print(f"[bold]{escape(manifest.name)}[/]  {escape(manifest.model['class'])}", highlight=False)
         if passes:
-            out.print(_pass_table(bundle) if manifest.passes else "No pass was run: the step was not traced.")
+            out.print(pass_table(bundle) if manifest.passes else "No pass was run: the step was not traced.")
             return
-        out.print(_call_table(bundle))
-        out.print(_file_table(bundle))
-        out.print(_check_table(VerificationReport.stored(manifest)))
+        out.print(call_table(bundle))
+        out.print(file_table(bundle))
+        out.print(check_table(VerificationReport.stored(manifest)))
         out.print("[dim]" + ", ".join(f"{tool} {version}" for tool, version in manifest.versions.items()))
 
 
@@ -164,9 +162,9 @@ def optimize_command(
         if as_json:
             out.print_json(json.dumps({"file": str(result), **done.to_json()}))
             return
-        for line in done.lines():
-            _line(escape(line))
-        _line(f"[green]Written:[/] {escape(str(result))}")
+        for said in done.lines():
+            line(escape(said))
+        line(f"[green]Written:[/] {escape(str(result))}")
 
 
 @app.command("bench")
@@ -191,10 +189,8 @@ def bench_command(
         out.print(bench.table(benchmark))
         for row in benchmark.rows:
             if row.note:
-                _line(escape(f"{row.file} in {row.runtime}: {row.note}"))
-        _line(
-            "[dim]Microseconds a call on one core, medians; x: how many times as fast as the best other row"
-        )
+                line(escape(f"{row.file} in {row.runtime}: {row.note}"))
+        line("[dim]Microseconds a call on one core, medians; x: how many times as fast as the best other row")
 
 
 @app.command("compile")
@@ -215,9 +211,9 @@ def compile_command(
         raise typer.BadParameter(f"expected one of --shared, --static and --object, got {len(kinds)}")
     with reporting():
         library = ship(folder, result, "".join(kinds) or "shared", march)
-        _line(f"[green]Written:[/] {escape(str(library))}, {escape(str(result / 'model.h'))}")
+        line(f"[green]Written:[/] {escape(str(library))}, {escape(str(result / 'model.h'))}")
         linked = library if as_object or static else f"-L{result} -l{library.stem.removeprefix('lib')}"
-        _line("[dim]" + escape(f"Use it: cc yours.c -I{result} {linked}"))
+        line("[dim]" + escape(f"Use it: cc yours.c -I{result} {linked}"))
 
 
 @app.command("scaffold")
@@ -235,116 +231,7 @@ def scaffold_command(
     """Write a program in another language that runs bundles, and checks itself: a folder to start from."""
     with reporting():
         scaffold(folders, host, result)
-        _line(f"[green]Written:[/] {escape(str(result))}")
-        _line(
+        line(f"[green]Written:[/] {escape(str(result))}")
+        line(
             "[dim]" + escape(f"Build it and check its numbers: {result / 'ci.sh'}; then read README.md there")
         )
-
-
-@contextmanager
-def reporting() -> Iterator[None]:
-    """Turn our own errors into one message and status 1, and warnings into lines of their own."""
-
-    def show(message: Warning | str, *_: object, **__: object) -> None:
-        err.print(f"[yellow]warning:[/] {escape(str(message))}", highlight=False, soft_wrap=True)
-
-    with warnings.catch_warnings():
-        warnings.showwarning = show
-        try:
-            yield
-        except RnnExportError as error:
-            err.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-            raise typer.Exit(1) from error
-
-
-@contextmanager
-def progress() -> Iterator[Tell]:
-    """Show what is being done, on standard error, gone when it is done."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
-        task = bar.add_task("", total=None)
-
-        def tell(stage: str, done: int, total: int) -> None:
-            bar.update(task, description=stage, completed=done, total=total)
-
-        yield tell
-
-
-def show(report: VerificationReport, folder: Path, *, as_json: bool = False) -> None:
-    """Print what was checked: a table, or JSON."""
-    if as_json:
-        out.print_json(json.dumps({"folder": str(folder), "name": report.name, **report.to_json()}))
-        return
-    out.print(_check_table(report))
-    for check in report.checks:
-        if check.detail:
-            _line(escape(f"{check.file} in {check.runtime}: {check.detail}"))
-    for reason in report.left_out:
-        _line("[dim]" + escape(f"left out: {reason}"))
-    ways = (
-        f"whole sequences only: {report.whole_only}" if report.whole_only else "whole, cut, and step by step"
-    )
-    _line("[dim]" + escape(f"T in {report.grid['time']} x B in {report.grid['batch']}, {ways}"))
-    verdict = (
-        "[green]Every file agrees with eager PyTorch" if report.passed else "[bold red]Verification failed"
-    )
-    _line(f"{verdict}:[/] {escape(str(folder))}")
-
-
-def _line(markup: str) -> None:
-    out.print(markup, highlight=False, soft_wrap=True)
-
-
-def _check_table(report: VerificationReport) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("File", "Runtime"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("Worst\nerror", "Eager's\nown", "Of\nallowed"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("Verdict", no_wrap=True)
-    for check in report.checks:
-        mark = MARKS.get(check.verdict, FAILED_MARK)
-        table.add_row(check.file, check.runtime, *_numbers(check), mark)
-    return table
-
-
-def _numbers(check: Check) -> tuple[str, str, str]:
-    worst = check.worst
-    if worst is None:
-        return "", "", ""
-    return f"{worst.error:.1e}", f"{worst.eager:.1e}", f"{worst.share:.0%}"
-
-
-def _call_table(bundle: Bundle) -> Table:
-    signature = bundle.signature
-    table = Table("Call", "Type", "Comes back as", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_row(signature.inputs.name, escape(str(signature.inputs)), "")
-    for leaf in signature.state:
-        table.add_row(leaf.name, escape(str(leaf)), leaf.output_name)
-    table.add_row("", escape(str(signature.outputs)), signature.outputs.name)
-    return table
-
-
-def _pass_table(bundle: Bundle) -> Table:
-    """Show the passes that changed something: operators before and after, those in loops as well."""
-    table = Table("Pass", "Operators, before→after", "Form", box=box.SIMPLE_HEAD, pad_edge=False)
-    before: dict[str, int] = {}
-    for stage in bundle.manifest.passes:
-        after = stage["operators"]
-        changed = [name for name in sorted({*before, *after}) if before.get(name, 0) != after.get(name, 0)]
-        counts = (f"{name}:{before.get(name, 0)}→{after.get(name, 0)}" for name in changed)
-        if not before:
-            counts = (f"{name}:{count}" for name, count in after.items())
-        if changed or stage["form"]:
-            table.add_row(stage["name"], ", ".join(counts), stage["form"])
-        before = after
-    return table
-
-
-def _file_table(bundle: Bundle) -> Table:
-    table = Table("File", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("Bytes", justify="right")
-    table.add_column("sha256")
-    for file, facts in bundle.manifest.files.items():
-        table.add_row(file, f"{facts['bytes']:,}", facts["sha256"][:16])
-    return table

@@ -44,13 +44,13 @@ from torch import nn
 
 from rnn_export.bench import attempt, measure, number, one_core
 from rnn_export.bundle import Bundle
-from rnn_export.cli import progress, reporting
 from rnn_export.exporter import export
 from rnn_export.frontends import step
 from rnn_export.passes import optimize
 from rnn_export.runtimes import RUNTIMES
 from rnn_export.signature import Signature
 from rnn_export.subject import examine
+from rnn_export.terminal import progress, reporting
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "BENCHMARKS.md"

@@ -15,6 +15,7 @@ from tests.cases import CASES, ModelCase, Way
 # Tests compile much C: quickly, and for this processor alone.
 os.environ.setdefault("CFLAGS", "-O1 -march=native")
 
+FIGURE = "figure"
 Exported = Callable[[ModelCase | Way], rnn_export.Bundle]
 
 
@@ -31,6 +32,26 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if missing:
         end = pytest.fail if os.environ.get("CI") else pytest.skip
         end(f"not installed: {', '.join(missing)}")
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Take a line of figures that is printed when all tests have run."""
+
+    def take(line: str) -> None:
+        request.node.user_properties.append((FIGURE, line))
+
+    return take
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures that tests have measured."""
+    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+    lines = [line for report in reports for name, line in report.user_properties if name == FIGURE]
+    if lines:
+        terminalreporter.section("figures")
+        for line in sorted(lines):
+            terminalreporter.write_line(line)
 
 
 def _shared(factory: pytest.TempPathFactory, name: str) -> Path:

@@ -23,6 +23,7 @@ ORDER = [
     {"bundle", "runtimes"},
     {"grid", "verify", "loader"},
     {"exporter", "optimizer", "target", "bench", "scaffolding"},
+    {"terminal"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}

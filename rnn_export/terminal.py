@@ -1,0 +1,137 @@
+"""What the commands print: tables, one line an error, a bar while something is being done."""
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from rnn_export.bundle import Bundle
+from rnn_export.errors import RnnExportError
+from rnn_export.verify import NOT_CHECKED, PASSED, Check, Tell, VerificationReport
+
+out = Console()
+err = Console(stderr=True)
+
+MARKS = {PASSED: "[green]✓ passed", NOT_CHECKED: "[yellow]- not checked"}
+FAILED_MARK = "[bold red]✗ failed"
+
+
+@contextmanager
+def reporting() -> Iterator[None]:
+    """Turn our own errors into one message and status 1, and warnings into lines of their own."""
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        err.print(f"[yellow]warning:[/] {escape(str(message))}", highlight=False, soft_wrap=True)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        try:
+            yield
+        except RnnExportError as error:
+            err.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+            raise typer.Exit(1) from error
+
+
+@contextmanager
+def progress() -> Iterator[Tell]:
+    """Show what is being done, on standard error, gone when it is done."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+
+        def tell(stage: str, done: int, total: int) -> None:
+            bar.update(task, description=stage, completed=done, total=total)
+
+        yield tell
+
+
+def show(report: VerificationReport, folder: Path, *, as_json: bool = False) -> None:
+    """Print what was checked: a table, or JSON."""
+    if as_json:
+        out.print_json(json.dumps({"folder": str(folder), "name": report.name, **report.to_json()}))
+        return
+    out.print(check_table(report))
+    for check in report.checks:
+        if check.detail:
+            line(escape(f"{check.file} in {check.runtime}: {check.detail}"))
+    for reason in report.left_out:
+        line("[dim]" + escape(f"left out: {reason}"))
+    ways = (
+        f"whole sequences only: {report.whole_only}" if report.whole_only else "whole, cut, and step by step"
+    )
+    line("[dim]" + escape(f"T in {report.grid['time']} x B in {report.grid['batch']}, {ways}"))
+    verdict = (
+        "[green]Every file agrees with eager PyTorch" if report.passed else "[bold red]Verification failed"
+    )
+    line(f"{verdict}:[/] {escape(str(folder))}")
+
+
+def line(markup: str) -> None:
+    """Print one line, however long."""
+    out.print(markup, highlight=False, soft_wrap=True)
+
+
+def check_table(report: VerificationReport) -> Table:
+    """Show what each runtime made of each file."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("File", "Runtime"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("Worst\nerror", "Eager's\nown", "Of\nallowed"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("Verdict", no_wrap=True)
+    for check in report.checks:
+        mark = MARKS.get(check.verdict, FAILED_MARK)
+        table.add_row(check.file, check.runtime, *_numbers(check), mark)
+    return table
+
+
+def _numbers(check: Check) -> tuple[str, str, str]:
+    worst = check.worst
+    if worst is None:
+        return "", "", ""
+    return f"{worst.error:.1e}", f"{worst.eager:.1e}", f"{worst.share:.0%}"
+
+
+def call_table(bundle: Bundle) -> Table:
+    """Show what goes into a call and what comes out."""
+    signature = bundle.signature
+    table = Table("Call", "Type", "Comes back as", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_row(signature.inputs.name, escape(str(signature.inputs)), "")
+    for leaf in signature.state:
+        table.add_row(leaf.name, escape(str(leaf)), leaf.output_name)
+    table.add_row("", escape(str(signature.outputs)), signature.outputs.name)
+    return table
+
+
+def pass_table(bundle: Bundle) -> Table:
+    """Show the passes that changed something: operators before and after, those in loops as well."""
+    table = Table("Pass", "Operators, before→after", "Form", box=box.SIMPLE_HEAD, pad_edge=False)
+    before: dict[str, int] = {}
+    for stage in bundle.manifest.passes:
+        after = stage["operators"]
+        changed = [name for name in sorted({*before, *after}) if before.get(name, 0) != after.get(name, 0)]
+        counts = (f"{name}:{before.get(name, 0)}→{after.get(name, 0)}" for name in changed)
+        if not before:
+            counts = (f"{name}:{count}" for name, count in after.items())
+        if changed or stage["form"]:
+            table.add_row(stage["name"], ", ".join(counts), stage["form"])
+        before = after
+    return table
+
+
+def file_table(bundle: Bundle) -> Table:
+    """Show the files with their sizes and hashes."""
+    table = Table("File", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("Bytes", justify="right")
+    table.add_column("sha256")
+    for file, facts in bundle.manifest.files.items():
+        table.add_row(file, f"{facts['bytes']:,}", facts["sha256"][:16])
+    return table
