@@ -13,7 +13,7 @@ from typing import Any
 
 from rnn_export import golden
 from rnn_export.errors import BundleError, mismatch
-from rnn_export.golden import Case
+from rnn_export.golden import Case, Golden
 from rnn_export.signature import Signature
 
 MANIFEST = "manifest.json"
@@ -110,9 +110,14 @@ class Bundle:
         return self.manifest.signature
 
     @cached_property
+    def golden(self) -> Golden:
+        """The golden vectors, and what the net does to rounding errors."""
+        return golden.read(self.folder, self.signature)
+
+    @property
     def cases(self) -> list[Case]:
         """The golden vectors."""
-        return golden.read(self.folder, self.signature)
+        return self.golden.cases
 
 
 def describe_files(folder: Path) -> dict[str, dict[str, Any]]:

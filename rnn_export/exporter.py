@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
+from math import exp
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +28,23 @@ from rnn_export.errors import (
     OnnxFileError,
     ScriptError,
     VerificationError,
+    mismatch,
 )
 from rnn_export.frontends import onnx_file, script, step
-from rnn_export.golden import Case
+from rnn_export.golden import Case, Dynamics
 from rnn_export.hidden import expose
+from rnn_export.judge import FAILED
 from rnn_export.passes import Stage, forms_of, optimize
 from rnn_export.passes.choose import rank
 from rnn_export.program import Program
 from rnn_export.subject import Subject, examine
-from rnn_export.verify import FAILED, Tell, VerificationReport, check_bundle
+from rnn_export.verify import Tell, VerificationReport, check_bundle
 
 MODEL_PT = "model.pt"
 MODEL_ONNX = "model.onnx"
 MODEL_C, MODEL_H = "model.c", "model.h"
 DENSE = "unstack"  # the pass after which a Program is as simple as it gets, and takes no lengths yet
+LEAST_HORIZON = 2  # time steps: fewer, and how the state is handed on could not be seen
 LOOP = "loop"  # the form that the scripted module has
 TOOLS = ("torch", "onnx", "onnxruntime", "onnx-ir", "onnxscript", "numpy")
 
@@ -96,8 +100,9 @@ def export(
     with staged(folder, overwrite=overwrite) as staging:
         stages, forms, reasons = _write_models(subject, staging, name, metadata, tell)
         tell("Running eager PyTorch over the grid", 0, 1)
-        cases = grid.build(subject)
-        golden.write(staging, cases, subject.signature, _tolerances(cases, subject))
+        vectors = grid.build(subject)
+        _check_horizon(vectors.dynamics, subject)
+        golden.write(staging, vectors, subject.signature, _tolerances(vectors.cases, subject))
         manifest = replace(_manifest(subject, staging, name, metadata), passes=_summary(stages))
         tell("Verifying", 0, 1)
         report = check_bundle(Bundle(staging, manifest), progress)
@@ -165,6 +170,24 @@ def _write_c(stages: list[Stage], subject: Subject, staging: Path, name: str) ->
     if files.weights:
         (staging / WEIGHTS).write_bytes(files.weights)
     return []
+
+
+def _check_horizon(dynamics: Dynamics | None, subject: Subject) -> None:
+    """Refuse a net of which no two time steps can be compared.
+
+    Raises:
+        VerificationError: it amplifies rounding errors beyond all bounds within one step.
+    """
+    if dynamics is None or dynamics.horizon is None or dynamics.horizon >= LEAST_HORIZON:
+        return
+    raise VerificationError(
+        mismatch(
+            f"{type(subject.original).__name__}, time steps for which two implementations can agree",
+            f"at least {LEAST_HORIZON}",
+            f"{dynamics.horizon}: a difference of the state grows {exp(dynamics.exponent):.3g} times a step",
+            "Nothing was written. Make its recurrent weights smaller.",
+        )
+    )
 
 
 def _settle(staging: Path, report: VerificationReport, forms: list[str]) -> tuple[VerificationReport, str]:

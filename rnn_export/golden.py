@@ -7,7 +7,7 @@
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,9 @@ class Case:
     """One call and what eager makes of it.
 
     ``float32`` and ``float64`` hold the outputs and every leaf of the new state, as computed by the module
-    in these precisions from the same inputs and state.
+    in these precisions from the same inputs and state. ``rounding`` says for each number how far from
+    ``float64`` rounding can take it in the net's precision; it is empty for the runs of a net that forgets
+    rounding errors, where eager's own error says enough.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Case:
     lengths: Array | None
     float32: tuple[Array, ...]
     float64: tuple[Array, ...]
+    rounding: tuple[Array, ...] = ()
 
     @property
     def arguments(self) -> tuple[Array, ...]:
@@ -52,9 +55,36 @@ class Case:
         return {"float32": self.float32, "float64": self.float64}[dtype]
 
 
-def write(
-    folder: Path, cases: Sequence[Case], signature: Signature, tolerances: dict[str, list[float]]
-) -> None:
+@dataclass(frozen=True)
+class Dynamics:
+    """What a net does to rounding errors.
+
+    Attributes:
+        exponent: the largest Lyapunov exponent, per time step: the natural logarithm of the factor by which
+            a small difference of the state grows.
+        step_error: the rounding error of one time step, relative to the state.
+        terms: the number of terms of the longest sum of products in a step.
+        agreement: the relative difference up to which two runs are said to agree.
+        horizon: the number of time steps for which any implementation in the net's precision can be expected
+            to agree with another; ``None`` if there is no end in sight.
+    """
+
+    exponent: float
+    step_error: float
+    terms: int
+    agreement: float
+    horizon: int | None
+
+
+@dataclass(frozen=True)
+class Golden:
+    """The calls of a bundle, and what the net does to rounding errors; ``None`` if that is not known."""
+
+    cases: list[Case]
+    dynamics: Dynamics | None = None
+
+
+def write(folder: Path, golden: Golden, signature: Signature, tolerances: dict[str, list[float]]) -> None:
     """Write golden vectors into a bundle's folder, each case with one tolerance a result."""
     blob = bytearray()
 
@@ -71,6 +101,7 @@ def write(
     index = {
         "tensors": Path(TENSORS).name,
         "byte_order": "little",
+        "dynamics": golden.dynamics and asdict(golden.dynamics),
         "cases": [
             {
                 "name": case.name,
@@ -80,9 +111,10 @@ def write(
                 "call": place_all(signature.input_names, case.arguments),
                 "float32": place_all(signature.output_names, case.float32),
                 "float64": place_all(signature.output_names, case.float64),
+                "rounding": place_all(signature.output_names, case.rounding) if case.rounding else {},
                 "tolerance": dict(zip(signature.output_names, tolerances[case.name], strict=True)),
             }
-            for case in cases
+            for case in golden.cases
         ],
     }
     (folder / INDEX).parent.mkdir()
@@ -90,7 +122,7 @@ def write(
     (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n")
 
 
-def read(folder: Path, signature: Signature) -> list[Case]:
+def read(folder: Path, signature: Signature) -> Golden:
     """Read the golden vectors of a bundle's folder.
 
     Raises:
@@ -99,7 +131,8 @@ def read(folder: Path, signature: Signature) -> list[Case]:
     blob = (folder / TENSORS).read_bytes()
     try:
         index = json.loads((folder / INDEX).read_text())
-        return [_case(entry, blob, signature) for entry in index["cases"]]
+        dynamics = index["dynamics"] and Dynamics(**index["dynamics"])
+        return Golden([_case(entry, blob, signature) for entry in index["cases"]], dynamics)
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{folder / INDEX} cannot be read: {error!r}. Export the bundle again.") from error
 
@@ -120,6 +153,7 @@ def _case(entry: dict[str, Any], blob: bytes, signature: Signature) -> Case:
         lengths,
         arrays("float32", signature.output_names),
         arrays("float64", signature.output_names),
+        arrays("rounding", signature.output_names if entry["rounding"] else []),
     )
 
 

@@ -1,26 +1,32 @@
 """The calls that every file is tried on, and what eager PyTorch makes of them.
 
-T in {1, 2, 7, the example's up to 100, a longer one} x B in {1, 2, 5} x initial and random state, whole; and
-single steps from states that eager reached on each of these runs, so that errors cannot compound.
+T in {1, 2, 7, the example's up to 100, a longer one} x B in {1, 2, 5} x initial and random state, whole; one
+row of as many time steps as a longer example has, up to 1000; and single steps from states that eager reached
+on each of these runs, so that errors cannot compound.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from math import sqrt
 
 import numpy as np
 import torch
 
+from rnn_export import dynamics
 from rnn_export.calling import copied
-from rnn_export.golden import RUN, STEP, Case
+from rnn_export.golden import RUN, STEP, Case, Dynamics, Golden
+from rnn_export.rounding import spread
 from rnn_export.runtimes import Call, eager
 from rnn_export.signature import BATCH, TIME, Array, Signature
 from rnn_export.subject import Subject
 
 SEED = 20261123
 TIMES = (1, 2, 7)
-LONGEST = 100  # of the example's time steps
+LONGEST = 100  # of the example's time steps, in every batch
+LONG = 1000  # of the example's time steps, in one row
 BATCHES = (1, 2, 5)
 STATES = ("initial", "random")
+AMPLIFYING = 10  # times the longest run: a horizon that is nearer is that of a net that amplifies rounding
 STEPS_PER_RUN = 4  # single steps taken from a run: its first, its last, and some between
 # Why running step by step may give something else than running whole.
 AHEAD = "later time steps take part (it looks ahead, runs backwards, or takes a norm over time)"
@@ -41,6 +47,16 @@ def times(example: int) -> list[int]:
     """
     long = min(example, LONGEST)
     return sorted({*TIMES, long, long + long // 2 + 1})
+
+
+def shapes(example: int) -> list[tuple[int, int]]:
+    """List the time steps and rows that are tried for an example of so many time steps.
+
+    >>> len(shapes(20)), shapes(5000)[-1]
+    (15, (1000, 1))
+    """
+    long = [(min(example, LONG), 1)] if example > LONGEST else []
+    return [*((steps, batch) for steps in times(example) for batch in BATCHES), *long]
 
 
 def why_whole_only(subject: Subject) -> str:
@@ -85,8 +101,8 @@ def _outputs_at(
     return want, AHEAD if _difference(ended, want) > FOLD_TOLERANCE else BEFORE
 
 
-def build(subject: Subject) -> list[Case]:
-    """Run eager, in float32 and float64, over the grid."""
+def build(subject: Subject) -> Golden:
+    """Run eager, in float32 and float64, over the grid, and measure what the net does to rounding errors."""
     signature = subject.signature
     single, double = eager.start(subject, torch.float32), eager.start(subject, torch.float64)
     dense = eager.start(replace(subject, signature=replace(signature, lengths=False)), torch.float32)
@@ -100,17 +116,57 @@ def build(subject: Subject) -> list[Case]:
         results = tuple(single(*arguments)), tuple(double(*arguments))
         cases.append(Case(name, kind, time, batch, inputs, tuple(state), lengths, *results))
 
-    for steps in times(subject.steps):
-        for batch in BATCHES:
-            for kind in STATES:
-                inputs = draw.inputs(steps, batch)
-                state = draw.state(batch) if kind == "random" else signature.initial_state(batch)
-                name = f"T{steps}_B{batch}_{kind}"
-                add(name, RUN, inputs, state)
-                if signature.streamable:
-                    first, *before = _moments(dense, inputs, state, signature)
-                    add(f"{name}_steps", STEP, first, before)
-    return cases
+    for steps, batch in shapes(subject.steps):
+        for kind in STATES:
+            inputs = draw.inputs(steps, batch)
+            state = draw.state(batch) if kind == "random" else signature.initial_state(batch)
+            name = f"T{steps}_B{batch}_{kind}"
+            add(name, RUN, inputs, state)
+            if signature.streamable:
+                first, *before = _moments(dense, inputs, state, signature)
+                add(f"{name}_steps", STEP, first, before)
+    return _with_rounding(cases, double, subject, Draw(subject, dense))
+
+
+def _with_rounding(cases: list[Case], double: Call, subject: Subject, draw: "Draw") -> Golden:
+    """Say how far rounding can take each single step, and each run if the net amplifies it.
+
+    Of a sum of n terms it can be the square root of n times what is typical (Higham and Mary, *A new approach
+    to probabilistic rounding error analysis*, SIAM J. Sci. Comput. 41, 2019): so much is granted to a step.
+    """
+    signature = subject.signature
+    steps = [case for case in cases if case.kind == STEP]
+    if not steps or not any(leaf.dtype == signature.dtype for leaf in signature.state):
+        return Golden(cases)
+    spreads = {}
+    for case in steps:
+        spreads[case.name], terms = spread(double, case.arguments, case.float64, signature.dtype)
+    found = _dynamics(steps, spreads, terms, subject, draw)
+    most = {name: tuple(part * np.float32(sqrt(terms)) for part in parts) for name, parts in spreads.items()}
+    longest = max(case.time for case in cases)
+    if found.horizon is not None and found.horizon < AMPLIFYING * longest:
+        for case in cases:
+            if case.kind == RUN:
+                most[case.name], _ = spread(double, case.arguments, case.float64, signature.dtype)
+    return Golden([replace(case, rounding=most.get(case.name, ())) for case in cases], found)
+
+
+def _dynamics(
+    steps: Sequence[Case], spreads: dict[str, tuple[Array, ...]], terms: int, subject: Subject, draw: "Draw"
+) -> Dynamics:
+    signature = replace(subject.signature, lengths=False)
+    call = eager.start(replace(subject, signature=signature), torch.float64)
+    inputs = draw.inputs(min(max(subject.steps, LONGEST), LONG), max(BATCHES))
+    state = draw.state(max(BATCHES))
+    exponent = dynamics.exponent(call, inputs, state, signature, draw.random)
+    pairs = [
+        (error, value)
+        for case in steps
+        for error, value in zip(spreads[case.name][1:], case.float64[1:], strict=True)
+    ]
+    step_error = dynamics.relative(*zip(*pairs, strict=True))
+    horizon = dynamics.horizon(exponent, step_error)
+    return Dynamics(exponent, step_error, terms, dynamics.AGREEMENT, horizon)
 
 
 class Draw:

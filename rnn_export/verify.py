@@ -20,14 +20,20 @@ import numpy as np
 
 from rnn_export import tolerance
 from rnn_export.bundle import Bundle, Manifest
-from rnn_export.golden import RUN, STEP, Case
+from rnn_export.golden import RUN, Case, Dynamics
+from rnn_export.judge import (
+    FAILED,
+    MODES,
+    NOT_CHECKED,
+    PASSED,
+    Check,
+    Curve,
+    Measure,
+    Standard,
+    Tokens,
+    judge,
+)
 from rnn_export.runtimes import RUNTIMES, Runtime, worker
-from rnn_export.signature import Array, Signature
-
-PASSED = "passed"
-FAILED = "failed"
-NOT_CHECKED = "not checked"
-MODES = ("step", "whole", "cut")
 
 TIME_LIMIT = 1800.0  # seconds for one file in one runtime; a file that hangs has failed
 PACKAGE_PARENT = Path(__file__).resolve().parents[1]
@@ -38,57 +44,20 @@ Tell = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Measure:
-    """Errors against float64 over some cases.
-
-    Attributes:
-        error: the worst of the file; infinite where a shape or a NaN differs or a call failed.
-        eager: the worst of eager PyTorch in the file's dtype, on the same calls.
-        share: the worst share that an error has of what is allowed; at most 1 is right.
-        cases: the number of calls.
-    """
-
-    error: float
-    eager: float
-    share: float
-    cases: int
-
-
-@dataclass(frozen=True)
-class Check:
-    """What one runtime made of one file: single steps, whole runs, and runs cut in pieces."""
-
-    file: str
-    runtime: str
-    verdict: str
-    step: Measure | None = None
-    whole: Measure | None = None
-    cut: Measure | None = None
-    detail: str = ""
-
-    @property
-    def measures(self) -> list[Measure]:
-        """What was measured."""
-        return [measure for measure in (self.step, self.whole, self.cut) if measure]
-
-    @property
-    def worst(self) -> Measure | None:
-        """The measurement with the largest share of what is allowed."""
-        return max(self.measures, key=lambda measure: measure.share, default=None)
-
-
-@dataclass(frozen=True)
 class VerificationReport:
     """All checks of a bundle: each file in each runtime, on which lengths and batches.
 
     ``whole_only`` says why sequences were not cut; it is empty where they were. ``left_out`` says which forms
-    of the model were tried at the export, were wrong, and are not in the bundle.
+    of the model were tried at the export, were wrong, and are not in the bundle. ``dynamics`` says what the
+    net does to rounding errors, where that could be measured, and for how long implementations can agree.
     """
 
     name: str
     checks: tuple[Check, ...]
     grid: dict[str, list[int]]
     whole_only: str
+    curve: Curve
+    dynamics: Dynamics | None = None
     left_out: tuple[str, ...] = ()
 
     @property
@@ -126,8 +95,10 @@ class VerificationReport:
                 "factor": tolerance.FACTOR,
                 "floor": tolerance.FLOOR,
                 "rule": "|file - float64| <= factor * |eager float32 - float64| + floor * eps * |float64|, "
-                "per unit, eager's worst over single steps and runs no longer",
+                "per unit, eager's worst over single steps and runs no longer; see rnn_export/tolerance.py",
             },
+            "dynamics": self.dynamics and asdict(self.dynamics),
+            "curve": _finite(asdict(self.curve)),
             "checks": [_finite(asdict(check)) for check in self.checks],
             "left_out": list(self.left_out),
         }
@@ -139,13 +110,16 @@ class VerificationReport:
 
         def check(entry: dict[str, Any]) -> Check:
             modes = {mode: Measure(**entry[mode]) if entry[mode] else None for mode in MODES}
-            return Check(**{**entry, **modes})
+            tokens = entry["tokens"] and Tokens(**entry["tokens"])
+            return Check(**{**entry, **modes, "tokens": tokens, "curve": _read(entry["curve"])})
 
         return cls(
             manifest.name,
             tuple(map(check, data["checks"])),
             data["grid"],
             data["whole_only"],
+            Curve(**{name: _read(numbers) for name, numbers in data["curve"].items()}),
+            data["dynamics"] and Dynamics(**data["dynamics"]),
             tuple(data["left_out"]),
         )
 
@@ -164,8 +138,7 @@ def verify(folder: str | Path, progress: Tell | None = None) -> VerificationRepo
 
 def check_bundle(bundle: Bundle, progress: Tell | None = None) -> VerificationReport:
     """Check the files of an open bundle in every runtime."""
-    cases, signature = bundle.cases, bundle.signature
-    allowed = tolerance.bounds(cases, signature)
+    standard = Standard(bundle.cases, bundle.signature)
     pairs = [
         (file, runtime)
         for file in bundle.manifest.files
@@ -174,7 +147,7 @@ def check_bundle(bundle: Bundle, progress: Tell | None = None) -> VerificationRe
     ]
     done: dict[tuple[str, str], Check] = {}
     with ThreadPoolExecutor(max(1, min(os.cpu_count() or 1, len(pairs)))) as pool:
-        futures = [pool.submit(_check, bundle, file, runtime, cases, allowed) for file, runtime in pairs]
+        futures = [pool.submit(_check, bundle, file, runtime, standard) for file, runtime in pairs]
         for number, future in enumerate(as_completed(futures), start=1):
             check = future.result()
             done[check.file, check.runtime] = check
@@ -183,8 +156,10 @@ def check_bundle(bundle: Bundle, progress: Tell | None = None) -> VerificationRe
     return VerificationReport(
         bundle.manifest.name,
         tuple(done[file, runtime.name] for file, runtime in pairs),
-        _grid(cases),
-        signature.whole_only,
+        _grid(bundle.cases),
+        bundle.signature.whole_only,
+        standard.curve,
+        bundle.golden.dynamics,
         tuple(bundle.manifest.verification.get("left_out", ())),
     )
 
@@ -201,9 +176,7 @@ def _grid(cases: Iterable[Case]) -> dict[str, list[int]]:
     }
 
 
-def _check(
-    bundle: Bundle, file: str, runtime: Runtime, cases: Sequence[Case], allowed: dict[str, list[Array]]
-) -> Check:
+def _check(bundle: Bundle, file: str, runtime: Runtime, standard: Standard) -> Check:
     if not runtime.installed:
         return Check(file, runtime.name, NOT_CHECKED, detail=f"{runtime.package} is not installed")
     with tempfile.TemporaryDirectory() as scratch:
@@ -214,7 +187,7 @@ def _check(
         with np.load(results, allow_pickle=False) as archive:
             if worker.UNAVAILABLE in archive:
                 return Check(file, runtime.name, NOT_CHECKED, detail=str(archive[worker.UNAVAILABLE]))
-            return _judge(file, runtime.name, dict(archive), cases, allowed, bundle.signature)
+            return judge(file, runtime.name, archive, standard)
 
 
 def _run_worker(bundle: Bundle, file: str, runtime: Runtime, results: Path) -> str:
@@ -247,72 +220,14 @@ def _run_worker(bundle: Bundle, file: str, runtime: Runtime, results: Path) -> s
     return ""
 
 
-def _judge(
-    file: str,
-    runtime: str,
-    results: dict[str, Array],
-    cases: Sequence[Case],
-    allowed: dict[str, list[Array]],
-    signature: Signature,
-) -> Check:
-    found = {mode: _deviations(mode, results, cases, allowed, signature) for mode in MODES}
-    measures = {mode: _measure(pairs, signature) for mode, pairs in found.items() if pairs}
-    name, worst = max(
-        ((f"{case.name} {mode}", deviation) for mode, pairs in found.items() for case, deviation in pairs),
-        key=lambda pair: pair[1].share,
-        default=("", tolerance.Deviation(0.0, 0.0, "")),
-    )
-    check = Check(file, runtime, FAILED, measures.get("step"), measures.get("whole"), measures.get("cut"))
-    missing = _missing(cases, signature, measures)
-    if worst.share <= 1 and not missing:
-        return replace(check, verdict=PASSED)
-    detail = missing or f"{name}: {worst.where}"
-    if not missing and "step" in measures and measures["step"].share <= 1:
-        detail += (
-            " (each single step is right: the state is handed on wrongly, or the net amplifies rounding)"
-        )
-    return replace(check, detail=detail)
-
-
-def _deviations(
-    mode: str,
-    results: dict[str, Array],
-    cases: Sequence[Case],
-    allowed: dict[str, list[Array]],
-    signature: Signature,
-) -> list[tuple[Case, tolerance.Deviation]]:
-    """Compare what the worker left for one way of running the cases."""
-    errors: dict[str, str] = json.loads(str(results[worker.ERRORS]))
-    found = []
-    for case in cases:
-        key = f"{case.name}/{mode}"
-        if key in errors:
-            found.append((case, tolerance.Deviation(np.inf, np.inf, errors[key])))
-        elif f"{key}/0" in results:
-            arrays = [results[f"{key}/{number}"] for number in range(len(signature.results))]
-            found.append((case, tolerance.deviation(case, arrays, allowed[case.name], signature)))
-    return found
-
-
-def _measure(pairs: Sequence[tuple[Case, tolerance.Deviation]], signature: Signature) -> Measure:
-    return Measure(
-        error=max(deviation.error for _, deviation in pairs),
-        eager=max(tolerance.eager_error(case, signature) for case, _ in pairs),
-        share=max(deviation.share for _, deviation in pairs),
-        cases=len(pairs),
-    )
-
-
-def _missing(cases: Sequence[Case], signature: Signature, measures: dict[str, Measure]) -> str:
-    """Say if a question was not asked of every case: silence is not a pass."""
-    runs = sum(case.kind == RUN for case in cases)
-    steps = sum(case.kind == STEP for case in cases)
-    expected = {"step": steps, "whole": runs, "cut": runs if signature.streamable else 0}
-    got = {mode: measures[mode].cases if mode in measures else 0 for mode in expected}
-    return "" if got == expected and runs else f"expected results of {expected} cases, got {got}"
-
-
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(child) for key, child in value.items()}
+    if isinstance(value, tuple):
+        return [_finite(child) for child in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _read(numbers: Sequence[float | None]) -> tuple[Any, ...]:
+    """Read what :func:`_finite` gave."""
+    return tuple(np.inf if number is None else number for number in numbers)

@@ -10,7 +10,7 @@ import torch
 
 from rnn_export import golden
 from rnn_export.errors import BundleError
-from rnn_export.golden import Case
+from rnn_export.golden import Case, Golden
 from rnn_export.signature import tree_build, tree_leaves
 from tests.cases import ModelCase, each_case
 from tests.conftest import Exported
@@ -70,8 +70,8 @@ def test_what_is_written_is_read(tmp_path: Path, rnn: ModelCase, exported: Expor
     doubles = tuple(array.astype("f8") for array in arrays[2:])
     time, batch, _ = arrays[0].shape
     case = Case("one", golden.RUN, time, batch, arrays[0], (arrays[1],), None, tuple(arrays[2:]), doubles)
-    golden.write(tmp_path, [case], signature, {"one": [0.1, 0.2]})
-    [back] = golden.read(tmp_path, signature)
+    golden.write(tmp_path, Golden([case]), signature, {"one": [0.1, 0.2]})
+    [back] = golden.read(tmp_path, signature).cases
     for got, want in zip(
         (back.inputs, *back.state, *back.float32, *back.float64),
         (case.inputs, *case.state, *case.float32, *case.float64),

@@ -108,7 +108,7 @@ def test_the_cause_is_named(net: type[torch.nn.Module], reason: str) -> None:
 
 def test_single_steps_start_from_states_that_eager_reached(rnn: ModelCase) -> None:
     subject = examine(*rnn.build())
-    cases = {case.name: case for case in grid.build(subject)}
+    cases = {case.name: case for case in grid.build(subject).cases}
     run, steps = cases["T7_B2_random"], cases["T7_B2_random_steps"]
     assert steps.kind == STEP
     call = eager.start(subject, torch.float32)

@@ -21,6 +21,8 @@ ORDER = [
     {"frontends", "passes", "golden"},
     {"tolerance", "backends"},
     {"bundle", "runtimes"},
+    {"dynamics", "rounding"},
+    {"judge"},
     {"grid", "verify", "loader"},
     {"exporter", "optimizer", "target", "bench", "scaffolding"},
     {"terminal"},

@@ -75,7 +75,7 @@ def worst_share(subject: Subject, kinds: tuple[str, ...] = (RUN, STEP)) -> float
     """Run every form over the grid in ONNX Runtime; give the worst share of what is allowed."""
     signature = subject.signature
     program = step.capture(replace(subject, signature=replace(signature, lengths=False)))
-    cases = grid.build(subject)
+    cases = grid.build(subject).cases
     allowed = tolerance.bounds(cases, signature)
     shares = []
     for form, made in forms_of(optimize(replace(program, signature=signature))).items():

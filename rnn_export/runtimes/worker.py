@@ -89,7 +89,7 @@ def main() -> None:
     except RuntimeUnavailableError as error:
         np.savez(request["results"], **{UNAVAILABLE: str(error)})  # type: ignore[arg-type]
         return
-    for case in golden.read(folder, signature):
+    for case in golden.read(folder, signature).cases:
         for mode in MODES[case.kind]:
             if mode == "cut" and not signature.streamable:
                 continue
