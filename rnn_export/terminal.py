@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import expm1
 from pathlib import Path
@@ -17,7 +17,7 @@ from rich.table import Table
 from rnn_export.bundle import Bundle
 from rnn_export.errors import RnnExportError
 from rnn_export.golden import Dynamics
-from rnn_export.judge import NOT_CHECKED, PASSED, Check
+from rnn_export.judge import NOT_CHECKED, PASSED, Check, Tokens
 from rnn_export.verify import Tell, VerificationReport
 
 out = Console()
@@ -67,6 +67,9 @@ def show(report: VerificationReport, folder: Path, *, as_json: bool = False) -> 
             line(escape(f"{check.file} in {check.runtime}: {check.detail}"))
     for reason in report.left_out:
         line("[dim]" + escape(f"left out: {reason}"))
+    said = [check.tokens for check in report.checks if check.tokens]
+    if said:
+        line(f"[dim]{next_token(said)}")
     if report.dynamics and report.dynamics.horizon is not None:
         line(f"[yellow]rounding errors grow:[/] {growth(report.dynamics)}")
     ways = (
@@ -88,6 +91,20 @@ def growth(dynamics: Dynamics) -> str:
     return (
         f"by {expm1(dynamics.exponent):.1%} a time step; for {dynamics.horizon:,} time steps implementations "
         f"agree to {dynamics.agreement:.0%}, longer runs are not comparable"
+    )
+
+
+def next_token(said: Sequence[Tokens]) -> str:
+    """Say what the worst file makes of the next token.
+
+    >>> next_token([Tokens(1.0, 2e-7, 5000), Tokens(0.9998, 3e-6, 5000)])
+    "the next token: at least 99.98% as eager's, of 5,000; log-probabilities within 3.0e-06"
+    """
+    least, furthest = min(one.agreement for one in said), max(one.log_probability for one in said)
+    places = min(one.places for one in said)
+    return (
+        f"the next token: at least {least:.2%} as eager's, of {places:,}; "
+        f"log-probabilities within {furthest:.1e}"
     )
 
 
