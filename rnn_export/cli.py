@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from rnn_export import __version__, bench
 from rnn_export.bundle import Bundle
@@ -14,6 +13,7 @@ from rnn_export.scaffolding import HOSTS, scaffold
 from rnn_export.terminal import (
     call_table,
     check_table,
+    escape,
     file_table,
     line,
     out,
@@ -138,7 +138,8 @@ def inspect_command(
         out.print(call_table(bundle))
         out.print(file_table(bundle))
         out.print(check_table(VerificationReport.stored(manifest)))
-        out.print("[dim]" + ", ".join(f"{tool} {version}" for tool, version in manifest.versions.items()))
+        tools = ", ".join(f"{tool} {version}" for tool, version in manifest.versions.items())
+        out.print("[dim]" + escape(tools))
 
 
 @app.command("optimize")

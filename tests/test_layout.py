@@ -13,6 +13,7 @@ ORDER = [
     {"errors", "quiet"},
     {"models"},
     {"signature"},
+    {"reading"},
     {"calling"},
     {"axes"},
     {"subject"},
