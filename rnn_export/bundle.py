@@ -117,6 +117,7 @@ class Bundle:
         for name in bundle.manifest.files:
             content = bundle.files.read(folder / name)
             LOOKS.get(Path(name).suffix, _as_it_is)(content, str(folder / name))
+        bundle.cases  # noqa: B018 (read, and with that looked at)
         return bundle
 
     @property

@@ -14,6 +14,7 @@ ORDER = [
     {"models"},
     {"signature"},
     {"reading"},
+    {"signing"},
     {"calling"},
     {"axes"},
     {"subject"},
