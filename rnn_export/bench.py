@@ -184,7 +184,7 @@ def _load(bundle: Bundle, case: Case) -> dict[tuple[str, str], Call | str]:
     def load(runtime: Runtime, file: str) -> Call:
         if not runtime.installed:
             raise ModuleNotFoundError(runtime.package)
-        return runtime.start(bundle.folder / file, bundle.signature)
+        return runtime.start(bundle.folder / file, bundle.signature, bundle.files.read)
 
     loaded: dict[tuple[str, str], Call | str] = {}
     for file in bundle.manifest.files:

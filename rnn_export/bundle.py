@@ -14,9 +14,10 @@ from typing import Any
 from rnn_export import golden
 from rnn_export.errors import BundleError, mismatch
 from rnn_export.golden import Case, Golden
+from rnn_export.reading import archive, call, protobuf, schema, text
+from rnn_export.reading.files import MANIFEST, Files, check_name, read
 from rnn_export.signature import Signature
 
-MANIFEST = "manifest.json"
 FORMAT = "rnn_export.bundle"
 FORMAT_VERSION = 1
 
@@ -55,29 +56,34 @@ class Manifest:
         return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
-    def from_json(cls, text: str, where: Path) -> "Manifest":
-        """Read the text of ``manifest.json``.
+    def from_json(cls, content: bytes, where: Path) -> "Manifest":
+        """Read the bytes of ``manifest.json``, which anybody may have written.
 
         Raises:
-            BundleError: it is not a manifest, or one of a newer format.
+            BundleError: it is not a manifest, one of a newer format, or says what no manifest does.
         """
         try:
-            data = json.loads(text)
-            if data.pop("format") != FORMAT:
-                raise ValueError("another format")  # noqa: TRY301
-            version = data.pop("format_version")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            data = text.parse(content, str(where), free=("metadata",))
+            if not isinstance(data, dict) or data.get("format") != FORMAT:
+                raise BundleError(f"{where} is of another format")  # noqa: TRY301
+        except BundleError as error:
             raise BundleError(
-                f"{where} is not the manifest of a bundle ({error!r}). Export it again."
+                f"{where} is not the manifest of a bundle: {error}. Export it again."
             ) from error
+        version = data.get("format_version")
         if version != FORMAT_VERSION:
             raise BundleError(
                 mismatch(f"{where}, format version", FORMAT_VERSION, version, "Update rnn-export to read it.")
             )
-        try:
-            return cls(**{**data, "signature": Signature.from_json(data["signature"])})
-        except (KeyError, TypeError) as error:
-            raise BundleError(f"{where} lacks a field ({error!r}). Export the bundle again.") from error
+        schema.typed(data, schema.Manifest, str(where))
+        fields = {name: value for name, value in data.items() if name not in {"format", "format_version"}}
+        manifest = cls(**{**fields, "signature": Signature.from_json(data["signature"])})
+        call.check(manifest.signature, str(where))
+        if json.loads(json.dumps(manifest.signature.to_json())) != data["signature"]:
+            raise BundleError(f"{where}, signature: its fields contradict each other. Export it again.")
+        for name in manifest.files:
+            check_name(name, str(where))
+        return manifest
 
 
 @dataclass(frozen=True)
@@ -89,30 +95,53 @@ class Bundle:
 
     @classmethod
     def open(cls, folder: str | Path) -> "Bundle":
-        """Read a bundle and check that every file is the one that was written.
+        """Read a bundle, and look at all of it: here it is decided what is trusted.
+
+        Every file is the one that the manifest names, no ONNX file names another file or an operator that
+        is not ONNX's own, a ``.pt`` is an archive as PyTorch writes it. Nothing is run. A ``.pt`` and a
+        ``.c`` are code all the same, and who can rewrite the manifest can rewrite the hashes: they say that
+        a copy is whole, not who made it (:mod:`rnn_export.signing` does).
 
         Raises:
-            BundleError: there is no bundle, or a file is missing, extra, changed or truncated.
+            BundleError: there is no bundle, a file is missing, extra, changed or truncated, or holds what a
+                bundle's does not.
         """
         folder = Path(folder)
         path = folder / MANIFEST
-        if not path.is_file():
+        if not path.is_symlink() and not path.exists():
             raise BundleError(
                 mismatch(str(folder), f"a folder with {MANIFEST}", "none", "Name a bundle's folder.")
             )
-        manifest = Manifest.from_json(path.read_text(), path)
-        _check_files(folder, manifest.files)
-        return cls(folder, manifest)
+        bundle = cls(folder, Manifest.from_json(read(path, text.JSON_BYTES), path))
+        bundle.files.check()
+        for name in bundle.manifest.files:
+            content = bundle.files.read(folder / name)
+            LOOKS.get(Path(name).suffix, _as_it_is)(content, str(folder / name))
+        bundle.cases  # noqa: B018 (read, and with that looked at)
+        return bundle
 
     @property
     def signature(self) -> Signature:
         """What a call looks like."""
         return self.manifest.signature
 
+    @property
+    def files(self) -> Files:
+        """What reads the files: the bytes it gives are those that the manifest names."""
+        return Files(self.folder, self.manifest.files)
+
+    def copy(self, folder: Path) -> None:
+        """Copy the bundle to a new folder: what was looked at, whatever has become of the files since."""
+        for name in self.manifest.files:
+            content = self.files.read(self.folder / name)
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+        (folder / MANIFEST).write_text(self.manifest.to_json())
+
     @cached_property
     def golden(self) -> Golden:
         """The golden vectors, and what the net does to rounding errors."""
-        return golden.read(self.folder, self.signature)
+        return golden.read(self.folder, self.signature, self.files.read)
 
     @property
     def cases(self) -> list[Case]:
@@ -131,20 +160,12 @@ def _describe_file(path: Path) -> dict[str, Any]:
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def _check_files(folder: Path, expected: dict[str, dict[str, Any]]) -> None:
-    found = describe_files(folder)
-    for name in sorted({*expected, *found}):
-        if name not in found:
-            problem = "is missing"
-        elif name not in expected:
-            problem = "is not in the manifest"
-        elif found[name]["bytes"] != expected[name]["bytes"]:
-            problem = f"has {found[name]['bytes']} bytes, expected {expected[name]['bytes']}"
-        elif found[name] != expected[name]:
-            problem = f"has sha256 {found[name]['sha256']}, expected {expected[name]['sha256']}"
-        else:
-            continue
-        raise BundleError(f"{folder / name} {problem}. The bundle was changed; copy or export it again.")
+def _as_it_is(content: bytes, where: str) -> None:
+    """Look at nothing: a file of which nothing is expected."""
+
+
+# How the inside of a file is looked at, by its ending.
+LOOKS = {".onnx": protobuf.check, ".pt": archive.check}
 
 
 def check_target(folder: Path, *, overwrite: bool) -> None:

@@ -1,19 +1,19 @@
-"""The command line: ``rnn-export export | verify | inspect | bench | optimize | compile | scaffold``."""
+"""The command line: ``rnn-export``, and ``export``, ``verify``, ``sign`` or another command."""
 
 import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from rnn_export import __version__, bench
+from rnn_export import __version__, bench, signing
 from rnn_export.bundle import Bundle
 from rnn_export.loader import ship
 from rnn_export.scaffolding import HOSTS, scaffold
 from rnn_export.terminal import (
     call_table,
     check_table,
+    escape,
     file_table,
     line,
     out,
@@ -33,6 +33,10 @@ app = typer.Typer(
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The bundle's folder.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of a table.")]
+
+Signature = Annotated[
+    Path | None, typer.Option("--signature", metavar="FILE", help="The signature. [default: DIR.sig]")
+]
 
 
 def main() -> None:
@@ -105,10 +109,36 @@ def export_command(
         show(report, folder, as_json=as_json)
 
 
-@app.command("verify")
-def verify_command(folder: Folder, as_json: Json = False) -> None:
-    """Check a bundle from its folder alone: hashes, then every file in every runtime that is installed."""
+@app.command("sign")
+def sign_command(
+    folder: Folder,
+    key: Annotated[
+        Path,
+        typer.Option("--key", metavar="KEY.pem", help="An elliptic private key.", show_default=False),
+    ],
+    signature: Signature = None,
+) -> None:
+    """Sign a bundle, so that others can check whose it is: writes DIR.sig beside it."""
     with reporting():
+        line(f"[green]Written:[/] {escape(str(signing.sign(folder, key, signature)))}")
+
+
+@app.command("verify")
+def verify_command(
+    folder: Folder,
+    key: Annotated[
+        Path | None,
+        typer.Option("--key", metavar="PUBLIC.pem", help="Check first that its owner signed the bundle."),
+    ] = None,
+    signature: Signature = None,
+    as_json: Json = False,
+) -> None:
+    """Check a bundle from its folder alone: hashes, then every file in every runtime that is installed."""
+    if signature and not key:
+        raise typer.BadParameter("expected --key PUBLIC.pem with --signature, got none")
+    with reporting():
+        if key:
+            signing.check(folder, key, signature)
         with progress() as tell:
             report = verify(folder, progress=tell)
         show(report, folder, as_json=as_json)
@@ -138,7 +168,8 @@ def inspect_command(
         out.print(call_table(bundle))
         out.print(file_table(bundle))
         out.print(check_table(VerificationReport.stored(manifest)))
-        out.print("[dim]" + ", ".join(f"{tool} {version}" for tool, version in manifest.versions.items()))
+        tools = ", ".join(f"{tool} {version}" for tool, version in manifest.versions.items())
+        out.print("[dim]" + escape(tools))
 
 
 @app.command("optimize")

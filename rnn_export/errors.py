@@ -53,6 +53,10 @@ class BundleError(RnnExportError):
     """A bundle's folder cannot be written, or what was read is not the bundle that was written."""
 
 
+class SigningError(RnnExportError):
+    """A bundle cannot be signed, or is not what the owner of the key signed."""
+
+
 class RuntimeUnavailableError(RnnExportError):
     """The runtime asked for is unknown, not installed, or has no file in the bundle."""
 

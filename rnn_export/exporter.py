@@ -17,7 +17,7 @@ import rnn_export
 from rnn_export import golden, grid, tolerance
 from rnn_export.backends import onnx, torchscript
 from rnn_export.backends.c import WEIGHTS, compile_program
-from rnn_export.bundle import MANIFEST, Bundle, Manifest, check_target, describe_files, staged
+from rnn_export.bundle import Bundle, Manifest, check_target, describe_files, staged
 from rnn_export.calling import Wrapper
 from rnn_export.errors import (
     CaptureError,
@@ -37,6 +37,7 @@ from rnn_export.judge import FAILED
 from rnn_export.passes import Stage, forms_of, optimize
 from rnn_export.passes.choose import rank
 from rnn_export.program import Program
+from rnn_export.reading.files import MANIFEST
 from rnn_export.subject import Subject, examine
 from rnn_export.verify import Tell, VerificationReport, check_bundle
 
@@ -85,7 +86,7 @@ def export(
     Raises:
         InputError: the example is not what the module takes.
         ModelError: the module cannot be exported.
-        BundleError: the folder exists or cannot be written.
+        BundleError: the folder exists or cannot be written, or the bundle is larger than any that is read.
         VerificationError: a file does not agree with eager PyTorch.
 
     On any error nothing is written, and a bundle that was there is untouched.
@@ -111,6 +112,7 @@ def export(
         files = describe_files(staging)
         manifest = replace(manifest, form=form, files=files, verification=report.to_json())
         (staging / MANIFEST).write_text(manifest.to_json())
+        Bundle.open(staging)  # nothing is written that could not be read
     return Bundle(folder, manifest)
 
 

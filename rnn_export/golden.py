@@ -8,13 +8,18 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
-from rnn_export.errors import BundleError
-from rnn_export.signature import Array, Signature
+from rnn_export.errors import BundleError, InputError, mismatch
+from rnn_export.reading import schema
+from rnn_export.reading.files import Read
+from rnn_export.reading.text import JSON_BYTES, parse
+from rnn_export.signature import BATCH, TIME, Array, Signature, TensorSpec
 
 INDEX = "golden/index.json"
 TENSORS = "golden/tensors.bin"
@@ -49,6 +54,11 @@ class Case:
     def arguments(self) -> tuple[Array, ...]:
         """The call's arguments, in the order of the signature."""
         return (self.inputs, *self.state, *([] if self.lengths is None else [self.lengths]))
+
+    @property
+    def arrays(self) -> tuple[Array, ...]:
+        """All that a case holds."""
+        return (*self.arguments, *self.float32, *self.float64, *self.rounding)
 
     def results(self, dtype: str) -> tuple[Array, ...]:
         """Give what eager computes in ``"float32"`` or ``"float64"``."""
@@ -122,43 +132,74 @@ def write(folder: Path, golden: Golden, signature: Signature, tolerances: dict[s
     (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n")
 
 
-def read(folder: Path, signature: Signature) -> Golden:
-    """Read the golden vectors of a bundle's folder.
+def read(folder: Path, signature: Signature, bytes_of: Read = Path.read_bytes) -> Golden:
+    """Read the golden vectors of a bundle's folder; ``bytes_of`` gives what a file of it holds.
 
     Raises:
-        BundleError: the index names a tensor that is not there.
+        BundleError: the index is not one, or names a tensor that is not there or not one of the call.
     """
-    blob = (folder / TENSORS).read_bytes()
+    where = str(folder / INDEX)
+    content, blob = bytes_of(folder / INDEX), bytes_of(folder / TENSORS)
+    if len(content) > JSON_BYTES:
+        raise BundleError(mismatch(where, f"at most {JSON_BYTES} bytes", f"{len(content)}", "Do not use it."))
+    index = schema.typed(parse(content, where), schema.Index, where)
+    schema.distinct((entry.name for entry in index.cases), where)
     try:
-        index = json.loads((folder / INDEX).read_text())
-        dynamics = index["dynamics"] and Dynamics(**index["dynamics"])
-        return Golden([_case(entry, blob, signature) for entry in index["cases"]], dynamics)
-    except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{folder / INDEX} cannot be read: {error!r}. Export the bundle again.") from error
+        cases = [_case(entry, blob, signature) for entry in index.cases]
+        _check_cases(cases, signature, len(blob), where)
+    except (KeyError, ValueError, InputError) as error:
+        raise BundleError(f"{where} cannot be read: {error}. Export the bundle again.") from error
+    return Golden(cases, None if index.dynamics is None else Dynamics(**structs.asdict(index.dynamics)))
 
 
-def _case(entry: dict[str, Any], blob: bytes, signature: Signature) -> Case:
-    def arrays(part: str, names: Sequence[str]) -> tuple[Array, ...]:
-        return tuple(_tensor(entry[part][name], blob) for name in names)
+def _check_cases(cases: Sequence[Case], signature: Signature, size: int, where: str) -> None:
+    """Check that no byte stands for two numbers, which would let a small file take much memory."""
+    arrays = [array for case in cases for array in case.arrays]
+    if sum(array.nbytes for array in arrays) > size:
+        raise ValueError("expected a place of its own for every tensor")
+    for case in cases:
+        signature.check_call(case.inputs, case.state, case.lengths, where)
 
-    inputs, *state = arrays("call", signature.input_names)
+
+def _case(entry: schema.Case, blob: bytes, signature: Signature) -> Case:
+    sizes = {TIME: entry.time, BATCH: entry.batch}
+
+    def arrays(part: str, names: Sequence[str], specs: Sequence[TensorSpec]) -> tuple[Array, ...]:
+        places: dict[str, schema.Place] = getattr(entry, part)
+        if sorted(places) != sorted(names):
+            raise ValueError(f"case {entry.name!r}, {part}: expected {sorted(names)}, got {sorted(places)}")
+        return tuple(
+            _tensor(places[name], blob, in_precision(spec.dtype, part), spec.sized(**sizes))
+            for name, spec in zip(names, specs, strict=True)
+        )
+
+    inputs, *state = arrays("call", signature.input_names, signature.arguments)
     lengths = state.pop() if signature.lengths else None
-    return Case(
-        entry["name"],
-        entry["kind"],
-        entry["time"],
-        entry["batch"],
-        inputs,
-        tuple(state),
-        lengths,
-        arrays("float32", signature.output_names),
-        arrays("float64", signature.output_names),
-        arrays("rounding", signature.output_names if entry["rounding"] else []),
-    )
+    results = [arrays(part, signature.output_names, signature.results) for part in ("float32", "float64")]
+    if entry.rounding:
+        results.append(arrays("rounding", signature.output_names, signature.results))
+    if sorted(entry.tolerance) != sorted(signature.output_names):
+        raise ValueError(f"case {entry.name!r}: expected a tolerance of {signature.output_names}")
+    return Case(entry.name, entry.kind, entry.time, entry.batch, inputs, tuple(state), lengths, *results)
 
 
-def _tensor(entry: dict[str, Any], blob: bytes) -> Array:
-    dtype = np.dtype(entry["dtype"]).newbyteorder("<")
-    count = int(np.prod(entry["shape"], dtype=np.int64))
-    array = np.frombuffer(blob, dtype, count, entry["offset"]).reshape(entry["shape"])
+def in_precision(dtype: str, precision: str) -> str:
+    """Give the dtype that a tensor has as a result in a precision; in a ``"call"`` it has its own.
+
+    >>> [in_precision(*pair) for pair in (("float32", "float64"), ("int64", "float64"), ("int64", "rounding"))]
+    ['float64', 'int64', 'float32']
+    """
+    if precision == "rounding":
+        return "float32"
+    return precision if precision != "call" and dtype.startswith("float") else dtype
+
+
+def _tensor(place: schema.Place, blob: bytes, name: str, shape: tuple[int, ...]) -> Array:
+    if (place.dtype, tuple(place.shape)) != (name, shape):
+        raise ValueError(f"expected a tensor of {name} {list(shape)}, got {place.dtype} {place.shape}")
+    dtype = np.dtype(name).newbyteorder("<")
+    end = place.offset + prod(shape) * dtype.itemsize
+    if end > len(blob):
+        raise ValueError(f"a tensor ends at byte {end} of {len(blob)}")
+    array = np.frombuffer(blob, dtype, prod(shape), place.offset).reshape(shape)
     return array if sys.byteorder == "little" else array.astype(dtype.newbyteorder("="))

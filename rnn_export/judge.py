@@ -68,8 +68,8 @@ class Curve:
     """
 
     time: tuple[int, ...]
-    eager: tuple[float, ...]
-    allowed: tuple[float, ...]
+    eager: tuple[float | None, ...]
+    allowed: tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Check:
     whole: Measure | None = None
     cut: Measure | None = None
     tokens: Tokens | None = None
-    curve: tuple[float, ...] = ()
+    curve: tuple[float | None, ...] = ()
     detail: str = ""
 
     @property
@@ -135,15 +135,16 @@ class Standard:
         """The time steps of the longest run."""
         return max(case.time for case in self.runs)
 
-    def against(self, time: Sequence[int], found: Sequence[tuple[Case, Array]]) -> tuple[float, ...]:
-        """Give the worst of some errors of outputs at each of some time steps."""
+    def against(self, time: Sequence[int], found: Sequence[tuple[Case, Array]]) -> tuple[float | None, ...]:
+        """Give the worst of some errors of outputs at each of some time steps; ``None`` is infinite."""
         axis = self.signature.outputs.time_axis
         worst = np.zeros(self.longest + 1)
         for case, errors in found:
             steps = slice(case.time, case.time + 1) if axis is None else slice(1, case.time + 1)
             each = errors[None] if axis is None else np.moveaxis(errors, axis, 0)
             worst[steps] = np.maximum(worst[steps], each.reshape(len(each), -1).max(1))
-        return tuple(float(f"{worst[step]:.{DIGITS}g}") for step in time)
+        numbers = (worst[step] for step in time)
+        return tuple(float(f"{number:.{DIGITS}g}") if np.isfinite(number) else None for number in numbers)
 
 
 def judge(file: str, runtime: str, results: Mapping[str, Array], standard: Standard) -> Check:
@@ -176,7 +177,7 @@ def _outputs(results: Mapping[str, Array], standard: Standard) -> Iterator[tuple
                 yield case, outputs
 
 
-def _curve(results: Mapping[str, Array], standard: Standard) -> tuple[float, ...]:
+def _curve(results: Mapping[str, Array], standard: Standard) -> tuple[float | None, ...]:
     spec = standard.signature.outputs
     found = [
         (case, tolerance.distance(outputs, case.results(spec.dtype)[0], case.float64[0]))

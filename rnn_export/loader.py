@@ -8,14 +8,17 @@ from rnn_export.runtimes import RUNTIMES, Runner, c
 
 
 def load(folder: str | Path, runtime: str = "onnxruntime") -> Runner:
-    """Load a bundle's model after checking every file's sha256.
+    """Load a bundle's model after looking at every file of the bundle, and checking its sha256.
+
+    A ``.pt`` and a ``.c`` are code that runs with your rights: load them from people whom you trust, and know
+    that it is theirs (:func:`rnn_export.signing.check`). A hash only says that a copy is whole.
 
     Args:
         folder: a bundle.
         runtime: ``"onnxruntime"``, ``"torchscript"``, ``"c"`` or ``"reference"`` (slow, ONNX's own).
 
     Raises:
-        BundleError: there is no bundle, or a file is not the one that was written.
+        BundleError: there is no bundle, or a file is not the one that was written or cannot be loaded.
         RuntimeUnavailableError: there is no such runtime, it is not installed, or has no file here.
 
     The runner takes and gives numpy arrays: ``outputs, state = runner(inputs, state)``. ``state`` is a tuple
@@ -32,7 +35,7 @@ def load(folder: str | Path, runtime: str = "onnxruntime") -> Runner:
         raise RuntimeUnavailableError(
             mismatch(f"{folder} for runtime {runtime!r}", file, "no such file", "Choose another runtime.")
         )
-    return Runner(known.start(bundle.folder / file, bundle.signature), bundle.signature)
+    return Runner(known.start(bundle.folder / file, bundle.signature, bundle.files.read), bundle.signature)
 
 
 def ship(folder: str | Path, result: Path, kind: str = "shared", march: str = "") -> Path:
@@ -48,4 +51,4 @@ def ship(folder: str | Path, result: Path, kind: str = "shared", march: str = ""
         left_out = bundle.manifest.verification.get("left_out", [])
         reasons = [reason for reason in left_out if reason.startswith("model.c")] or ["export it again"]
         raise RuntimeUnavailableError(f"{folder} has no model.c: {'; '.join(reasons)}")
-    return c.ship(bundle.folder / "model.c", result, kind, march)
+    return c.ship(bundle.folder / "model.c", result, kind, march, bundle.files.read)

@@ -112,7 +112,7 @@ def scaffold(bundles: Sequence[str | Path], host: str, folder: str | Path) -> Pa
     with staged(Path(folder), overwrite=False) as new:
         _copy(examples() / host, new)
         for model, bundle in zip(models, opened, strict=True):
-            shutil.copytree(bundle.folder, new / MODELS / model.name)
+            bundle.copy(new / MODELS / model.name)
         for path, text in generated(host, models).items():
             (new / path).write_text(text)
     return Path(folder)

@@ -8,9 +8,8 @@ from math import expm1
 from pathlib import Path
 
 import typer
-from rich import box
+from rich import box, markup
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -18,6 +17,7 @@ from rnn_export.bundle import Bundle
 from rnn_export.errors import RnnExportError
 from rnn_export.golden import Dynamics
 from rnn_export.judge import NOT_CHECKED, PASSED, Check, Tokens
+from rnn_export.reading.text import CONTROL
 from rnn_export.verify import Tell, VerificationReport
 
 out = Console()
@@ -25,6 +25,11 @@ err = Console(stderr=True)
 
 MARKS = {PASSED: "[green]✓ passed", NOT_CHECKED: "[yellow]- not checked"}
 FAILED_MARK = "[bold red]✗ failed"
+
+
+def escape(text: str) -> str:
+    """Give markup for a text of others: none of it is markup, or a command to the terminal."""
+    return markup.escape(CONTROL.sub("\N{REPLACEMENT CHARACTER}", text))
 
 
 @contextmanager
@@ -108,9 +113,9 @@ def next_token(said: Sequence[Tokens]) -> str:
     )
 
 
-def line(markup: str) -> None:
-    """Print one line, however long."""
-    out.print(markup, highlight=False, soft_wrap=True)
+def line(marked: str) -> None:
+    """Print one line of markup, however long."""
+    out.print(marked, highlight=False, soft_wrap=True)
 
 
 def check_table(report: VerificationReport) -> Table:
@@ -123,7 +128,7 @@ def check_table(report: VerificationReport) -> Table:
     table.add_column("Verdict", no_wrap=True)
     for check in report.checks:
         mark = MARKS.get(check.verdict, FAILED_MARK)
-        table.add_row(check.file, check.runtime, *_numbers(check), mark)
+        table.add_row(escape(check.file), check.runtime, *_numbers(check), mark)
     return table
 
 
@@ -156,7 +161,7 @@ def pass_table(bundle: Bundle) -> Table:
         if not before:
             counts = (f"{name}:{count}" for name, count in after.items())
         if changed or stage["form"]:
-            table.add_row(stage["name"], ", ".join(counts), stage["form"])
+            table.add_row(escape(stage["name"]), escape(", ".join(counts)), escape(stage["form"]))
         before = after
     return table
 

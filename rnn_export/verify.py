@@ -20,22 +20,14 @@ import numpy as np
 
 from rnn_export import tolerance
 from rnn_export.bundle import Bundle, Manifest
+from rnn_export.errors import BundleError, mismatch
 from rnn_export.golden import RUN, Case, Dynamics
-from rnn_export.judge import (
-    FAILED,
-    MODES,
-    NOT_CHECKED,
-    PASSED,
-    Check,
-    Curve,
-    Measure,
-    Standard,
-    Tokens,
-    judge,
-)
+from rnn_export.judge import FAILED, NOT_CHECKED, PASSED, Check, Curve, Standard, judge
+from rnn_export.reading import schema
 from rnn_export.runtimes import RUNTIMES, Runtime, worker
 
 TIME_LIMIT = 1800.0  # seconds for one file in one runtime; a file that hangs has failed
+LAST = 1 << 12  # bytes of what a process said before it ended that are looked at
 PACKAGE_PARENT = Path(__file__).resolve().parents[1]
 BOOT = "import sys; sys.path[:0] = {paths!r}; from rnn_export.runtimes.worker import main; main()"
 
@@ -98,30 +90,24 @@ class VerificationReport:
                 "per unit, eager's worst over single steps and runs no longer; see rnn_export/tolerance.py",
             },
             "dynamics": self.dynamics and asdict(self.dynamics),
-            "curve": _finite(asdict(self.curve)),
+            "curve": asdict(self.curve),
             "checks": [_finite(asdict(check)) for check in self.checks],
             "left_out": list(self.left_out),
         }
 
     @classmethod
     def stored(cls, manifest: Manifest) -> "VerificationReport":
-        """Give the report that a bundle was written with."""
-        data = manifest.verification
+        """Give the report that a bundle was written with.
 
-        def check(entry: dict[str, Any]) -> Check:
-            modes = {mode: Measure(**entry[mode]) if entry[mode] else None for mode in MODES}
-            tokens = entry["tokens"] and Tokens(**entry["tokens"])
-            return Check(**{**entry, **modes, "tokens": tokens, "curve": _read(entry["curve"])})
-
-        return cls(
-            manifest.name,
-            tuple(map(check, data["checks"])),
-            data["grid"],
-            data["whole_only"],
-            Curve(**{name: _read(numbers) for name, numbers in data["curve"].items()}),
-            data["dynamics"] and Dynamics(**data["dynamics"]),
-            tuple(data["left_out"]),
-        )
+        Raises:
+            BundleError: the manifest holds none.
+        """
+        where = f"the manifest of {manifest.name!r}, verification"
+        report = schema.typed({"name": manifest.name, **manifest.verification}, cls, where)
+        unknown = {check.runtime for check in report.checks} - set(RUNTIMES)
+        if unknown:
+            raise BundleError(mismatch(where, f"runtimes of {[*RUNTIMES]}", unknown, "Update rnn-export."))
+        return report
 
 
 def verify(folder: str | Path, progress: Tell | None = None) -> VerificationReport:
@@ -184,16 +170,20 @@ def _check(bundle: Bundle, file: str, runtime: Runtime, standard: Standard) -> C
         failure = _run_worker(bundle, file, runtime, results)
         if failure:
             return Check(file, runtime.name, FAILED, detail=failure)
-        with np.load(results, allow_pickle=False) as archive:
-            if worker.UNAVAILABLE in archive:
-                return Check(file, runtime.name, NOT_CHECKED, detail=str(archive[worker.UNAVAILABLE]))
-            return judge(file, runtime.name, archive, standard)
+        try:
+            found = worker.read_results(results, standard.cases)
+        except BundleError as error:
+            return Check(file, runtime.name, FAILED, detail=str(error))
+        if worker.UNAVAILABLE in found:
+            return Check(file, runtime.name, NOT_CHECKED, detail=str(found[worker.UNAVAILABLE]))
+        return judge(file, runtime.name, found, standard)
 
 
 def _run_worker(bundle: Bundle, file: str, runtime: Runtime, results: Path) -> str:
     """Run all cases in a fresh process; give what went wrong, or nothing."""
     request = {
         "folder": str(bundle.folder.resolve()),
+        "files": bundle.manifest.files,
         "file": file,
         "runtime": runtime.name,
         "signature": bundle.signature.to_json(),
@@ -201,21 +191,26 @@ def _run_worker(bundle: Bundle, file: str, runtime: Runtime, results: Path) -> s
         "results": str(results),
     }
     paths = [str(PACKAGE_PARENT), *filter(None, sys.path)]
+    said = results.with_name("said")  # a file: what a model prints may not fill this process
     try:
-        finished = subprocess.run(  # noqa: S603
-            [sys.executable, "-I", "-c", BOOT.format(paths=paths)],
-            input=json.dumps(request),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=TIME_LIMIT,
-            cwd=results.parent,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
+        with said.open("wb") as errors:
+            finished = subprocess.run(  # noqa: S603
+                [sys.executable, "-I", "-c", BOOT.format(paths=paths)],
+                input=json.dumps(request),
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                text=True,
+                check=False,
+                timeout=TIME_LIMIT,
+                cwd=results.parent,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+            )
     except subprocess.TimeoutExpired:
         return f"did not finish within {TIME_LIMIT:.0f} s"
     if finished.returncode:
-        last = finished.stderr.strip().splitlines()[-3:]
+        with said.open("rb") as errors:
+            errors.seek(max(0, said.stat().st_size - LAST))
+            last = errors.read().decode(errors="replace").strip().splitlines()[-3:]
         return f"the process ended with status {finished.returncode}: {' '.join(last)}"
     return ""
 
@@ -223,11 +218,4 @@ def _run_worker(bundle: Bundle, file: str, runtime: Runtime, results: Path) -> s
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(child) for key, child in value.items()}
-    if isinstance(value, tuple):
-        return [_finite(child) for child in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value
-
-
-def _read(numbers: Sequence[float | None]) -> tuple[Any, ...]:
-    """Read what :func:`_finite` gave."""
-    return tuple(np.inf if number is None else number for number in numbers)

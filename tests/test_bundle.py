@@ -77,8 +77,8 @@ def test_an_extra_file_is_named(tmp_path: Path, rnn: ModelCase, exported: Export
     [
         ({"format_version": 2}, "format version: expected 1, got 2. Update rnn-export"),
         ({"format": "zip"}, "is not the manifest of a bundle"),
-        ({"signature": {}}, "lacks a field"),
-        ({"color": "red"}, "lacks a field|unexpected"),
+        ({"signature": {}}, "missing required field `inputs`"),
+        ({"color": "red"}, "contains unknown field `color`. Export"),
     ],
 )
 def test_another_manifest_is_named(

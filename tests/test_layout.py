@@ -13,6 +13,8 @@ ORDER = [
     {"errors", "quiet"},
     {"models"},
     {"signature"},
+    {"reading"},
+    {"signing"},
     {"calling"},
     {"axes"},
     {"subject"},

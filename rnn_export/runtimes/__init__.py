@@ -1,6 +1,8 @@
 """What can run the files of a bundle; one file a runtime, one line in the table.
 
-A runtime's file has ``start(path, signature)``, which loads a bundle's file and returns a :data:`Call`.
+A runtime's file has ``start(path, signature, read)``, which loads a bundle's file and returns a
+:data:`Call`. ``read`` gives what a path holds; a bundle's own, ``bundle.files.read``, only if it is what was
+hashed. No file is opened past it.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from rnn_export.errors import InputError, RuntimeUnavailableError
+from rnn_export.reading.files import Read
 from rnn_export.signature import Array, Signature
 
 # One call: the inputs and the state's leaves in; the outputs and the new state's leaves out, in a list.
@@ -36,18 +39,19 @@ class Runtime:
         """Whether its package can be found."""
         return find_spec(self.package) is not None
 
-    def start(self, path: Path, signature: Signature) -> Call:
-        """Load a file.
+    def start(self, path: Path, signature: Signature, read: Read = Path.read_bytes) -> Call:
+        """Load a file, from the bytes that ``read`` gives.
 
         Raises:
             RuntimeUnavailableError: its package is not installed.
+            BundleError: it cannot be loaded.
         """
         if not self.installed:
             raise RuntimeUnavailableError(
                 f"runtime {self.name!r} needs the package {self.package!r}. Run: pip install {self.package}"
             )
         module = import_module(f"{__name__}.{self.name}")
-        call: Call = module.start(path, signature)
+        call: Call = module.start(path, signature, read)
         return call
 
 

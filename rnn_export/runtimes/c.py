@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from rnn_export.errors import BundleError, RuntimeUnavailableError
+from rnn_export.reading.files import Read
 from rnn_export.runtimes import Call
 from rnn_export.signature import BATCH, TIME, Array, Signature
 
@@ -64,24 +65,37 @@ def build(source: Path, target: Path, *options: str) -> None:
         raise RuntimeUnavailableError(f"{shlex.join(line)} failed: {done.stderr.strip()[:2000]}")
 
 
-def library(source: Path) -> Path:
-    """Give the shared library of a ``model.c``, built unless the cache has it.
+def library(source: Path, read: Read = Path.read_bytes) -> Path:
+    """Give the shared library of a ``model.c``, built from what ``read`` gives unless the cache has it.
 
     Raises:
         RuntimeUnavailableError: there is no compiler, or it fails.
     """
     facts = [*_versions(compiler() or []), *OPTIONS, os.environ.get("CFLAGS", ""), sys.platform]
-    parts = [source, source.with_name(HEADER), source.with_name(WEIGHTS)]
-    digests = [hashlib.sha256(part.read_bytes()).hexdigest() for part in parts if part.exists()]
+    parts = _parts(source, read)
+    digests = [hashlib.sha256(content).hexdigest() for content in parts.values()]
     key = hashlib.sha256("\0".join([*digests, *facts]).encode()).hexdigest()
     folder = cache()
     target = folder / f"{key}.so"
     if not target.exists():
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             built = Path(scratch) / "model.so"
-            build(source, built, "-shared", "-fPIC")
+            build(_placed(parts, Path(scratch)), built, "-shared", "-fPIC")
             built.replace(target)
     return target
+
+
+def _parts(source: Path, read: Read) -> dict[str, bytes]:
+    """Read a ``model.c`` and what it includes."""
+    paths = [source, source.with_name(HEADER), source.with_name(WEIGHTS)]
+    return {path.name: read(path) for path in paths if path.exists()}
+
+
+def _placed(parts: dict[str, bytes], folder: Path) -> Path:
+    """Write the parts of a ``model.c`` where nobody else writes: what is compiled is what was read."""
+    for name, content in parts.items():
+        (folder / name).write_bytes(content)
+    return folder / next(iter(parts))
 
 
 def _versions(command: list[str]) -> list[str]:
@@ -96,7 +110,7 @@ PRODUCTS = {"shared": ("-shared", "-fPIC"), "object": ("-c", "-fPIC"), "static":
 ENDINGS = {"shared": ".so", "object": ".o", "static": ".a"}
 
 
-def ship(source: Path, folder: Path, kind: str, march: str = "") -> Path:
+def ship(source: Path, folder: Path, kind: str, march: str = "", read: Read = Path.read_bytes) -> Path:
     """Compile a ``model.c`` to a library or an object file in a folder, with the header beside it.
 
     Args:
@@ -104,23 +118,24 @@ def ship(source: Path, folder: Path, kind: str, march: str = "") -> Path:
         folder: where both go: ``libNAME.so``, ``libNAME.a`` or ``NAME.o``, as in ``NAME_run``.
         kind: ``shared``, ``static`` or ``object``.
         march: a processor for the compiler's ``-march``; one of several is found at run time without.
+        read: gives what a file holds.
 
     Raises:
         RuntimeUnavailableError: there is no compiler or archiver, or it fails.
         BundleError: the folder cannot be written; it is as it was if nothing could be built.
     """
-    name = entry(source).model
+    name, parts = entry(source, read).model, _parts(source, read)
     stem = name if kind == "object" else f"lib{name}"
     target = folder / f"{stem}{ENDINGS[kind]}"
     options = [*([f"-march={march}"] if march else []), *PRODUCTS[kind]]
     with tempfile.TemporaryDirectory() as scratch:
         built = Path(scratch) / f"{name}{ENDINGS['object' if kind == 'static' else kind]}"
-        build(source, built, *options)
+        build(_placed(parts, Path(scratch)), built, *options)
         if kind == "static":
             built = _archived(built)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source.with_name(HEADER), folder / HEADER)
+            (folder / HEADER).write_bytes(parts[HEADER])
             shutil.copyfile(built, target)
         except OSError as error:
             raise BundleError(
@@ -168,25 +183,33 @@ class Entry:
         return f"{self.model}_run"
 
 
-def entry(source: Path) -> Entry:
+def entry(source: Path, read: Read = Path.read_bytes) -> Entry:
     """Read what the ``model.h`` beside a ``model.c`` declares.
 
     Raises:
         RuntimeUnavailableError: it declares no function that runs a model.
     """
     header = source.with_name(HEADER)
-    text = header.read_text()
+    text = read(header).decode(errors="replace")
     found = re.search(r"^void (\w+)_run\(", text, re.MULTILINE)
     if found is None:
         raise RuntimeUnavailableError(f"{header} declares no function that runs a model")
-    room = re.search(r"^#define \w+_WORKSPACE_SIZE (\d+)", text, re.MULTILINE)
+    room = re.search(r"^#define \w+_WORKSPACE_SIZE (\d{1,9})\b", text, re.MULTILINE)
     return Entry(found[1], int(room[1]) if room else 0)
 
 
-def start(path: Path, signature: Signature) -> Call:
-    """Build and load a ``model.c``, with its ``model.h`` beside it."""
-    declared = entry(path)
-    function = ctypes.CDLL(str(library(path)))[declared.name]
+def start(path: Path, signature: Signature, read: Read = Path.read_bytes) -> Call:
+    """Build and load a ``model.c``, with its ``model.h`` beside it. It is code: load what you trust.
+
+    Raises:
+        RuntimeUnavailableError: there is no compiler, or it fails.
+        BundleError: the library cannot be loaded, or has no such function.
+    """
+    declared = entry(path, read)
+    try:
+        function = ctypes.CDLL(str(library(path, read)))[declared.name]
+    except (OSError, AttributeError) as error:
+        raise BundleError(f"{path} cannot be loaded: {error}. Export it again.") from error
     function.restype = None
     return caller(function, signature, declared.workspace)
 

@@ -5,22 +5,28 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError
 from onnx.reference import ReferenceEvaluator
 
-from rnn_export.errors import RuntimeUnavailableError
+from rnn_export.errors import BundleError, RuntimeUnavailableError
+from rnn_export.reading.files import Read
 from rnn_export.runtimes import Call
 from rnn_export.signature import Array, Signature
 
 IGNORED = "sequence_lens"
 
 
-def start(path: Path, signature: Signature) -> Call:
+def start(path: Path, signature: Signature, read: Read = Path.read_bytes) -> Call:
     """Load an ONNX file.
 
     Raises:
+        BundleError: it is no ONNX file.
         RuntimeUnavailableError: the evaluator does not know an operator, or would ignore an input of one.
     """
-    model = onnx.load(path, load_external_data=False)
+    try:
+        model = onnx.load_model_from_string(read(path))
+    except DecodeError as error:
+        raise BundleError(f"{path} cannot be read: {error}. Export it again.") from error
     for node in _nodes(model.graph):
         given = dict(
             zip((part.name for part in onnx.defs.get_schema(node.op_type).inputs), node.input, strict=False)

@@ -1,20 +1,32 @@
 """TorchScript, as a C++ service loads it: the saved archive alone."""
 
+import io
 import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from rnn_export.errors import BundleError
+from rnn_export.reading.files import Read
 from rnn_export.runtimes import Call
 from rnn_export.signature import LENGTHS, Array, Signature, tree_build, tree_leaves
 
 
-def start(path: Path, signature: Signature) -> Call:
-    """Load a ``.pt`` file. It holds code: load what you trust."""
+def start(path: Path, signature: Signature, read: Read = Path.read_bytes) -> Call:
+    """Load a ``.pt`` file. It holds code: load what you trust.
+
+    Raises:
+        BundleError: PyTorch refuses it.
+    """
+    content = io.BytesIO(read(path))  # opened only once its hash has matched
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        module = torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+        try:
+            module = torch.jit.load(content, map_location="cpu").eval()  # type: ignore[no-untyped-call]
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise BundleError(f"{path} cannot be loaded in PyTorch: {reason}. Export it again.") from error
 
     def call(*arguments: Array) -> list[Array]:
         named = dict(zip(signature.input_names, map(_tensor, arguments), strict=True))

@@ -7,6 +7,7 @@ leaves the results in an ``.npz`` file.
 import json
 import sys
 import traceback
+import zipfile
 from collections.abc import Iterator, Sequence
 from importlib.abc import MetaPathFinder
 from pathlib import Path
@@ -15,11 +16,15 @@ from typing import Any
 import numpy as np
 
 from rnn_export import golden
-from rnn_export.errors import RuntimeUnavailableError
+from rnn_export.errors import BundleError, RuntimeUnavailableError, mismatch
 from rnn_export.golden import Case
+from rnn_export.reading import schema
+from rnn_export.reading.files import Files
 from rnn_export.runtimes import RUNTIMES, Call
 from rnn_export.signature import Array, Signature
 
+ROOM = 1 << 26  # bytes, for what is said of cases that failed
+HEADER = 1 << 10  # bytes of an array's own description, and of its place in the archive
 ERRORS = "errors"  # the key, in the results, of a JSON object of what failed
 UNAVAILABLE = "unavailable"  # the only key, if the runtime cannot judge the file
 MODES = {golden.RUN: ("whole", "cut"), golden.STEP: ("step",)}
@@ -77,24 +82,70 @@ def within(lengths: Array, piece: slice) -> Array:
     return own
 
 
+def check_results(arrays: Sequence[Array], case: Case) -> None:
+    """Check that results have the shapes that were asked for: what is larger is not handed on.
+
+    Raises:
+        BundleError: one has another shape.
+    """
+    found = [np.shape(array) for array in arrays]
+    expected = [array.shape for array in case.float64]
+    if found != expected:
+        raise BundleError(mismatch("results of the file", expected, found, "Export the bundle again."))
+
+
+def read_results(path: Path, cases: Sequence[Case]) -> dict[str, Array]:
+    """Read what a process left, which by then may have been any program.
+
+    Raises:
+        BundleError: it is no archive of arrays, or larger than what was asked for.
+    """
+    tensors = [array.nbytes + HEADER for case in cases for array in case.float64]
+    room = ROOM + 2 * sum(tensors)  # whole and cut
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > room:
+            raise BundleError(mismatch("the results", f"at most {room} bytes", size, "The file is odd."))
+        with np.load(path, allow_pickle=False) as arrays:
+            results = dict(arrays)
+        if UNAVAILABLE not in results:
+            schema.typed(json.loads(str(results[ERRORS])), dict[str, str], "the results")
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        EOFError,
+        MemoryError,
+        RecursionError,
+        zipfile.BadZipFile,
+    ) as error:
+        raise BundleError(
+            f"the process left no results that can be read: {error!r}. Run it again."
+        ) from error
+    return results
+
+
 def main() -> None:
     """Answer the request on standard input."""
     request: dict[str, Any] = json.load(sys.stdin)
     sys.meta_path.insert(0, Blocked(request["blocked"]))
     folder, signature = Path(request["folder"]), Signature.from_json(request["signature"])
+    files = Files(folder, request["files"])
     results: dict[str, Any] = {}
     errors: dict[str, str] = {}
     try:
-        call = RUNTIMES[request["runtime"]].start(folder / request["file"], signature)
+        call = RUNTIMES[request["runtime"]].start(folder / request["file"], signature, files.read)
     except RuntimeUnavailableError as error:
         np.savez(request["results"], **{UNAVAILABLE: str(error)})  # type: ignore[arg-type]
         return
-    for case in golden.read(folder, signature).cases:
+    for case in golden.read(folder, signature, files.read).cases:
         for mode in MODES[case.kind]:
             if mode == "cut" and not signature.streamable:
                 continue
             try:
                 arrays = run(call, case, mode, signature)
+                check_results(arrays, case)
             except Exception:  # whatever a runtime raises is a finding of this case
                 errors[f"{case.name}/{mode}"] = traceback.format_exc(limit=0).strip()
                 continue

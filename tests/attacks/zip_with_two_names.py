@@ -1,0 +1,12 @@
+"""A member of a ``.pt`` has one name in its place and another in the directory."""
+
+from pathlib import Path
+
+from tests.attacks import put_pt
+
+REFUSED = "model.pt: .* got another checksum of model/data/1"
+
+
+def attack(folder: Path) -> None:
+    content = (folder / "model.pt").read_bytes()
+    put_pt(folder, content.replace(b"model/data/1", b"model/data/9", 1))
