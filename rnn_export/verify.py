@@ -5,11 +5,11 @@ compound. *Does the whole run agree?* Sequences run from their start, whole, and
 handed on. What "equal" means stands in :mod:`rnn_export.tolerance`.
 """
 
+import io
 import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +20,7 @@ import numpy as np
 
 from rnn_export import tolerance
 from rnn_export.bundle import Bundle, Manifest
+from rnn_export.errors import BundleError
 from rnn_export.golden import RUN, STEP, Case
 from rnn_export.runtimes import RUNTIMES, Runtime, worker
 from rnn_export.signature import Array, Signature
@@ -157,7 +158,8 @@ def verify(folder: str | Path, progress: Tell | None = None) -> VerificationRepo
     golden vectors. A runtime that is not installed is reported as not checked, never as passed.
 
     Raises:
-        BundleError: there is no bundle, or a file is not the one that was written.
+        BundleError: there is no bundle, a file is not the one that was written, or the system is at fault: a
+            full disk where C is built, a folder that was removed.
     """
     return check_bundle(Bundle.open(folder), progress)
 
@@ -206,45 +208,47 @@ def _check(
 ) -> Check:
     if not runtime.installed:
         return Check(file, runtime.name, NOT_CHECKED, detail=f"{runtime.package} is not installed")
-    with tempfile.TemporaryDirectory() as scratch:
-        results = Path(scratch) / "results.npz"
-        failure = _run_worker(bundle, file, runtime, results)
-        if failure:
-            return Check(file, runtime.name, FAILED, detail=failure)
-        with np.load(results, allow_pickle=False) as archive:
-            if worker.UNAVAILABLE in archive:
-                return Check(file, runtime.name, NOT_CHECKED, detail=str(archive[worker.UNAVAILABLE]))
-            return _judge(file, runtime.name, dict(archive), cases, allowed, bundle.signature)
+    answer, failure = _run_worker(bundle, file, runtime)
+    if failure:
+        if not (bundle.folder / file).exists():
+            failure = f"{bundle.folder / file} was removed meanwhile"
+            raise BundleError(f"{file} cannot be checked in {runtime.name}: {failure}. Try again.")
+        return Check(file, runtime.name, FAILED, detail=failure)
+    with np.load(io.BytesIO(answer), allow_pickle=False) as archive:
+        if worker.FAULT in archive:
+            raise BundleError(f"{file} cannot be checked in {runtime.name}: {archive[worker.FAULT]}")
+        if worker.UNAVAILABLE in archive:
+            return Check(file, runtime.name, NOT_CHECKED, detail=str(archive[worker.UNAVAILABLE]))
+        return _judge(file, runtime.name, dict(archive), cases, allowed, bundle.signature)
 
 
-def _run_worker(bundle: Bundle, file: str, runtime: Runtime, results: Path) -> str:
-    """Run all cases in a fresh process; give what went wrong, or nothing."""
+def _run_worker(bundle: Bundle, file: str, runtime: Runtime) -> tuple[bytes, str]:
+    """Run all cases in a fresh process; give its answer, and what went wrong if something did."""
     request = {
         "folder": str(bundle.folder.resolve()),
         "file": file,
         "runtime": runtime.name,
         "signature": bundle.signature.to_json(),
         "blocked": bundle.manifest.model["source_modules"],
-        "results": str(results),
+        "asked_by": os.getpid(),
     }
     paths = [str(PACKAGE_PARENT), *filter(None, sys.path)]
     try:
         finished = subprocess.run(  # noqa: S603
             [sys.executable, "-I", "-c", BOOT.format(paths=paths)],
-            input=json.dumps(request),
+            input=json.dumps(request).encode(),
             capture_output=True,
-            text=True,
             check=False,
             timeout=TIME_LIMIT,
-            cwd=results.parent,
+            cwd=PACKAGE_PARENT.anchor,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
     except subprocess.TimeoutExpired:
-        return f"did not finish within {TIME_LIMIT:.0f} s"
+        return b"", f"did not finish within {TIME_LIMIT:.0f} s"
     if finished.returncode:
-        last = finished.stderr.strip().splitlines()[-3:]
-        return f"the process ended with status {finished.returncode}: {' '.join(last)}"
-    return ""
+        last = finished.stderr.decode(errors="replace").strip().splitlines()[-3:]
+        return b"", f"the process ended with status {finished.returncode}: {' '.join(last)}"
+    return finished.stdout, ""
 
 
 def _judge(

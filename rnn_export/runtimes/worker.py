@@ -1,11 +1,17 @@
 """A fresh process that loads one file and runs all golden vectors, without the model's source.
 
-It is started by :mod:`rnn_export.verify` as ``python -I`` with a request in JSON on standard input, and
-leaves the results in an ``.npz`` file.
+It is started by :mod:`rnn_export.verify` as ``python -I`` with a request in JSON on standard input, and gives
+the results on standard output, as an ``.npz`` file: there is no disk that could be full, and nothing is left
+behind by who is killed. It ends when the process that asked is gone.
 """
 
+import io
 import json
+import os
+import signal
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Iterator, Sequence
 from importlib.abc import MetaPathFinder
@@ -15,13 +21,15 @@ from typing import Any
 import numpy as np
 
 from rnn_export import golden
-from rnn_export.errors import RuntimeUnavailableError
+from rnn_export.errors import BundleError, RuntimeUnavailableError
 from rnn_export.golden import Case
 from rnn_export.runtimes import RUNTIMES, Call
 from rnn_export.signature import Array, Signature
 
 ERRORS = "errors"  # the key, in the results, of a JSON object of what failed
 UNAVAILABLE = "unavailable"  # the only key, if the runtime cannot judge the file
+FAULT = "fault"  # the only key, if the system is at fault: a full disk, a folder that is gone
+WATCH, GRACE = 0.2, 2.0  # seconds: how often to look for who asked, and how long an orderly end may take
 MODES = {golden.RUN: ("whole", "cut"), golden.STEP: ("step",)}
 
 
@@ -79,16 +87,46 @@ def within(lengths: Array, piece: slice) -> Array:
 
 def main() -> None:
     """Answer the request on standard input."""
+    answer = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a model prints is no part of the answer
     request: dict[str, Any] = json.load(sys.stdin)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    threading.Thread(target=_end_with, args=[request["asked_by"]], daemon=True).start()
     sys.meta_path.insert(0, Blocked(request["blocked"]))
+    results = io.BytesIO()
+    np.savez(results, **_results(request))
+    with answer:
+        answer.write(results.getbuffer())
+
+
+def _end_with(parent: int) -> None:
+    """End when the process that asked has ended: nobody is left to read the answer."""
+    while os.getppid() == parent:
+        time.sleep(WATCH)
+    os.kill(os.getpid(), signal.SIGTERM)  # the main thread ends its compiler, and removes what that wrote
+    time.sleep(GRACE)
+    os._exit(1)  # it is deep in a runtime
+
+
+def _results(request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return _run_all(request)
+    except RuntimeUnavailableError as error:
+        return {UNAVAILABLE: str(error)}
+    except BundleError as error:
+        return {FAULT: str(error)}
+    except OSError as error:
+        if error.errno is None:  # the loader's, about what is in a file
+            raise
+        return {FAULT: str(error)}
+
+
+def _run_all(request: dict[str, Any]) -> dict[str, Any]:
+    """Load the file, and run all cases."""
     folder, signature = Path(request["folder"]), Signature.from_json(request["signature"])
     results: dict[str, Any] = {}
     errors: dict[str, str] = {}
-    try:
-        call = RUNTIMES[request["runtime"]].start(folder / request["file"], signature)
-    except RuntimeUnavailableError as error:
-        np.savez(request["results"], **{UNAVAILABLE: str(error)})  # type: ignore[arg-type]
-        return
+    call = RUNTIMES[request["runtime"]].start(folder / request["file"], signature)
     for case in golden.read(folder, signature):
         for mode in MODES[case.kind]:
             if mode == "cut" and not signature.streamable:
@@ -99,5 +137,4 @@ def main() -> None:
                 errors[f"{case.name}/{mode}"] = traceback.format_exc(limit=0).strip()
                 continue
             results.update({f"{case.name}/{mode}/{k}": array for k, array in enumerate(arrays)})
-    results[ERRORS] = json.dumps(errors)
-    np.savez(request["results"], **results)
+    return {**results, ERRORS: json.dumps(errors)}
