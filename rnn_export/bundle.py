@@ -175,6 +175,6 @@ def staged(folder: Path, *, overwrite: bool) -> Iterator[Path]:
         check_target(folder, overwrite=overwrite)
         try:
             staging.place(new, folder, overwrite=overwrite)
-        except FileExistsError:
-            check_target(folder, overwrite=overwrite)
+        except OSError:
+            check_target(folder, overwrite=overwrite)  # another run got the name meanwhile
             raise

@@ -43,8 +43,10 @@ def explained(target: Path, kind: type[RnnExportError]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        copies = error.args[0] if isinstance(error, shutil.Error) else []  # of copytree: from, to, why
+        reason = "; ".join(why for _, _, why in copies[:1]) or error
         remedy = REMEDIES.get(error.errno or 0, "Name a folder that you may write to.")
-        raise kind(f"{target} cannot be written: {error}. What was there is as it was. {remedy}") from error
+        raise kind(f"{target} cannot be written: {reason}. What was there is as it was. {remedy}") from error
 
 
 @contextmanager

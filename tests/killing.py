@@ -19,9 +19,9 @@ from rnn_export.bundle import MANIFEST, staged
 TRACED = {staging.__file__, bundle.__file__, shutil.__file__}
 
 
-def write(target: Path, content: str) -> None:
+def write(target: Path, content: str, *, overwrite: bool = True) -> None:
     """Write what :func:`staged` takes for a bundle, in two files of a folder and a subfolder."""
-    with staged(target, overwrite=True) as new:
+    with staged(target, overwrite=overwrite) as new:
         (new / MANIFEST).write_text(content)
         (new / "golden").mkdir()
         (new / "golden" / "tensors.bin").write_text(content)

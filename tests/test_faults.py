@@ -1,5 +1,6 @@
 """A full disk, folders that vanish, killed runs: a clear error, the old bundle intact, nothing left."""
 
+import errno
 import os
 import shutil
 import signal
@@ -124,6 +125,18 @@ def test_a_disk_that_is_full_where_c_is_built_is_not_a_wrong_file(
     with pytest.raises(BundleError, match=f"lib cannot be written: .*{FULL}"):
         ship(bundle.folder, tmp_path / "lib")
     assert not (tmp_path / "lib").exists()
+
+
+def test_a_program_that_cannot_be_copied_is_named(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, FULL)
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(BundleError, match=rf"program cannot be written: \[Errno 28\] {FULL}\. What was"):
+        rnn_export.scaffold([bundle.folder], "c", tmp_path / "program")
+    assert listed(tmp_path) == []
 
 
 def processes(session: int) -> list[str]:

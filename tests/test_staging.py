@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,25 @@ def test_of_two_at_once_the_first_to_end_gets_a_free_name(target: Path) -> None:
         (slow / MANIFEST).write_text("slow")
         write(target, "quick")
     assert content(target) == "quick"
+    assert listed(target) == ["bundle"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_of_many_at_once_one_wins_and_the_others_are_told(target: Path, overwrite: bool) -> None:
+    def one(number: int) -> str:
+        try:
+            write(target, str(number), overwrite=overwrite)
+        except BundleError as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(8) as pool:
+        told = list(pool.map(one, range(32)))
+    winners = {str(number) for number, error in enumerate(told) if not error}
+    assert content(target) in winners
+    if not overwrite:
+        assert len(winners) == 1
+        assert all("bundle exists" in error for error in told if error), told
     assert listed(target) == ["bundle"]
 
 
