@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -11,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rnn_export import golden
+from rnn_export import golden, staging
 from rnn_export.errors import BundleError, mismatch
 from rnn_export.golden import Case, Golden
 from rnn_export.reading import archive, call, protobuf, schema, text
@@ -189,34 +187,20 @@ def check_target(folder: Path, *, overwrite: bool) -> None:
 def staged(folder: Path, *, overwrite: bool) -> Iterator[Path]:
     """Give a temporary folder that becomes ``folder`` at the end; after an error nothing is left of it.
 
+    Of two runs at once the first to end gets a free name, the last one to end a name that may be overwritten.
+
     Raises:
         BundleError: ``folder`` may not be written, or cannot be.
     """
     check_target(folder, overwrite=overwrite)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
-    except OSError as error:
-        raise BundleError(
-            f"{folder} cannot be written: {error}. Name a folder that you may write to."
-        ) from error
-    try:
-        staging = temporary / "new"
-        staging.mkdir()
-        yield staging
+    with staging.explained(folder, BundleError), staging.beside(folder) as own:
+        check_target(folder, overwrite=overwrite)  # a bundle that a killed run had set aside is back
+        new = own / staging.NEW
+        new.mkdir()
+        yield new
         check_target(folder, overwrite=overwrite)
-        _move_into_place(staging, folder, temporary / "old")
-    finally:
-        shutil.rmtree(temporary)
-
-
-def _move_into_place(staging: Path, folder: Path, aside: Path) -> None:
-    existed = folder.exists()
-    try:
-        if existed:
-            folder.rename(aside)
-        staging.rename(folder)
-    except OSError as error:
-        if existed and not folder.exists():
-            aside.rename(folder)
-        raise BundleError(f"{folder} cannot be written: {error}. The folder is as it was before.") from error
+        try:
+            staging.place(new, folder, overwrite=overwrite)
+        except OSError:
+            check_target(folder, overwrite=overwrite)  # another run got the name meanwhile
+            raise

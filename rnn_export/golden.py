@@ -186,8 +186,10 @@ def _case(entry: schema.Case, blob: bytes, signature: Signature) -> Case:
 def in_precision(dtype: str, precision: str) -> str:
     """Give the dtype that a tensor has as a result in a precision; in a ``"call"`` it has its own.
 
-    >>> [in_precision(*pair) for pair in (("float32", "float64"), ("int64", "float64"), ("int64", "rounding"))]
-    ['float64', 'int64', 'float32']
+    >>> in_precision("float32", "float64"), in_precision("int64", "float64")
+    ('float64', 'int64')
+    >>> in_precision("int64", "rounding")
+    'float32'
     """
     if precision == "rounding":
         return "float32"

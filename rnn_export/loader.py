@@ -18,7 +18,8 @@ def load(folder: str | Path, runtime: str = "onnxruntime") -> Runner:
         runtime: ``"onnxruntime"``, ``"torchscript"``, ``"c"`` or ``"reference"`` (slow, ONNX's own).
 
     Raises:
-        BundleError: there is no bundle, or a file is not the one that was written or cannot be loaded.
+        BundleError: there is no bundle, a file is not the one that was written or cannot be loaded, or there
+            is no room for the library that is built of C.
         RuntimeUnavailableError: there is no such runtime, it is not installed, or has no file here.
 
     The runner takes and gives numpy arrays: ``outputs, state = runner(inputs, state)``. ``state`` is a tuple

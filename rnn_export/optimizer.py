@@ -5,7 +5,6 @@ result has the names, shapes and metadata of the file. It is compared with the f
 calls of several sizes, before anyone sees it; a file that cannot be tried out is left as it is.
 """
 
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -23,6 +22,7 @@ from rnn_export.passes.agree import agree
 from rnn_export.passes.choose import rank
 from rnn_export.passes.distribute import is_reversed
 from rnn_export.program import ORIGIN, Program
+from rnn_export.staging import beside, claim, explained, sync
 
 CALLS = ((1, 1), (2, 1), (1, 3), (5, 3), (7, 2))  # time steps and rows, where a file leaves them free
 LARGEST = (1 << 31) - 1  # bytes of a protobuf message
@@ -99,11 +99,11 @@ def optimize(
         PassError: a pass changed what the model computes: a bug of this package.
     """
     if out is not None and Path(out).exists() and not overwrite:
-        raise OnnxFileError(f"{out} exists. Name another file, or pass overwrite=True (--overwrite).")
+        raise _taken(out)
     given = _loaded(model)
     result = _optimized(given)
     if out is not None:
-        _write(result.model, Path(out))
+        _write(result.model, Path(out), overwrite=overwrite)
     return result
 
 
@@ -230,13 +230,17 @@ def _kind(node: ir.Node) -> str:
     return f"{node.op_type} (reversed)" if backward else node.op_type
 
 
-def _write(model: onnx.ModelProto, path: Path) -> None:
+def _taken(path: str | Path) -> OnnxFileError:
+    return OnnxFileError(f"{path} exists. Name another file, or pass overwrite=True (--overwrite).")
+
+
+def _write(model: onnx.ModelProto, path: Path, *, overwrite: bool) -> None:
     """Write a file whole or not at all."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-            whole = Path(folder) / path.name
-            whole.write_bytes(model.SerializeToString(deterministic=True))
-            whole.replace(path)
-    except OSError as error:
-        raise OnnxFileError(f"{path} cannot be written: {error.strerror}. Choose another folder.") from error
+    with explained(path, OnnxFileError), beside(path) as folder:
+        whole = folder / path.name
+        whole.write_bytes(model.SerializeToString(deterministic=True))
+        sync(whole)
+        try:
+            whole.replace(path) if overwrite else claim(whole, path)
+        except FileExistsError as error:
+            raise _taken(path) from error

@@ -9,11 +9,12 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import numpy as np
@@ -117,7 +118,8 @@ def verify(folder: str | Path, progress: Tell | None = None) -> VerificationRepo
     golden vectors. A runtime that is not installed is reported as not checked, never as passed.
 
     Raises:
-        BundleError: there is no bundle, or a file is not the one that was written.
+        BundleError: there is no bundle, a file is not the one that was written, or the system is at fault: a
+            full disk where C is built, a folder that was removed.
     """
     return check_bundle(Bundle.open(folder), progress)
 
@@ -165,22 +167,25 @@ def _grid(cases: Iterable[Case]) -> dict[str, list[int]]:
 def _check(bundle: Bundle, file: str, runtime: Runtime, standard: Standard) -> Check:
     if not runtime.installed:
         return Check(file, runtime.name, NOT_CHECKED, detail=f"{runtime.package} is not installed")
-    with tempfile.TemporaryDirectory() as scratch:
-        results = Path(scratch) / "results.npz"
-        failure = _run_worker(bundle, file, runtime, results)
-        if failure:
-            return Check(file, runtime.name, FAILED, detail=failure)
-        try:
-            found = worker.read_results(results, standard.cases)
-        except BundleError as error:
-            return Check(file, runtime.name, FAILED, detail=str(error))
-        if worker.UNAVAILABLE in found:
-            return Check(file, runtime.name, NOT_CHECKED, detail=str(found[worker.UNAVAILABLE]))
-        return judge(file, runtime.name, found, standard)
+    answer, failure = _run_worker(bundle, file, runtime, worker.room(standard.cases))
+    if failure:
+        if not (bundle.folder / file).exists():
+            failure = f"{bundle.folder / file} was removed meanwhile"
+            raise BundleError(f"{file} cannot be checked in {runtime.name}: {failure}. Try again.")
+        return Check(file, runtime.name, FAILED, detail=failure)
+    try:
+        found = worker.read_results(answer, standard.cases)
+    except BundleError as error:
+        return Check(file, runtime.name, FAILED, detail=str(error))
+    if worker.FAULT in found:
+        raise BundleError(f"{file} cannot be checked in {runtime.name}: {found[worker.FAULT]}")
+    if worker.UNAVAILABLE in found:
+        return Check(file, runtime.name, NOT_CHECKED, detail=str(found[worker.UNAVAILABLE]))
+    return judge(file, runtime.name, found, standard)
 
 
-def _run_worker(bundle: Bundle, file: str, runtime: Runtime, results: Path) -> str:
-    """Run all cases in a fresh process; give what went wrong, or nothing."""
+def _run_worker(bundle: Bundle, file: str, runtime: Runtime, room: int) -> tuple[bytes, str]:
+    """Run all cases in a fresh process; give its answer, and what went wrong if something did."""
     request = {
         "folder": str(bundle.folder.resolve()),
         "files": bundle.manifest.files,
@@ -188,31 +193,54 @@ def _run_worker(bundle: Bundle, file: str, runtime: Runtime, results: Path) -> s
         "runtime": runtime.name,
         "signature": bundle.signature.to_json(),
         "blocked": bundle.manifest.model["source_modules"],
-        "results": str(results),
+        "asked_by": os.getpid(),
     }
     paths = [str(PACKAGE_PARENT), *filter(None, sys.path)]
-    said = results.with_name("said")  # a file: what a model prints may not fill this process
-    try:
-        with said.open("wb") as errors:
-            finished = subprocess.run(  # noqa: S603
-                [sys.executable, "-I", "-c", BOOT.format(paths=paths)],
-                input=json.dumps(request),
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                text=True,
-                check=False,
-                timeout=TIME_LIMIT,
-                cwd=results.parent,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
-            )
-    except subprocess.TimeoutExpired:
-        return f"did not finish within {TIME_LIMIT:.0f} s"
-    if finished.returncode:
-        with said.open("rb") as errors:
-            errors.seek(max(0, said.stat().st_size - LAST))
-            last = errors.read().decode(errors="replace").strip().splitlines()[-3:]
-        return f"the process ended with status {finished.returncode}: {' '.join(last)}"
-    return ""
+    command = [sys.executable, "-I", "-c", BOOT.format(paths=paths)]
+    with subprocess.Popen(  # noqa: S603
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=PACKAGE_PARENT.anchor,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    ) as process:
+        limit = Timer(TIME_LIMIT, process.kill)
+        limit.start()
+        with ThreadPoolExecutor(1) as pool:
+            said = pool.submit(_last, process)
+            answer = _answer(process, json.dumps(request).encode(), room)
+        late = limit.finished.is_set()
+        limit.cancel()
+    if late:
+        return b"", f"did not finish within {TIME_LIMIT:.0f} s"
+    if len(answer) > room:
+        return b"", f"gave more than the {room} bytes that its results have"
+    if process.returncode:
+        last = said.result().decode(errors="replace").strip().splitlines()[-3:]
+        return b"", f"the process ended with status {process.returncode}: {' '.join(last)}"
+    return answer, ""
+
+
+def _answer(process: "subprocess.Popen[bytes]", request: bytes, room: int) -> bytes:
+    """Ask a process, and read what it gives, up to one byte more than there is room for."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with suppress(BrokenPipeError), process.stdin as pipe:  # it ended before it had read all
+        pipe.write(request)
+    answer = process.stdout.read(room + 1)
+    if len(answer) > room:
+        process.kill()
+    return answer
+
+
+def _last(process: "subprocess.Popen[bytes]") -> bytes:
+    """Read what a process says, and keep the last of it: what a model prints may not fill this one."""
+    assert process.stderr is not None
+    kept = b""
+    while part := os.read(process.stderr.fileno(), LAST):
+        kept = (kept + part)[-LAST:]
+    return kept
 
 
 def _finite(value: Any) -> Any:

@@ -11,6 +11,7 @@ PACKAGE = Path(rnn_export.__file__).parent
 # From top to bottom; a module imports only from lines above its own.
 ORDER = [
     {"errors", "quiet"},
+    {"staging"},
     {"models"},
     {"signature"},
     {"reading"},

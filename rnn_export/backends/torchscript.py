@@ -14,10 +14,12 @@ def write(scripted: torch.jit.ScriptModule, path: Path) -> None:
     """Save a scripted module, without the debug records.
 
     Those hold the path of the user's source. Without them the same module gives the same bytes in every
-    process and folder, and errors of the TorchScript interpreter quote the compiled code instead.
+    process and folder, and errors of the TorchScript interpreter quote the compiled code instead. The archive
+    is made in memory: upstream's writer ends the whole process when a disk is full.
     """
+    archive = io.BytesIO()
     reader = torch._C.PyTorchFileReader(io.BytesIO(scripted.save_to_buffer()))
-    writer = torch._C.PyTorchFileWriter(str(path))
+    writer = torch._C.PyTorchFileWriter(archive)
     for name in reader.get_all_records():
         if name not in WRITTEN_BY_TORCH and not name.endswith(".debug_pkl"):
             record = (
@@ -25,6 +27,7 @@ def write(scripted: torch.jit.ScriptModule, path: Path) -> None:
             )
             writer.write_record(name, record, len(record))
     writer.write_end_of_file()
+    path.write_bytes(archive.getvalue())
 
 
 def _sort_constants(code: bytes) -> bytes:

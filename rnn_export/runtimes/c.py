@@ -4,11 +4,13 @@ The library is kept in the user's cache folder under a hash of the source, the c
 """
 
 import ctypes
+import errno
 import hashlib
 import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,11 +27,13 @@ from rnn_export.errors import BundleError, RuntimeUnavailableError
 from rnn_export.reading.files import Read
 from rnn_export.runtimes import Call
 from rnn_export.signature import BATCH, TIME, Array, Signature
+from rnn_export.staging import FULL, beside, clean, explained, sync
 
 HEADER, WEIGHTS = "model.h", "model.c.weights"
 COMPILERS = ("cc", "gcc", "clang")
 OPTIONS = ("-O2", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
 LIMIT = 600.0  # seconds
+BUILD = "build"  # what folders are called in which libraries are built
 WORD = np.dtype(np.float32)
 PLANS = 256  # shapes of calls that are kept, for each model
 Address = ctypes.Array[ctypes.c_char]
@@ -46,8 +50,11 @@ def compiler() -> list[str] | None:
 def build(source: Path, target: Path, *options: str) -> None:
     """Compile a C file; the environment's ``CFLAGS`` come last.
 
+    The compiler's own temporary files lie beside the target, which is in a folder that is removed.
+
     Raises:
         RuntimeUnavailableError: there is no compiler, or it fails.
+        OSError: the disk is full.
     """
     command = compiler()
     if command is None:
@@ -55,14 +62,37 @@ def build(source: Path, target: Path, *options: str) -> None:
             f"a C compiler is needed: {', '.join(COMPILERS)} or what CC names. Install one, or set CC."
         )
     line = [*command, *OPTIONS, *options, *shlex.split(os.environ.get("CFLAGS", "")), str(source)]
+    environment = {**os.environ, "TMPDIR": str(target.parent), "LC_ALL": "C"}
     try:
-        done = subprocess.run(  # noqa: S603
-            [*line, "-o", str(target)], capture_output=True, text=True, check=False, timeout=LIMIT
-        )
+        status, said = _run([*line, "-o", str(target)], environment)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise RuntimeUnavailableError(f"{shlex.join(line)} failed: {error}") from error
-    if done.returncode:
-        raise RuntimeUnavailableError(f"{shlex.join(line)} failed: {done.stderr.strip()[:2000]}")
+    for reason in map(os.strerror, FULL) if status else ():
+        if reason in said:
+            raise OSError(errno.ENOSPC, f"{shlex.join(line)}: {reason}", str(target))
+    if status:
+        raise RuntimeUnavailableError(f"{shlex.join(line)} failed: {said.strip()[:2000]}")
+
+
+def _run(line: list[str], environment: dict[str, str]) -> tuple[int, str]:
+    """Run a compiler, whose own processes end with it and with this one; give its status and what it said."""
+    pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(  # noqa: S603
+        line,
+        env=environment,
+        stdin=nothing,
+        stdout=nothing,
+        stderr=pipe,
+        text=True,
+        errors="replace",
+        process_group=0,
+    ) as process:
+        try:
+            _, said = process.communicate(timeout=LIMIT)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return process.returncode, said
 
 
 def library(source: Path, read: Read = Path.read_bytes) -> Path:
@@ -70,6 +100,7 @@ def library(source: Path, read: Read = Path.read_bytes) -> Path:
 
     Raises:
         RuntimeUnavailableError: there is no compiler, or it fails.
+        BundleError: the cache cannot be written.
     """
     facts = [*_versions(compiler() or []), *OPTIONS, os.environ.get("CFLAGS", ""), sys.platform]
     parts = _parts(source, read)
@@ -77,11 +108,14 @@ def library(source: Path, read: Read = Path.read_bytes) -> Path:
     key = hashlib.sha256("\0".join([*digests, *facts]).encode()).hexdigest()
     folder = cache()
     target = folder / f"{key}.so"
-    if not target.exists():
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            built = Path(scratch) / "model.so"
-            build(_placed(parts, Path(scratch)), built, "-shared", "-fPIC")
-            built.replace(target)
+    with explained(target, BundleError):
+        clean(folder / BUILD)
+        if not target.exists():
+            with beside(folder / BUILD) as own:
+                built = own / "model.so"
+                build(_placed(parts, own), built, "-shared", "-fPIC")
+                sync(built)
+                built.replace(target)
     return target
 
 
@@ -128,19 +162,14 @@ def ship(source: Path, folder: Path, kind: str, march: str = "", read: Read = Pa
     stem = name if kind == "object" else f"lib{name}"
     target = folder / f"{stem}{ENDINGS[kind]}"
     options = [*([f"-march={march}"] if march else []), *PRODUCTS[kind]]
-    with tempfile.TemporaryDirectory() as scratch:
-        built = Path(scratch) / f"{name}{ENDINGS['object' if kind == 'static' else kind]}"
-        build(_placed(parts, Path(scratch)), built, *options)
+    with explained(folder, BundleError), beside(target) as own:
+        built = own / f"{name}{ENDINGS['object' if kind == 'static' else kind]}"
+        build(_placed(parts, own), built, *options)
         if kind == "static":
             built = _archived(built)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / HEADER).write_bytes(parts[HEADER])
-            shutil.copyfile(built, target)
-        except OSError as error:
-            raise BundleError(
-                f"{folder} cannot be written: {error}. Name a folder that you may write to."
-            ) from error
+        sync(own)
+        (own / HEADER).replace(folder / HEADER)
+        built.replace(target)
     return target
 
 

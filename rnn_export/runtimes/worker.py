@@ -1,11 +1,17 @@
 """A fresh process that loads one file and runs all golden vectors, without the model's source.
 
-It is started by :mod:`rnn_export.verify` as ``python -I`` with a request in JSON on standard input, and
-leaves the results in an ``.npz`` file.
+It is started by :mod:`rnn_export.verify` as ``python -I`` with a request in JSON on standard input, and gives
+the results on standard output, as an ``.npz`` file: there is no disk that could be full, and nothing is left
+behind by who is killed. It ends when the process that asked is gone.
 """
 
+import io
 import json
+import os
+import signal
 import sys
+import threading
+import time
 import traceback
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -27,6 +33,8 @@ ROOM = 1 << 26  # bytes, for what is said of cases that failed
 HEADER = 1 << 10  # bytes of an array's own description, and of its place in the archive
 ERRORS = "errors"  # the key, in the results, of a JSON object of what failed
 UNAVAILABLE = "unavailable"  # the only key, if the runtime cannot judge the file
+FAULT = "fault"  # the only key, if the system is at fault: a full disk, a folder that is gone
+WATCH, GRACE = 0.2, 2.0  # seconds: how often to look for who asked, and how long an orderly end may take
 MODES = {golden.RUN: ("whole", "cut"), golden.STEP: ("step",)}
 
 
@@ -94,51 +102,79 @@ def check_results(arrays: Sequence[Array], case: Case) -> None:
         raise BundleError(mismatch("results of the file", expected, found, "Export the bundle again."))
 
 
-def read_results(path: Path, cases: Sequence[Case]) -> dict[str, Array]:
-    """Read what a process left, which by then may have been any program.
+def room(cases: Sequence[Case]) -> int:
+    """Give the number of bytes that results may have: whole and cut, and what is said of failures."""
+    return ROOM + 2 * sum(array.nbytes + HEADER for case in cases for array in case.float64)
+
+
+def read_results(answer: bytes, cases: Sequence[Case]) -> dict[str, Array]:
+    """Read what a process gave, which by then may have been any program.
 
     Raises:
         BundleError: it is no archive of arrays, or larger than what was asked for.
     """
-    tensors = [array.nbytes + HEADER for case in cases for array in case.float64]
-    room = ROOM + 2 * sum(tensors)  # whole and cut
+    most = room(cases)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(io.BytesIO(answer)) as archive:
             size = sum(member.file_size for member in archive.infolist())
-        if size > room:
-            raise BundleError(mismatch("the results", f"at most {room} bytes", size, "The file is odd."))
-        with np.load(path, allow_pickle=False) as arrays:
+        if size > most:
+            raise BundleError(mismatch("the results", f"at most {most} bytes", size, "The file is odd."))
+        with np.load(io.BytesIO(answer), allow_pickle=False) as arrays:
             results = dict(arrays)
-        if UNAVAILABLE not in results:
+        if not {UNAVAILABLE, FAULT} & set(results):
             schema.typed(json.loads(str(results[ERRORS])), dict[str, str], "the results")
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        EOFError,
-        MemoryError,
-        RecursionError,
-        zipfile.BadZipFile,
-    ) as error:
+    except (ValueError, KeyError, EOFError, MemoryError, RecursionError, zipfile.BadZipFile) as error:
         raise BundleError(
-            f"the process left no results that can be read: {error!r}. Run it again."
+            f"the process gave no results that can be read: {error!r}. Run it again."
         ) from error
     return results
 
 
 def main() -> None:
     """Answer the request on standard input."""
+    answer = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a model prints is no part of the answer
     request: dict[str, Any] = json.load(sys.stdin)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    threading.Thread(target=_end_with, args=[request["asked_by"]], daemon=True).start()
     sys.meta_path.insert(0, Blocked(request["blocked"]))
+    results = io.BytesIO()
+    np.savez(results, **_results(request))
+    with answer:
+        answer.write(results.getbuffer())
+
+
+def _end_with(parent: int) -> None:
+    """End when the process that asked has ended: nobody is left to read the answer."""
+    while os.getppid() == parent:
+        time.sleep(WATCH)
+    os.kill(os.getpid(), signal.SIGTERM)  # the main thread ends its compiler, and removes what that wrote
+    time.sleep(GRACE)
+    os._exit(1)  # it is deep in a runtime
+
+
+def _results(request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return _run_all(request)
+    except RuntimeUnavailableError as error:
+        return {UNAVAILABLE: str(error)}
+    except BundleError as error:
+        if getattr(error.__cause__, "errno", None) is None:
+            raise  # the file is at fault
+        return {FAULT: str(error)}
+    except OSError as error:
+        if error.errno is None:  # the loader's, about what is in a file
+            raise
+        return {FAULT: str(error)}
+
+
+def _run_all(request: dict[str, Any]) -> dict[str, Any]:
+    """Load the file, and run all cases."""
     folder, signature = Path(request["folder"]), Signature.from_json(request["signature"])
     files = Files(folder, request["files"])
     results: dict[str, Any] = {}
     errors: dict[str, str] = {}
-    try:
-        call = RUNTIMES[request["runtime"]].start(folder / request["file"], signature, files.read)
-    except RuntimeUnavailableError as error:
-        np.savez(request["results"], **{UNAVAILABLE: str(error)})  # type: ignore[arg-type]
-        return
+    call = RUNTIMES[request["runtime"]].start(folder / request["file"], signature, files.read)
     for case in golden.read(folder, signature, files.read).cases:
         for mode in MODES[case.kind]:
             if mode == "cut" and not signature.streamable:
@@ -150,5 +186,4 @@ def main() -> None:
                 errors[f"{case.name}/{mode}"] = traceback.format_exc(limit=0).strip()
                 continue
             results.update({f"{case.name}/{mode}/{k}": array for k, array in enumerate(arrays)})
-    results[ERRORS] = json.dumps(errors)
-    np.savez(request["results"], **results)
+    return {**results, ERRORS: json.dumps(errors)}

@@ -31,5 +31,8 @@ class Trial:
         return figures
 
 
-ALL: tuple[Trial, ...] = ()
+ALL: tuple[Trial, ...] = (
+    Trial("kills", 100, 20, "exports"),
+    Trial("same_bytes", 3, 3, "processes"),
+)
 TRIALS = {trial.name: trial for trial in ALL}
