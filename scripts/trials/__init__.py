@@ -31,5 +31,8 @@ class Trial:
         return figures
 
 
-ALL: tuple[Trial, ...] = ()
+ALL: tuple[Trial, ...] = (
+    Trial("fuzz", 10_000, 1_000, "mutated bundles"),
+    Trial("optimize", 1_000, 100, "mutated ONNX files"),
+)
 TRIALS = {trial.name: trial for trial in ALL}
