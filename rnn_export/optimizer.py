@@ -8,6 +8,7 @@ calls of several sizes, before anyone sees it; a file that cannot be tried out i
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -140,7 +141,8 @@ def _check(model: onnx.ModelProto) -> None:
         OnnxFileError: it is not.
     """
     try:
-        onnx.checker.check_model(model)
+        with _shaped(model.graph):
+            onnx.checker.check_model(model)
         onnx.shape_inference.infer_shapes(model, data_prop=True)
         for tensor in _tensors(ir.from_proto(model)):
             tensor.numpy()
@@ -149,6 +151,20 @@ def _check(model: onnx.ModelProto) -> None:
         raise OnnxFileError(
             mismatch("the model", "one that ONNX allows", reason, "Export it again.")
         ) from error
+
+
+@contextmanager
+def _shaped(graph: onnx.GraphProto) -> Iterator[None]:
+    """Give a shape to inputs and outputs without one: the checker asks for it, and nobody else."""
+    tensors = [value.type.tensor_type for value in (*graph.input, *graph.output)]
+    bare = [tensor for tensor in tensors if tensor.elem_type and not tensor.HasField("shape")]
+    for tensor in bare:
+        tensor.shape.SetInParent()
+    try:
+        yield
+    finally:
+        for tensor in bare:
+            tensor.ClearField("shape")
 
 
 def _tensors(model: ir.Model) -> Iterator[ir.TensorProtocol]:
