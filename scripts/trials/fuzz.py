@@ -31,7 +31,7 @@ def run(amount: int) -> str:
     Raises:
         BrokenPromiseError: one is not refused as promised.
     """
-    return workers.tried("fuzz", amount, SECOND, "mutated bundles")
+    return workers.tried("trials.fuzz", amount, SECOND, "mutated bundles")
 
 
 @cache

@@ -20,7 +20,7 @@ def run(amount: int) -> str:
     Raises:
         BrokenPromiseError: one is not refused as promised.
     """
-    return workers.tried("optimize", amount, LIMIT, "mutated ONNX files")
+    return workers.tried("trials.optimize", amount, LIMIT, "mutated ONNX files")
 
 
 def attempt(number: int) -> str:

@@ -1,6 +1,6 @@
 """Try mutants one after another in a process that may die of one: it is started again behind that.
 
-A trial that is tried so has ``attempt(number)``: it says what became of a mutant that was taken, or raises.
+A module that is tried so has ``attempt(number)``: it says what became of a mutant that was taken, or raises.
 """
 
 import importlib
@@ -37,7 +37,7 @@ class Answer:
 
 
 def tried(name: str, amount: int, limit: float, what: str) -> str:
-    """Try so many mutants of a trial; give its figures.
+    """Try so many mutants of the module of a name; give the figures.
 
     Raises:
         BrokenPromiseError: an error is not one of the package's, one took longer than ``limit`` seconds of
@@ -90,7 +90,7 @@ def _read(process: subprocess.Popen[bytes]) -> Iterator[Answer]:
 def main(name: str, start: str, stop: str) -> None:
     """Try the mutants from one number to another, and print an answer for each."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    attempt = importlib.import_module(f"trials.{name}").attempt
+    attempt = importlib.import_module(name).attempt
     for number in range(int(start), int(stop)):
         detail, begun = "", process_time()
         try:
