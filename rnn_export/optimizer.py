@@ -7,6 +7,7 @@ calls of several sizes, before anyone sees it; a file that cannot be tried out i
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from rnn_export.passes.agree import agree
 from rnn_export.passes.choose import rank
 from rnn_export.passes.distribute import is_reversed
 from rnn_export.program import ORIGIN, Program
+from rnn_export.reading.protobuf import look
 from rnn_export.staging import beside, claim, explained, sync
 
 CALLS = ((1, 1), (2, 1), (1, 3), (5, 3), (7, 2))  # time steps and rows, where a file leaves them free
@@ -125,17 +127,52 @@ def _loaded(model: onnx.ModelProto | str | Path) -> onnx.ModelProto:
             raise OnnxFileError(mismatch(str(path), "an ONNX model", "something else", remedy)) from error
     if not model.graph.output:
         raise OnnxFileError(mismatch("the model", "a graph with outputs", "none", "Pass an ONNX model."))
-    if any(isinstance(tensor, ir.ExternalTensor) for tensor in _tensors(ir.from_proto(model))):
+    if look(model.SerializeToString(), "the model", OnnxFileError, LARGEST).external:
         remedy = "Load it with onnx.load and save it with onnx.save as one file."
         raise OnnxFileError(mismatch("the model", "all tensors inside", "external data", remedy))
+    _check(model)
     return model
 
 
-def _tensors(model: ir.Model) -> Iterator[object]:
+def _check(model: onnx.ModelProto) -> None:
+    """Check that a model is one of ONNX, as all that works on it takes for granted.
+
+    Raises:
+        OnnxFileError: it is not.
+    """
+    try:
+        with _shaped(model.graph):
+            onnx.checker.check_model(model)
+        onnx.shape_inference.infer_shapes(model, data_prop=True)
+        for tensor in _tensors(ir.from_proto(model)):
+            tensor.numpy()
+    except Exception as error:  # each of the libraries has exceptions of its own
+        reason = str(error).strip().partition("\n")[0]
+        raise OnnxFileError(
+            mismatch("the model", "one that ONNX allows", reason, "Export it again.")
+        ) from error
+
+
+@contextmanager
+def _shaped(graph: onnx.GraphProto) -> Iterator[None]:
+    """Give a shape to inputs and outputs without one: the checker asks for it, and nobody else."""
+    tensors = [value.type.tensor_type for value in (*graph.input, *graph.output)]
+    bare = [tensor for tensor in tensors if tensor.elem_type and not tensor.HasField("shape")]
+    for tensor in bare:
+        tensor.shape.SetInParent()
+    try:
+        yield
+    finally:
+        for tensor in bare:
+            tensor.ClearField("shape")
+
+
+def _tensors(model: ir.Model) -> Iterator[ir.TensorProtocol]:
     for graph in model.graphs():
-        yield from (value.const_value for value in graph.initializers.values())
+        yield from (v.const_value for v in graph.initializers.values() if v.const_value is not None)
         for node in graph:
-            yield from (attribute.value for attribute in node.attributes.values())
+            values = (attribute.value for attribute in node.attributes.values())
+            yield from (value for value in values if isinstance(value, ir.TensorProtocol))
 
 
 def _optimized(given: onnx.ModelProto) -> Optimization:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import rnn_export
 from rnn_export.bundle import MANIFEST, Bundle, staged
 from rnn_export.errors import BundleError
 from tests.cases import ModelCase, each_case
@@ -164,6 +165,23 @@ def test_a_folder_that_appeared_meanwhile_is_left_alone(tmp_path: Path) -> None:
         existing(tmp_path)
     assert (target / MANIFEST).read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_what_could_not_be_read_is_not_written(
+    tmp_path: Path, rnn: ModelCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rnn_export.reading.text.JSON_BYTES", 1000)
+    with pytest.raises(BundleError, match=r"manifest.json: expected at most 1000 bytes, got \d+"):
+        rnn_export.export(*rnn.build(), tmp_path / "bundle")
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_copy_is_what_was_opened(tmp_path: Path, rnn: ModelCase, exported: Exported) -> None:
+    bundle = exported(rnn)
+    bundle.copy(tmp_path / "copy")
+    assert Bundle.open(tmp_path / "copy").manifest == bundle.manifest
+    for path in [*bundle.folder.rglob("*.*")]:
+        assert (tmp_path / "copy" / path.relative_to(bundle.folder)).read_bytes() == path.read_bytes()
 
 
 @pytest.mark.usefixtures("as_nobody")

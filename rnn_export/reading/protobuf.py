@@ -73,19 +73,19 @@ def check(content: bytes, where: str) -> None:
         raise BundleError(mismatch(where, expected, ", ".join(kinds) or "no graph", "Do not use it."))
 
 
-def look(content: bytes, where: str, error: type[RnnExportError]) -> Found:
-    """Look through an ONNX file.
+def look(content: bytes, where: str, error: type[RnnExportError], fields: int = FIELDS) -> Found:
+    """Look through an ONNX file of at most so many fields.
 
     Raises:
         error: it is not one, or too large or too deep to be looked through.
     """
     try:
-        return _look(content)
+        return _look(content, fields)
     except Malformed as reason:
         raise error(mismatch(where, "an ONNX model", str(reason), "Export it again.")) from reason
 
 
-def _look(content: bytes) -> Found:
+def _look(content: bytes, fields: int) -> Found:
     found, seen = Found(), 0
     waiting = [("model", 0, len(content), DEPTH)]
     while waiting:
@@ -96,8 +96,8 @@ def _look(content: bytes) -> Found:
         inside = INSIDE.get(message, {})
         for number, wire, value, stop in _fields(content, start, end):
             seen += 1
-            if seen > FIELDS:
-                raise Malformed(f"more than {FIELDS} fields")
+            if seen > fields:
+                raise Malformed(f"more than {fields} fields")
             place = message, number
             if wire == LENGTH_DELIMITED and number in inside:
                 waiting.append((inside[number], value, stop, depth - 1))

@@ -8,10 +8,11 @@ from msgspec import Meta, Struct, ValidationError, convert, field
 from rnn_export.errors import BundleError
 from rnn_export.reading.files import FILE_BYTES, FILES
 
-LEAVES = 256  # of a state: a stack of sixty layers has two each
+LEAVES = 1024  # of a state: a stack of five hundred layers has two each
 RANK = 8  # axes of a tensor; a batch of sequences of images has five
 CASES = 1024  # golden vectors; an export writes sixty
-CALLS = 256  # operators, passes, checks: lists that grow with none of the user's numbers
+KINDS = 256  # operators, passes, tools: there are no more kinds
+MODULES = 4096  # of Python that define a net
 
 Size = Annotated[int, Meta(ge=1, lt=1 << 31)]
 Count = Annotated[int, Meta(ge=0, lt=1 << 62)]
@@ -56,7 +57,7 @@ class Call(Strict, frozen=True):
 class Model(Strict, frozen=True):
     """What the model was."""
 
-    source_modules: Annotated[list[Text], Meta(max_length=CALLS)]
+    source_modules: Annotated[list[Text], Meta(max_length=MODULES)]
     parameters: Count
     class_: Text = field(name="class")
 
@@ -73,13 +74,13 @@ class Pass(Strict, frozen=True):
 
     name: Text
     form: Text
-    operators: Annotated[dict[Text, Count], Meta(max_length=CALLS)]
+    operators: Annotated[dict[Text, Count], Meta(max_length=KINDS)]
 
 
 class Verification(Struct, frozen=True):
     """What everybody reads of the report; :class:`rnn_export.verify.VerificationReport` is all of it."""
 
-    left_out: Annotated[list[Text], Meta(max_length=CALLS)] = []
+    left_out: Annotated[list[Text], Meta(max_length=KINDS)] = []
 
 
 class Manifest(Strict, frozen=True):
@@ -92,9 +93,9 @@ class Manifest(Strict, frozen=True):
     signature: Call
     files: Annotated[dict[str, File], Meta(max_length=FILES)]
     metadata: dict[Text, str]
-    versions: Annotated[dict[Text, Text], Meta(max_length=CALLS)]
+    versions: Annotated[dict[Text, Text], Meta(max_length=KINDS)]
     verification: Verification
-    passes: Annotated[list[Pass], Meta(max_length=CALLS)]
+    passes: Annotated[list[Pass], Meta(max_length=KINDS)]
     form: Text
 
 

@@ -34,5 +34,7 @@ class Trial:
 ALL: tuple[Trial, ...] = (
     Trial("kills", 100, 20, "exports"),
     Trial("same_bytes", 3, 3, "processes"),
+    Trial("fuzz", 10_000, 1_000, "mutated bundles"),
+    Trial("optimize", 1_000, 100, "mutated ONNX files"),
 )
 TRIALS = {trial.name: trial for trial in ALL}
