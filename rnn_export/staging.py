@@ -82,7 +82,7 @@ def _own(target: Path) -> tuple[Path, BaseFileLock]:
         lock = FileLock(folder / LOCK)
         try:
             lock.acquire(blocking=False)
-        except Timeout:
+        except (Timeout, FileNotFoundError):
             continue  # another run is cleaning, and saw the folder before it was locked
         except BaseException:
             _remove(folder, lock)
