@@ -16,7 +16,7 @@ import rnn_export
 from rnn_export import golden, grid, tolerance
 from rnn_export.backends import onnx, torchscript
 from rnn_export.backends.c import WEIGHTS, compile_program
-from rnn_export.bundle import MANIFEST, Bundle, Manifest, check_target, describe_files, staged
+from rnn_export.bundle import Bundle, Manifest, check_target, describe_files, staged
 from rnn_export.calling import Wrapper
 from rnn_export.errors import (
     CaptureError,
@@ -34,6 +34,7 @@ from rnn_export.hidden import expose
 from rnn_export.passes import Stage, forms_of, optimize
 from rnn_export.passes.choose import rank
 from rnn_export.program import Program
+from rnn_export.report.page import seal
 from rnn_export.subject import Subject, examine
 from rnn_export.verify import FAILED, Tell, VerificationReport, check_bundle
 
@@ -103,10 +104,8 @@ def export(
         report = check_bundle(Bundle(staging, manifest), progress)
         report = replace(report, left_out=tuple(reasons))
         report, form = _settle(staging, report, rank(forms, subject.steps, subject.batch))
-        files = describe_files(staging)
-        manifest = replace(manifest, form=form, files=files, verification=report.to_json())
-        (staging / MANIFEST).write_text(manifest.to_json())
-    return Bundle(folder, manifest)
+        sealed = seal(staging, replace(manifest, form=form, verification=report.to_json()))
+    return Bundle(folder, sealed.manifest)
 
 
 def _folded(subject: Subject) -> Subject:

@@ -22,7 +22,9 @@ ORDER = [
     {"tolerance", "backends"},
     {"bundle", "runtimes"},
     {"grid", "verify", "loader"},
-    {"exporter", "optimizer", "target", "bench", "scaffolding"},
+    {"bench", "scaffolding"},
+    {"report"},
+    {"exporter", "optimizer", "target"},
     {"terminal"},
     {"cli"},
 ]
