@@ -12,9 +12,9 @@ from itertools import pairwise
 
 import networkx as nx
 
-GAP_X, GAP_Y = 16.0, 26.0  # between boxes of a layer, between layers
+GAP_X, GAP_Y = 16.0, 22.0  # between boxes of a layer, between layers
 SWEEPS = 12
-BEND_WEIGHT = 8.0  # how much straighter a long edge is than a short one
+WEIGHTS = (1.0, 3.0, 40.0)  # of a piece with no bend at its ends, one, and two: long edges are straight
 
 Point = tuple[float, float]
 Bend = tuple[int, int]  # an edge's number, and the layer it passes
@@ -90,8 +90,8 @@ def _links(edges: Sequence[Edge], ranks: Mapping[str, int]) -> tuple[list[_Link]
         for upper, lower in pairwise(stops):
             leaves = edge.leaves if upper == edge.source else 0.0
             arrives = edge.arrives if lower == edge.target else 0.0
-            straight = sum(stop in passed for stop in (upper, lower))
-            links.append(_Link(upper, lower, leaves, arrives, 1 + straight * BEND_WEIGHT / 2))
+            turns = sum(stop in passed for stop in (upper, lower))
+            links.append(_Link(upper, lower, leaves, arrives, WEIGHTS[turns]))
     return links, bends
 
 
@@ -159,7 +159,7 @@ def _positions(
 ) -> dict[Key, float]:
     """Give the left edges: each box as near below and above its neighbours as the order allows."""
     left = {node: at for layer in layers for node, at in _places(layer, widths).items()}
-    for sweep in range(2 * SWEEPS):
+    for sweep in range(4 * SWEEPS):
         down, both = sweep % 2 == 0, sweep >= SWEEPS
         for layer in layers if down else reversed(layers):
             members = set(layer)

@@ -21,7 +21,7 @@ from rnn_export.report.graph import (
     Wire,
     read,
 )
-from rnn_export.report.layout import Edge, Layout, Point, arrange
+from rnn_export.report.layout import Edge, Point, arrange
 from rnn_export.signature import BATCH, TIME, StateSpec, TensorSpec
 
 CROWDED = 120  # operators; a picture of more is not looked at
@@ -44,12 +44,12 @@ class Box:
 
 @dataclass(frozen=True)
 class Line:
-    """A line through some points, and the shape of what flows, where it is to be told; ``back`` leads up."""
+    """A line through some points, with a tip at its end or without; ``back`` leads up."""
 
     points: tuple[Point, ...]
     on_path: bool
+    tip: bool = True
     back: bool = False
-    label: str = ""
 
     @property
     def path(self) -> str:
@@ -119,6 +119,7 @@ def _value(spec: TensorSpec, *, going_out: bool = False) -> Value:
 
 
 def _picture(diagram: Diagram) -> Picture:
+    diagram = replace(diagram, nodes=_told(diagram))
     inside = {key: _picture(node.body) for key, node in diagram.nodes.items() if node.body}
     ports = _Ports(diagram, inside)
     sizes = {key: ports.size(key) for key in diagram.nodes}
@@ -128,7 +129,11 @@ def _picture(diagram: Diagram) -> Picture:
     last = [key for key in diagram.nodes if key.startswith("out ")]
     placed = arrange(sizes, edges, last=last)
     places = {key: Box(*placed.corners[key], *sizes[key], node) for key, node in diagram.nodes.items()}
-    frames, lines = [], _lines(diagram.wires, placed, ports)
+    lines = [
+        Line(tuple(route), wire.on_path, tip=isinstance(wire.place, int))
+        for wire, route in zip(diagram.wires, placed.routes, strict=True)
+    ]
+    frames = []
     boxes = [box for key, box in places.items() if key not in inside]
     for key, body in inside.items():
         inner = _moved(body, places[key].x + ports.margin(key), places[key].y + ports.top(key))
@@ -186,19 +191,19 @@ class _Ports:
         return self.size(key)[0] * (sorted(ends).index(end) + 1) / (len(ends) + 1)
 
 
-def _lines(wires: Sequence[Wire], placed: Layout, ports: _Ports) -> list[Line]:
-    """Draw what flows; its shape is written once, where it is not that of what came in."""
-    arrived: dict[str, set[str]] = defaultdict(set)
-    for wire in wires:
-        arrived[wire.target].add(wire.shape)
-    told: set[tuple[str, str]] = set()
-    lines = []
-    for wire, route in zip(wires, placed.routes, strict=True):
-        new = ports.nodes[wire.source].kind == OPERATOR and wire.shape not in arrived[wire.source]
-        label = wire.shape if new and (wire.source, wire.shape) not in told else ""
-        told.add((wire.source, wire.shape))
-        lines.append(Line(tuple(route), wire.on_path, label=label))
-    return lines
+def _told(diagram: Diagram) -> dict[str, Node]:
+    """Write to each operator the shape of what it gives, where it is not that of what it takes."""
+    takes: dict[str, set[str]] = defaultdict(set)
+    gives: dict[str, dict[str, None]] = defaultdict(dict)
+    for wire in diagram.wires:
+        takes[wire.target].add(wire.shape)
+        gives[wire.source][wire.shape] = None
+    nodes = {}
+    for key, node in diagram.nodes.items():
+        new = [f"→ {shape}" for shape in gives[key] if shape and shape not in takes[key]]
+        told = node.kind == OPERATOR and new
+        nodes[key] = replace(node, details=(*node.details, *new)) if told else node
+    return nodes
 
 
 def _borders(frame: Box, inner: Picture, used: set[str]) -> list[Line]:
@@ -208,7 +213,7 @@ def _borders(frame: Box, inner: Picture, used: set[str]) -> list[Line]:
         middle = box.x + box.width / 2
         if key in used:
             points = ((middle, box.y + box.height), (middle, frame.y + frame.height))
-            lines.append(Line(points, box.node.on_path))
+            lines.append(Line(points, box.node.on_path, tip=False))
         elif not key.startswith(("out ", "node ")) and box.node.title != TURN:
             lines.append(Line(((middle, frame.y), (middle, box.y)), box.node.on_path))
     return lines
