@@ -35,6 +35,10 @@ class Manifest:
         passes: after each pass over the traced step its ``name``, the number of each of the ``operators``,
             and what the model of that moment is called if it is worth shipping (``form``).
         form: the form that ``model.onnx`` has; the others are variants.
+        latency: what ``rnn-export report`` measured on one core of its machine, empty before: the
+            ``processor`` and the ``versions`` that ran; the ``shapes`` of the calls, each ``{"time": T,
+            "batch": B}``; and ``rows`` of ``file``, ``runtime``, median ``microseconds`` for each shape, and
+            a ``note`` where there are none.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Manifest:
     verification: dict[str, Any] = field(default_factory=dict)
     passes: list[dict[str, Any]] = field(default_factory=list)
     form: str = ""
+    latency: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Give the text of ``manifest.json``."""

@@ -1,4 +1,4 @@
-"""The command line: ``rnn-export``, and ``export``, ``verify``, ``sign`` or another command."""
+"""The command line: one function a command; ``rnn-export --help`` lists them."""
 
 import json
 from pathlib import Path
@@ -222,6 +222,28 @@ def bench_command(
             if row.note:
                 line(escape(f"{row.file} in {row.runtime}: {row.note}"))
         line("[dim]Microseconds a call on one core, medians; x: how many times as fast as the best other row")
+
+
+@app.command("report")
+def report_command(
+    folder: Folder,
+    show_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    measure: Annotated[bool, typer.Option("--measure", help="Measure again how long a call takes.")] = False,
+    result: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Write the page there, and leave the bundle as it is."),
+    ] = None,
+) -> None:
+    """Make the page that shows a bundle, report.html, with how long its calls take on this machine."""
+    with reporting():
+        with progress() as tell:
+            tell("Reading the bundle", 0, 1)
+            from rnn_export.report.latency import make_report  # noqa: PLC0415 (takes a second)
+
+            page = make_report(folder, measure=measure, out=result, progress=tell)
+        line(f"[green]Written:[/] {escape(str(page))}")
+        if show_it:
+            typer.launch(page.resolve().as_uri())
 
 
 @app.command("compile")

@@ -37,7 +37,7 @@ from rnn_export.judge import FAILED
 from rnn_export.passes import Stage, forms_of, optimize
 from rnn_export.passes.choose import rank
 from rnn_export.program import Program
-from rnn_export.reading.files import MANIFEST
+from rnn_export.report.page import seal
 from rnn_export.subject import Subject, examine
 from rnn_export.verify import Tell, VerificationReport, check_bundle
 
@@ -109,11 +109,9 @@ def export(
         report = check_bundle(Bundle(staging, manifest), progress)
         report = replace(report, left_out=tuple(reasons))
         report, form = _settle(staging, report, rank(forms, subject.steps, subject.batch))
-        files = describe_files(staging)
-        manifest = replace(manifest, form=form, files=files, verification=report.to_json())
-        (staging / MANIFEST).write_text(manifest.to_json())
+        sealed = seal(staging, replace(manifest, form=form, verification=report.to_json()))
         Bundle.open(staging)  # nothing is written that could not be read
-    return Bundle(folder, manifest)
+    return Bundle(folder, sealed.manifest)
 
 
 def _folded(subject: Subject) -> Subject:

@@ -175,6 +175,13 @@ def _check(bundle: Bundle, files: Sequence[str]) -> None:
             raise ScaffoldError(f"{bundle.folder} has no {file}: {'; '.join(reasons)}")
 
 
+def fitting_hosts(bundle: Bundle) -> list[str]:
+    """List the hosts whose example can run a bundle."""
+    if any(found for _, found in _requirements(bundle.signature)):
+        return []
+    return [name for name, host in HOSTS.items() if {*host.files} <= {*bundle.manifest.files}]
+
+
 def _requirements(signature: Signature) -> list[tuple[str, str]]:
     """List what the examples expect, and what there is instead, if it is something else."""
     dtypes = {

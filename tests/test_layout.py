@@ -27,7 +27,9 @@ ORDER = [
     {"dynamics", "rounding"},
     {"judge"},
     {"grid", "verify", "loader"},
-    {"exporter", "optimizer", "target", "bench", "scaffolding"},
+    {"bench", "scaffolding"},
+    {"report"},
+    {"exporter", "optimizer", "target"},
     {"terminal"},
     {"cli"},
 ]

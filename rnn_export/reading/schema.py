@@ -83,6 +83,31 @@ class Verification(Struct, frozen=True):
     left_out: Annotated[list[Text], Meta(max_length=KINDS)] = []
 
 
+class Shape(Strict, frozen=True):
+    """A call that was timed."""
+
+    time: Size
+    batch: Size
+
+
+class Row(Strict, frozen=True):
+    """How long a file takes in a runtime, for each shape."""
+
+    file: Text
+    runtime: Text
+    microseconds: Annotated[list[Annotated[float, Meta(ge=0)]], Meta(max_length=KINDS)]
+    note: Text
+
+
+class Latency(Strict, frozen=True):
+    """What was timed; empty before."""
+
+    processor: Text = ""
+    versions: Annotated[dict[Text, Text], Meta(max_length=KINDS)] = {}
+    shapes: Annotated[list[Shape], Meta(max_length=KINDS)] = []
+    rows: Annotated[list[Row], Meta(max_length=KINDS)] = []
+
+
 class Manifest(Strict, frozen=True):
     """``manifest.json``."""
 
@@ -97,6 +122,7 @@ class Manifest(Strict, frozen=True):
     verification: Verification
     passes: Annotated[list[Pass], Meta(max_length=KINDS)]
     form: Text
+    latency: Latency
 
 
 class Place(Strict, frozen=True):

@@ -1,0 +1,148 @@
+"""The calls of a bundle in each language, ready to copy: they run as they stand, beside the bundle's folder.
+
+Each is written from a template of ``templates/calls/``; numbers and names are those of the manifest.
+"""
+
+import json
+import shlex
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import jinja2
+
+from rnn_export.bundle import Bundle
+from rnn_export.runtimes import RUNTIMES
+from rnn_export.scaffolding import fitting_hosts
+from rnn_export.signature import BATCH, TIME, Array, StateSpec, TensorSpec, Tree, identifier
+
+TEMPLATES = Path(__file__).parents[1] / "templates" / "calls"
+STEPS, ROWS = 5, 2  # of the call that is shown
+
+
+@dataclass(frozen=True)
+class Language:
+    """A language and what runs the file in it; ``template`` names the file that a reader makes of it."""
+
+    title: str
+    file: str
+    template: str
+    build: str = ""
+
+
+LANGUAGES = (
+    Language("Python, with this package", "model.onnx", "call.py", "python call.py"),
+    Language("Python, ONNX Runtime alone", "model.onnx", "call_onnxruntime.py", "python call_onnxruntime.py"),
+    Language("C", "model.c", "call.c", "cc -O2 -march=native -I{folder} call.c {folder}/model.c -o call"),
+    Language("C++, libtorch", "model.pt", "call_libtorch.cpp", "find_package(Torch), C++20"),
+    Language("C++, ONNX Runtime", "model.onnx", "call_onnxruntime.cpp", "c++ -std=c++17, -lonnxruntime"),
+    Language("Node", "model.onnx", "call.mjs", "npm install onnxruntime-node && node call.mjs"),
+)
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """A program to copy."""
+
+    title: str
+    runs: str
+    file: str
+    code: str
+    build: str
+
+
+def snippets(bundle: Bundle) -> list[Snippet]:
+    """Write the call in every language that has a file in the bundle."""
+    folder = bundle.manifest.name
+    return [
+        Snippet(
+            language.title,
+            language.file,
+            language.template,
+            _render(language.template, bundle),
+            language.build.format(folder=shlex.quote(folder)),
+        )
+        for language in LANGUAGES
+        if language.file in bundle.manifest.files
+    ]
+
+
+def scaffolds(bundle: Bundle) -> list[tuple[str, str]]:
+    """List the hosts for which ``rnn-export scaffold`` writes a program around this bundle, and how."""
+    folder = shlex.quote(bundle.manifest.name)
+    return [
+        (host, f"rnn-export scaffold {folder} --host {host} --out my_program")
+        for host in fitting_hosts(bundle)
+    ]
+
+
+def _render(template: str, bundle: Bundle) -> str:
+    environment = jinja2.Environment(  # noqa: S701 (source code, not HTML)
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"literal": json.dumps, "shape": _shape, "sized": _sized, "count": _count}
+    signature, name = bundle.signature, identifier(bundle.manifest.name)
+    return environment.get_template(f"{template}.jinja").render(
+        folder=bundle.manifest.name,
+        name=name,
+        others=_other_runtimes(bundle),
+        upper=name.upper(),
+        signature=signature,
+        steps=STEPS,
+        rows=ROWS,
+        time=signature.inputs.shape.index(TIME),
+        every_step=TIME in signature.outputs.shape,
+        first=_first(signature.inputs),
+        header=(bundle.folder / "model.h").read_text() if "model.h" in bundle.manifest.files else "",
+        initial={leaf.name: _initial(leaf) for leaf in signature.state},
+        wrapped=_wrapped(signature.tree),
+        listed="list" in json.dumps(signature.tree),
+    )
+
+
+def _other_runtimes(bundle: Bundle) -> str:
+    """List what else ``rnn_export.load`` takes."""
+    found = sorted(
+        name for name, runtime in RUNTIMES.items() if f"model{runtime.suffix}" in bundle.manifest.files
+    )
+    return ", ".join(f'"{name}"' for name in found if name != "onnxruntime")
+
+
+def _shape(spec: TensorSpec, steps: int = STEPS) -> tuple[int, ...]:
+    """Give a tensor's shape in the call that is shown."""
+    return spec.sized(**{TIME: steps, BATCH: ROWS})
+
+
+def _sized(spec: TensorSpec, steps: int = STEPS) -> str:
+    return ", ".join(map(str, _shape(spec, steps)))
+
+
+def _count(spec: TensorSpec, steps: int = STEPS) -> int:
+    return prod(_shape(spec, steps))
+
+
+def _first(inputs: TensorSpec) -> str:
+    """Write what picks the first time step, in Python."""
+    return ", ".join(":1" if size == TIME else ":" for size in inputs.shape[: inputs.shape.index(TIME) + 1])
+
+
+def _initial(leaf: StateSpec) -> float | list[float]:
+    """Give the number that a leaf begins with everywhere, or all of its numbers."""
+    if isinstance(leaf.initial, int | float):
+        return leaf.initial
+    value: Array = leaf.initial_value(ROWS)
+    numbers: list[float] = value.ravel().tolist()
+    return numbers
+
+
+def _wrapped(tree: Tree) -> str:
+    """Write in C++ how ``model.pt`` wants the leaves of its state."""
+    if isinstance(tree, str):
+        return tree
+    [(kind, children)] = tree.items()
+    inside = ", ".join(map(_wrapped, children))
+    return f"{'listed' if kind == 'list' else 'tuple'}({{{inside}}})"

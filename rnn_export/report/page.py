@@ -1,0 +1,152 @@
+"""Write ``report.html``: what a person wants to know of a bundle, in one file that loads nothing."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from rnn_export.bundle import Bundle, Manifest, describe_files
+from rnn_export.judge import NOT_CHECKED, PASSED
+from rnn_export.reading.files import MANIFEST
+from rnn_export.report.calls import scaffolds, snippets
+from rnn_export.report.charts import errors, latencies
+from rnn_export.report.picture import draw
+from rnn_export.report.unchecked import gaps
+from rnn_export.verify import VerificationReport
+
+REPORT = "report.html"
+TEMPLATES = Path(__file__).parents[1] / "templates" / "report"
+ABOUT = {  # what a file is, by its name or its folder
+    "model.pt": "TorchScript, the loop still a loop. It is code: load it only if you trust who wrote it",
+    "model.onnx": "ONNX, opset 18: the fastest form that verified",
+    "model.c": "C11 without dependencies",
+    "model.h": "what model.c offers, argument by argument",
+    "model.c.weights": "the numbers of model.c, little-endian",
+    "variants/loop.onnx": "ONNX: the scripted module as PyTorch writes it",
+    "variants/scan.onnx": "ONNX: loops that hold the recurrence alone",
+    "variants/step.onnx": "ONNX: one loop around the traced step",
+    "variants/operator.onnx": "ONNX: the recurrences as operators of ONNX",
+    "variants/gated.onnx": "ONNX: recurrences carried by a gated operator",
+    "golden/index.json": "calls with eager's results, to check any implementation",
+    "golden/tensors.bin": "their numbers, little-endian",
+}
+
+
+@dataclass(frozen=True)
+class FileRow:
+    """A file as the table shows it; ``share`` of the largest one, in percent."""
+
+    name: str
+    about: str
+    bytes: int
+    share: float
+    sha256: str
+
+
+def seal(folder: Path, manifest: Manifest) -> Bundle:
+    """Write the report and the manifest of a folder that holds all other files of a bundle."""
+    bundle = Bundle(folder, replace(manifest, files=describe_files(folder)))
+    (folder / REPORT).write_text(render(bundle), encoding="utf-8")
+    sealed = Bundle(folder, replace(manifest, files=describe_files(folder)))
+    (folder / MANIFEST).write_text(sealed.manifest.to_json())
+    return sealed
+
+
+def render(bundle: Bundle) -> str:
+    """Write the page of a bundle; the same bundle gives the same bytes."""
+    report = VerificationReport.stored(bundle.manifest)
+    style, script = ((TEMPLATES / file).read_text() for file in ("report.css", "report.js"))
+    return (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            bundle=bundle,
+            manifest=bundle.manifest,
+            signature=bundle.signature,
+            report=report,
+            passed=sum(check.verdict == PASSED for check in report.checks),
+            unchecked=sum(check.verdict == NOT_CHECKED for check in report.checks),
+            dynamics=report.dynamics,
+            rule=bundle.manifest.verification.get("tolerance", {}).get("rule", ""),
+            step=draw(bundle),
+            passes=_passes(bundle),
+            files=_files(bundle),
+            errors=errors(report),
+            latency=bundle.manifest.latency,
+            times=latencies(bundle.manifest.latency),
+            snippets=snippets(bundle),
+            scaffolds=scaffolds(bundle),
+            gaps=gaps(bundle, report),
+            style=Markup(style),  # noqa: S704 (ours)
+            script=Markup(script),  # noqa: S704 (ours)
+            style_hash=_hash(style),
+            script_hash=_hash(script),
+        )
+    )
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,  # what a bundle says of itself is text of others
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"size": size, "initial": initial}
+    return environment
+
+
+def _hash(text: str) -> str:
+    """Give what a Content-Security-Policy calls an inline style or script by."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _files(bundle: Bundle) -> list[FileRow]:
+    files = {file: facts for file, facts in bundle.manifest.files.items() if file != REPORT}
+    largest = max((facts["bytes"] for facts in files.values()), default=1) or 1
+    return [
+        FileRow(file, ABOUT.get(file, ""), facts["bytes"], 100 * facts["bytes"] / largest, facts["sha256"])
+        for file, facts in files.items()
+    ]
+
+
+def _passes(bundle: Bundle) -> list[tuple[str, list[str], str]]:
+    """List the passes that changed something: the operators that became more or fewer, and the form."""
+    before: dict[str, int] = {}
+    rows = []
+    for stage in bundle.manifest.passes:
+        after = stage["operators"]
+        names = [name for name in sorted({*before, *after}) if before.get(name, 0) != after.get(name, 0)]
+        changes = [f"{name} {before.get(name, 0)} → {after.get(name, 0)}" for name in names]
+        if not before:
+            changes = [f"{name} {count}" for name, count in after.items()]
+        if changes or stage["form"]:
+            rows.append((stage["name"], changes, stage["form"]))
+        before = after
+    return rows
+
+
+def size(count: int) -> str:
+    """Write a number of bytes for people.
+
+    >>> size(900), size(46006), size(3_400_000)
+    ('900 B', '46.0 kB', '3.4 MB')
+    """
+    for unit, factor in (("MB", 1e6), ("kB", 1e3)):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count} B"
+
+
+def initial(value: float | Sequence[object]) -> str:
+    """Say what a state begins with.
+
+    >>> initial(0.0), initial([0.5, -1.0])
+    ('0', 'a row of its own, in manifest.json')
+    """
+    return f"{value:g}" if isinstance(value, int | float) else "a row of its own, in manifest.json"
