@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -191,7 +192,9 @@ def test_a_changed_bundle_is_not_timed(rnn: ModelCase, exported: Exported, tmp_p
 
 def test_a_file_that_cannot_be_loaded_is_named(rnn: ModelCase, exported: Exported, tmp_path: Path) -> None:
     folder = shutil.copytree(exported(rnn).folder, tmp_path / "copy")
-    (folder / "model.onnx").write_bytes(b"not a model")
+    model = onnx.load(folder / "model.onnx")
+    model.graph.node[0].op_type = "NoSuchOperator"
+    onnx.save(model, folder / "model.onnx")
     manifest = json.loads((folder / MANIFEST).read_text())
     (folder / MANIFEST).write_text(json.dumps({**manifest, "files": describe_files(folder)}))
     result = bench.bench(folder, [(1, 1)], seconds=0.01)

@@ -8,6 +8,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -147,7 +148,9 @@ def test_verify_fails_with_status_1_on_a_wrong_file(
     from rnn_export.bundle import describe_files
 
     folder = shutil.copytree(exported(rnn).folder, tmp_path / "copy")
-    (folder / "model.onnx").write_bytes(b"not a model")
+    model = onnx.load(folder / "model.onnx")
+    model.graph.node[0].op_type = "NoSuchOperator"
+    onnx.save(model, folder / "model.onnx")
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps({**manifest, "files": describe_files(folder)}))
     failed = run("verify", folder)

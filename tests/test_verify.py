@@ -310,7 +310,9 @@ def test_the_operator_of_a_runtime_has_to_be_as_right_as_eager(tmp_path: Path) -
 
 def test_a_crash_is_a_failure(rnn: ModelCase, exported: Exported, tmp_path: Path) -> None:
     folder = shutil.copytree(exported(rnn).folder, tmp_path / "copy")
-    (folder / "model.onnx").write_bytes(b"not a model")
+    model = load(folder / "model.onnx")
+    model.graph.node[0].op_type = "NoSuchOperator"
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
     manifest = json.loads((folder / MANIFEST).read_text())
     (folder / MANIFEST).write_text(json.dumps({**manifest, "files": describe_files(folder)}))
     report = verify(folder)

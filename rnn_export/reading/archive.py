@@ -17,11 +17,12 @@ MEMBERS = 1 << 14  # two for each tensor and class; central directories are read
 TAIL = struct.Struct("<4sQHHIIQQQQ 4sIQI 4sHHHHIIH")
 LOCAL = struct.Struct("<4sHHHHHIIIHH")  # APPNOTE.TXT, 4.3.7
 DESCRIPTOR = 24  # bytes behind a member's content, at most
-UTF8_AND_DESCRIPTOR = 0x808  # all flags that the writer sets; another says that it is encrypted
+FLAGS = {0, 0x800, 0x808}  # names in UTF-8, a descriptor behind; another says that it is encrypted
 WIDE = 0xFFFF, 0xFFFFFFFF  # "see the longer record"
 RECORD = re.compile(
-    r"([A-Za-z0-9_.-]+)/(?:data\.pkl|constants\.pkl|version|byteorder|\.format_version|\.storage_alignment"
-    r"|\.data/serialization_id|data/\d{1,9}|constants/\d{1,9}|code/(?:[A-Za-z0-9_]+/)*[A-Za-z0-9_.]+\.py)"
+    r"([A-Za-z0-9_.-]+)/(?:(?:data|constants|traced_inputs)(?:\.pkl|/\d{1,9})|version|byteorder"
+    r"|\.format_version|\.storage_alignment|\.data/serialization_id"
+    r"|code/(?:[A-Za-z0-9_]+/)*[A-Za-z0-9_.]+\.py)"
 )
 LITTLE = b"little"
 BROKEN = (
@@ -101,7 +102,7 @@ def _check_layout(content: bytes, members: list[zipfile.ZipInfo], end: int) -> N
         if member.header_offset < at or member.header_offset > at + DESCRIPTOR * bool(at):
             raise ValueError("members that do not lie one behind another")
         mark, _, flags, method, _, _, _, _, _, name, extra = LOCAL.unpack_from(content, member.header_offset)
-        if mark != b"PK\x03\x04" or {flags, member.flag_bits} - {0, UTF8_AND_DESCRIPTOR}:
+        if mark != b"PK\x03\x04" or {flags, member.flag_bits} - FLAGS:
             raise ValueError("a member with other flags, such as encryption")
         if (method, member.compress_type) != (0, 0) or member.compress_size != member.file_size:
             raise ValueError("a member that is compressed")

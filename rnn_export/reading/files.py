@@ -130,15 +130,14 @@ class Files:
     facts: Mapping[str, Mapping[str, Any]]
 
     def check(self) -> None:
-        """Check that the folder holds these files, and nothing but them and the manifest.
+        """Check that the folder holds these files, and no others but the manifest.
 
         Raises:
             BundleError: a file is missing, extra, or has another size; or :func:`listing` refuses the folder.
         """
-        found = listing(self.folder)
-        found.pop(MANIFEST, None)
-        folders = {f"{parent.as_posix()}/" for name in self.facts for parent in Path(name).parents}
-        for name in sorted({*self.facts, *found} - folders):
+        listed = listing(self.folder)
+        found = {name: size for name, size in listed.items() if name != MANIFEST and not name.endswith("/")}
+        for name in sorted({*self.facts, *found}):
             if name not in found:
                 problem = "is missing"
             elif name not in self.facts:
