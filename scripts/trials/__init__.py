@@ -31,5 +31,8 @@ class Trial:
         return figures
 
 
-ALL: tuple[Trial, ...] = ()
+ALL: tuple[Trial, ...] = (
+    Trial("threads", 2000, 40, "calls a thread"),
+    Trial("shapes", 600, 30, "seconds"),
+)
 TRIALS = {trial.name: trial for trial in ALL}
