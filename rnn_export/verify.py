@@ -5,16 +5,11 @@ compound. *Does the whole run agree?* Sequences run from their start, whole, and
 handed on. What "equal" means stands in :mod:`rnn_export.tolerance`.
 """
 
-import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from threading import Timer
 from typing import Any
 
 import numpy as np
@@ -25,12 +20,7 @@ from rnn_export.errors import BundleError, mismatch
 from rnn_export.golden import RUN, Case, Dynamics
 from rnn_export.judge import FAILED, NOT_CHECKED, PASSED, Check, Curve, Standard, judge
 from rnn_export.reading import schema
-from rnn_export.runtimes import RUNTIMES, Runtime, worker
-
-TIME_LIMIT = 1800.0  # seconds for one file in one runtime; a file that hangs has failed
-LAST = 1 << 12  # bytes of what a process said before it ended that are looked at
-PACKAGE_PARENT = Path(__file__).resolve().parents[1]
-BOOT = "import sys; sys.path[:0] = {paths!r}; from rnn_export.runtimes.worker import main; main()"
+from rnn_export.runtimes import RUNTIMES, Runtime, process, worker
 
 # Told while it works: what is being done, how many parts of it are done, of how many.
 Tell = Callable[[str, int, int], None]
@@ -195,52 +185,7 @@ def _run_worker(bundle: Bundle, file: str, runtime: Runtime, room: int) -> tuple
         "blocked": bundle.manifest.model["source_modules"],
         "asked_by": os.getpid(),
     }
-    paths = [str(PACKAGE_PARENT), *filter(None, sys.path)]
-    command = [sys.executable, "-I", "-c", BOOT.format(paths=paths)]
-    with subprocess.Popen(  # noqa: S603
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=PACKAGE_PARENT.anchor,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    ) as process:
-        limit = Timer(TIME_LIMIT, process.kill)
-        limit.start()
-        with ThreadPoolExecutor(1) as pool:
-            said = pool.submit(_last, process)
-            answer = _answer(process, json.dumps(request).encode(), room)
-        late = limit.finished.is_set()
-        limit.cancel()
-    if late:
-        return b"", f"did not finish within {TIME_LIMIT:.0f} s"
-    if len(answer) > room:
-        return b"", f"gave more than the {room} bytes that its results have"
-    if process.returncode:
-        last = said.result().decode(errors="replace").strip().splitlines()[-3:]
-        return b"", f"the process ended with status {process.returncode}: {' '.join(last)}"
-    return answer, ""
-
-
-def _answer(process: "subprocess.Popen[bytes]", request: bytes, room: int) -> bytes:
-    """Ask a process, and read what it gives, up to one byte more than there is room for."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    with suppress(BrokenPipeError), process.stdin as pipe:  # it ended before it had read all
-        pipe.write(request)
-    answer = process.stdout.read(room + 1)
-    if len(answer) > room:
-        process.kill()
-    return answer
-
-
-def _last(process: "subprocess.Popen[bytes]") -> bytes:
-    """Read what a process says, and keep the last of it: what a model prints may not fill this one."""
-    assert process.stderr is not None
-    kept = b""
-    while part := os.read(process.stderr.fileno(), LAST):
-        kept = (kept + part)[-LAST:]
-    return kept
+    return process.ask(request, room)
 
 
 def _finite(value: Any) -> Any:

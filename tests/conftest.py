@@ -54,7 +54,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(line)
 
 
-def _shared(factory: pytest.TempPathFactory, name: str) -> Path:
+def shared_folder(factory: pytest.TempPathFactory, name: str) -> Path:
     """Give a folder that all test processes share."""
     base = factory.getbasetemp()
     return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
@@ -63,13 +63,13 @@ def _shared(factory: pytest.TempPathFactory, name: str) -> Path:
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """Give a case's bundle; treat it as read-only."""
-    return partial(_export, _shared(tmp_path_factory, "bundles"))
+    return partial(_export, shared_folder(tmp_path_factory, "bundles"))
 
 
 @pytest.fixture(scope="session")
 def exported_ragged(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """Give a case's bundle for rows that end apart; treat it as read-only."""
-    return partial(_export, _shared(tmp_path_factory, "bundles_ragged"), lengths=True)
+    return partial(_export, shared_folder(tmp_path_factory, "bundles_ragged"), lengths=True)
 
 
 def _export(shared: Path, case: ModelCase | Way, **options: bool) -> rnn_export.Bundle:

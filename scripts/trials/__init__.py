@@ -36,5 +36,7 @@ ALL: tuple[Trial, ...] = (
     Trial("same_bytes", 3, 3, "processes"),
     Trial("fuzz", 10_000, 1_000, "mutated bundles"),
     Trial("optimize", 1_000, 100, "mutated ONNX files"),
+    Trial("threads", 2000, 40, "calls a thread"),
+    Trial("shapes", 600, 30, "seconds"),
 )
 TRIALS = {trial.name: trial for trial in ALL}
