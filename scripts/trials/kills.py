@@ -1,8 +1,8 @@
 """Exports are killed at random moments: under the name is a whole bundle, and the next run leaves no litter.
 
 The moments are spread evenly over the whole of an export, every fourth one over the move into place. Half of
-the exports have a free name, half replace an old bundle. An export takes seconds to import what it needs: one
-process does so, and is forked for each.
+the exports have a free name, half replace an old bundle. To be quick, one process imports what an export
+needs, and is forked for each; after a kill every fourth next run verifies, the others build the C.
 """
 
 import json
@@ -21,9 +21,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rnn_export.bundle import Bundle
-from rnn_export.errors import BundleError
+from rnn_export.bundle import Bundle, Manifest
+from rnn_export.errors import BundleError, RnnExportError
 from rnn_export.reading.files import MANIFEST
+from rnn_export.runtimes import c
+from rnn_export.verify import VerificationReport
 
 SEED = 0
 LATE = 4  # every which kill falls into the move
@@ -103,22 +105,23 @@ class Server:
         assert self.process.stdout
         return self.process.stdout.readline().strip()
 
-    def start(self, target: Path, content: str) -> int:
-        """Start an export; give its process, which leads a session."""
+    def start(self, target: Path, content: str, verified: str = "") -> int:
+        """Start an export, perhaps of what is verified already; give its process, which leads a session."""
         assert self.process.stdin
-        self.process.stdin.write(json.dumps({"folder": str(target), "content": content}) + "\n")
+        request = {"folder": str(target), "content": content, "verified": verified}
+        self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         if not (said := self.tell()):
             raise _broken("the process that starts exports has ended")
         return int(said)
 
-    def export(self, target: Path, content: str) -> Times:
+    def export(self, target: Path, content: str, verified: str = "") -> Times:
         """Export without a kill.
 
         Raises:
             BrokenPromiseError: it failed.
         """
-        self.start(target, content)
+        self.start(target, content, verified)
         begun = time.monotonic()
         if self.tell() != MOVING:
             raise _broken(f"an export that nobody killed has failed, to {target}")
@@ -147,7 +150,9 @@ def run(amount: int) -> str:
         try:
             times = [server.export(place.target, "new") for _ in range(2)][-1]
             for number in range(amount):
-                kill = Kill(number // LATE % 2 == 1, number % LATE == 0, (number + draw.random()) / amount)
+                late = number % LATE == 0
+                over = (number // LATE if late else number) % 2 == 1
+                kill = Kill(over, late, (number + draw.random()) / amount)
                 happened, times = _kill(place, server, kill, times)
                 while "killed" not in happened:  # it was quicker than the one before
                     kill = replace(kill, share=kill.share * SOONER)
@@ -197,7 +202,10 @@ def _kill(place: Place, server: Server, kill: Kill, times: Times) -> tuple[list[
     found = place.found()
     if kill.over and found == "nothing":
         raise _broken("the old bundle is lost")
-    times = server.export(place.target, "new")
+    if kill.late:
+        times = server.export(place.target, "new")
+    else:
+        server.export(place.target, "new", verified=str(place.temporary.parent / "new" / "bundle"))
     if place.found() != "new":
         raise _broken(f"the next run left {place.found()}")
     _wait(lambda: _running(session), "still running")
@@ -240,15 +248,14 @@ def _serve() -> None:
     """Export what standard input asks for, each in a process of its own."""
     import torch  # noqa: PLC0415
 
-    from rnn_export import staging  # noqa: PLC0415
-    from rnn_export.exporter import export  # noqa: PLC0415
+    from rnn_export import exporter, staging  # noqa: PLC0415
     from rnn_export.frontends import step  # noqa: PLC0415
     from rnn_export.models import RNNScratch  # noqa: PLC0415
     from rnn_export.runtimes import RUNTIMES  # noqa: PLC0415
     from rnn_export.subject import examine  # noqa: PLC0415
 
     torch.manual_seed(SEED)
-    model = RNNScratch(2, 3, 1)
+    model = RNNScratch(2, 3, 1, sigma=0.5)  # every form of it is right
     example = torch.rand(3, 2, 2), model.begin_state(2, torch.device("cpu"))
 
     step.capture(examine(model, example))  # the rest of the imports; what follows could start threads
@@ -266,16 +273,38 @@ def _serve() -> None:
         return done
 
     staging.place, staging._rename = told, slow
+
+    def work(folder: str, content: str, verified: str) -> None:
+        if verified:
+            check = _verified_as(Bundle.open(verified).manifest)
+            setattr(exporter, "check_bundle", check)  # noqa: B010 (no name that it exports)
+        exporter.export(model, example, folder, name="net", metadata={"content": content}, overwrite=True)
+
     for line in sys.stdin:
-        request = json.loads(line)
         child = os.fork()
         if child == 0:
             os.setsid()
-            content = {"content": request["content"]}
-            export(model, example, request["folder"], name="net", metadata=content, overwrite=True)
-            os._exit(0)
+            status = 1
+            try:
+                work(**json.loads(line))
+                status = 0
+            except RnnExportError as error:
+                sys.stderr.write(f"{type(error).__name__}: {error}\n")
+            finally:
+                os._exit(status)
         _say(child)
         _say(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+
+def _verified_as(known: Manifest) -> Callable[..., VerificationReport]:
+    """Build the C of a bundle, and report what is known of the same files."""
+    report = VerificationReport.stored(known).renamed("model.onnx", f"variants/{known.form}.onnx")
+
+    def check(bundle: Bundle, *_: object) -> VerificationReport:
+        c.library(bundle.folder / "model.c")
+        return report
+
+    return check
 
 
 def _say(word: object) -> None:
