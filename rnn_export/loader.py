@@ -23,7 +23,7 @@ def load(folder: str | Path, runtime: str = "onnxruntime") -> Runner:
         RuntimeUnavailableError: there is no such runtime, it is not installed, or has no file here.
 
     The runner takes and gives numpy arrays: ``outputs, state = runner(inputs, state)``. ``state`` is a tuple
-    in the manifest's order; ``None`` is the initial state.
+    in the manifest's order; ``None`` is the initial state. One runner serves any number of threads.
     """
     bundle = Bundle.open(folder)
     known = RUNTIMES.get(runtime)

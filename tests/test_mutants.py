@@ -7,15 +7,21 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
+import onnx_ir as ir
 import pytest
+import torch
 from filelock import FileLock
+from onnx import parser
 
 from rnn_export.bundle import MANIFEST, Bundle, describe_files
 from rnn_export.judge import FAILED, NOT_CHECKED, PASSED, Check
+from rnn_export.program import run_model
 from rnn_export.runtimes import RUNTIMES, process
 from rnn_export.signature import BATCH, TIME, Array
 from rnn_export.verify import verify
+from tests import mutant_nodes as nodes
 from tests.cases import CASES, WAYS, ModelCase, Way
 from tests.conftest import Exported, shared_folder
 from tests.forked import Nursery, nursery
@@ -132,7 +138,7 @@ def _verdict(check: Check, name: str, bundle: Bundle, right: Path, wrong: Path) 
     if check.verdict == NOT_CHECKED:
         return REFUSED
     if check.verdict == FAILED:
-        by_numbers = check.worst and (np.isfinite(check.worst.share) or ", got nan" in check.detail)
+        by_numbers = check.worst and (np.isfinite(check.worst.error) or ", got nan" in check.detail)
         return CAUGHT if by_numbers else f"{MISSED}, as it does not run"
     return EQUIVALENT if _same(bundle, check.runtime, right, wrong) else MISSED
 
@@ -158,6 +164,24 @@ def _same(bundle: Bundle, runtime: str, right: Path, wrong: Path) -> bool:
 
 def _finite(value: Array) -> Array:
     return value[np.isfinite(value)].ravel()
+
+
+def test_the_activation_is_near() -> None:
+    x = torch.linspace(-10, 10, 10_001, dtype=torch.float64)
+    numbers = (*nodes.NUMERATOR, *nodes.DENOMINATOR, nodes.LARGEST)
+    for near, exact in ((nodes._near_tanh, torch.tanh), (nodes._near_sigmoid, torch.sigmoid)):
+        assert 1e-4 < (near(x, *numbers) - exact(x)).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_products_are_those_of_bfloat16(dtype: str) -> None:
+    kind = {"float32": "float", "float64": "double"}[dtype]
+    text = f'<ir_version: 8, opset_import: ["" : 18]> net ({kind}[N,4] x, {kind}[4,4] w) => ({kind}[N,4] y)'
+    model = ir.from_proto(parser.parse_model(f"{text} {{ y = MatMul (x, w) }}"))
+    assert nodes.coarse_products(model, dtype)
+    x = np.random.default_rng(0).standard_normal((1000, 4)).astype(dtype)
+    [got] = run_model(ir.to_proto(model), {"x": x, "w": np.eye(4, dtype=dtype)}, ["y"])
+    np.testing.assert_array_equal(got, x.astype(ml_dtypes.bfloat16).astype(dtype))
 
 
 @pytest.mark.parametrize(

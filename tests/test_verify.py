@@ -1,10 +1,9 @@
-"""Every case agrees with eager in every runtime, and every wrong file is caught."""
+"""Every case agrees with eager in every runtime, and a wrong file never gets into a bundle."""
 
 import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,11 +13,9 @@ from torch import nn
 
 import rnn_export
 from rnn_export import exporter
-from rnn_export.backends import onnx, torchscript
-from rnn_export.backends.c import compile_program
 from rnn_export.bundle import MANIFEST, Bundle, describe_files
 from rnn_export.errors import BundleError, VerificationError
-from rnn_export.frontends import onnx_file, script, step
+from rnn_export.frontends import script, step
 from rnn_export.judge import FAILED, NOT_CHECKED, PASSED
 from rnn_export.models import RNNScratch
 from rnn_export.passes import forms_of, optimize
@@ -29,6 +26,7 @@ from rnn_export.subject import examine
 from rnn_export.verify import VerificationReport, verify
 from tests.cases import CASES, CPU, ModelCase, each_case
 from tests.conftest import Exported
+from tests.mutants import without_a_bias
 
 
 @each_case
@@ -81,165 +79,13 @@ def test_hashes_come_first(rnn: ModelCase, exported: Exported, tmp_path: Path) -
         verify(folder)
 
 
-# --- wrong files ------------------------------------------------------------------------------------------
-
-Break = Callable[[nn.Module], nn.Module]
+# --- wrong files; those of tests/mutants.py are caught in test_mutants.py -------------------------------
 
 
-def without_a_bias(net: nn.Module) -> nn.Module:
-    next(p for p in net.parameters() if p.dim() == 1).data.zero_()
+def without_bias(case: ModelCase) -> nn.Module:
+    net = case.build()[0].requires_grad_(False)
+    assert without_a_bias(net)
     return net
-
-
-def with_swapped_gates(net: nn.Module) -> nn.Module:
-    """Swap the first two weights of one shape that read the state: two gates of a GRU or an LSTM."""
-    gates = [p for name, p in net.named_parameters() if ".W_h" in f".{name}" and not name.endswith("W_hq")]
-    first, second = next((a, b) for k, a in enumerate(gates) for b in gates[k + 1 :] if a.shape == b.shape)
-    first.data, second.data = second.data.clone(), first.data.clone()
-    return net
-
-
-def transposed(net: nn.Module) -> nn.Module:
-    weight = next(p for p in net.parameters() if p.dim() == 2 and p.shape[0] == p.shape[1])
-    weight.data = weight.data.T.contiguous()
-    return net
-
-
-class Around(nn.Module):
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
-
-
-class IgnoringState(Around):
-    def forward(self, inputs, state):
-        return self.net(inputs, self.net.begin_state(inputs.size(1), inputs.device))
-
-
-class LateByOneStep(Around):
-    def forward(self, inputs, state):
-        outputs, state = self.net(inputs, state)
-        return outputs.roll(1, 0), state
-
-
-class NewestStateLost(Around):
-    def forward(self, inputs, state):
-        outputs, _ = self.net(inputs, state)
-        _, state = self.net(inputs[:-1], state)
-        return outputs, state
-
-
-BREAKS: dict[str, Break] = {
-    "dropped bias": without_a_bias,
-    "swapped gates": with_swapped_gates,
-    "transposed weight": transposed,
-    "ignored state": IgnoringState,
-    "outputs late by one step": LateByOneStep,
-    "state late by one step": NewestStateLost,
-}
-# What a break needs is not in every net: two gates, a square weight, a bias, more than one time step.
-OF_WEIGHTS = {"dropped bias", "swapped gates", "transposed weight"}  # C can be written of these nets
-NO_C = {"lstm_float64", "rnn_float64", "char_rnn", "char_deep"}  # not of their scripted loops
-PARTS = {
-    "dropped bias": (
-        "notebook",
-        "rnn",
-        "gru",
-        "lstm",
-        "lstm_float64",
-        "deep_mixed",
-        "bidirectional",
-        "char_rnn",
-    ),
-    "swapped gates": ("gru", "lstm", "lstm_float64", "deep_mixed", "bidirectional", "char_rnn", "char_deep"),
-    "transposed weight": (
-        "notebook",
-        "rnn",
-        "gru",
-        "lstm",
-        "deep_rnn",
-        "deep_mixed",
-        "bidirectional",
-        "char_rnn",
-    ),
-    "ignored state": ("rnn", "gru", "lstm", "deep_rnn", "deep_mixed", "bidirectional", "char_rnn"),
-    "outputs late by one step": (
-        "notebook",
-        "rnn",
-        "gru",
-        "lstm",
-        "deep_mixed",
-        "bidirectional",
-        "tensor_state",
-    ),
-    "state late by one step": (
-        "notebook",
-        "rnn",
-        "gru",
-        "lstm",
-        "deep_mixed",
-        "bidirectional",
-        "tensor_state",
-    ),
-}
-
-
-def ship(
-    bundle: Bundle, case: ModelCase, wrong: torch.jit.ScriptModule, folder: Path, *, c: bool = False
-) -> Bundle:
-    """Put the files of a wrong model, perhaps C among them, into a copy of a right bundle, hashes and all."""
-    shutil.copytree(bundle.folder, folder)
-    shutil.rmtree(folder / "variants")
-    subject = examine(*case.build())
-    torchscript.write(wrong, folder / "model.pt")
-    model = onnx.finish(script.export_loop(wrong, subject), subject.signature, "wrong", {})
-    onnx.write(model, folder / "model.onnx")
-    onnx.write(model, folder / "variants" / "loop.onnx")
-    for file in ("model.c", "model.h"):
-        (folder / file).unlink(missing_ok=True)
-    if c:
-        program = onnx_file.read(script.export_loop(wrong, subject), subject.signature).program
-        dense = next(stage.program for stage in optimize(program) if stage.name == exporter.DENSE)
-        files = compile_program(dense, subject.signature, "wrong")
-        (folder / "model.c").write_text(files.source)
-        (folder / "model.h").write_text(files.header)
-    manifest = json.loads((folder / MANIFEST).read_text())
-    (folder / MANIFEST).write_text(json.dumps({**manifest, "files": describe_files(folder)}))
-    return Bundle.open(folder)
-
-
-@pytest.mark.parametrize(
-    ("fault", "case"),
-    [
-        pytest.param(fault, case, id=f"{fault}-{case.name}")
-        for fault, names in PARTS.items()
-        for case in CASES
-        if case.name in names
-    ],
-)
-def test_a_wrong_file_is_caught(fault: str, case: ModelCase, exported: Exported, tmp_path: Path) -> None:
-    model, example = case.build()
-    wrong = script.script(examine(BREAKS[fault](model.requires_grad_(False)).eval(), example))
-    c = fault in OF_WEIGHTS and case.name not in NO_C
-    report = verify(ship(exported(case), case, wrong, tmp_path / "wrong", c=c).folder)
-    assert not report.passed
-    assert ("model.c" in {check.file for check in report.checks}) == c
-    for check in report.checks:
-        assert check.verdict == FAILED, check
-        assert check.detail
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
-def test_frozen_time_is_caught(rnn: ModelCase, exported: Exported, tmp_path: Path) -> None:
-    """A trace unrolls the loop: right at the example's length alone, where every exporter checks."""
-    model, example = rnn.build()
-    example = (example[0][: script.SCRIPTED_STEPS], example[1])
-    frozen = torch.jit.trace(model.requires_grad_(False), example)
-    with torch.no_grad():
-        assert torch.equal(frozen(*example)[0], model(*example)[0])
-    report = verify(ship(exported(rnn), rnn, frozen, tmp_path / "frozen").folder)
-    assert [check.verdict for check in report.checks] == [FAILED] * 5
-    assert all(check.detail for check in report.checks)
 
 
 def test_export_writes_nothing_if_a_file_is_wrong(
@@ -249,7 +95,7 @@ def test_export_writes_nothing_if_a_file_is_wrong(
     shutil.copytree(exported(rnn).folder, tmp_path / "bundle")
     right = script.script
     monkeypatch.setattr(exporter.script, "script", lambda subject: right(examine(wrong, example)))
-    wrong = without_a_bias(rnn.build()[0].requires_grad_(False))
+    wrong = without_bias(rnn)
     with pytest.raises(VerificationError, match="nothing was written") as caught:
         rnn_export.export(model, example, tmp_path / "bundle", overwrite=True)
     assert "model.pt in torchscript: failed, T" in str(caught.value)
@@ -266,7 +112,7 @@ def test_a_form_that_is_wrong_is_left_out(
 ) -> None:
     model, example = rnn.build()
     forms = forms_for(model, example)
-    wrong = forms_for(without_a_bias(model.requires_grad_(False)), example)
+    wrong = forms_for(without_bias(rnn), example)
     fused = {form: wrong[form] for form in ("gated", "operator")}
     monkeypatch.setattr(exporter, "_forms", lambda *_: {**forms, **fused})
     bundle = rnn_export.export(*rnn.build(), tmp_path / "bundle")
@@ -287,8 +133,8 @@ def test_a_form_that_is_wrong_is_left_out(
 def test_nothing_is_written_if_every_form_is_wrong(
     rnn: ModelCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, example = rnn.build()
-    wrong = forms_for(without_a_bias(model.requires_grad_(False)), example)
+    model, example = without_bias(rnn), rnn.build()[1]
+    wrong = forms_for(model, example)
     monkeypatch.setattr(exporter, "_forms", lambda *_: wrong)
     export_loop = script.export_loop
     damaged = script.script(examine(model, example))

@@ -72,6 +72,9 @@ class Runner:
     ``state`` is a tuple in the manifest's order; ``None`` stands for the initial state. Feed the returned
     state back to go on where the last call ended. A model exported with ``lengths`` takes the number of time
     steps of each row; ``None`` means that all rows have all of them.
+
+    One runner may be called from any number of threads at once, in every runtime: a call keeps nothing, and
+    gives what it gives alone. Nothing has to be cloned or locked; the arrays of a call are the caller's.
     """
 
     def __init__(self, call: Call, signature: Signature) -> None:
