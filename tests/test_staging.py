@@ -145,7 +145,7 @@ def test_a_bundle_that_was_removed_on_purpose_does_not_come_back(target: Path) -
     left = target.with_name(".bundle.abcd_123.partial")
     left.mkdir()
     target.rename(left / staging.OLD)  # the new one was in place when the run was killed, and is removed now
-    write(target, "new")
+    write(target, "new", overwrite=False)
     assert content(target) == "new"
     assert listed(target) == ["bundle"]
 
