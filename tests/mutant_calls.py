@@ -131,20 +131,17 @@ class OnnxCall(Call):
         spec = self.signature.state[leaf]
         first = self.emit("Constant", value=ir.tensor(spec.initial_value(1)))
         batch = self.size(self.inputs, self.signature.inputs.batch_axis)
-        row = self.emit("Constant", value=ir.tensor(np.array([0])))
-        sizes = [
-            self.emit("Unsqueeze", batch if size == BATCH else self.number(int(size)), row)
-            for size in spec.shape
-        ]
-        return self.emit("Expand", first, self.emit("Concat", *sizes, axis=0))
+        front = self.emit("Constant", value=ir.tensor(np.array([0])))
+        sizes = [batch if size == BATCH else self.number(int(size)) for size in spec.shape]
+        shape = self.emit("Concat", *(self.emit("Unsqueeze", size, front) for size in sizes), axis=0)
+        return self.emit("Expand", first, shape)
 
     def moved(self, lengths, by):
-        steps = self.size(self.inputs, self.signature.inputs.shape.index(TIME))
         moved = self.emit("Max", self.emit("Add", lengths, self.number(by)), self.number(0))
-        return self.emit("Min", moved, steps)
+        return self.emit("Min", moved, self.size(self.inputs, self.signature.inputs.time_axis))
 
     def of_one_step(self, one, others):
-        steps = self.size(self.inputs, self.signature.inputs.shape.index(TIME))
+        steps = self.size(self.inputs, self.signature.inputs.time_axis)
         return self.emit("Where", self.emit("Equal", steps, self.number(1)), one, others)
 
     def finished(self, results: Sequence[ir.Value]) -> onnx.ModelProto:
@@ -207,7 +204,7 @@ class TorchCall(Call):
         return self.emit(f"{text}.expand_as({self.state[leaf]}).clone()")
 
     def _steps(self) -> str:
-        return f"inputs.size({self.signature.inputs.shape.index(TIME)})"
+        return f"inputs.size({self.signature.inputs.time_axis})"
 
     def moved(self, lengths, by):
         return self.emit(f"torch.clamp({lengths} + {by}, 0, {self._steps()})")
@@ -261,7 +258,7 @@ static char *pick(const char *from, size_t outer, long size, size_t inner, long 
 
 
 class CCall(Call):
-    """Writes lines of C around the function of a ``model.c``; it leaves the memory that it takes lying."""
+    """Writes lines of C around the function of a ``model.c``, which leave the memory that they take lying."""
 
     def __init__(self, path: Path, signature: Signature, steps: int, batch: int) -> None:
         super().__init__(signature, steps, batch)
