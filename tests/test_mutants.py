@@ -42,11 +42,12 @@ FINE = {CAUGHT, RIGHT, EQUIVALENT, REFUSED, LACKING}
 UNLIKE = (
     "torch_lstm_rows_first torch_lstm_projected tagger classifier parallel_in_training torch_bidirectional"
 )
-RAGGED = "rnn lstm deep_mixed bidirectional list_state"
+RAGGED = "rnn lstm deep_rnn deep_mixed bidirectional list_state"
 TABLES: list[tuple[ModelCase | Way, bool]] = [
     *((case, False) for case in (*CASES, *WAYS) if case in CASES or case.name in UNLIKE.split()),
     *((case, True) for case in CASES if case.name in RAGGED.split()),
 ]
+BACKENDS = ("pt", "c", "loop", "scan", "operator", "gated")
 SEVERAL = 3  # models of each backend, at the least, that a mutation has to be tried on
 C_OPTIONS = "-O1 -DPLAIN_LOOPS"  # compiles four times as fast as vectors
 Judge = Callable[[ModelCase | Way, bool], "list[Judgement]"]
@@ -196,8 +197,8 @@ def test_every_mutation_is_tried_on_several_models_of_every_backend(
 ) -> None:
     found = [each for table in TABLES for each in judge(*table) if each.mutation == mutation]
     models = Counter(backend for _, _, backend in _files(found))
-    assert set(models) == {"pt", "c", "loop", "scan", "operator", "gated"}
-    assert min(models.values()) >= SEVERAL, models
+    # The form "step" is shipped only where it is the fastest.
+    assert all(models[backend] >= SEVERAL for backend in BACKENDS), models
     figure(f"mutants, {mutation}: {_figures(found)}")
 
 
