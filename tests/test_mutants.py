@@ -42,11 +42,12 @@ FINE = {CAUGHT, RIGHT, EQUIVALENT, REFUSED, LACKING}
 UNLIKE = (
     "torch_lstm_rows_first torch_lstm_projected tagger classifier parallel_in_training torch_bidirectional"
 )
-RAGGED = "rnn lstm deep_mixed bidirectional list_state"
+RAGGED = "rnn lstm deep_rnn deep_mixed bidirectional list_state"
 TABLES: list[tuple[ModelCase | Way, bool]] = [
     *((case, False) for case in (*CASES, *WAYS) if case in CASES or case.name in UNLIKE.split()),
     *((case, True) for case in CASES if case.name in RAGGED.split()),
 ]
+BACKENDS = ("pt", "c", "loop", "scan", "operator", "gated")
 SEVERAL = 3  # models of each backend, at the least, that a mutation has to be tried on
 C_OPTIONS = "-O1 -DPLAIN_LOOPS"  # compiles four times as fast as vectors
 Judge = Callable[[ModelCase | Way, bool], "list[Judgement]"]
@@ -200,17 +201,22 @@ def test_every_wrong_file_is_caught(case: ModelCase | Way, ragged: bool, judge: 
 def test_every_mutation_is_tried_on_several_models_of_every_backend(
     mutation: str, judge: Judge, figure: Callable[[str], None]
 ) -> None:
-    found = [each for table in TABLES for each in judge(*table) if each.mutation == mutation]
+    found = [each for each in _everything(judge) if each.mutation == mutation]
     models = Counter(backend for _, _, backend in _files(found))
-    assert set(models) == {"pt", "c", "loop", "scan", "operator", "gated"}
-    assert min(models.values()) >= SEVERAL, models
+    # The form "step" is shipped only where it is the fastest.
+    assert all(models[backend] >= SEVERAL for backend in BACKENDS), models
     figure(f"mutants, {mutation}: {_figures(found)}")
 
 
 def test_the_figure(judge: Judge, figure: Callable[[str], None]) -> None:
-    found = [each for table in TABLES for each in judge(*table) if each.mutation not in CONTROL]
+    found = [each for each in _everything(judge) if each.mutation not in CONTROL]
     models, mutations = ({each.model for each in found}, {each.mutation for each in found})
     figure(f"mutants, {len(mutations)} mutations x {len(models)} models: {_figures(found)}")
+
+
+def _everything(judge: Judge) -> list[Judgement]:
+    """Judge all models, from the last on: another process may be at the first ones, one after another."""
+    return [each for table in reversed(TABLES) for each in judge(*table)]
 
 
 def _files(found: list[Judgement]) -> set[tuple[str, str, str]]:
