@@ -4,10 +4,10 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import jinja2
-from markupsafe import Markup
 
 from rnn_export.bundle import MANIFEST, Bundle, Manifest, describe_files
 from rnn_export.report.calls import scaffolds, snippets
@@ -79,14 +79,15 @@ def render(bundle: Bundle) -> str:
             snippets=snippets(bundle),
             scaffolds=scaffolds(bundle),
             gaps=gaps(bundle, report),
-            style=Markup(style),  # noqa: S704 (ours)
-            script=Markup(script),  # noqa: S704 (ours)
+            style=style,
+            script=script,
             style_hash=_hash(style),
             script_hash=_hash(script),
         )
     )
 
 
+@cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
