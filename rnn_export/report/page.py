@@ -57,6 +57,7 @@ def seal(folder: Path, manifest: Manifest) -> Bundle:
 def render(bundle: Bundle) -> str:
     """Write the page of a bundle; the same bundle gives the same bytes."""
     report = VerificationReport.stored(bundle.manifest)
+    right = {check.file for check in report.checks if check.verdict == PASSED}
     style, script = ((TEMPLATES / file).read_text() for file in ("report.css", "report.js"))
     return (
         _environment()
@@ -67,6 +68,7 @@ def render(bundle: Bundle) -> str:
             signature=bundle.signature,
             report=report,
             passed=sum(check.verdict == PASSED for check in report.checks),
+            silent=sorted({check.file for check in report.checks} - right),
             unchecked=sum(check.verdict == NOT_CHECKED for check in report.checks),
             dynamics=getattr(report, "dynamics", None),
             rule=bundle.manifest.verification.get("tolerance", {}).get("rule", ""),
