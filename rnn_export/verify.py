@@ -81,7 +81,7 @@ class VerificationReport:
                 "per unit, eager's worst over single steps and runs no longer; see rnn_export/tolerance.py",
             },
             "dynamics": self.dynamics and asdict(self.dynamics),
-            "curve": asdict(self.curve),
+            "curve": _finite(asdict(self.curve)),
             "checks": [_finite(asdict(check)) for check in self.checks],
             "left_out": list(self.left_out),
         }
@@ -191,4 +191,6 @@ def _run_worker(bundle: Bundle, file: str, runtime: Runtime, room: int) -> tuple
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(child) for key, child in value.items()}
+    if isinstance(value, tuple):
+        return [_finite(child) for child in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value

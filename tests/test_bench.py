@@ -160,7 +160,7 @@ def test_a_runtime_that_is_missing_or_wrong_is_named(
 ) -> None:
     exported(rnn)
     zeros = ModuleType("rnn_export.runtimes.zeros")
-    zeros.start = lambda path, signature: (
+    zeros.start = lambda path, signature, read: (
         lambda inputs, *state: [
             np.zeros(spec.sized(time=inputs.shape[0], batch=inputs.shape[1]), spec.dtype)
             for spec in signature.results

@@ -24,6 +24,7 @@ def test_opens_with_everything_in_it(case: ModelCase, exported: Exported) -> Non
         "variants/loop.onnx",
         "golden/index.json",
         "golden/tensors.bin",
+        "report.html",
     }
     assert bundle.manifest == exported(case).manifest
 

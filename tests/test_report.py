@@ -165,6 +165,24 @@ def test_what_was_not_checked_is_said(exported: Exported) -> None:
     }
 
 
+def test_a_file_that_nothing_checked_is_not_said_to_agree(rnn: ModelCase, exported: Exported) -> None:
+    bundle = exported(rnn)
+    assert "Every file agrees with eager PyTorch." in page_of(bundle).text[""]
+    data = json.loads(json.dumps(bundle.manifest.verification))
+    for check in data["checks"]:
+        if check["runtime"] == "c":
+            check |= {
+                "verdict": NOT_CHECKED,
+                "step": None,
+                "whole": None,
+                "cut": None,
+                "detail": "no compiler",
+            }
+    manifest = dataclasses.replace(bundle.manifest, verification=data)
+    text = Page(render(dataclasses.replace(bundle, manifest=manifest))).text[""]
+    assert "Every file that was checked agrees with eager PyTorch; model.c was not checked." in text
+
+
 def test_only_hosts_that_can_run_the_bundle_are_named(exported: Exported) -> None:
     shown = page_of(exported(the("rnn"))).text["calls"]
     assert all(f"--host {host} " in shown for host in HOSTS)

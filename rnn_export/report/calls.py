@@ -6,6 +6,7 @@ Each is written from a template of ``templates/calls/``; numbers and names are t
 import json
 import shlex
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from pathlib import Path
 
@@ -76,7 +77,8 @@ def scaffolds(bundle: Bundle) -> list[tuple[str, str]]:
     ]
 
 
-def _render(template: str, bundle: Bundle) -> str:
+@cache
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(  # noqa: S701 (source code, not HTML)
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
@@ -84,23 +86,36 @@ def _render(template: str, bundle: Bundle) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"literal": json.dumps, "shape": _shape, "sized": _sized, "count": _count}
+    environment.filters |= {"literal": _literal, "shape": _shape, "sized": _sized, "count": _count}
+    return environment
+
+
+def _literal(value: object) -> str:
+    """Write a string, or a list of them, as Python, C++ and JavaScript all read it."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _render(template: str, bundle: Bundle) -> str:
     signature, name = bundle.signature, identifier(bundle.manifest.name)
-    return environment.get_template(f"{template}.jinja").render(
-        folder=bundle.manifest.name,
-        name=name,
-        others=_other_runtimes(bundle),
-        upper=name.upper(),
-        signature=signature,
-        steps=STEPS,
-        rows=ROWS,
-        time=signature.inputs.shape.index(TIME),
-        every_step=TIME in signature.outputs.shape,
-        first=_first(signature.inputs),
-        header=(bundle.folder / "model.h").read_text() if "model.h" in bundle.manifest.files else "",
-        initial={leaf.name: _initial(leaf) for leaf in signature.state},
-        wrapped=_wrapped(signature.tree),
-        listed="list" in json.dumps(signature.tree),
+    return (
+        _environment()
+        .get_template(f"{template}.jinja")
+        .render(
+            folder=bundle.manifest.name,
+            name=name,
+            others=_other_runtimes(bundle),
+            upper=name.upper(),
+            signature=signature,
+            steps=STEPS,
+            rows=ROWS,
+            time=signature.inputs.shape.index(TIME),
+            every_step=TIME in signature.outputs.shape,
+            first=_first(signature.inputs),
+            header=(bundle.folder / "model.h").read_text() if "model.h" in bundle.manifest.files else "",
+            initial={leaf.name: _initial(leaf) for leaf in signature.state},
+            wrapped=_wrapped(signature.tree),
+            listed="list" in json.dumps(signature.tree),
+        )
     )
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from tests.attacks import patched
 
-REFUSED = "model.pt: .* got a member that TorchScript has not: '../../../e/e'"
+REFUSED = "model.pt: .* got a member that TorchScript has not: '../../../e/e/e'"
 
 
 def attack(folder: Path) -> None:
-    patched(folder, (b"model/data/0", b"../../../e/e"))
+    patched(folder, (b"archive/data/0", b"../../../e/e/e"))

@@ -8,4 +8,4 @@ REFUSED = "model.pt: .* got a member that is there twice"
 
 
 def attack(folder: Path) -> None:
-    patched(folder, (b"model/data/1", b"model/data/0"))
+    patched(folder, (b"archive/data/1", b"archive/data/0"))

@@ -8,4 +8,4 @@ REFUSED = "model.pt: .* got a member that TorchScript has not"
 
 
 def attack(folder: Path) -> None:
-    patched(folder, (b"model/data/0", b"model/ab.pkl"))
+    patched(folder, (b"archive/data/0", b"archive/ab.pkl"))

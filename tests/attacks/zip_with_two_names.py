@@ -4,9 +4,9 @@ from pathlib import Path
 
 from tests.attacks import put_pt
 
-REFUSED = "model.pt: .* got another checksum of model/data/1"
+REFUSED = "model.pt: .* got another checksum of archive/data/1"
 
 
 def attack(folder: Path) -> None:
     content = (folder / "model.pt").read_bytes()
-    put_pt(folder, content.replace(b"model/data/1", b"model/data/9", 1))
+    put_pt(folder, content.replace(b"archive/data/1", b"archive/data/9", 1))
