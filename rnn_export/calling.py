@@ -87,7 +87,7 @@ class Ragged(nn.Module):
         axis = self.signature.inputs.shape.index(TIME)
         time = inputs.shape[axis]
         if length == 0:
-            nothing = torch.zeros(spec.sized(time=time, batch=1), dtype=getattr(torch, spec.dtype))
+            nothing = torch.zeros(spec.sized(time=time, batch=1))  # in the precision that is run in
             return [nothing, *before[: len(self.signature.returned_state)]]
         got, *after = self.flat(first.narrow(axis, 0, length), *before)
         if spec.time_axis is None:
