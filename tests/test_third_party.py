@@ -17,7 +17,7 @@ from rnn_export.golden import RUN, STEP
 from rnn_export.passes import forms_of, optimize
 from rnn_export.subject import Subject, examine
 from rnn_export.verify import PASSED, VerificationReport
-from tests.test_passes import off_cycle
+from tests.stages import off_cycle
 
 LAYERS = [name for name in torchrecurrent.cells.__all__ if not name.endswith("Cell")]
 NOT_A_FOLD = {"tauGRU"}  # keeps a history outside of its state
