@@ -52,6 +52,21 @@ class Manifest:
     form: str = ""
     latency: dict[str, Any] = field(default_factory=dict)
 
+    def changes(self) -> list[tuple[str, dict[str, tuple[int, int]], str]]:
+        """List the passes that changed something: how many of an operator before and after, and the form.
+
+        Operators inside of loops count as well. Of the first one, the step as it was traced, all are new.
+        """
+        rows, before = [], dict[str, int]()
+        for stage in self.passes:
+            after = stage["operators"]
+            counts = {name: (before.get(name, 0), after.get(name, 0)) for name in sorted({*before, *after})}
+            changed = {name: pair for name, pair in counts.items() if pair[0] != pair[1]}
+            if changed or stage["form"]:
+                rows.append((stage["name"], changed, stage["form"]))
+            before = after
+        return rows
+
     def to_json(self) -> str:
         """Give the text of ``manifest.json``."""
         data = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(self)}

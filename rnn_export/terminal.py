@@ -153,16 +153,13 @@ def call_table(bundle: Bundle) -> Table:
 def pass_table(bundle: Bundle) -> Table:
     """Show the passes that changed something: operators before and after, those in loops as well."""
     table = Table("Pass", "Operators, before→after", "Form", box=box.SIMPLE_HEAD, pad_edge=False)
-    before: dict[str, int] = {}
-    for stage in bundle.manifest.passes:
-        after = stage["operators"]
-        changed = [name for name in sorted({*before, *after}) if before.get(name, 0) != after.get(name, 0)]
-        counts = (f"{name}:{before.get(name, 0)}→{after.get(name, 0)}" for name in changed)
-        if not before:
-            counts = (f"{name}:{count}" for name, count in after.items())
-        if changed or stage["form"]:
-            table.add_row(escape(stage["name"]), escape(", ".join(counts)), escape(stage["form"]))
-        before = after
+    for name, changed, form in bundle.manifest.changes():
+        first = not table.rows
+        counts = (
+            f"{operator}:{after}" if first else f"{operator}:{before}→{after}"
+            for operator, (before, after) in changed.items()
+        )
+        table.add_row(escape(name), escape(", ".join(counts)), escape(form))
     return table
 
 

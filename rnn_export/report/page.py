@@ -75,7 +75,7 @@ def render(bundle: Bundle) -> str:
             dynamics=report.dynamics,
             rule=bundle.manifest.verification.get("tolerance", {}).get("rule", ""),
             step=draw(bundle),
-            passes=_passes(bundle),
+            passes=_passes(bundle.manifest),
             files=_files(bundle),
             errors=errors(report),
             latency=bundle.manifest.latency,
@@ -118,20 +118,16 @@ def _files(bundle: Bundle) -> list[FileRow]:
     ]
 
 
-def _passes(bundle: Bundle) -> list[tuple[str, list[str], str]]:
+def _passes(manifest: Manifest) -> list[tuple[str, list[str], str]]:
     """List the passes that changed something: the operators that became more or fewer, and the form."""
-    before: dict[str, int] = {}
-    rows = []
-    for stage in bundle.manifest.passes:
-        after = stage["operators"]
-        names = [name for name in sorted({*before, *after}) if before.get(name, 0) != after.get(name, 0)]
-        changes = [f"{name} {before.get(name, 0)} → {after.get(name, 0)}" for name in names]
-        if not before:
-            changes = [f"{name} {count}" for name, count in after.items()]
-        if changes or stage["form"]:
-            rows.append((stage["name"], changes, stage["form"]))
-        before = after
-    return rows
+    return [
+        (name, [_counted(operator, *pair, first=not number) for operator, pair in changed.items()], form)
+        for number, (name, changed, form) in enumerate(manifest.changes())
+    ]
+
+
+def _counted(operator: str, before: int, after: int, *, first: bool) -> str:
+    return f"{operator} {after}" if first else f"{operator} {before} → {after}"
 
 
 def size(count: int) -> str:
