@@ -138,9 +138,9 @@ def _with_rounding(cases: list[Case], double: Call, subject: Subject, draw: "Dra
     steps = [case for case in cases if case.kind == STEP]
     if not steps or not any(leaf.dtype == signature.dtype for leaf in signature.state):
         return Golden(cases)
-    spreads = {}
-    for case in steps:
-        spreads[case.name], terms = spread(double, case.arguments, case.float64, signature.dtype)
+    found_of = {case.name: spread(double, case.arguments, case.float64, signature.dtype) for case in steps}
+    spreads = {name: parts for name, (parts, _) in found_of.items()}
+    terms = max(number for _, number in found_of.values())
     found = _dynamics(steps, spreads, terms, subject, draw)
     most = {name: tuple(part * np.float32(sqrt(terms)) for part in parts) for name, parts in spreads.items()}
     longest = max(case.time for case in cases)

@@ -20,8 +20,7 @@ Two bounds keep eager from being the measure where it is a bad one:
 
 - *A single step.* Eager's own error counts as far as rounding explains it, no further: at most what a model
   of rounding grants (:mod:`rnn_export.rounding`: eps times the magnitudes summed, times the square root of
-  the terms n of the longest sum). A net that computes in half precision inside makes no room for a file
-  that does.
+  the terms n of the longest sum). Where eager is coarser than rounding makes it, a file may not be.
 - *A run of a net that amplifies rounding.* Eager's error is one throw of the dice there: two right files can
   be a hundred times apart, for one unit or one row. What counts is the larger of eager's error and of the
   distance that random rounding takes the same run, at each time step, up to that step. From the horizon on

@@ -59,6 +59,47 @@ def test_single_steps_allow_no_more_than_single_steps() -> None:
     assert bounds["step"][0].max() < 0.01 < bounds["run"][0].max()
 
 
+def with_rounding(one: Case, outputs: list[float]) -> Case:
+    """Let rounding take each unit of the outputs, and the state, so far."""
+    margins = np.broadcast_to(np.array(outputs, np.float32), one.float64[0].shape)
+    return replace(one, rounding=(margins, np.zeros(one.float64[1].shape, np.float32)))
+
+
+def test_in_a_step_eager_excuses_no_more_than_rounding_explains() -> None:
+    step = case("step", STEP, 1, eager_error=1.0)
+    cases = step, with_rounding(step, [0.01, 0])
+    free, held = (tolerance.bounds([one], SIGNATURE)["step"][0] for one in cases)
+    floor = tolerance.FLOOR * EPS * 1000
+    assert free.max() == pytest.approx(tolerance.FACTOR + floor)
+    assert held.max() == pytest.approx(tolerance.FACTOR * 0.01 + floor)
+    lucky = with_rounding(case("step", STEP, 1, eager_error=1e-3), [0.01, 0])
+    assert tolerance.bounds([lucky], SIGNATURE)["step"][0].max() < tolerance.FACTOR * 0.01
+
+
+def test_where_rounding_is_amplified_the_bound_grows_from_step_to_step() -> None:
+    """Eager is off by next to nothing; rounding would take unit 0 further at each time step."""
+    run = with_rounding(case(steps=3, eager_error=1e-6), [0, 0])
+    margins = np.zeros((3, 1, 2), np.float32)
+    margins[:, 0, 0] = 1e-3, 100.0, 1.0
+    run = replace(run, rounding=(margins, run.rounding[1]))
+    allowed = tolerance.bounds([run], SIGNATURE)["run"][0]
+    assert allowed.shape == (3, 1, 2)
+    assert allowed[0, 0, 0] < 0.01
+    assert allowed[1, 0, 0] > 300
+    assert allowed[2, 0, 0] == allowed[1, 0, 0]  # what was lost is lost
+    # Unit 1 was not hit, by chance: it has the share of its own size that both have together.
+    assert allowed[1, 0, 1] == pytest.approx(tolerance.FACTOR * 0.1, rel=0.01)
+    right, late = np.zeros((3, 1, 2)), np.zeros((3, 1, 2))
+    right[2, 0, 0] = late[0, 0, 0] = 50.0
+    shares = [
+        tolerance.deviation(
+            run, [run.float64[0] + off, run.float64[1]], [allowed, np.ones((1, 2))], SIGNATURE
+        ).share
+        for off in (right, late)
+    ]
+    assert shares[0] < 1 < shares[1]
+
+
 def test_float64_files_are_judged_with_the_epsilon_of_float64() -> None:
     double = replace(
         SIGNATURE,
