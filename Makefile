@@ -32,7 +32,7 @@ train: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[bench]"
-	$(BIN)/python scripts/bench.py --write
+	$(BIN)/python benchmarks/bench.py --write
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache

@@ -13,12 +13,14 @@ from typing import Any
 from torch import Tensor, nn
 from torch.jit import ScriptModule
 
-import rnn_export
-from rnn_export import golden, grid, tolerance
 from rnn_export.backends import onnx, torchscript
-from rnn_export.backends.c import WEIGHTS, compile_program
-from rnn_export.bundle import Bundle, Manifest, check_target, describe_files, staged
-from rnn_export.calling import Wrapper
+from rnn_export.backends.c.write.model import WEIGHTS, compile_program
+from rnn_export.bundle import golden
+from rnn_export.bundle.bundle import Bundle, Manifest, check_target, describe_files, staged
+from rnn_export.bundle.golden import Case, Dynamics
+from rnn_export.capture import step
+from rnn_export.capture.onnx_file import reader
+from rnn_export.capture.script import script
 from rnn_export.errors import (
     CaptureError,
     CompileError,
@@ -30,16 +32,19 @@ from rnn_export.errors import (
     VerificationError,
     mismatch,
 )
-from rnn_export.frontends import onnx_file, script, step
-from rnn_export.golden import Case, Dynamics
-from rnn_export.hidden import expose
-from rnn_export.judge import FAILED
-from rnn_export.passes import Stage, forms_of, optimize
+from rnn_export.module import fold_check
+from rnn_export.module.subject import Subject, examine
+from rnn_export.module.submodule_state import expose
+from rnn_export.module.wrappers import Wrapper
 from rnn_export.passes.choose import rank
-from rnn_export.program import Program
+from rnn_export.passes.pipeline import Stage, forms_of, optimize
+from rnn_export.program.program import Program
+from rnn_export.progress import Tell
 from rnn_export.report.page import seal
-from rnn_export.subject import Subject, examine
-from rnn_export.verify import Tell, VerificationReport, check_bundle
+from rnn_export.verification import grid, tolerance
+from rnn_export.verification.judge import FAILED
+from rnn_export.verification.verify import VerificationReport, check_bundle
+from rnn_export.version import __version__
 
 MODEL_PT = "model.pt"
 MODEL_ONNX = "model.onnx"
@@ -116,13 +121,13 @@ def export(
 
 def _folded(subject: Subject) -> Subject:
     """Find out whether a module is a fold: as it is, or once its hidden state is handed out."""
-    reason = grid.why_whole_only(subject)
+    reason = fold_check.why_whole_only(subject)
     if reason and not subject.signature.state:
         exposed = expose(subject.model, subject.inputs)
         if exposed is not None:
             model, states = exposed
             inner = examine(model, (subject.inputs, states))
-            if not grid.why_whole_only(inner):
+            if not fold_check.why_whole_only(inner):
                 return replace(inner, sample=subject.sample)
     return replace(subject, signature=replace(subject.signature, whole_only=reason))
 
@@ -258,7 +263,7 @@ def _capture(subject: Subject, tell: Tell) -> tuple[ScriptModule | None, Program
 def _scanned(scripted: ScriptModule, subject: Subject) -> Program:
     """Give the scripted module as a Program, every loop of it a ``Scan``."""
     try:
-        reading = onnx_file.read(script.export_loop(scripted, subject), subject.signature)
+        reading = reader.read(script.export_loop(scripted, subject), subject.signature)
     except OnnxFileError as error:
         raise CaptureError(f"its loops cannot be rewritten: {error}.") from error
     if reading.left:
@@ -306,7 +311,7 @@ def _tolerances(cases: list[Case], subject: Subject) -> dict[str, list[float]]:
 
 
 def _manifest(subject: Subject, staging: Path, name: str, metadata: dict[str, str]) -> Manifest:
-    versions = {"rnn_export": rnn_export.__version__, "python": platform.python_version()}
+    versions = {"rnn_export": __version__, "python": platform.python_version()}
     return Manifest(
         name=name,
         model={

@@ -16,15 +16,15 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
-from rnn_export import passes
+from rnn_export.bundle.staging import beside, claim, explained, sync
+from rnn_export.bundle.untrusted.protobuf import look
+from rnn_export.capture.onnx_file import reader
 from rnn_export.errors import OnnxFileError, mismatch
-from rnn_export.frontends import onnx_file
-from rnn_export.passes.agree import agree
+from rnn_export.passes import pipeline
 from rnn_export.passes.choose import rank
-from rnn_export.passes.distribute import is_reversed
-from rnn_export.program import ORIGIN, Program
-from rnn_export.reading.protobuf import look
-from rnn_export.staging import beside, claim, explained, sync
+from rnn_export.passes.time.distribute import is_reversed
+from rnn_export.program.agree import agree
+from rnn_export.program.program import ORIGIN, Program
 
 CALLS = ((1, 1), (2, 1), (1, 3), (5, 3), (7, 2))  # time steps and rows, where a file leaves them free
 LARGEST = (1 << 31) - 1  # bytes of a protobuf message
@@ -180,14 +180,14 @@ def _optimized(given: onnx.ModelProto) -> Optimization:
     count = _operators(original.model)
     reason = _why_not_run(original) if {"Loop", "Scan"} & set(count) else ""
     try:
-        reading = onnx_file.read(given, same=None if reason else _agree, marked=True)
+        reading = reader.read(given, same=None if reason else _agree, marked=True)
     except OnnxFileError as error:
         return Optimization(given, (), "", str(error), count, count)
     loops = tuple(Loop(loop.kind, loop.where, loop.states, left=loop.reason) for loop in reading.loops)
     loops = tuple(replace(loop, left=loop.left or reason) for loop in loops)
     if all(loop.left for loop in loops):
         return Optimization(given, loops, "", "", count, count)
-    forms = passes.forms_of(passes.optimize(reading.program))
+    forms = pipeline.forms_of(pipeline.optimize(reading.program))
     for form in rank(forms, *_sizes(reading.program.model)):
         finished = _finished(forms[form].copy().model, given)
         if _agree(original, Program(ir.from_proto(finished)), CALLS):

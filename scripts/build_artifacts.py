@@ -13,10 +13,10 @@ import typer
 from torch import nn
 from train_char_rnn import WEIGHTS, build_model
 
+from rnn_export.cli.terminal import progress, reporting, show
 from rnn_export.exporter import export
 from rnn_export.models import RNNScratch
-from rnn_export.terminal import progress, reporting, show
-from rnn_export.verify import VerificationReport
+from rnn_export.verification.verify import VerificationReport
 
 ARTIFACTS = Path(__file__).resolve().parents[1] / "artifacts"
 CPU = torch.device("cpu")

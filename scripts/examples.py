@@ -29,7 +29,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import rnn_export
-from rnn_export.scaffolding import MODELS, WRITTEN
+from rnn_export.scaffolding.scaffold import MODELS, WRITTEN
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"

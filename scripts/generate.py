@@ -12,8 +12,8 @@ import numpy as np
 import typer
 
 import rnn_export
-from rnn_export.signature import Array
-from rnn_export.terminal import reporting
+from rnn_export.cli.terminal import reporting
+from rnn_export.signature.signature import Array
 
 BUNDLE = Path(__file__).resolve().parents[1] / "artifacts" / "char_rnn"
 

@@ -7,16 +7,14 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
-import rnn_export
-from tests.cases import CASES, ModelCase, Way
+from tests.support.cases import CASES, ModelCase
+from tests.support.exports import Exported, export_once, shared_folder
 
 # Tests compile much C: quickly, and for this processor alone.
 os.environ.setdefault("CFLAGS", "-O1 -march=native")
 
 FIGURE = "figure"
-Exported = Callable[[ModelCase | Way], rnn_export.Bundle]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -54,31 +52,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(line)
 
 
-def shared_folder(factory: pytest.TempPathFactory, name: str) -> Path:
-    """Give a folder that all test processes share."""
-    base = factory.getbasetemp()
-    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
-
-
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """Give a case's bundle; treat it as read-only."""
-    return partial(_export, shared_folder(tmp_path_factory, "bundles"))
+    return partial(export_once, shared_folder(tmp_path_factory, "bundles"))
 
 
 @pytest.fixture(scope="session")
 def exported_ragged(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """Give a case's bundle for rows that end apart; treat it as read-only."""
-    return partial(_export, shared_folder(tmp_path_factory, "bundles_ragged"), lengths=True)
-
-
-def _export(shared: Path, case: ModelCase | Way, **options: bool) -> rnn_export.Bundle:
-    folder = shared / case.name
-    shared.mkdir(exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
-        if folder.exists():
-            return rnn_export.Bundle.open(folder)
-        return rnn_export.export(*case.build(), folder, step=getattr(case, "step", False), **options)
+    return partial(export_once, shared_folder(tmp_path_factory, "bundles_ragged"), lengths=True)
 
 
 @pytest.fixture
@@ -104,7 +87,7 @@ def as_nobody() -> Iterator[None]:
 def seed_file(tmp_path: Path) -> Path:
     """Give a user's file, with a factory for the net of the notebook."""
     path = tmp_path / "seed_run.py"
-    notebook = (Path(__file__).parent / "notebook.py").read_text()
+    notebook = (Path(__file__).parent / "support" / "notebook.py").read_text()
     path.write_text(
         f"{notebook}\n\n"
         "def factory():\n"

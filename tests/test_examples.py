@@ -6,7 +6,8 @@ from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.paths import ROOT
+
 GOLDEN = "rnn: 60 vectors whole, 30 streamed, worst error 2.1e-08 (27% of allowed), 0.69 us per step"
 # A ci.sh that tells right bundles from wrong ones, by the name of their folder here.
 CAREFUL = "case $1 in */wrong) echo 'rnn: T1: outputs[0]: off by 1e-3' >&2; exit 1;; esac; "

@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 import rnn_export
-from rnn_export import grid
-from rnn_export.bundle import Bundle
+from rnn_export.bundle.bundle import Bundle
 from rnn_export.errors import ExportWarning, InputError, ModelError, RnnExportError
 from rnn_export.models import RNNScratch
-from rnn_export.subject import examine
-from tests.cases import CPU, ModelCase, each_case
-from tests.conftest import Exported
+from rnn_export.module.subject import examine
+from rnn_export.verification import grid
+from tests.support.cases import CPU, ModelCase, each_case
+from tests.support.exports import Exported
 
 
 @each_case

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.paths import ROOT
+
 pytest_plugins = ["pytester"]
 
 
@@ -13,7 +15,7 @@ def test_a_tool_that_is_missing_skips_and_fails_in_ci(
 ) -> None:
     monkeypatch.setenv("CI", ci)
     pytester.makeconftest((Path(__file__).with_name("conftest.py")).read_text())
-    pytester.syspathinsert(Path(__file__).parents[1])
+    pytester.syspathinsert(ROOT)
     pytester.makepyfile(
         "import pytest\n@pytest.mark.needs('sh', 'no-such-tool')\ndef test_it():\n    raise OSError\n"
     )

@@ -5,7 +5,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.paths import ROOT
 
 USE = """
 import pathlib, sys, torch, rnn_export

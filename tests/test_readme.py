@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import rnn_export
-from rnn_export.scaffolding import HOSTS
-from tests.test_scaffold import sources
+from rnn_export.scaffolding.scaffold import HOSTS
+from tests.support.paths import ROOT
+from tests.support.sources import sources
 
-ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text()
 
 

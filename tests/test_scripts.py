@@ -11,10 +11,10 @@ import pytest
 import torch
 
 import rnn_export
-from rnn_export.bundle import Bundle
-from rnn_export.signature import tree_leaves
+from rnn_export.bundle.bundle import Bundle
+from rnn_export.signature.tree import tree_leaves
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 ARTIFACTS = ROOT / "artifacts"
 MODELS = ["model.pt", "model.onnx", "model.c", "model.h", "variants/loop.onnx"]
 

@@ -10,14 +10,14 @@ import torch
 import torchrecurrent
 
 import rnn_export
-from rnn_export import grid, tolerance
+from rnn_export.bundle.golden import RUN, STEP
+from rnn_export.capture import step
 from rnn_export.errors import ScriptError
-from rnn_export.frontends import step
-from rnn_export.golden import RUN, STEP
-from rnn_export.passes import forms_of, optimize
-from rnn_export.subject import Subject, examine
-from rnn_export.verify import PASSED, VerificationReport
-from tests.stages import off_cycle
+from rnn_export.module.subject import Subject, examine
+from rnn_export.passes.pipeline import forms_of, optimize
+from rnn_export.verification import grid, tolerance
+from rnn_export.verification.verify import PASSED, VerificationReport
+from tests.support.stages import off_cycle
 
 LAYERS = [name for name in torchrecurrent.cells.__all__ if not name.endswith("Cell")]
 NOT_A_FOLD = {"tauGRU"}  # keeps a history outside of its state

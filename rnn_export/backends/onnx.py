@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from rnn_export.program import IR_VERSION
-from rnn_export.signature import Signature, TensorSpec
+from rnn_export.program.program import IR_VERSION
+from rnn_export.signature.signature import Signature, TensorSpec
 
 PRODUCER = "rnn_export"
 

@@ -1,6 +1,6 @@
 """Which form becomes ``model.onnx``: a rule on the example's size and the size of the state.
 
-Microseconds a call in ONNX Runtime 1.32, one thread, ``I`` inputs (``scripts/bench.py``):
+Microseconds a call in ONNX Runtime 1.32, one thread, ``I`` inputs (``benchmarks/bench.py``):
 
     cell    I    H     T    B      loop    step    scan  operator   gated
     RNN    16   32     1    1        10       8       8         7       8
@@ -38,7 +38,7 @@ from math import prod
 
 import onnx_ir as ir
 
-from rnn_export.program import Program
+from rnn_export.program.program import Program
 
 # The largest batch times hidden size up to which a form is the fastest.
 OPERATORS = {"RNN": 64, "GRU": 8191, "LSTM": 8191}

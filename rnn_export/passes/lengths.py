@@ -15,10 +15,10 @@ import numpy as np
 import onnx_ir as ir
 
 from rnn_export.errors import LengthsError
-from rnn_export.passes.distribute import DIRECTIONS, is_plain, is_reversed
-from rnn_export.passes.lift import Builder
-from rnn_export.program import Program, name_apart, take_place, takes_lengths
-from rnn_export.signature import BATCH, LENGTHS, TIME, Signature
+from rnn_export.passes.time.distribute import DIRECTIONS, is_plain, is_reversed
+from rnn_export.program.build import Builder
+from rnn_export.program.program import Program, name_apart, take_place, takes_lengths
+from rnn_export.signature.signature import BATCH, LENGTHS, TIME, Signature
 
 RECURRENT = ("RNN", "GRU", "LSTM")
 SEQUENCE_LENS = 4  # the place of that input, in all three

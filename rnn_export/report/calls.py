@@ -12,12 +12,13 @@ from pathlib import Path
 
 import jinja2
 
-from rnn_export.bundle import Bundle
-from rnn_export.runtimes import RUNTIMES
-from rnn_export.scaffolding import fitting_hosts
-from rnn_export.signature import BATCH, TIME, Array, StateSpec, TensorSpec, Tree, identifier
+from rnn_export.bundle.bundle import Bundle
+from rnn_export.runtimes.table import RUNTIMES
+from rnn_export.scaffolding.scaffold import fitting_hosts
+from rnn_export.signature.signature import BATCH, TIME, Array, StateSpec, TensorSpec, identifier
+from rnn_export.signature.tree import Tree
 
-TEMPLATES = Path(__file__).parents[1] / "templates" / "calls"
+TEMPLATES = Path(__file__).parent / "templates" / "calls"
 STEPS, ROWS = 5, 2  # of the call that is shown
 
 

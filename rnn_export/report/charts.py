@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from rnn_export.verify import VerificationReport
+from rnn_export.verification.verify import VerificationReport
 
 WIDTH, HEIGHT = 360.0, 236.0
 LEFT, RIGHT, TOP, BOTTOM = 44.0, 352.0, 10.0, 204.0  # of what is drawn in a panel of errors

@@ -11,7 +11,7 @@ from typing import Any
 import networkx as nx
 import onnx
 
-from rnn_export.signature import BATCH, TIME
+from rnn_export.signature.signature import BATCH, TIME
 
 LOOPS = ("Scan", "Loop")
 OPERATOR, INPUT, STATE, OUTPUT, FRAME = "operator", "input", "state", "output", "frame"

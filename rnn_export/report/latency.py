@@ -6,15 +6,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import rnn_export
-from rnn_export.bench import bench, one_core
-from rnn_export.bundle import Bundle, staged
+from rnn_export.benchmark.bench import bench, one_core
+from rnn_export.bundle.bundle import Bundle, staged
+from rnn_export.bundle.golden import RUN
+from rnn_export.bundle.untrusted.files import MANIFEST
 from rnn_export.errors import BundleError
-from rnn_export.golden import RUN
-from rnn_export.reading.files import MANIFEST
+from rnn_export.progress import Tell
 from rnn_export.report.page import REPORT, render, seal
-from rnn_export.runtimes import RUNTIMES
-from rnn_export.verify import Tell
+from rnn_export.runtimes.table import RUNTIMES
+from rnn_export.version import __version__
 
 BATCHES = (1, 4, 16)
 SECONDS = 1.0  # for one shape
@@ -72,7 +72,7 @@ def time_bundle(bundle: Bundle, progress: Tell | None = None) -> dict[str, Any]:
     versions = {tool: version(tool) for tool in TOOLS if tool in packages or tool == "numpy"}
     return {
         "processor": _processor(),
-        "versions": {"rnn_export": rnn_export.__version__, "python": platform.python_version(), **versions},
+        "versions": {"rnn_export": __version__, "python": platform.python_version(), **versions},
         "shapes": found["shapes"],
         "rows": [
             {key: row[key] for key in ("file", "runtime", "microseconds", "note")} for row in found["rows"]

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import jinja2
 
-from rnn_export.bundle import Bundle, Manifest, describe_files
-from rnn_export.judge import NOT_CHECKED, PASSED
-from rnn_export.reading.files import MANIFEST
+from rnn_export.bundle.bundle import Bundle, Manifest, describe_files
+from rnn_export.bundle.untrusted.files import MANIFEST
 from rnn_export.report.calls import scaffolds, snippets
 from rnn_export.report.charts import errors, latencies
 from rnn_export.report.picture import draw
 from rnn_export.report.unchecked import gaps
-from rnn_export.verify import VerificationReport
+from rnn_export.verification.judge import NOT_CHECKED, PASSED
+from rnn_export.verification.verify import VerificationReport
 
 REPORT = "report.html"
-TEMPLATES = Path(__file__).parents[1] / "templates" / "report"
+TEMPLATES = Path(__file__).parent / "templates"
 ABOUT = {  # what a file is, by its name or its folder
     "model.pt": "TorchScript, the loop still a loop. It is code: load it only if you trust who wrote it",
     "model.onnx": "ONNX, opset 18: the fastest form that verified",

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import onnx
 
-from rnn_export.bundle import Bundle
+from rnn_export.bundle.bundle import Bundle
 from rnn_export.report.graph import (
     INPUT,
     LOOPS,
@@ -22,7 +22,7 @@ from rnn_export.report.graph import (
     read,
 )
 from rnn_export.report.layout import Edge, Point, arrange
-from rnn_export.signature import BATCH, TIME, StateSpec, TensorSpec
+from rnn_export.signature.signature import BATCH, TIME, StateSpec, TensorSpec
 
 CROWDED = 120  # operators; a picture of more is not looked at
 TITLE, DETAIL = 7.3, 6.1  # pixels a character

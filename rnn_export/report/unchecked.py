@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from rnn_export.bundle import Bundle
-from rnn_export.judge import NOT_CHECKED
-from rnn_export.runtimes import RUNTIMES
-from rnn_export.verify import VerificationReport
+from rnn_export.bundle.bundle import Bundle
+from rnn_export.runtimes.table import RUNTIMES
+from rnn_export.verification.judge import NOT_CHECKED
+from rnn_export.verification.verify import VerificationReport
 
 
 @dataclass(frozen=True)

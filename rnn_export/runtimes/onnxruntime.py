@@ -6,10 +6,9 @@ from typing import Any
 
 import onnxruntime
 
+from rnn_export.bundle.untrusted.files import Read
 from rnn_export.errors import BundleError, mismatch
-from rnn_export.reading.files import Read
-from rnn_export.runtimes import Call
-from rnn_export.signature import Array, Signature, TensorSpec
+from rnn_export.signature.signature import Array, Call, Signature, TensorSpec
 
 ERRORS_ONLY = 3
 NAMES = {"float": "float32", "double": "float64"}  # the others are called as everywhere

@@ -8,10 +8,9 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx.reference import ReferenceEvaluator
 
+from rnn_export.bundle.untrusted.files import Read
 from rnn_export.errors import BundleError, RuntimeUnavailableError
-from rnn_export.reading.files import Read
-from rnn_export.runtimes import Call
-from rnn_export.signature import Array, Signature
+from rnn_export.signature.signature import Array, Call, Signature
 
 IGNORED = "sequence_lens"
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from rnn_export.bundle.untrusted.files import Read
 from rnn_export.errors import BundleError
-from rnn_export.reading.files import Read
-from rnn_export.runtimes import Call
-from rnn_export.signature import LENGTHS, Array, Signature, tree_build, tree_leaves
+from rnn_export.signature.signature import LENGTHS, Array, Call, Signature
+from rnn_export.signature.tree import tree_build, tree_leaves
 
 
 def start(path: Path, signature: Signature, read: Read = Path.read_bytes) -> Call:

@@ -21,13 +21,13 @@ from typing import Any
 
 import numpy as np
 
-from rnn_export import golden
+from rnn_export.bundle import golden
+from rnn_export.bundle.golden import Case
+from rnn_export.bundle.untrusted import schema
+from rnn_export.bundle.untrusted.files import Files
 from rnn_export.errors import BundleError, RuntimeUnavailableError, mismatch
-from rnn_export.golden import Case
-from rnn_export.reading import schema
-from rnn_export.reading.files import Files
-from rnn_export.runtimes import RUNTIMES, Call
-from rnn_export.signature import Array, Signature
+from rnn_export.runtimes.table import RUNTIMES
+from rnn_export.signature.signature import Array, Call, Signature
 
 ROOM = 1 << 26  # bytes, for what is said of cases that failed
 HEADER = 1 << 10  # bytes of an array's own description, and of its place in the archive

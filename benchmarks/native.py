@@ -1,0 +1,56 @@
+"""A bundle's C as a program in C has it: called many times over by C itself, without Python in between."""
+
+import ctypes
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from peers import Run, Task
+
+from rnn_export.runtimes.c import caller
+from rnn_export.runtimes.compiler import build, entry
+from rnn_export.signature.signature import Signature
+
+DRIVER = Path(__file__).with_name("c_driver.c")
+LEAST = 5e-4  # seconds of a run: what Python takes for it is less than a hundredth
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """A run that is a number of calls."""
+
+    run: Run
+    count: int
+
+    def __call__(self) -> Sequence[Any]:
+        """Run; give the results of the last call."""
+        return self.run()
+
+
+def repeated(source: Path, signature: Signature, task: Task, folder: Path) -> Repeated:
+    """Build a ``model.c`` with the driver, in a folder, and find how many calls can be timed together."""
+    declared = entry(source)
+    library = folder / "driver.so"
+    options = ("-march=native", f"-DRUN={declared.name}", f"-I{source.parent}", str(source))
+    build(DRIVER, library, "-shared", "-fPIC", *options)
+    function = ctypes.CDLL(str(library)).repeat
+    function.restype = None
+
+    def of(count: int) -> Repeated:
+        call = caller(partial(function, ctypes.c_size_t(count)), signature, declared.workspace)
+        return Repeated(partial(call, task.inputs, *task.state), count)
+
+    count = 1
+    while _seconds(of(count)) < LEAST:
+        count *= 2
+    return of(count)
+
+
+def _seconds(run: Run) -> float:
+    run()
+    begin = time.perf_counter()
+    run()
+    return time.perf_counter() - begin

@@ -1,0 +1,1 @@
+"""What runs when, which products become one, and where values are kept."""

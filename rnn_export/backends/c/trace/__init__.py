@@ -1,0 +1,1 @@
+"""What one row computes at one time step, as a graph of operations."""

@@ -1,0 +1,158 @@
+"""Operators that are made of others, and with them the whole table of rules."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+
+from rnn_export.backends.c.trace import rules
+from rnn_export.backends.c.trace.rules import Arguments, Rule, elementwise, reduced, reduction
+from rnn_export.backends.c.trace.symbols import Symbol, Value
+from rnn_export.errors import CompileError
+from rnn_export.signature.signature import Array
+
+if TYPE_CHECKING:
+    from rnn_export.backends.c.trace.trace import Tracer
+
+INFINITY = np.array(np.inf, np.float32)
+# Powers that eager PyTorch computes without a logarithm: how often the number, and what is done in the end.
+POWERS: dict[float, tuple[int, str]] = {
+    -2.0: (2, "Reciprocal"),
+    -1.0: (1, "Reciprocal"),
+    -0.5: (1, "Sqrt Reciprocal"),
+    0.5: (1, "Sqrt"),
+    1.0: (1, ""),
+    2.0: (2, ""),
+    3.0: (3, ""),
+}
+
+
+def _power(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
+    """``x^y``; a few of them as products and roots."""
+    base, exponent = arguments
+    assert base is not None
+    if isinstance(exponent, Symbol) or exponent is None:
+        return [elementwise(tracer, "Pow", arguments)]
+    numbers = exponent.astype(np.float32)
+    known = POWERS.get(numbers.item()) if numbers.size == 1 and numbers.ndim <= len(base.shape) else None
+    if known is None:
+        return [elementwise(tracer, "Pow", [base, numbers])]
+    times, after = known
+    result: Value = base
+    for _ in range(times - 1):
+        result = elementwise(tracer, "Mul", [result, base])
+    for kind in after.split():
+        result = elementwise(tracer, kind, [result])
+    return [result]
+
+
+def _tangent(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
+    """``sin(x) / cos(x)``."""
+    return [elementwise(tracer, "Div", [elementwise(tracer, kind, arguments) for kind in ("Sin", "Cos")])]
+
+
+def _is_infinite(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
+    """Whether ``x`` is one of the infinities, or the one that is asked for."""
+    above = node.attributes.get_int("detect_positive", 1)
+    below = node.attributes.get_int("detect_negative", 1)
+    if above and below:
+        arguments = [elementwise(tracer, "Abs", arguments)]
+    limit = INFINITY if above else -INFINITY if below else np.array(np.nan, np.float32)
+    return [elementwise(tracer, "Equal", [*arguments, limit])]
+
+
+def _norm(before: str, after: str) -> Rule:
+    """Give the rule of a sum of ``|x|``, ``x x`` or ``x``, and what is done with it."""
+
+    def rule(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
+        value = arguments[0]
+        assert isinstance(value, Symbol)
+        if before:
+            value = elementwise(tracer, before, [value, value] if before == "Mul" else [value])
+        axes, keep = reduction(node, arguments)
+        result = reduced(tracer, "sum", value, axes, keep) if axes else value
+        return [elementwise(tracer, after, [result]) if after else result]
+
+    return rule
+
+
+def _log_sum_exp(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
+    """``log(sum(exp(x - m))) + m``, ``m`` being the largest number unless that is infinite."""
+    value = arguments[0]
+    assert isinstance(value, Symbol)
+    axes, keep = reduction(node, arguments)
+    zero = np.zeros((), np.float32)
+
+    def finite(largest: Symbol) -> Symbol:
+        endless = elementwise(tracer, "Equal", [elementwise(tracer, "Abs", [largest]), INFINITY])
+        return elementwise(tracer, "Where", [endless, zero, largest])
+
+    shift = finite(reduced(tracer, "max", value, axes, keep=True))
+    powers = elementwise(tracer, "Exp", [elementwise(tracer, "Sub", [value, shift])])
+    total = elementwise(tracer, "Log", [reduced(tracer, "sum", powers, axes, keep)])
+    return [elementwise(tracer, "Add", [total, finite(reduced(tracer, "max", value, axes, keep))])]
+
+
+def standardized(tracer: "Tracer", value: Symbol, axes: list[int], epsilon: Array) -> Symbol:
+    """Give ``(x - mean) / sqrt(var + eps)`` over axes of one row."""
+    centred = elementwise(tracer, "Sub", [value, reduced(tracer, "mean", value, axes, keep=True)])
+    squares = elementwise(tracer, "Mul", [centred, centred])
+    variance = reduced(tracer, "mean", squares, axes, keep=True)
+    deviation = elementwise(tracer, "Sqrt", [elementwise(tracer, "Add", [variance, epsilon])])
+    return elementwise(tracer, "Div", [centred, deviation])
+
+
+def _layer_norm(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
+    """``(x - mean) / sqrt(var + eps) * scale + bias``."""
+    value, scale, bias = [*arguments, None][:3]
+    assert isinstance(value, Symbol)
+    first = node.attributes.get_int("axis", -1) % len(value.shape)
+    axes = list(range(first, len(value.shape)))
+    epsilon = np.array(node.attributes.get_float("epsilon", 1e-5), np.float32)
+    result = elementwise(tracer, "Mul", [standardized(tracer, value, axes, epsilon), scale])
+    return [elementwise(tracer, "Add", [result, bias]) if bias is not None else result]
+
+
+def _batch_norm(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
+    """``x s + (bias - mean s)``, ``s = scale / sqrt(var + eps)``: the statistics are those of training."""
+    value, *constants = arguments
+    assert value is not None
+    training = node.attributes.get_int("training_mode", 0) != 0
+    if training or any(isinstance(each, Symbol) for each in constants):
+        raise CompileError("its statistics or weights are computed")
+    scale, bias, mean, variance = (np.asarray(each, np.float64) for each in constants)
+    factor = scale / np.sqrt(variance + node.attributes.get_float("epsilon", 1e-5))
+    shape = [-1] + [1] * (len(value.shape) - 2)
+    terms = [term.astype(np.float32).reshape(shape) for term in (factor, bias - mean * factor)]
+    return [elementwise(tracer, "Add", [elementwise(tracer, "Mul", [value, terms[0]]), terms[1]])]
+
+
+def _instance_norm(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
+    """``(x - mean) / sqrt(var + eps) * scale + bias`` over all axes behind the channels."""
+    value, *constants = arguments
+    assert isinstance(value, Symbol)
+    axes = list(range(2, len(value.shape)))
+    epsilon = np.array(node.attributes.get_float("epsilon", 1e-5), np.float32)
+    result = standardized(tracer, value, axes, epsilon)
+    shape = [-1] + [1] * len(axes)
+    for kind, term in zip(("Mul", "Add"), constants, strict=True):
+        if term is None or isinstance(term, Symbol):
+            raise CompileError("its weights are computed")
+        result = elementwise(tracer, kind, [result, term.reshape(shape)])
+    return [result]
+
+
+RULES: dict[str, Rule] = {
+    **rules.RULES,
+    "BatchNormalization": _batch_norm,
+    "InstanceNormalization": _instance_norm,
+    "IsInf": _is_infinite,
+    "LayerNormalization": _layer_norm,
+    "Pow": _power,
+    "ReduceL1": _norm("Abs", ""),
+    "ReduceL2": _norm("Mul", "Sqrt"),
+    "ReduceLogSum": _norm("", "Log"),
+    "ReduceLogSumExp": _log_sum_exp,
+    "ReduceSumSquare": _norm("Mul", ""),
+    "Tan": _tangent,
+}

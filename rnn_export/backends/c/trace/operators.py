@@ -1,0 +1,323 @@
+"""ONNX's ``RNN``, ``GRU`` and ``LSTM`` as ``Scan``, one for each direction: but one kind of loop is left.
+
+The equations are the operators' own, in their symbols; ``x W`` and ``h R`` are products with the transposed
+weights of a gate, ``b = Wb + Rb`` its biases, and ``f``, ``g``, ``h`` the activations::
+
+    RNN    H = f(x Wi + h Ri + b)
+    GRU    z, r = f(x W + h R + b)
+           n = g(x Wh + (r h) Rh + b)             or, with linear_before_reset, g(x Wh + r (h Rh + Rb) + Wb)
+           H = (1 - z) n + z h
+    LSTM   i, f = f(x W + h R + P c + b)          or, with input_forget, f = 1 - i
+           C = f c + i g(x Wc + h Rc + b)
+           o = f(x Wo + h Ro + Po C + b)
+           H = o h(C)
+
+With ``clip``, the arguments of ``f`` and ``g`` are bounded; that of ``h`` is not, as in ONNX Runtime.
+
+Rows that end apart: C runs each row alone, over its own time steps, so that the lengths of the call need no
+operator here. Other lengths are refused.
+
+Source: https://onnx.ai/onnx/operators (opset 14).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from rnn_export.backends.c.trace.nodes import where
+from rnn_export.errors import CompileError
+from rnn_export.program.build import Builder
+from rnn_export.program.constants import add_constant, constant
+from rnn_export.program.program import Program
+from rnn_export.signature.signature import LENGTHS, Array
+
+INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
+DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
+# The functions that an activation may be, with what ``alpha`` and ``beta`` are unless they are given.
+ACTIVATIONS: dict[str, dict[str, float]] = {
+    "Affine": {"alpha": 1.0, "beta": 0.0},
+    "Elu": {"alpha": 1.0},
+    "HardSigmoid": {"alpha": 0.2, "beta": 0.5},
+    "LeakyRelu": {"alpha": 0.01},
+    "Relu": {},
+    "ScaledTanh": {"alpha": 1.0, "beta": 1.0},
+    "Sigmoid": {},
+    "Softplus": {},
+    "Softsign": {},
+    "Tanh": {},
+    "ThresholdedRelu": {"alpha": 1.0},
+}
+
+
+@dataclass(frozen=True)
+class Activation:
+    """A function and its parameters."""
+
+    kind: str
+    parameters: dict[str, float]
+
+
+@dataclass
+class Cell:
+    """The step of one direction, being written; ``weights`` are its own, by the name of the input."""
+
+    node: ir.Node
+    graph: ir.Graph
+    prefix: str
+    gates: str
+    weights: dict[str, Array]
+    activations: list[Activation]
+    hidden: int
+    build: Builder = field(default_factory=Builder)
+
+    def emit(self, op: str, *inputs: ir.Value, **attributes: object) -> ir.Value:
+        """Add a node."""
+        return self.build.emit(op, inputs, attributes)
+
+    def number(self, value: float) -> ir.Value:
+        """Give a single number."""
+        return self.constant("number", np.array(value))
+
+    def constant(self, name: str, array: Array) -> ir.Value:
+        """Give constant numbers of the operator's type."""
+        return add_constant(self.graph, f"{self.prefix}/{name}", array.astype(self.weights["W"].dtype))
+
+    def product(self, name: str, gate: str, value: ir.Value, bias: ir.Value | None = None) -> ir.Value:
+        """Multiply with the weights ``W`` or ``R`` of a gate, and add its bias."""
+        place = self.gates.index(gate)
+        rows = slice(place * self.hidden, (place + 1) * self.hidden)
+        biases = self.weights["B"].reshape(2, -1)["WR".index(name), rows]
+        product = self.emit("MatMul", value, self.constant(f"{name}_{gate}", self.weights[name][rows].T))
+        return self.emit("Add", product, self.constant(f"{name}b_{gate}", biases))
+
+    def gate(self, gate: str, x: ir.Value, h: ir.Value) -> ir.Value:
+        """Give ``x W + h R + Wb + Rb`` of a gate."""
+        return self.emit("Add", self.product("W", gate, x), self.product("R", gate, h))
+
+    def peep(self, gate: str, value: ir.Value, c: ir.Value) -> ir.Value:
+        """Add ``P c`` of a gate, if the operator looks at its cell."""
+        if "P" not in self.weights:
+            return value
+        part = self.weights["P"].reshape(3, -1)["iof".index(gate)]
+        return self.emit("Add", value, self.emit("Mul", c, self.constant(f"P_{gate}", part)))
+
+    def squash(self, place: int, value: ir.Value) -> ir.Value:
+        """Clip a gate, if the operator says so, and activate it."""
+        clip = self.node.attributes.get_float("clip", 0.0)
+        if clip:
+            value = self.emit("Clip", value, self.number(-clip), self.number(clip))
+        return self.activate(place, value)
+
+    def activate(self, place: int, value: ir.Value) -> ir.Value:
+        """Apply one of the activations."""
+        kind, parameters = self.activations[place].kind, self.activations[place].parameters
+        alpha, beta = (parameters.get(name, 0.0) for name in ("alpha", "beta"))
+        if kind == "Affine":
+            return self.emit("Add", self.emit("Mul", value, self.number(alpha)), self.number(beta))
+        if kind == "ScaledTanh":
+            inner = self.emit("Tanh", self.emit("Mul", value, self.number(beta)))
+            return self.emit("Mul", inner, self.number(alpha))
+        return self.emit(kind, value, **parameters)
+
+    def rest(self, value: ir.Value) -> ir.Value:
+        """Give ``1 - value``."""
+        return self.emit("Sub", self.number(1.0), value)
+
+
+def _rnn(cell: Cell, x: ir.Value, h: ir.Value) -> list[ir.Value]:
+    return [cell.squash(0, cell.gate("i", x, h))]
+
+
+def _gru(cell: Cell, x: ir.Value, h: ir.Value) -> list[ir.Value]:
+    z, r = (cell.squash(0, cell.gate(gate, x, h)) for gate in "zr")
+    if cell.node.attributes.get_int("linear_before_reset", 0):
+        reset = cell.emit("Mul", r, cell.product("R", "h", h))
+    else:
+        reset = cell.product("R", "h", cell.emit("Mul", r, h))
+    n = cell.squash(1, cell.emit("Add", cell.product("W", "h", x), reset))
+    return [cell.emit("Add", cell.emit("Mul", cell.rest(z), n), cell.emit("Mul", z, h))]
+
+
+def _lstm(cell: Cell, x: ir.Value, h: ir.Value, c: ir.Value) -> list[ir.Value]:
+    i = cell.squash(0, cell.peep("i", cell.gate("i", x, h), c))
+    if cell.node.attributes.get_int("input_forget", 0):
+        f = cell.rest(i)
+    else:
+        f = cell.squash(0, cell.peep("f", cell.gate("f", x, h), c))
+    g = cell.squash(1, cell.gate("c", x, h))
+    following = cell.emit("Add", cell.emit("Mul", f, c), cell.emit("Mul", i, g))
+    o = cell.squash(0, cell.peep("o", cell.gate("o", x, h), following))
+    return [cell.emit("Mul", o, cell.activate(2, following)), following]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """An operator: its equations, its gates in order, and its activations unless they are given."""
+
+    step: Callable[..., list[ir.Value]]
+    gates: str
+    activations: tuple[str, ...]
+    states: int = 1
+
+
+KINDS = {
+    "RNN": Kind(_rnn, "i", ("Tanh",)),
+    "GRU": Kind(_gru, "zrh", ("Sigmoid", "Tanh")),
+    "LSTM": Kind(_lstm, "iofc", ("Sigmoid", "Tanh", "Tanh"), states=2),
+}
+
+
+def expand(program: Program) -> Program:
+    """Write every recurrent operator of the graph as a ``Scan``, or as two.
+
+    Raises:
+        CompileError: an operator has computed weights, lengths of its own, or another layout.
+    """
+    nodes = [node for node in program.model.graph if node.op_type in KINDS]
+    if not nodes:
+        return program
+    program = program.copy()
+    for node in [node for node in program.model.graph if node.op_type in KINDS]:
+        try:
+            _check(program, node)
+            _replace(program.model.graph, node)
+        except CompileError as error:
+            raise CompileError(f"{where(node)}: {error}", located=True) from error
+    common.RemoveUnusedNodesPass()(program.model)
+    return program
+
+
+def _check(program: Program, node: ir.Node) -> None:
+    """Refuse what is not one loop over all time steps of a row."""
+    if node.attributes.get_int("layout", 0):
+        raise CompileError("expected layout 0, time in front, got layout 1. Transpose its inputs instead.")
+    way = node.attributes.get_string("direction", "forward")
+    if way not in DIRECTIONS:
+        raise CompileError(f"expected a direction of {', '.join(DIRECTIONS)}, got {way!r}")
+    lengths = _inputs(node).get("sequence_lens")
+    if lengths is not None and not _is_calls(program, lengths):
+        raise CompileError(
+            f"its sequence_lens, {lengths.name!r}, are not the lengths of the call. "
+            "Export with lengths=True instead, which C has for every row."
+        )
+
+
+def _is_calls(program: Program, lengths: ir.Value) -> bool:
+    """Whether an operator's lengths are those that the call gives, converted or not."""
+    cast = lengths.producer()
+    if cast is not None and cast.op_type == "Cast" and cast.inputs[0] is not None:
+        lengths = cast.inputs[0]
+    told = program.signature is not None and program.signature.lengths
+    return told and lengths.name == LENGTHS.name and lengths in program.model.graph.inputs
+
+
+def _inputs(node: ir.Node) -> dict[str, ir.Value]:
+    """Give the inputs that are not left out, by name; only one of the operators has the last two."""
+    return {name: value for name, value in zip(INPUTS, node.inputs, strict=False) if value is not None}
+
+
+def _weights(node: ir.Node, kind: Kind, directions: int) -> list[dict[str, Array]]:
+    """Give the weights of each direction; missing biases are zero."""
+    found: dict[str, Array] = {}
+    for name, value in _inputs(node).items():
+        if name in ("W", "R", "B", "P"):
+            array = constant(value)
+            if array is None:
+                raise CompileError(f"its weight {name} is computed; C is written for constant weights")
+            found[name] = array
+    zeros = np.zeros((directions, 2 * len(kind.gates) * found["R"].shape[-1]), found["R"].dtype)
+    found.setdefault("B", zeros)
+    return [{name: array[number] for name, array in found.items()} for number in range(directions)]
+
+
+def _activations(node: ir.Node, kind: Kind, directions: int) -> list[list[Activation]]:
+    """Give the activations of each direction; each takes what it needs of the parameters, in order."""
+    names = node.attributes.get_strings("activations", kind.activations * directions)
+    count = len(kind.activations)
+    if len(names) != count * directions:
+        raise CompileError(f"expected {count * directions} activations, got {len(names)}")
+    given = {name: iter(node.attributes.get_floats(f"activation_{name}", ())) for name in ("alpha", "beta")}
+    found = [_activation(name, given) for name in names]
+    return [found[start : start + count] for start in range(0, len(found), count)]
+
+
+def _activation(name: str, given: dict[str, Iterator[float]]) -> Activation:
+    kind = next((known for known in ACTIVATIONS if known.lower() == name.lower()), None)
+    if kind is None:
+        raise CompileError(f"expected an activation of {', '.join(ACTIVATIONS)}, got the activation {name!r}")
+    defaults = ACTIVATIONS[kind].items()
+    return Activation(kind, {parameter: next(given[parameter], default) for parameter, default in defaults})
+
+
+def _replace(graph: ir.Graph, node: ir.Node) -> None:
+    """Put the loops in an operator's place."""
+    kind = KINDS[node.op_type]
+    ways = DIRECTIONS[node.attributes.get_string("direction", "forward")]
+    weights = _weights(node, kind, len(ways))
+    activations = _activations(node, kind, len(ways))
+    prefix = next(str(value.name) for value in node.outputs if value.name)
+    outer, results = Builder(), []
+    for number, reverse in enumerate(ways):
+        stem = f"{prefix}/backward" if number else prefix
+        hidden = weights[number]["R"].shape[-1]
+        cell = Cell(node, graph, stem, kind.gates, weights[number], activations[number], hidden)
+        starts = [_start(outer, cell, f"initial_{name}", number) for name in "hc"[: kind.states]]
+        results.append(_scan(outer, cell, kind, starts, reverse))
+    everything, *finals = zip(*results, strict=True)
+    new = [_beside(outer, everything, 1), *(_beside(outer, final, 0) for final in finals)]
+    _name(outer.nodes, prefix, node)
+    pairs = [(old, value) for old, value in zip(node.outputs, new, strict=False) if old.name]
+    ir.convenience.replace_nodes_and_values(
+        graph, node, [node], outer.nodes, [old for old, _ in pairs], [value for _, value in pairs]
+    )
+
+
+def _start(outer: Builder, cell: Cell, name: str, number: int) -> ir.Value:
+    """Give the first state of one direction, ``[B, H]``: zeros unless the operator has another."""
+    given = _inputs(cell.node)
+    if name in given:
+        place = add_constant(cell.graph, f"{cell.prefix}/direction", np.array(number))
+        return outer.emit("Gather", [given[name], place], {"axis": 0})
+    rows = outer.emit("Shape", [given["X"]], {"start": 1, "end": 2})
+    units = add_constant(cell.graph, f"{cell.prefix}/units", np.array([cell.hidden]))
+    return outer.emit("Expand", [cell.number(0.0), outer.emit("Concat", [rows, units], {"axis": 0})])
+
+
+def _scan(
+    outer: Builder, cell: Cell, kind: Kind, starts: Sequence[ir.Value], reverse: bool
+) -> list[ir.Value]:
+    """Run the step over time; give the outputs ``[T, B, H]`` and the last states ``[B, H]``."""
+    source = cell.node.inputs[0]
+    assert source is not None
+    before = [ir.Value(name=f"{cell.prefix}/{name}", type=source.type) for name in "hc"[: len(starts)]]
+    x = ir.Value(name=f"{cell.prefix}/x", type=source.type)
+    after = kind.step(cell, x, *before)
+    # a state and an output of a body are two values
+    emitted = cell.emit("Identity", after[0])
+    _name(cell.build.nodes, f"{cell.prefix}/step", cell.node)
+    body = ir.Graph([*before, x], [*after, emitted], nodes=cell.build.nodes, name="step")
+    ways = {f"scan_{end}_directions": [int(reverse)] for end in ("input", "output")}
+    scan = ir.node(
+        "Scan", [*starts, source], {"body": body, "num_scan_inputs": 1, **ways}, num_outputs=len(starts) + 1
+    )
+    outer.nodes.append(scan)
+    *finals, everything = scan.outputs
+    return [everything, *finals]
+
+
+def _beside(outer: Builder, parts: Sequence[ir.Value], axis: int) -> ir.Value:
+    """Put the directions on an axis of their own."""
+    wide = [outer.emit("Unsqueeze", [part, outer.constant([axis])]) for part in parts]
+    return outer.emit("Concat", wide, {"axis": axis})
+
+
+def _name(nodes: Sequence[ir.Node], prefix: str, origin: ir.Node) -> None:
+    """Name nodes and what they make after the operator, and let them tell the line it comes from."""
+    for number, node in enumerate(nodes):
+        node.name = f"{prefix}/{node.op_type}_{number}"
+        node.metadata_props.update(origin.metadata_props)
+        for place, value in enumerate(node.outputs):
+            value.name = f"{node.name}_{place}" if place else node.name

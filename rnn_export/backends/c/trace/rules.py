@@ -1,0 +1,336 @@
+"""What each operator computes, in the operations of :mod:`rnn_export.backends.c.trace.graph`."""
+
+from collections.abc import Callable
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+
+from rnn_export.backends.c.trace.graph import (
+    AFFINE,
+    BOOL,
+    FLOAT,
+    LOOKUP,
+    PRODUCT,
+    REDUCE,
+    Constant,
+    Op,
+    Operand,
+    View,
+    is_whole,
+    pieces,
+)
+from rnn_export.backends.c.trace.symbols import Symbol, Value
+from rnn_export.backends.c.write.functions import check
+from rnn_export.errors import CompileError
+from rnn_export.signature.signature import Array
+
+if TYPE_CHECKING:
+    from rnn_export.backends.c.trace.trace import Tracer
+
+Arguments = list[Value | None]
+Rule = Callable[["Tracer", ir.Node, Arguments], list[Value]]
+
+COMPARISONS = frozenset(
+    {"Equal", "Greater", "GreaterOrEqual", "IsNaN", "Less", "LessOrEqual", "And", "Or", "Xor", "Not"}
+)
+# The attributes of elementwise operators, with their defaults.
+ATTRIBUTES: dict[str, dict[str, float]] = {
+    "Celu": {"alpha": 1.0},
+    "Elu": {"alpha": 1.0},
+    "HardSigmoid": {"alpha": 0.2, "beta": 0.5},
+    "LeakyRelu": {"alpha": 0.01},
+    "Selu": {"alpha": 1.67326319217681884765625, "gamma": 1.05070102214813232421875},
+    "ThresholdedRelu": {"alpha": 1.0},
+}
+ELEMENTWISE = frozenset(
+    """
+    Abs Add And Ceil Celu Cos Div Elu Equal Erf Exp Floor Greater GreaterOrEqual HardSigmoid HardSwish IsNaN
+    LeakyRelu Less LessOrEqual Log Mish Mul Neg Not Or PRelu Reciprocal Relu Round Selu Sigmoid Sign Sin
+    Softplus Softsign Sqrt Sub Tanh ThresholdedRelu Where Xor
+    """.split()  # noqa: SIM905
+)
+REDUCTIONS = {
+    "ReduceMax": "max",
+    "ReduceMean": "mean",
+    "ReduceMin": "min",
+    "ReduceProd": "prod",
+    "ReduceSum": "sum",
+}
+
+
+def elementwise(
+    tracer: "Tracer",
+    kind: str,
+    arguments: Arguments,
+    dtype: str | None = None,
+    attributes: dict[str, float] | None = None,
+) -> Symbol:
+    """Add an elementwise operation, broadcasting as ONNX does."""
+    given = [argument for argument in arguments if argument is not None]
+    shape = np.broadcast_shapes(*(argument.shape for argument in given))
+    operands = [tracer.operand(argument, shape) for argument in given]
+    if dtype is None:
+        dtype = BOOL if kind in COMPARISONS else tracer.dtype(given[-1])
+    size = prod(tracer.space.unit_shape(shape))
+    op = Op(kind, size, dtype, operands, attributes=dict(attributes or {}))
+    if kind == "Cast":
+        op.attributes["from"] = tracer.dtype(given[0])
+    check(op, whole=is_whole(op))
+    return tracer.emit(op, shape)
+
+
+def _plain(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
+    attributes = {
+        name: node.attributes.get_float(name, default)
+        for name, default in ATTRIBUTES.get(node.op_type, {}).items()
+    }
+    return [elementwise(tracer, node.op_type, arguments, attributes=attributes)]
+
+
+def _fold(kind: str) -> Rule:
+    """Give the rule of an operator that takes any number of arguments."""
+
+    def rule(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
+        result = arguments[0]
+        for argument in arguments[1:]:
+            result = elementwise(tracer, kind, [result, argument])
+        if node.op_type == "Mean":
+            result = elementwise(tracer, "Mul", [result, np.array(1 / len(arguments), np.float32)])
+        assert result is not None
+        return [result]
+
+    return rule
+
+
+def _clip(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
+    result, low, high = [*arguments, None, None][:3]
+    for kind, bound in (("Max", low), ("Min", high)):
+        if bound is not None:
+            result = elementwise(tracer, kind, [result, bound])
+    assert result is not None
+    return [result]
+
+
+def _cast(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
+    target = ir.DataType(node.attributes["to"].as_int()).numpy()
+    return [elementwise(tracer, "Cast", arguments, tracer.kind(str(target)))]
+
+
+def _matmul(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
+    left, right = arguments
+    assert left is not None
+    assert right is not None
+    if len(left.shape) < 2 or len(right.shape) < 2:
+        raise CompileError("a product with a vector")
+    return [matmul(tracer, left, right)]
+
+
+def _swapped(value: Value) -> Value:
+    if isinstance(value, Symbol):
+        return Symbol(np.swapaxes(value.labels, -1, -2))
+    return np.swapaxes(value, -1, -2)
+
+
+def matmul(tracer: "Tracer", left: Value, right: Value) -> Symbol:
+    """Multiply matrices, of which the axes in front are the batch's."""
+    if not isinstance(left, Symbol):
+        swapped = matmul(tracer, _swapped(right), _swapped(left))
+        return Symbol(np.swapaxes(swapped.labels, -1, -2))
+    free = (tracer.space.rows, tracer.space.steps)
+    if left.shape[-1] in free:
+        raise CompileError("it mixes the rows of a batch, or time steps")
+    front = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+    count, inner, columns = left.shape[-2], left.shape[-1], right.shape[-1]
+    wide = Symbol(np.broadcast_to(left.labels, (*front, count, inner)))
+    if isinstance(right, Symbol):
+        return _product(tracer, wide, right, front)
+    whole = np.broadcast_to(right, (*front, *right.shape[-2:]))
+    names = tracer.called(right)
+    results = np.empty((*front, count, columns), np.int64)
+    for place in np.ndindex(*(1 if size in free else size for size in (*front, count))):
+        at = tuple(slice(None) if size in free else k for size, k in zip((*front, count), place, strict=True))
+        matrix = whole[tuple(0 if size in free else k for size, k in zip(front, place[:-1], strict=True))]
+        shape = [size for size in (*front, count) if size in free]
+        part = Symbol(wide.labels[at])
+        results[at] = affine(tracer, part, matrix, [*shape, columns], names).labels
+    return Symbol(results)
+
+
+def affine(tracer: "Tracer", left: Symbol, matrix: Array, shape: list[int], name: str) -> Symbol:
+    """Multiply one row of numbers with a constant matrix; a row of zeros with a single one looks it up."""
+    units = pieces(tracer.space.units(left, left.shape))
+    if len(units) == 1 and isinstance(units[0], View):
+        index = _one_hot(units[0])
+        if index is not None and np.isfinite(matrix).all():
+            op = Op(LOOKUP, matrix.shape[1], FLOAT, [index], [matrix], names=[name])
+            return tracer.emit(op, shape)
+    if len(units) > 4 or any(isinstance(unit, Constant) or not unit.step for unit in units):
+        units = [tracer.view(left, left.shape)]
+    matrices, row = [], 0
+    for unit in units:
+        assert isinstance(unit, View)
+        matrices.append(matrix[row : row + unit.size])
+        row += unit.size
+    return tracer.emit(
+        Op(AFFINE, matrix.shape[1], FLOAT, list(units), matrices, names=[name] * len(units)), shape
+    )
+
+
+def _one_hot(view: View) -> View | None:
+    """Give the index of which a vector is the one-hot coding, if it is one."""
+    cast = view.op
+    if cast.kind != "Cast" or view.offset or view.size != cast.size or not isinstance(cast.operands[0], View):
+        return None
+    equal = cast.operands[0].op
+    if equal.kind != "Equal" or equal.size != cast.size:
+        return None
+    for index, numbers in (equal.operands, equal.operands[::-1]):
+        known = isinstance(numbers, Constant) and np.array_equal(numbers.values, np.arange(equal.size))
+        if known and isinstance(index, View) and (index.step == 0 or index.size == 1):
+            return View(index.op, index.offset, 1)
+    return None
+
+
+def _product(tracer: "Tracer", left: Symbol, right: Symbol, front: tuple[int, ...]) -> Symbol:
+    """Multiply two computed matrices of each row."""
+    free = (tracer.space.rows, tracer.space.steps)
+    count, inner, columns = left.shape[-2], left.shape[-1], right.shape[-1]
+    if count in free or columns in free or any(size not in (*free, 1) for size in front):
+        raise CompileError("a product of computed values that is not one of two matrices for each row")
+    wide = np.broadcast_to(right.labels, (*front, *right.shape[-2:]))
+    operands: list[Operand] = [tracer.view(left, left.shape), tracer.view(Symbol(wide), wide.shape)]
+    sizes = {"rows": count, "inner": inner, "columns": columns}
+    return tracer.emit(
+        Op(PRODUCT, count * columns, FLOAT, operands, attributes=sizes), (*front, count, columns)
+    )
+
+
+def _gemm(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
+    left, right, bias = [*arguments, None][:3]
+    assert left is not None
+    assert right is not None
+    left = _swapped(left) if node.attributes.get_int("transA", 0) else left
+    name = tracer.called(right)
+    right = _swapped(right) if node.attributes.get_int("transB", 0) else right
+    alpha, beta = (np.array(node.attributes.get_float(scale, 1.0), np.float32) for scale in ("alpha", "beta"))
+    if not isinstance(right, Symbol):
+        right = right * alpha if alpha != 1 else right
+        tracer.call(right, name)
+        alpha = np.ones((), np.float32)
+    result: Value = matmul(tracer, left, right)
+    if alpha != 1:
+        result = elementwise(tracer, "Mul", [result, alpha])
+    if bias is not None:
+        if isinstance(bias, Symbol) and beta != 1:
+            bias = elementwise(tracer, "Mul", [bias, beta])
+        elif not isinstance(bias, Symbol) and beta != 1:
+            bias = bias * beta
+        result = elementwise(tracer, "Add", [result, bias])
+    return [result]
+
+
+def reduced(tracer: "Tracer", kind: str, value: Symbol, axes: list[int], keep: bool) -> Symbol:
+    """Reduce over axes of one row."""
+    if tracer.dtype(value) != FLOAT:
+        raise CompileError("it reduces whole numbers")
+    axes = sorted(axis % len(value.shape) for axis in axes)
+    free = (tracer.space.rows, tracer.space.steps)
+    if any(value.shape[axis] in free for axis in axes):
+        raise CompileError("it reduces over the rows of a batch, or over time steps")
+    rest = [axis for axis in range(len(value.shape)) if axis not in axes]
+    moved = Symbol(np.transpose(value.labels, [*rest, *axes]))
+    operand = tracer.view(moved, moved.shape)
+    count = prod(value.shape[axis] for axis in axes)
+    kept = [value.shape[axis] for axis in rest]
+    shape = [1 if axis in axes else size for axis, size in enumerate(value.shape)] if keep else kept
+    op = Op(
+        REDUCE, prod(tracer.space.unit_shape(kept)), FLOAT, [operand], attributes={"n": count, "how": kind}
+    )
+    return tracer.emit(op, shape)
+
+
+def reduction(node: ir.Node, arguments: Arguments) -> tuple[list[int], bool]:
+    """Read the axes that an operator reduces, maybe none, and whether they stay with a size of 1."""
+    value, axes = [*arguments, None][:2]
+    assert value is not None
+    listed = node.attributes.get_ints("axes", None) if axes is None else None
+    numbers = [int(axis) for axis in (axes if axes is not None else listed or [])]  # type: ignore[union-attr]
+    if not numbers and not node.attributes.get_int("noop_with_empty_axes", 0):
+        numbers = list(range(len(value.shape)))
+    return numbers, bool(node.attributes.get_int("keepdims", 1))
+
+
+def _reduce(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
+    value = arguments[0]
+    assert isinstance(value, Symbol)
+    axes, keep = reduction(node, arguments)
+    return [reduced(tracer, REDUCTIONS[node.op_type], value, axes, keep) if axes else value]
+
+
+def _softmax(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
+    """``exp(x - max) / sum``, or its logarithm ``x - max - log(sum)``."""
+    value = arguments[0]
+    assert isinstance(value, Symbol)
+    axes = [node.attributes.get_int("axis", -1)]
+    shifted = elementwise(tracer, "Sub", [value, reduced(tracer, "max", value, axes, keep=True)])
+    powers = elementwise(tracer, "Exp", [shifted])
+    total = reduced(tracer, "sum", powers, axes, keep=True)
+    if node.op_type == "Softmax":
+        return [elementwise(tracer, "Div", [powers, total])]
+    return [elementwise(tracer, "Sub", [shifted, elementwise(tracer, "Log", [total])])]
+
+
+def _lookup(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
+    """Take rows of a constant table."""
+    table, indices = arguments
+    assert isinstance(indices, Symbol)
+    axis = node.attributes.get_int("axis", 0)
+    if isinstance(table, Symbol) or table is None or axis:
+        raise CompileError("it looks up computed values, or along another axis than the first")
+    rows = table.reshape(table.shape[0], -1)
+    free = (tracer.space.rows, tracer.space.steps)
+    results = np.empty((*indices.shape, rows.shape[1]), np.int64)
+    for place in np.ndindex(*(1 if size in free else size for size in indices.shape)):
+        at = tuple(slice(None) if size in free else k for size, k in zip(indices.shape, place, strict=True))
+        [index] = tracer.space.views(Symbol(indices.labels[at]), indices.labels[at].shape)
+        assert isinstance(index, View)
+        shape = [*(size for size in indices.shape if size in free), rows.shape[1]]
+        op = Op(LOOKUP, rows.shape[1], FLOAT, [index], [rows], names=[tracer.called(table)])
+        results[at] = tracer.emit(op, shape).labels
+    return [Symbol(results.reshape(*indices.shape, *table.shape[1:]))]
+
+
+def _cumsum(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
+    """Add up along an axis, part by part."""
+    value, axis = arguments
+    assert isinstance(value, Symbol)
+    place = int(axis) % len(value.shape)  # type: ignore[arg-type]
+    free = (tracer.space.rows, tracer.space.steps)
+    if value.shape[place] in free or any(
+        node.attributes.get_int(name, 0) != 0 for name in ("exclusive", "reverse")
+    ):
+        raise CompileError("it adds up over rows or time steps, or backward")
+    parts = [Symbol(part) for part in np.split(value.labels, value.shape[place], place)]
+    for number in range(1, len(parts)):
+        parts[number] = elementwise(tracer, "Add", [parts[number - 1], parts[number]])
+    return [Symbol(np.concatenate([part.labels for part in parts], place))]
+
+
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(ELEMENTWISE, _plain),
+    **dict.fromkeys(REDUCTIONS, _reduce),
+    "Cast": _cast,
+    "Clip": _clip,
+    "CumSum": _cumsum,
+    "Gemm": _gemm,
+    "LogSoftmax": _softmax,
+    "Lookup": _lookup,
+    "MatMul": _matmul,
+    "Max": _fold("Max"),
+    "Mean": _fold("Add"),
+    "Min": _fold("Min"),
+    "Softmax": _softmax,
+    "Sum": _fold("Add"),
+}

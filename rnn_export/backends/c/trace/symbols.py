@@ -1,0 +1,108 @@
+"""Values of the traced graph as arrays of labels: which number of which vector stands where.
+
+A label names a number of a vector, a row and a time step. Operators that only move numbers about then need
+no rule of their own: ONNX's reference evaluator runs them on the labels. The batch and the time get sizes
+that occur nowhere else in the graph, so that their axes can be found again.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnn_export.backends.c.trace.graph import Constant, Op, View, pieces
+from rnn_export.errors import CompileError
+from rnn_export.signature.signature import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Symbol:
+    """A computed value: the label of each of its numbers."""
+
+    labels: Array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape, with the sizes that stand for batch and time."""
+        return tuple(self.labels.shape)
+
+
+Value = Symbol | Array
+
+
+class Space:
+    """Gives out labels, and finds what they stand for."""
+
+    def __init__(self, rows: int, steps: int) -> None:
+        self.rows, self.steps = rows, steps
+        self.bases: list[int] = []
+        self.ops: list[Op] = []
+        self.end = 0
+
+    def new(self, op: Op, shape: Sequence[int]) -> Symbol:
+        """Give the value of an operation, in a shape that may have a batch and a time axis."""
+        self.bases.append(self.end)
+        self.ops.append(op)
+        units = [size for size in shape if size not in (self.rows, self.steps)]
+        assert int(np.prod(units)) == op.size, (shape, op.size, op.kind)
+        numbers = self.end + np.arange(op.size, dtype=np.int64)
+        self.end += op.size
+        labels = numbers.reshape([1 if size in (self.rows, self.steps) else size for size in shape])
+        labels = labels * (self.rows * self.steps)
+        for axis, size in enumerate(shape):
+            if size in (self.rows, self.steps):
+                count = np.arange(size).reshape([-1 if k == axis else 1 for k in range(len(shape))])
+                labels = labels + count * (self.steps if size == self.rows else 1)
+        return Symbol(labels)
+
+    def axis(self, symbol: Symbol, size: int) -> int | None:
+        """Find the axis of the batch or of the time.
+
+        Raises:
+            CompileError: the numbers of one row or time step are mixed with those of others.
+        """
+        step = self.steps if size == self.rows else 1
+        where = symbol.labels // step % size
+        for axis in range(where.ndim):
+            count = np.arange(size).reshape([-1 if k == axis else 1 for k in range(where.ndim)])
+            if where.shape[axis] == size and (where == count).all():
+                return axis
+        if where.size and (where == where.flat[0]).all():
+            return None
+        raise CompileError(
+            "it mixes " + ("the rows of a batch" if size == self.rows else "numbers of several time steps")
+        )
+
+    def is_last(self, symbol: Symbol) -> bool:
+        """Whether it is a value at the last time step alone."""
+        return bool((symbol.labels % self.steps == self.steps - 1).all())
+
+    def units(self, value: Value, shape: Sequence[int]) -> list[tuple[Op, int] | float]:
+        """List the numbers of one row at one time step, broadcast to a shape, in order."""
+        array = value.labels if isinstance(value, Symbol) else np.asarray(value)
+        if isinstance(value, Symbol):
+            self.axis(value, self.rows)
+            self.axis(value, self.steps)
+        wide = np.broadcast_to(array, shape)
+        one = wide[tuple(0 if size in (self.rows, self.steps) else slice(None) for size in shape)].ravel()
+        if not isinstance(value, Symbol):
+            return list(one.tolist())
+        places = one // (self.rows * self.steps)
+        owners = [bisect_right(self.bases, place) - 1 for place in places]
+        return [
+            (self.ops[owner], int(place) - self.bases[owner])
+            for owner, place in zip(owners, places, strict=True)
+        ]
+
+    def views(self, value: Value, shape: Sequence[int]) -> list[View | Constant]:
+        """Give the same as runs of neighbours."""
+        return pieces(self.units(value, shape))
+
+    def unit_shape(self, shape: Sequence[int]) -> list[int]:
+        """Leave the batch and the time out of a shape."""
+        return [size for size in shape if size not in (self.rows, self.steps)]
+
+    def front(self, value: Value) -> list[int]:
+        """Give the sizes of batch and time that a value has, to be put in front of others."""
+        return [size for size in value.shape if size in (self.rows, self.steps)]

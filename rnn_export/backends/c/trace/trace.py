@@ -1,0 +1,325 @@
+"""From a Program to a :class:`Net`: walk over the graph with labels in the place of numbers.
+
+What has no symbol among its arguments is computed here and now; what only moves numbers about is run on the
+labels; for all else there is a rule in :mod:`rnn_export.backends.c.trace.rules`.
+"""
+
+from collections.abc import Callable, Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from rnn_export.backends.c.trace.graph import (
+    BOOL,
+    FLOAT,
+    GATHER,
+    INPUT,
+    INT,
+    STATE,
+    Constant,
+    Net,
+    Op,
+    Pass,
+    View,
+)
+from rnn_export.backends.c.trace.nodes import evaluate, where
+from rnn_export.backends.c.trace.symbols import Space, Symbol, Value
+from rnn_export.errors import CompileError
+from rnn_export.program.program import Program
+from rnn_export.signature.signature import TIME, Array, Signature, TensorSpec
+
+MOVES = frozenset(
+    """
+    Concat Expand Flatten Gather GatherElements GatherND Identity Reshape ReverseSequence Slice Split Squeeze
+    Tile Transpose Unsqueeze
+    """.split()  # noqa: SIM905
+)
+SIZES = frozenset({"Shape", "Size"})
+FINAL = "Final"  # a state after the last time step, while tracing
+KINDS = {"float32": FLOAT, "int64": INT, "bool": BOOL}
+PRIMES = (5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101)
+
+
+def sizes_apart(program: Program) -> list[int]:
+    """Choose sizes for batch and time that are no other size of the graph, in four different ways."""
+    taken: set[int] = set()
+    for graph in program.model.graphs():
+        values = [*graph.inputs, *graph.initializers.values(), *(v for n in graph for v in n.outputs)]
+        for value in values:
+            shape = value.shape if value.const_value is None else value.const_value.shape
+            taken |= {size for size in shape or () if isinstance(size, int)}
+    return [prime for prime in PRIMES if prime not in taken]
+
+
+Rules = Mapping[str, Callable[["Tracer", ir.Node, list[Value | None]], list[Value]]]
+
+
+class Tracer:
+    """A walk over a Program's graph, with sizes that stand for batch and time."""
+
+    def __init__(
+        self, program: Program, signature: Signature, rows: int, steps: int, rules: Rules, prefix: str = ""
+    ) -> None:
+        self.rules, self.prefix = rules, prefix
+        self.program, self.signature = program, signature
+        self.space = Space(rows, steps)
+        self.sizes = {TIME: steps, "batch": rows}
+        self.ops: list[Op] = []
+        self.passes: list[Pass] = []
+        self.inside: int | None = None  # the number of the pass whose step is being traced
+        self._names: dict[int, tuple[Array, str]] = {}  # with the array, so that no other gets its id
+
+    def run(self) -> Net:
+        """Trace the whole graph.
+
+        Raises:
+            CompileError: an operator is not known, or mixes rows or time steps.
+        """
+        graph = self.program.model.graph
+        known: dict[ir.Value, Value] = {}
+        by_name = {str(value.name): value for value in graph.inputs}
+        for spec in (self.signature.inputs, *self.signature.state):
+            if spec.name in by_name:
+                known[by_name[spec.name]] = self.leaf(spec)
+        self.walk(graph, known)
+        results = [self.value(known, value) for value in graph.outputs]
+        if not self.passes:
+            self.passes.append(Pass(reverse=False))
+        return self._net(results)
+
+    def call(self, array: Array, name: str) -> None:
+        """Remember what the model calls some constant numbers."""
+        self._names.setdefault(id(array), (array, name))
+
+    def called(self, array: Value) -> str:
+        """Give what the model calls some constant numbers."""
+        return self._names.get(id(array), (array, ""))[1]
+
+    def leaf(self, spec: TensorSpec) -> Symbol:
+        """Give the symbol of an argument of the call."""
+        shape = spec.sized(**self.sizes)
+        units = prod(size for size in spec.shape if isinstance(size, int))
+        return self.emit(Op(INPUT, units, self.kind(spec.dtype), attributes={"leaf": spec.name}), shape)
+
+    def kind(self, dtype: str) -> str:
+        """Give the C type of a dtype.
+
+        Raises:
+            CompileError: there is none here.
+        """
+        if dtype not in KINDS:
+            raise CompileError(f"numbers of dtype {dtype} are not compiled to C, only {', '.join(KINDS)}")
+        return KINDS[dtype]
+
+    def emit(self, op: Op, shape: Any) -> Symbol:
+        """Add an operation; give its value in a shape."""
+        for operand in list(op.operands):
+            assert operand is not None
+        op.pass_number = self.pass_of(op)
+        self.ops.append(op)
+        return self.space.new(op, shape)
+
+    def pass_of(self, op: Op) -> int:
+        """Say in which walk over time an operation runs: the one of the step, or the last it reads from."""
+        if self.inside is not None:
+            return self.inside
+        return max((source.pass_number for source in op.sources()), default=0)
+
+    def value(self, known: Mapping[ir.Value, Value], value: ir.Value) -> Value:
+        """Give what is known of a value: its symbol, or the numbers of a constant."""
+        if value in known:
+            return known[value]
+        if value.const_value is None:
+            raise CompileError(f"nothing is known of {value.name!r}")
+        array = value.const_value.numpy()
+        if str(value.name).startswith(self.prefix):
+            self.call(array, str(value.name).removeprefix(self.prefix))
+        return array
+
+    def walk(self, graph: ir.Graph, known: dict[ir.Value, Value]) -> None:
+        """Trace all nodes of a graph."""
+        for node in graph:
+            arguments = [None if value is None else self.value(known, value) for value in node.inputs]
+            try:
+                results = self.node(node, arguments, known)
+            except CompileError as error:
+                if error.located:
+                    raise
+                raise CompileError(f"{where(node)}: {error}", located=True) from error
+            known.update(zip(node.outputs, results, strict=False))
+
+    def node(self, node: ir.Node, arguments: list[Value | None], known: dict[ir.Value, Value]) -> list[Value]:
+        """Trace a node."""
+        if node.op_type == "Scan":
+            return self.scan(node, arguments, known)
+        symbolic = any(isinstance(argument, Symbol) for argument in arguments)
+        if not symbolic or node.op_type in SIZES:
+            return self._constants(node, arguments)
+        if node.op_type == "Gather" and isinstance(arguments[1], Symbol):
+            return self.rules["Lookup"](self, node, arguments)
+        if node.op_type in MOVES:
+            return self.move(node, arguments)
+        rule = self.rules.get(node.op_type)
+        if rule is None:
+            raise CompileError(f"the C backend does not know the operator {node.op_type}")
+        return rule(self, node, arguments)
+
+    def _constants(self, node: ir.Node, arguments: list[Value | None]) -> list[Value]:
+        """Run an operator on constants; what is made of one with a name is called like it."""
+        results = evaluate(node, arguments)
+        names = {name for value in arguments if value is not None and (name := self.called(value))}
+        for result in results if len(names) == 1 else ():
+            self.call(result, next(iter(names)))
+        return list(results)
+
+    def move(self, node: ir.Node, arguments: list[Value | None]) -> list[Value]:
+        """Run an operator that moves numbers about, on the labels."""
+        if node.op_type == "Concat":
+            arguments = [self.symbol(part) if part is not None else None for part in arguments]
+        return [Symbol(labels) for labels in evaluate(node, arguments)]
+
+    def symbol(self, value: Value) -> Symbol:
+        """Give a constant as a computed value."""
+        if isinstance(value, Symbol):
+            return value
+        units = self.space.units(value, value.shape)
+        kind = self.kind(str(value.dtype))
+        op = Op(GATHER, len(units), kind, places=[Constant(np.array(units, value.dtype))])
+        return self.emit(op, value.shape)
+
+    def scan(self, node: ir.Node, arguments: list[Value | None], known: dict[ir.Value, Value]) -> list[Value]:
+        """Trace the step of a loop."""
+        body = node.attributes["body"].as_graph()
+        over = node.attributes["num_scan_inputs"].as_int()
+        count = len(node.inputs) - over
+        emitted = len(node.outputs) - count
+        reverse = _reverse(node, over, emitted)
+        axes = node.attributes.get_ints("scan_input_axes", [0] * over)
+        out_axes = node.attributes.get_ints("scan_output_axes", [0] * emitted)
+        given = [self.symbol(value) for value in arguments[count:] if value is not None]
+        sequences = [self._at_a_step(value, axis) for value, axis in zip(given, axes, strict=True)]
+        self.inside = self._pass(reverse, [value for value in arguments if isinstance(value, Symbol)])
+        inner = dict(known)
+        states = [
+            self._state(initial, value.shape)
+            for initial, value in zip(arguments[:count], body.inputs, strict=False)
+        ]
+        inner.update(zip(body.inputs, [*states, *sequences], strict=True))
+        self.walk(body, inner)
+        results = [self.value(inner, value) for value in body.outputs]
+        finals: list[Value] = []
+        for state, after in zip(states, results, strict=False):
+            op = self.space.units(state, state.shape)[0][0]  # type: ignore[index]
+            assert isinstance(op, Op)
+            if np.broadcast_shapes(after.shape, state.shape) != state.shape:
+                raise CompileError(f"a state of shape {state.shape} becomes one of shape {after.shape}")
+            op.following = self.view(after, state.shape, op.dtype)
+            finals.append(self.emit(Op(FINAL, op.size, op.dtype, attributes={"state": op}), state.shape))
+        self.inside = None
+        outer = [self._sequence(value, axis) for value, axis in zip(results[count:], out_axes, strict=True)]
+        return [*finals, *outer]
+
+    def _at_a_step(self, sequence: Symbol, axis: int) -> Symbol:
+        """Give what a loop reads at a time step."""
+        if self.space.axis(sequence, self.space.steps) != axis % len(sequence.shape):
+            raise CompileError("it runs over another axis than time")
+        return Symbol(np.take(sequence.labels, 0, axis))
+
+    def _pass(self, reverse: bool, reads: list[Symbol]) -> int:
+        """Choose the walk over time that a loop takes part in, or add one."""
+        sources = [op for value in reads for op in self._owners(value) if op.kind != INPUT]
+        first = max((op.pass_number for op in sources), default=0)
+        for number in range(first, len(self.passes)):
+            if self.passes[number].reverse == reverse:
+                return number
+        self.passes.append(Pass(reverse))
+        return len(self.passes) - 1
+
+    def _owners(self, value: Symbol) -> set[Op]:
+        places = np.unique(value.labels // (self.space.rows * self.space.steps))
+        bases = np.searchsorted(self.space.bases, places, side="right") - 1
+        return {self.space.ops[base] for base in bases}
+
+    def _state(self, initial: Value | None, shape: ir.Shape | None) -> Symbol:
+        """Give the symbol of a loop's state; it begins with leaves of the call's state or with constants."""
+        assert initial is not None
+        if not isinstance(initial, Symbol) and self.space.rows not in initial.shape:
+            free = [k for k, size in enumerate(shape or ()) if not isinstance(size, int)]
+            target = list(initial.shape)
+            for axis in free[:1]:
+                target[axis] = self.space.rows
+            initial = np.broadcast_to(initial, target)
+        units = self.space.views(initial, initial.shape)
+        for view in units:
+            if isinstance(view, View) and view.op.kind != INPUT:
+                raise CompileError("its state does not begin with one of the call's, nor with a constant")
+        dtype = self.dtype(initial)
+        size = prod(self.space.unit_shape(initial.shape))
+        return self.emit(Op(STATE, size, dtype, places=units), initial.shape)
+
+    def _sequence(self, value: Value, axis: int) -> Value:
+        """Give what a step emits for all time steps; a constant is the same at each."""
+        if not isinstance(value, Symbol):
+            return np.broadcast_to(
+                np.expand_dims(value, axis), np.insert(value.shape, axis, self.space.steps)
+            )
+        return Symbol(np.stack([value.labels + step for step in range(self.space.steps)], axis))
+
+    def dtype(self, value: Value) -> str:
+        """Give the C type of a value's numbers."""
+        if isinstance(value, Symbol):
+            return next(iter(self._owners(value))).dtype if value.labels.size else FLOAT
+        return self.kind(str(value.dtype))
+
+    def view(self, value: Value, shape: Any, dtype: str | None = None) -> View:
+        """Give a value's numbers, broadcast to a shape, as a run of neighbours: gathered if they are none."""
+        units = self.space.views(value, shape)
+        if len(units) == 1 and isinstance(units[0], View):
+            return units[0]
+        size = sum(view.values.size if isinstance(view, Constant) else view.size for view in units)
+        op = Op(GATHER, size, dtype or self.dtype(value), places=units)
+        op.pass_number = self.pass_of(op)
+        self.ops.append(op)
+        return View(op, 0, size)
+
+    def operand(self, value: Value, shape: Any) -> View | Constant:
+        """Give an argument of an elementwise operator, broadcast to a shape."""
+        if isinstance(value, Symbol):
+            return self.view(value, shape)
+        numbers = np.array(self.space.units(value, shape), value.dtype)
+        same = numbers.size and (numbers.tobytes() == numbers[:1].tobytes() * numbers.size)
+        return Constant(numbers[:1] if same else numbers, self.called(value))
+
+    def _net(self, results: list[Value]) -> Net:
+        outputs, *finals = results
+        shape = self.signature.outputs.sized(**self.sizes)
+        if tuple(outputs.shape) != shape:
+            raise CompileError(f"the outputs have the shape {list(outputs.shape)}, not {list(shape)}")
+        last = self.signature.outputs.time_axis is None
+        if last and not (isinstance(outputs, Symbol) and self.space.is_last(outputs)):
+            raise CompileError("the outputs are not those of the last time step")
+        found = []
+        for spec, value in zip(self.signature.returned_state, finals, strict=True):
+            if tuple(value.shape) != spec.sized(**self.sizes):
+                raise CompileError(f"{spec.output_name} has the shape {list(value.shape)}")
+            found.append([self._final(view) for view in self.space.views(value, value.shape)])
+        ops = [op for op in self.ops if op.kind != FINAL]
+        return Net(self.passes, ops, self.space.views(outputs, outputs.shape), last, found)
+
+    def _final(self, view: View | Constant) -> View | Constant:
+        """Give a place in a final state as one in the state itself."""
+        if isinstance(view, View) and view.op.kind == FINAL:
+            return View(view.op.attributes["state"], view.offset, view.size, view.step)
+        if isinstance(view, View) and view.op.kind != INPUT:
+            raise CompileError("a state that comes out is not a loop's")
+        return view
+
+
+def _reverse(node: ir.Node, over: int, emitted: int) -> bool:
+    ways = set(node.attributes.get_ints("scan_input_directions", [0] * over))
+    ways |= set(node.attributes.get_ints("scan_output_directions", [0] * emitted))
+    if len(ways) > 1:
+        raise CompileError("it runs in both directions")
+    return ways == {1}

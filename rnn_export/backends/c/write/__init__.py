@@ -1,0 +1,1 @@
+"""The text of ``model.c`` and ``model.h``."""

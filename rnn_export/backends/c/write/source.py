@@ -1,0 +1,45 @@
+"""The parts of ``model.c`` that depend on the net: constants, kernels, tiles, and the walk over time."""
+
+import re
+from dataclasses import dataclass, field
+from importlib.resources import files
+
+from rnn_export.backends.c.plan.plan import Plan
+from rnn_export.backends.c.trace.graph import Net
+from rnn_export.backends.c.write.names import Names
+from rnn_export.backends.c.write.pack import Weights
+from rnn_export.backends.c.write.tiles import Context
+from rnn_export.backends.c.write.walk import Walk
+from rnn_export.signature.signature import Signature
+
+
+@dataclass
+class Source:
+    """A net as C."""
+
+    net: Net
+    signature: Signature
+    plan: Plan = field(init=False)
+    weights: Weights = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.plan = Plan(self.net, self.signature)
+        self.weights = Weights(Names(set(re.findall(r"\w+", _text())) | set(self.plan.names.values())))
+        context = Context(self.plan.buffers, self.weights, self.plan.stored)
+        self.lines = list(Walk(self.plan, context).lines())
+        self.functions, self.kernels = context.functions, context.kernels
+
+
+def _text() -> str:
+    return (files("rnn_export.backends.c.write") / "kernels.c").read_text()
+
+
+def kernel_text(needed: set[str]) -> list[str]:
+    """Give the kernels that are needed, with those that they need."""
+    first, *sections = re.split(r"^//! (.*)\n", _text(), flags=re.MULTILINE)
+    named = dict(zip([head.split()[0] for head in sections[::2]], sections[1::2], strict=True))
+    more = {head.split()[0]: head.split()[1:] for head in sections[::2]}
+    wanted = set(needed)
+    while missing := {other for name in wanted for other in more[name]} - wanted:
+        wanted |= missing
+    return [first.strip(), *(body.strip() for name, body in named.items() if name in wanted)]

@@ -1,0 +1,1 @@
+"""How fast every file of a bundle is in every runtime."""

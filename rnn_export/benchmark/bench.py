@@ -1,0 +1,256 @@
+"""How long a call takes: every file of a bundle in every runtime that is installed, on one core.
+
+The calls take turns on the same inputs; medians in microseconds. Read the ratios: no machine is quiet.
+"""
+
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from rich import box
+from rich.table import Table
+
+from rnn_export.bundle.bundle import Bundle
+from rnn_export.bundle.golden import RUN, Case
+from rnn_export.progress import Tell
+from rnn_export.runtimes.table import RUNTIMES, Runtime
+from rnn_export.signature.signature import BATCH, TIME, Array, Call, Signature
+from rnn_export.verification import tolerance
+
+SECONDS = 3.0  # for all calls of one shape together
+WARM_UP = 3  # calls: TorchScript specialises itself in the first ones
+LEAST = 5  # turns
+TURN = 0.003  # seconds; shorter ones measure cold caches
+NOT_INSTALLED = "not installed"
+
+Key = TypeVar("Key", bound=Hashable)
+Made = TypeVar("Made")
+Shape = tuple[int, int]  # time steps, batch
+
+
+@dataclass(frozen=True)
+class Row:
+    """One file in one runtime: a median for each shape, or the reason why there is none.
+
+    ``ratios`` says how many times as fast it is as the best of the other rows: only the best is above 1.
+    """
+
+    file: str
+    runtime: str
+    microseconds: tuple[float, ...] = ()
+    ratios: tuple[float, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """The rows of a bundle, over some shapes."""
+
+    name: str
+    shapes: tuple[Shape, ...]
+    rows: tuple[Row, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Give plain data for scripts."""
+        shapes = [{TIME: steps, BATCH: batch} for steps, batch in self.shapes]
+        return {"name": self.name, "shapes": shapes, "rows": [asdict(row) for row in self.rows]}
+
+
+def measure(
+    calls: Mapping[Key, Callable[[], object]],
+    *,
+    seconds: float = SECONDS,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[Key, float]:
+    """Give each call's median time in microseconds, the calls taking turns.
+
+    A turn is calls for ``TURN`` seconds, and at least two; the first is not timed, as it brings back into the
+    caches what the others drove out. Who has had a share of ``seconds``, and ``LEAST`` turns, sits out.
+    """
+    times: dict[Key, list[float]] = {name: [] for name in calls}
+    spent = dict.fromkeys(calls, 0.0)
+    for call in calls.values():
+        for _ in range(WARM_UP):
+            call()
+    waiting = list(calls)
+    turn = 0
+    while waiting:
+        for name in waiting:
+            begin = clock()
+            times[name] += _turn(calls[name], clock, begin + TURN)
+            spent[name] += clock() - begin
+        turn += 1
+        waiting = [name for name in waiting if turn < LEAST or spent[name] < seconds / len(calls)]
+    return {name: statistics.median(values) * 1e6 for name, values in times.items()}
+
+
+def _turn(call: Callable[[], object], clock: Callable[[], float], until: float) -> list[float]:
+    """Call until a moment; give the times of all calls but the first."""
+    call()
+    moments = [clock()]
+    while len(moments) < 2 or moments[-1] < until:
+        call()
+        moments.append(clock())
+    return [end - start for start, end in pairwise(moments)]
+
+
+def ratios(times: Mapping[Key, float]) -> dict[Key, float]:
+    """Say how many times as fast each is as the best of the others; 1 if there are no others.
+
+    >>> ratios({"a": 10.0, "b": 20.0, "c": 40.0})
+    {'a': 2.0, 'b': 0.5, 'c': 0.25}
+    """
+    return {
+        name: min((other for key, other in times.items() if key != name), default=own) / own
+        for name, own in times.items()
+    }
+
+
+def attempt(start: Callable[[], Made], judge: Callable[[Made], str]) -> Made | str:
+    """Start something and judge it, which calls it for the first time; give it, or say what is wrong."""
+    try:
+        made = start()
+        fault = judge(made)
+    except ModuleNotFoundError:
+        return NOT_INSTALLED
+    except Exception as error:  # whatever an engine raises is its result
+        first = (str(error).strip() or type(error).__name__).partition("\n")[0]
+        return f"fails: {first}"
+    return f"wrong: {fault}" if fault else made
+
+
+def bench(
+    folder: str | Path,
+    shapes: Sequence[Shape] = (),
+    *,
+    seconds: float = SECONDS,
+    progress: Tell | None = None,
+) -> Benchmark:
+    """Time every file of a bundle in every runtime that can run it.
+
+    Args:
+        folder: a bundle.
+        shapes: pairs of time steps and batch; a few small ones, and as many time steps as the longest
+            golden run has, unless given.
+        seconds: how long to time one shape, about.
+        progress: is told what is being done.
+
+    Each file is first compared with a golden run; one that is wrong there is named and not timed. For one
+    thread in every runtime call it within :func:`one_core`, before torch is loaded.
+
+    Raises:
+        BundleError: there is no bundle, or a file is not the one that was written.
+    """
+    bundle = Bundle.open(folder)
+    longest = max((case for case in bundle.cases if case.kind == RUN), key=lambda case: case.time)
+    chosen = tuple(shapes) or tuple(sorted({(1, 1), (100, 1), (100, 2), (100, 16), (longest.time, 1)}))
+    loaded = _load(bundle, longest)
+    calls = {pair: call for pair, call in loaded.items() if not isinstance(call, str)}
+    columns = []
+    for number, shape in enumerate(chosen):
+        if progress:
+            progress(f"Timing {_title(shape)}", number, len(chosen))
+        arguments = _arguments(bundle.signature, longest.inputs, shape)
+        bound = {pair: partial(call, *arguments) for pair, call in calls.items()}
+        columns.append(measure(bound, seconds=seconds))
+    compared = [ratios(column) for column in columns]
+    rows = tuple(
+        Row(*pair, note=found)
+        if isinstance(found, str)
+        else Row(*pair, tuple(c[pair] for c in columns), tuple(c[pair] for c in compared))
+        for pair, found in loaded.items()
+    )
+    return Benchmark(bundle.manifest.name, chosen, rows)
+
+
+def _load(bundle: Bundle, case: Case) -> dict[tuple[str, str], Call | str]:
+    """Load each file in each runtime, or say why not."""
+    allowed = tolerance.bounds(bundle.cases, bundle.signature)[case.name]
+
+    def judge(call: Call) -> str:
+        results = call(*case.arguments)
+        found = tolerance.deviation(case, results, allowed, bundle.signature)
+        return found.where if found.share > 1 else ""
+
+    def load(runtime: Runtime, file: str) -> Call:
+        if not runtime.installed:
+            raise ModuleNotFoundError(runtime.package)
+        return runtime.start(bundle.folder / file, bundle.signature, bundle.files.read)
+
+    loaded: dict[tuple[str, str], Call | str] = {}
+    for file in bundle.manifest.files:
+        for runtime in (known for known in RUNTIMES.values() if file.endswith(known.suffix)):
+            found = attempt(partial(load, runtime, file), judge)
+            loaded[file, runtime.name] = found
+    return loaded
+
+
+def _arguments(signature: Signature, sample: Array, shape: Shape) -> list[Array]:
+    """Repeat some inputs up to a shape, so that token ids are ones it knows; the initial state; full rows."""
+    steps, batch = shape
+    inputs = sample
+    for name, size in ((TIME, steps), (BATCH, batch)):
+        axis = signature.inputs.shape.index(name)
+        inputs = np.take(inputs, np.arange(size) % inputs.shape[axis], axis)
+    lengths = [np.full(batch, steps, np.int64)] if signature.lengths else []
+    return [np.nan_to_num(np.ascontiguousarray(inputs)), *signature.initial_state(batch), *lengths]
+
+
+def table(benchmark: Benchmark) -> Table:
+    """Show a row for each file and runtime: microseconds, the ratio below, the best of a shape marked."""
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("File", "Runtime"):
+        shown.add_column(heading, no_wrap=True)
+    for shape in benchmark.shapes:
+        shown.add_column(_title(shape).replace(" ", "\n"), justify="right", no_wrap=True)
+    for row in benchmark.rows:
+        cells = [_cell(*pair) for pair in zip(row.microseconds, row.ratios, strict=True)]
+        shown.add_row(row.file, row.runtime, *(cells or ["-"] * len(benchmark.shapes)))
+    return shown
+
+
+def _cell(microseconds: float, ratio: float) -> str:
+    mark = "bold green" if ratio >= 1 else "default"
+    return f"[{mark}]{number(microseconds)}[/]\n[dim]x{ratio:.2f}[/]"
+
+
+def number(microseconds: float) -> str:
+    """Write a time with the digits that can be trusted.
+
+    >>> [number(value) for value in (0.0693, 0.8214, 18.44, 1355.2)]
+    ['0.069', '0.82', '18.4', '1355']
+    """
+    digits = next((digits for digits, limit in ((3, 0.1), (2, 10), (1, 100)) if microseconds < limit), 0)
+    return f"{microseconds:.{digits}f}"
+
+
+def _title(shape: Shape) -> str:
+    return f"T={shape[0]} B={shape[1]}"
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Keep this process, and every thread that an engine starts in it, on one core.
+
+    Where the system cannot do that (macOS, Windows), engines that are not loaded yet are told by
+    ``OMP_NUM_THREADS`` alone.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if sys.platform != "linux":
+        yield
+        return
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(cores)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)

@@ -1,0 +1,226 @@
+"""The folder that is shipped: manifest, hashes, golden vectors; written whole or not at all."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rnn_export.bundle import golden, staging
+from rnn_export.bundle.golden import Case, Golden
+from rnn_export.bundle.untrusted import archive, json_text, protobuf, schema, signature
+from rnn_export.bundle.untrusted.files import MANIFEST, Files, check_name, read
+from rnn_export.errors import BundleError, mismatch
+from rnn_export.signature.signature import Signature
+
+FORMAT = "rnn_export.bundle"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle says about itself.
+
+    Attributes:
+        name: what the model is called.
+        model: the class, the Python modules that define it, and the number of parameters.
+        signature: what a call looks like, with the pairs of state inputs and outputs and the initial state.
+        files: size in bytes and sha256 of every file but this one.
+        metadata: what the user had to say, such as a vocabulary.
+        versions: of the tools that made the bundle.
+        verification: what was compared with what, the tolerance, and the errors that were measured.
+        passes: after each pass over the traced step its ``name``, the number of each of the ``operators``,
+            and what the model of that moment is called if it is worth shipping (``form``).
+        form: the form that ``model.onnx`` has; the others are variants.
+        latency: what ``rnn-export report`` measured on one core of its machine, empty before: the
+            ``processor`` and the ``versions`` that ran; the ``shapes`` of the calls, each ``{"time": T,
+            "batch": B}``; and ``rows`` of ``file``, ``runtime``, median ``microseconds`` for each shape, and
+            a ``note`` where there are none.
+    """
+
+    name: str
+    model: dict[str, Any]
+    signature: Signature
+    files: dict[str, dict[str, Any]]
+    metadata: dict[str, str]
+    versions: dict[str, str]
+    verification: dict[str, Any] = field(default_factory=dict)
+    passes: list[dict[str, Any]] = field(default_factory=list)
+    form: str = ""
+    latency: dict[str, Any] = field(default_factory=dict)
+
+    def changes(self) -> list[tuple[str, dict[str, tuple[int, int]], str]]:
+        """List the passes that changed something: how many of an operator before and after, and the form.
+
+        Operators inside of loops count as well. Of the first one, the step as it was traced, all are new.
+        """
+        rows, before = [], dict[str, int]()
+        for stage in self.passes:
+            after = stage["operators"]
+            counts = {name: (before.get(name, 0), after.get(name, 0)) for name in sorted({*before, *after})}
+            changed = {name: pair for name, pair in counts.items() if pair[0] != pair[1]}
+            if changed or stage["form"]:
+                rows.append((stage["name"], changed, stage["form"]))
+            before = after
+        return rows
+
+    def to_json(self) -> str:
+        """Give the text of ``manifest.json``."""
+        data = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(self)}
+        data["signature"] = self.signature.to_json()
+        return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, content: bytes, where: Path) -> "Manifest":
+        """Read the bytes of ``manifest.json``, which anybody may have written.
+
+        Raises:
+            BundleError: it is not a manifest, one of a newer format, or says what no manifest does.
+        """
+        try:
+            data = json_text.parse(content, str(where), free=("metadata",))
+            if not isinstance(data, dict) or data.get("format") != FORMAT:
+                raise BundleError(f"{where} is of another format")  # noqa: TRY301
+        except BundleError as error:
+            raise BundleError(
+                f"{where} is not the manifest of a bundle: {error}. Export it again."
+            ) from error
+        version = data.get("format_version")
+        if version != FORMAT_VERSION:
+            raise BundleError(
+                mismatch(f"{where}, format version", FORMAT_VERSION, version, "Update rnn-export to read it.")
+            )
+        schema.typed(data, schema.Manifest, str(where))
+        fields = {name: value for name, value in data.items() if name not in {"format", "format_version"}}
+        manifest = cls(**{**fields, "signature": Signature.from_json(data["signature"])})
+        signature.check(manifest.signature, str(where))
+        if json.loads(json.dumps(manifest.signature.to_json())) != data["signature"]:
+            raise BundleError(f"{where}, signature: its fields contradict each other. Export it again.")
+        for name in manifest.files:
+            check_name(name, str(where))
+        return manifest
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk: ``folder`` and what its manifest says."""
+
+    folder: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Bundle":
+        """Read a bundle, and look at all of it: here it is decided what is trusted.
+
+        Every file is the one that the manifest names, no ONNX file names another file or an operator that
+        is not ONNX's own, a ``.pt`` is an archive as PyTorch writes it. Nothing is run. A ``.pt`` and a
+        ``.c`` are code all the same, and who can rewrite the manifest can rewrite the hashes: they say that
+        a copy is whole, not who made it (:mod:`rnn_export.bundle.signing` does).
+
+        Raises:
+            BundleError: there is no bundle, a file is missing, extra, changed or truncated, or holds what a
+                bundle's does not.
+        """
+        folder = Path(folder)
+        path = folder / MANIFEST
+        if not path.is_symlink() and not path.exists():
+            raise BundleError(
+                mismatch(str(folder), f"a folder with {MANIFEST}", "none", "Name a bundle's folder.")
+            )
+        bundle = cls(folder, Manifest.from_json(read(path, json_text.JSON_BYTES), path))
+        bundle.files.check()
+        for name in bundle.manifest.files:
+            content = bundle.files.read(folder / name)
+            LOOKS.get(Path(name).suffix, _as_it_is)(content, str(folder / name))
+        bundle.cases  # noqa: B018 (read, and with that looked at)
+        return bundle
+
+    @property
+    def signature(self) -> Signature:
+        """What a call looks like."""
+        return self.manifest.signature
+
+    @property
+    def files(self) -> Files:
+        """What reads the files: the bytes it gives are those that the manifest names."""
+        return Files(self.folder, self.manifest.files)
+
+    def copy(self, folder: Path) -> None:
+        """Copy the bundle to a new folder: what was looked at, whatever has become of the files since."""
+        for name in self.manifest.files:
+            content = self.files.read(self.folder / name)
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+        (folder / MANIFEST).write_text(self.manifest.to_json())
+
+    @cached_property
+    def golden(self) -> Golden:
+        """The golden vectors, and what the net does to rounding errors."""
+        return golden.read(self.folder, self.signature, self.files.read)
+
+    @property
+    def cases(self) -> list[Case]:
+        """The golden vectors."""
+        return self.golden.cases
+
+
+def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """List size and sha256 of every file in a bundle's folder but the manifest."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
+    return {path.relative_to(folder).as_posix(): _describe_file(path) for path in paths}
+
+
+def _describe_file(path: Path) -> dict[str, Any]:
+    content = path.read_bytes()
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _as_it_is(content: bytes, where: str) -> None:
+    """Look at nothing: a file of which nothing is expected."""
+
+
+# How the inside of a file is looked at, by its ending.
+LOOKS = {".onnx": protobuf.check, ".pt": archive.check}
+
+
+def check_target(folder: Path, *, overwrite: bool) -> None:
+    """Check that a bundle may be written to ``folder``.
+
+    Raises:
+        BundleError: it exists and ``overwrite`` is not set, or what is there is not a bundle.
+    """
+    if not folder.exists():
+        return
+    is_bundle = (folder / MANIFEST).is_file() or (folder.is_dir() and not any(folder.iterdir()))
+    if not is_bundle:
+        raise BundleError(
+            mismatch(str(folder), "no such path, or a bundle", "something else", "Name another folder.")
+        )
+    if not overwrite:
+        raise BundleError(f"{folder} exists. Name another folder, or pass overwrite=True (--overwrite).")
+
+
+@contextmanager
+def staged(folder: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Give a temporary folder that becomes ``folder`` at the end; after an error nothing is left of it.
+
+    Of two runs at once the first to end gets a free name, the last one to end a name that may be overwritten.
+
+    Raises:
+        BundleError: ``folder`` may not be written, or cannot be.
+    """
+    check_target(folder, overwrite=overwrite)
+    with staging.explained(folder, BundleError), staging.beside(folder) as own:
+        check_target(folder, overwrite=overwrite)  # a bundle that a killed run had set aside is back
+        new = own / staging.NEW
+        new.mkdir()
+        yield new
+        check_target(folder, overwrite=overwrite)
+        try:
+            staging.place(new, folder, overwrite=overwrite)
+        except OSError:
+            check_target(folder, overwrite=overwrite)  # another run got the name meanwhile
+            raise

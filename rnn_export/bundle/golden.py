@@ -1,0 +1,207 @@
+"""Golden vectors: calls with the results of eager PyTorch, for any language to compare itself with.
+
+``tensors.bin`` holds raw little-endian tensors, row-major, each at a multiple of eight bytes;
+``index.json`` lists the calls and where their tensors lie.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from msgspec import structs
+
+from rnn_export.bundle.untrusted import schema
+from rnn_export.bundle.untrusted.files import Read
+from rnn_export.bundle.untrusted.json_text import JSON_BYTES, parse
+from rnn_export.errors import BundleError, InputError, mismatch
+from rnn_export.signature.signature import BATCH, TIME, Array, Signature, TensorSpec
+
+INDEX = "golden/index.json"
+TENSORS = "golden/tensors.bin"
+ALIGNMENT = 8
+
+RUN = "run"  # a sequence from its start; the state feeds back
+STEP = "step"  # one time step from states that eager reached; every row is another moment of a run
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call and what eager makes of it.
+
+    ``float32`` and ``float64`` hold the outputs and every leaf of the new state, as computed by the module
+    in these precisions from the same inputs and state. ``rounding`` says for each number how far from
+    ``float64`` rounding can take it in the net's precision; it is empty for the runs of a net that forgets
+    rounding errors, where eager's own error says enough.
+    """
+
+    name: str
+    kind: str
+    time: int
+    batch: int
+    inputs: Array
+    state: tuple[Array, ...]
+    lengths: Array | None
+    float32: tuple[Array, ...]
+    float64: tuple[Array, ...]
+    rounding: tuple[Array, ...] = ()
+
+    @property
+    def arguments(self) -> tuple[Array, ...]:
+        """The call's arguments, in the order of the signature."""
+        return (self.inputs, *self.state, *([] if self.lengths is None else [self.lengths]))
+
+    @property
+    def arrays(self) -> tuple[Array, ...]:
+        """All that a case holds."""
+        return (*self.arguments, *self.float32, *self.float64, *self.rounding)
+
+    def results(self, dtype: str) -> tuple[Array, ...]:
+        """Give what eager computes in ``"float32"`` or ``"float64"``."""
+        return {"float32": self.float32, "float64": self.float64}[dtype]
+
+
+@dataclass(frozen=True)
+class Dynamics:
+    """What a net does to rounding errors.
+
+    Attributes:
+        exponent: the largest Lyapunov exponent, per time step: the natural logarithm of the factor by which
+            a small difference of the state grows.
+        step_error: the rounding error of one time step, relative to the state.
+        terms: the number of terms of the longest sum of products in a step.
+        agreement: the relative difference up to which two runs are said to agree.
+        horizon: the number of time steps for which any implementation in the net's precision can be expected
+            to agree with another; ``None`` if there is no end in sight.
+    """
+
+    exponent: float
+    step_error: float
+    terms: int
+    agreement: float
+    horizon: int | None
+
+
+@dataclass(frozen=True)
+class Golden:
+    """The calls of a bundle, and what the net does to rounding errors; ``None`` if that is not known."""
+
+    cases: list[Case]
+    dynamics: Dynamics | None = None
+
+
+def write(folder: Path, golden: Golden, signature: Signature, tolerances: dict[str, list[float]]) -> None:
+    """Write golden vectors into a bundle's folder, each case with one tolerance a result."""
+    blob = bytearray()
+
+    def place(array: Array) -> dict[str, Any]:
+        blob.extend(b"\0" * (-len(blob) % ALIGNMENT))
+        little = array.astype(array.dtype.newbyteorder("<"), order="C")
+        entry = {"dtype": array.dtype.name, "shape": list(array.shape), "offset": len(blob)}
+        blob.extend(little.tobytes())
+        return entry
+
+    def place_all(names: Sequence[str], arrays: Sequence[Array]) -> dict[str, Any]:
+        return {name: place(array) for name, array in zip(names, arrays, strict=True)}
+
+    index = {
+        "tensors": Path(TENSORS).name,
+        "byte_order": "little",
+        "dynamics": golden.dynamics and asdict(golden.dynamics),
+        "cases": [
+            {
+                "name": case.name,
+                "kind": case.kind,
+                "time": case.time,
+                "batch": case.batch,
+                "call": place_all(signature.input_names, case.arguments),
+                "float32": place_all(signature.output_names, case.float32),
+                "float64": place_all(signature.output_names, case.float64),
+                "rounding": place_all(signature.output_names, case.rounding) if case.rounding else {},
+                "tolerance": dict(zip(signature.output_names, tolerances[case.name], strict=True)),
+            }
+            for case in golden.cases
+        ],
+    }
+    (folder / INDEX).parent.mkdir()
+    (folder / TENSORS).write_bytes(blob)
+    (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n")
+
+
+def read(folder: Path, signature: Signature, bytes_of: Read = Path.read_bytes) -> Golden:
+    """Read the golden vectors of a bundle's folder; ``bytes_of`` gives what a file of it holds.
+
+    Raises:
+        BundleError: the index is not one, or names a tensor that is not there or not one of the call.
+    """
+    where = str(folder / INDEX)
+    content, blob = bytes_of(folder / INDEX), bytes_of(folder / TENSORS)
+    if len(content) > JSON_BYTES:
+        raise BundleError(mismatch(where, f"at most {JSON_BYTES} bytes", f"{len(content)}", "Do not use it."))
+    index = schema.typed(parse(content, where), schema.Index, where)
+    schema.distinct((entry.name for entry in index.cases), where)
+    try:
+        cases = [_case(entry, blob, signature) for entry in index.cases]
+        _check_cases(cases, signature, len(blob), where)
+    except (KeyError, ValueError, InputError) as error:
+        raise BundleError(f"{where} cannot be read: {error}. Export the bundle again.") from error
+    return Golden(cases, None if index.dynamics is None else Dynamics(**structs.asdict(index.dynamics)))
+
+
+def _check_cases(cases: Sequence[Case], signature: Signature, size: int, where: str) -> None:
+    """Check that no byte stands for two numbers, which would let a small file take much memory."""
+    arrays = [array for case in cases for array in case.arrays]
+    if sum(array.nbytes for array in arrays) > size:
+        raise ValueError("expected a place of its own for every tensor")
+    for case in cases:
+        signature.check_call(case.inputs, case.state, case.lengths, where)
+
+
+def _case(entry: schema.Case, blob: bytes, signature: Signature) -> Case:
+    sizes = {TIME: entry.time, BATCH: entry.batch}
+
+    def arrays(part: str, names: Sequence[str], specs: Sequence[TensorSpec]) -> tuple[Array, ...]:
+        places: dict[str, schema.Place] = getattr(entry, part)
+        if sorted(places) != sorted(names):
+            raise ValueError(f"case {entry.name!r}, {part}: expected {sorted(names)}, got {sorted(places)}")
+        return tuple(
+            _tensor(places[name], blob, in_precision(spec.dtype, part), spec.sized(**sizes))
+            for name, spec in zip(names, specs, strict=True)
+        )
+
+    inputs, *state = arrays("call", signature.input_names, signature.arguments)
+    lengths = state.pop() if signature.lengths else None
+    results = [arrays(part, signature.output_names, signature.results) for part in ("float32", "float64")]
+    if entry.rounding:
+        results.append(arrays("rounding", signature.output_names, signature.results))
+    if sorted(entry.tolerance) != sorted(signature.output_names):
+        raise ValueError(f"case {entry.name!r}: expected a tolerance of {signature.output_names}")
+    return Case(entry.name, entry.kind, entry.time, entry.batch, inputs, tuple(state), lengths, *results)
+
+
+def in_precision(dtype: str, precision: str) -> str:
+    """Give the dtype that a tensor has as a result in a precision; in a ``"call"`` it has its own.
+
+    >>> in_precision("float32", "float64"), in_precision("int64", "float64")
+    ('float64', 'int64')
+    >>> in_precision("int64", "rounding")
+    'float32'
+    """
+    if precision == "rounding":
+        return "float32"
+    return precision if precision != "call" and dtype.startswith("float") else dtype
+
+
+def _tensor(place: schema.Place, blob: bytes, name: str, shape: tuple[int, ...]) -> Array:
+    if (place.dtype, tuple(place.shape)) != (name, shape):
+        raise ValueError(f"expected a tensor of {name} {list(shape)}, got {place.dtype} {place.shape}")
+    dtype = np.dtype(name).newbyteorder("<")
+    end = place.offset + prod(shape) * dtype.itemsize
+    if end > len(blob):
+        raise ValueError(f"a tensor ends at byte {end} of {len(blob)}")
+    array = np.frombuffer(blob, dtype, prod(shape), place.offset).reshape(shape)
+    return array if sys.byteorder == "little" else array.astype(dtype.newbyteorder("="))

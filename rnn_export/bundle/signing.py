@@ -1,0 +1,93 @@
+"""Sign a bundle, and check who signed it: what the hashes of a manifest cannot say.
+
+The signature is OpenSSF Model Signing's, over every file of the folder, in a file beside it; an elliptic key
+is all that is needed, and nothing is fetched. ``model_signing verify key`` of that project reads it as well.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from rnn_export.bundle.untrusted.files import listing, read
+from rnn_export.errors import SigningError
+
+SIGNATURE_BYTES = 1 << 20  # a few hundred for each file
+KEY_BYTES = 1 << 16
+OPENSSL = "Make a key with: openssl ecparam -name prime256v1 -genkey -noout -out KEY.pem"
+
+
+def signature_of(folder: Path) -> Path:
+    """Name the file beside a bundle that holds its signature."""
+    folder = folder.resolve()
+    return folder.with_name(f"{folder.name}.sig")
+
+
+def sign(folder: str | Path, private_key: str | Path, signature: str | Path | None = None) -> Path:
+    """Sign all files of a bundle, which stays as it is.
+
+    Args:
+        folder: a bundle.
+        private_key: an elliptic key (P-256, P-384 or P-521) in a PEM file without a password.
+        signature: where the signature goes; ``DIR.sig`` beside the folder unless given.
+
+    Returns:
+        The file of the signature.
+
+    Raises:
+        BundleError: the folder holds what no bundle does.
+        SigningError: ``model-signing`` is not installed, there is no such key, or the file cannot be written.
+    """
+    folder, target = Path(folder), Path(signature) if signature else signature_of(Path(folder))
+    library = _library("signing")
+    listing(folder)
+    with _told(f"{folder} cannot be signed with {private_key}", OPENSSL):
+        config = library.Config().use_elliptic_key_signer(private_key=Path(private_key))
+        config.set_hashing_config(_every_file()).sign(folder, target)
+    return target
+
+
+def check(folder: str | Path, public_key: str | Path, signature: str | Path | None = None) -> None:
+    """Check that a bundle is, file by file, what the owner of a key has signed.
+
+    Args:
+        folder: a bundle.
+        public_key: in a PEM file.
+        signature: the file of the signature; ``DIR.sig`` beside the folder unless given.
+
+    Raises:
+        BundleError: the folder holds what no bundle does.
+        SigningError: ``model-signing`` is not installed, the key or the signature cannot be read, another
+            key signed it, or a file is missing, extra or changed.
+    """
+    folder, signed = Path(folder), Path(signature) if signature else signature_of(Path(folder))
+    library = _library("verifying")
+    listing(folder)
+    with _told(f"{folder} is not what the owner of {public_key} signed in {signed}", "Do not use it."):
+        read(signed, SIGNATURE_BYTES), read(Path(public_key), KEY_BYTES)
+        config = library.Config().use_elliptic_key_verifier(public_key=Path(public_key))
+        config.set_hashing_config(_every_file()).verify(folder, signed)
+
+
+def _every_file() -> Any:
+    """Leave nothing out, as the library would do with what belongs to git."""
+    return _library("hashing").Config().set_ignored_paths(paths=[], ignore_git_paths=False)
+
+
+def _library(part: str) -> Any:
+    try:
+        return import_module(f"model_signing.{part}")
+    except ImportError as error:
+        raise SigningError(
+            f"signatures need the package model-signing ({error}). Run: pip install 'rnn-export[sign]'"
+        ) from error
+
+
+@contextmanager
+def _told(what: str, remedy: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # the library has no exceptions of its own, and those of four others
+        reason = str(error) or type(error).__name__
+        raise SigningError(f"{what}: {reason}. {remedy}") from error

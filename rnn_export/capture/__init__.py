@@ -1,0 +1,1 @@
+"""From a module, or from an ONNX file made elsewhere, to a Program."""

@@ -1,0 +1,350 @@
+"""A ``Loop`` that is a fold over time becomes a ``Scan``.
+
+- Its condition is constantly true, so that it runs as often as its trip count says.
+- What it reads at the number of the iteration, from either end, becomes a sequence of the ``Scan``; the trip
+  count has to be the length of one. The number, used otherwise, becomes one more sequence, 0, 1, 2, ...
+- What it carries from step to step is its state; a list that it only appends to is a sequence that it writes.
+- What it computes alike in every step moves in front of it.
+
+Source: https://onnx.ai/onnx/operators/onnx__Loop.html and onnx__Scan.html.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+
+from rnn_export.capture.onnx_file.affine_index import (
+    ITERATION,
+    Form,
+    constant,
+    form,
+    minus,
+    number,
+    plus,
+    size,
+)
+from rnn_export.capture.onnx_file.sequence_reads import FORWARD, REVERSED, Read, find_reads
+from rnn_export.errors import NotAFoldError
+from rnn_export.program.program import Program, name_apart, take_place
+
+RANDOM = ("Bernoulli", "Dropout", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform")
+
+
+def fold(program: Program, place: int) -> Program:
+    """Turn one ``Loop`` of the graph into a ``Scan``.
+
+    Raises:
+        NotAFoldError: it cannot be proven to be a fold.
+    """
+    program = program.copy()
+    graph = program.model.graph
+    loop = [node for node in graph if node.op_type == "Loop"][place]
+    _Fold(graph, loop).run()
+    name_apart(program.model)
+    return program
+
+
+@dataclass
+class _Fold:
+    """One ``Loop`` on its way to be a ``Scan``."""
+
+    graph: ir.Graph
+    loop: ir.Node
+    before: list[ir.Node] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.body = self.loop.attributes["body"].as_graph()
+        self.count = len(self.loop.inputs) - 2
+        self.iteration, self.condition, *self.inner = self.body.inputs
+        self.known: dict[ir.Value, Form] = {self.iteration: {ITERATION: 1}}
+
+    def run(self) -> None:
+        """Check, and rewrite the graph."""
+        trips = self._trips()
+        self._check_condition()
+        self._drop_what_stays()
+        self._hoist()
+        kept = [k for k in range(self.count) if not self._is_list(k)]
+        lists = {k: self._appended(k) for k in range(self.count) if k not in kept}
+        for k in kept:
+            self._check_state(k)
+        self._count_along(kept)
+        reads = find_reads(self.body, self.varying, self.known, trips)
+        sequences = self._sequences(reads, trips)
+        self._rewrite(kept, lists, sequences, trips)
+
+    # --- what has to hold ---------------------------------------------------------------------------------
+
+    def _trips(self) -> ir.Value:
+        trips = self.loop.inputs[0]
+        if trips is None:
+            raise NotAFoldError("it has no trip count: it runs until its condition is false")
+        return trips
+
+    def _check_condition(self) -> None:
+        given = self.loop.inputs[1]
+        value: ir.Value | None = self.body.outputs[0]
+        while value is not None and (node := value.producer()) and node.op_type in ("Identity", "Cast"):
+            value = node.inputs[0]
+        starts = given is None or _is_true(given)
+        if not starts or not (value is self.condition or _is_true(value)):
+            raise NotAFoldError("its condition is not constantly true: it may stop early")
+
+    def _check_state(self, k: int) -> None:
+        start, following = self.loop.inputs[2 + k], self.body.outputs[1 + k]
+        if start is None or isinstance(start.type, ir.OptionalType | ir.SparseTensorType):
+            raise NotAFoldError("a state of it is not a tensor")
+        before, after = start.shape, following.shape
+        if before is None or after is None:
+            return
+        pairs = zip(before, after, strict=False)
+        changed = any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in pairs)
+        if changed or len(before) != len(after):
+            raise NotAFoldError(f"a state changes its shape, from {before} to {after}")
+
+    # --- what is the same in every step -------------------------------------------------------------------
+
+    def _drop_what_stays(self) -> None:
+        """Take out what is carried unchanged: the body reads it where it comes from."""
+        for k in reversed(range(self.count)):
+            start = self.loop.inputs[2 + k]
+            if start is not None and _origin(self.body.outputs[1 + k]) is self.inner[k]:
+                self.inner[k].replace_all_uses_with(start)
+                take_place(self.graph, self.loop.outputs[k], start)
+                self._drop(k)
+
+    def _drop(self, k: int) -> None:
+        """Carry one thing less."""
+        del self.body.outputs[1 + k], self.inner[k], self.body.inputs[2 + k]
+        rest = [value for place, value in enumerate(self.loop.inputs) if place != 2 + k]
+        outputs = [value for place, value in enumerate(self.loop.outputs) if place != k]
+        attributes = list(self.loop.attributes.values())
+        self.count -= 1
+        slim = ir.Node("", "Loop", rest, attributes, num_outputs=len(outputs))
+        slim.metadata_props.update(self.loop.metadata_props)
+        for old, new in zip(outputs, slim.outputs, strict=True):
+            _describe(new, old)
+            take_place(self.graph, old, new)
+        self.graph.insert_before(self.loop, slim)
+        self.graph.remove(self.loop, safe=True)
+        self.loop = slim
+
+    def _hoist(self) -> None:
+        """Move what depends on no step in front of the loop."""
+        varying = set(self.body.inputs)
+        for node in list(self.body):
+            graphs = any(a.type == ir.AttributeType.GRAPH for a in node.attributes.values())
+            if graphs or node.op_type in RANDOM or varying & set(node.inputs):
+                varying |= set(node.outputs)
+            elif not any(value.is_graph_output() for value in node.outputs):
+                self.body.remove(node)
+                self.graph.insert_before(self.loop, node)
+        self.varying = varying
+
+    # --- what is carried ----------------------------------------------------------------------------------
+
+    def _is_list(self, k: int) -> bool:
+        start = self.loop.inputs[2 + k]
+        return start is not None and isinstance(start.type, ir.SequenceType)
+
+    def _appended(self, k: int) -> tuple[ir.Node, int]:
+        """Give the node that puts something into a list in each step, and at which of its ends."""
+        start, own = _origin(self.loop.inputs[2 + k]), self.inner[k]
+        maker = start.producer() if start else None
+        if maker is None or maker.op_type != "SequenceEmpty":
+            raise NotAFoldError("a list of it is not empty at the start")
+        put = _origin(self.body.outputs[1 + k])
+        node = put.producer() if put else None
+        inserts = node is not None and node.op_type == "SequenceInsert" and node.inputs[0] is own
+        if node is None or not inserts or len(own.uses()) > 1 or len(node.outputs[0].uses()) > 1:
+            raise NotAFoldError("a list of it is read inside, or not appended to just once a step")
+        place = form(node.inputs[2], {}) if len(node.inputs) > 2 and node.inputs[2] is not None else None
+        if len(node.inputs) > 2 and node.inputs[2] is not None and place != number(0):
+            raise NotAFoldError("a list of it is not appended to at one of its ends")
+        return node, FORWARD if place is None else REVERSED
+
+    def _count_along(self, states: Sequence[int]) -> None:
+        """Know the numbers that are counted up, or down, once a step."""
+        for k in states:
+            first = form(self.loop.inputs[2 + k], {})
+            following = form(self.body.outputs[1 + k], {self.inner[k]: {"it": 1}})
+            if first is not None and following is not None and following.get("it") == 1:
+                step = minus(following, {"it": 1})
+                if not set(step) - {""}:
+                    self.known[self.inner[k]] = plus(first, {ITERATION: step[""]} if step else {})
+
+    # --- what is read -------------------------------------------------------------------------------------
+
+    def _sequences(self, reads: Sequence[Read], trips: ir.Value) -> list[tuple[ir.Value, ir.Value, int]]:
+        """Turn what is read into inputs of the body; give these, their sequences and directions."""
+        length = form(trips, {})
+        proven = [read for read in reads if length is not None and size(read.source, read.axis) == length]
+        if reads and not proven:
+            names = ", ".join(dict.fromkeys(repr(read.source.name) for read in reads))
+            raise NotAFoldError(
+                f"its trip count cannot be proven to be the length of {names}, which it reads"
+            )
+        made: dict[tuple[ir.Value, int, int], tuple[ir.Value, ir.Value]] = {}
+        for read in reads:
+            key = read.source, read.axis, read.direction
+            if key not in made:
+                cut = size(read.source, read.axis) != length
+                made[key] = self._sequence(read, trips if cut else None)
+            self._replace_read(read, made[key][0])
+        return [(inner, outer, direction) for (_, _, direction), (inner, outer) in made.items()]
+
+    def _sequence(self, read: Read, trips: ir.Value | None) -> tuple[ir.Value, ir.Value]:
+        """Bring the time axis to the front, and cut off what is never read."""
+        outer, shape = read.source, list(read.source.shape or ())
+        if trips is not None:
+            ends = self._emit("Reshape", [trips, self._numbers(1)])
+            outer = self._emit("Slice", [outer, self._numbers(0), ends, self._numbers(read.axis)])
+        if read.axis:
+            order = [read.axis, *(axis for axis in range(len(shape)) if axis != read.axis)]
+            outer = self._emit("Transpose", [outer], {"perm": order})
+            outer.shape = ir.Shape([shape[axis] for axis in order]) if trips is None else None
+        del shape[read.axis]
+        outer.type = read.source.type
+        return ir.Value(name=None, shape=ir.Shape(shape), type=read.source.type), outer
+
+    def _replace_read(self, read: Read, step: ir.Value) -> None:
+        if read.whole:
+            node = ir.node("Unsqueeze", [step, self._numbers(read.axis)])
+            _describe(node.outputs[0], read.node.outputs[0])
+            self.body.insert_before(read.node, node)
+            step = node.outputs[0]
+        read.node.outputs[0].replace_all_uses_with(step, replace_graph_outputs=True)
+        self.body.remove(read.node, safe=True)
+
+    # --- the Scan -----------------------------------------------------------------------------------------
+
+    def _rewrite(
+        self,
+        states: Sequence[int],
+        lists: dict[int, tuple[ir.Node, int]],
+        sequences: list[tuple[ir.Value, ir.Value, int]],
+        trips: ir.Value,
+    ) -> None:
+        starts = [self.loop.inputs[2 + k] for k in states]
+        inner = [self._fresh(self.inner[k], start) for k, start in zip(states, starts, strict=True)]
+        appended = [node.inputs[1] for node, _ in lists.values()]
+        emitted = self.body.outputs[1 + self.count :]
+        values = [*(self.body.outputs[1 + k] for k in states), *appended, *emitted]
+        results = [self._result(value) for value in values]
+        self.body.outputs[:] = results
+        _prune(self.body)
+        sequences = [*sequences, *self._clock(sequences, trips)]
+        if self.condition.uses():
+            self.condition.replace_all_uses_with(self._constant(np.array(True)))
+        ways = [*(direction for _, direction in lists.values()), *(FORWARD for _ in emitted)]
+        body_inputs = [*inner, *(step for step, _, _ in sequences)]
+        nodes = list(self.body)
+        self.body.outputs.clear()
+        self.body.inputs.clear()
+        self.body.remove(nodes)
+        body = ir.Graph(body_inputs, results, nodes=nodes, name="step")
+        directions = {
+            "scan_input_directions": [direction for _, _, direction in sequences],
+            "scan_output_directions": ways,
+        }
+        attributes = {name: listed for name, listed in directions.items() if any(listed)}
+        scan = ir.node(
+            "Scan",
+            [*starts, *(outer for _, outer, _ in sequences)],
+            {"body": body, "num_scan_inputs": len(sequences), **attributes},
+            num_outputs=len(results),
+            name=self.loop.name,
+        )
+        scan.metadata_props.update(self.loop.metadata_props)
+        self.graph.insert_before(self.loop, [*self.before, scan])
+        self._hand_over(scan, states, list(lists), results)
+
+    def _hand_over(
+        self, scan: ir.Node, states: Sequence[int], lists: Sequence[int], results: Sequence[ir.Value]
+    ) -> None:
+        """Let what read the ``Loop`` read the ``Scan``."""
+        old = [*states, *lists, *range(self.count, len(self.loop.outputs))]
+        for place, (new, number_) in enumerate(zip(scan.outputs, old, strict=True)):
+            result, replaced = results[place], self.loop.outputs[number_]
+            new.type = result.type
+            stacked = [None] if place >= len(states) else []
+            new.shape = ir.Shape([*stacked, *result.shape]) if result.shape is not None else None
+            if number_ in lists:
+                split = ir.node("SplitToSequence", [new], {"axis": 0, "keepdims": 0})
+                self.graph.insert_before(self.loop, split)
+                new = split.outputs[0]  # noqa: PLW2901
+                new.type = replaced.type
+            take_place(self.graph, replaced, new)
+        self.graph.remove(self.loop, safe=True)
+
+    def _clock(self, sequences: Sequence[object], trips: ir.Value) -> list[tuple[ir.Value, ir.Value, int]]:
+        """Give the number of the iteration as a sequence, if something else but reading needs it."""
+        if sequences and not self.iteration.uses():
+            return []
+        scalar = self._emit("Squeeze", [trips])
+        scalar.shape = ir.Shape([])
+        ends = self._constant(np.array(0)), scalar, self._constant(np.array(1))
+        numbers = self._emit("Range", list(ends))
+        tick = self._fresh(self.iteration, None)
+        tick.shape, tick.type = ir.Shape([]), ir.TensorType(ir.DataType.INT64)
+        numbers.shape, numbers.type = ir.Shape([None]), tick.type
+        return [(tick, numbers, FORWARD)]
+
+    def _result(self, value: ir.Value | None) -> ir.Value:
+        """Give every output of the body a value of its own, as ONNX Runtime wants it."""
+        assert value
+        node = ir.node("Identity", [value])
+        _describe(node.outputs[0], value)
+        self.body.append(node)
+        return node.outputs[0]
+
+    def _fresh(self, old: ir.Value, start: ir.Value | None) -> ir.Value:
+        new = ir.Value(name=None, shape=old.shape, type=old.type)
+        if start is not None:
+            new.shape, new.type = start.shape or old.shape, start.type or old.type
+        old.replace_all_uses_with(new, replace_graph_outputs=True)
+        return new
+
+    def _emit(
+        self, op: str, inputs: Sequence[ir.Value | None], attributes: dict[str, object] | None = None
+    ) -> ir.Value:
+        node = ir.node(op, inputs, attributes or {})  # type: ignore[arg-type]
+        node.outputs[0].type = inputs[0].type if inputs[0] is not None else None
+        self.before.append(node)
+        return node.outputs[0]
+
+    def _numbers(self, *numbers: int) -> ir.Value:
+        return self._constant(np.array(numbers, np.int64))
+
+    def _constant(self, array: np.ndarray) -> ir.Value:
+        name = f"fold/{len(self.graph.initializers)}"
+        value = ir.val(name, const_value=ir.tensor(array, name=name))
+        self.graph.register_initializer(value)
+        return value
+
+
+def _describe(new: ir.Value, old: ir.Value) -> None:
+    new.shape, new.type = old.shape, old.type
+
+
+def _origin(value: ir.Value | None) -> ir.Value | None:
+    """Look through ``Identity``."""
+    while value is not None and (node := value.producer()) is not None and node.op_type == "Identity":
+        value = node.inputs[0]
+    return value
+
+
+def _is_true(value: ir.Value | None) -> bool:
+    value = _origin(value)
+    node = value.producer() if value is not None else None
+    array = constant(node.inputs[0] if node is not None and node.op_type == "Cast" else value)
+    return array is not None and bool(array.all())
+
+
+def _prune(body: ir.Graph) -> None:
+    """Drop the nodes that nothing reads any more."""
+    for node in reversed(list(body)):
+        if not any(value.uses() or value.is_graph_output() for value in node.outputs):
+            body.remove(node, safe=True)

@@ -1,0 +1,1 @@
+"""TorchScript: the module compiled with its loop kept."""

@@ -1,0 +1,260 @@
+"""``torch.jit.script``: the sequence loop survives as ``prim::Loop``.
+
+TorchScript and the ONNX exporter that reads it are deprecated upstream. Both stay behind this file.
+"""
+
+import inspect
+import io
+import os
+import re
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import CodeType
+from typing import Any
+
+import onnx
+import torch
+from torch import nn
+from torch.jit import _monkeytype_config, _recursive, _script, _state
+
+from rnn_export.capture.script import source
+from rnn_export.errors import ScriptError
+from rnn_export.module.subject import Subject
+from rnn_export.signature.signature import TIME, Signature
+from rnn_export.signature.tree import wrap
+
+OPSET = 18
+WRAPPED = "model"  # the module's name inside the flat wrapper; part of the exporter's parameter names
+SCRIPTED_STEPS = 3  # of the example: types and graphs do not depend on the number of time steps
+COMPILER = threading.Lock()
+
+# What a message of the TorchScript compiler asks the user to change.
+REMEDIES = {
+    r"variable number of arguments|keyword-only": "Give it a fixed list of positional parameters.",
+    r"aren't supported": "Write it with plain statements; TorchScript compiles a subset of Python.",
+    r"failed to convert Python type": "Keep tensors, numbers, and lists or dicts of one type in attributes.",
+    r"previously had type": "Give the variable one type: start it with a tensor instead of None, say.",
+    r"closed over global variable": "Make it an attribute of the module, or a number inside the function.",
+    r"cannot be used as a tuple|'Any' object|is not iterable": (
+        "Annotate the parameters of this function: no single type was found for them."
+    ),
+    r"weak reference|builtin": "Call functions of torch instead of numpy or other extensions in forward().",
+}
+
+
+def script(subject: Subject) -> torch.jit.ScriptModule:
+    """Compile a module with ``torch.jit.script``; its time loop stays a loop.
+
+    Parameters without annotations get their types from the example (upstream does it with MonkeyType). A
+    module that is called, or returns, in another way than ``(inputs, state) -> (outputs, state)`` gets a
+    ``forward`` around it that does.
+
+    Raises:
+        ScriptError: TorchScript cannot compile it; names the module, the line and what to change.
+    """
+    with _compiler(subject.model), warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            scripted = _compiled(subject)
+            overloaded = not scripted._c._has_method("forward")  # as torch.nn's recurrent layers are
+            if not subject.calling.plain or overloaded:
+                scripted = _around(scripted, source.adapted(subject.signature, subject.calling, WRAPPED))
+            scripted.save_to_buffer()  # what cannot be saved is of no use
+        except Exception as error:
+            raise ScriptError(_explain(subject.model, error)) from error
+    return scripted
+
+
+def _compiled(subject: Subject) -> torch.jit.ScriptModule:
+    """Compile the module itself.
+
+    One whose state may be left out is tried without it as well, so that the type of its state says so.
+    """
+    if isinstance(subject.model, torch.jit.ScriptModule):
+        return subject.model
+    inputs, *state = _short(subject)
+    named = dict(zip((leaf.name for leaf in subject.signature.state), state, strict=True))
+    takes = subject.calling.takes
+    example = (inputs,) if takes is None else (inputs, wrap(takes, named))
+    defaults = [
+        parameter.default for parameter in inspect.signature(subject.model.forward).parameters.values()
+    ]
+    examples = [example, (inputs,)] if len(example) == 2 and defaults[1] is None else [example]
+    scripted: torch.jit.ScriptModule = torch.jit.script(subject.model, example_inputs=examples)
+    return scripted
+
+
+def _around(scripted: torch.jit.ScriptModule, forward: str) -> torch.jit.ScriptModule:
+    """Give a module with another ``forward`` that calls this one."""
+    holder = nn.Module()
+    holder.add_module(WRAPPED, scripted)
+    wrapper: torch.jit.ScriptModule = torch.jit.script(holder.eval())
+    wrapper.define(forward)
+    return wrapper
+
+
+def with_lengths(scripted: torch.jit.ScriptModule, signature: Signature) -> torch.jit.ScriptModule:
+    """Let a module take lengths, if it is to: each row is run alone."""
+    if not signature.lengths:
+        return scripted
+    with warnings.catch_warnings(), _compiler(scripted):
+        warnings.simplefilter("ignore")
+        return _around(scripted, source.ragged(signature, WRAPPED))
+
+
+def _short(subject: Subject) -> list[torch.Tensor]:
+    """Give the example's inputs, a few time steps of them, and the leaves of its state."""
+    time = subject.signature.inputs.shape.index(TIME)
+    steps = min(subject.inputs.shape[time], SCRIPTED_STEPS)
+    return [subject.inputs.narrow(time, 0, steps), *subject.state]
+
+
+def script_step(subject: Subject) -> torch.jit.ScriptModule:
+    """Put a scripted time loop around the module's traced step: for what TorchScript cannot compile.
+
+    Raises:
+        ScriptError: the step cannot be traced either.
+    """
+    inputs, *state = _short(subject)
+    first = inputs.narrow(subject.signature.inputs.shape.index(TIME), 0, 1)
+    with _compiler(subject.model), warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # what a trace warns of, the verification that follows finds
+        try:
+            traced = torch.jit.trace(subject.flat().eval(), (first, *state), check_trace=False)  # type: ignore[no-untyped-call]
+            return _around(traced, source.loop(subject.signature, WRAPPED))
+        except Exception as error:
+            raise ScriptError(
+                f"the step of {type(subject.original).__name__} cannot be traced: {error}. "
+                "Keep Python decisions that depend on values out of forward()."
+            ) from error
+
+
+def export_loop(scripted: torch.jit.ScriptModule, subject: Subject) -> onnx.ModelProto:
+    """Export a scripted module to ONNX as it stands: its loop becomes the operator ``Loop``.
+
+    Raises:
+        ScriptError: the exporter does not know one of the operations.
+    """
+    signature = subject.signature
+    specs = [*zip(signature.input_names, signature.arguments, strict=True)]
+    specs += zip(signature.output_names, signature.results, strict=True)
+    time, batch = signature.inputs.shape.index(TIME), signature.inputs.batch_axis
+    short = _short(subject)
+    lengths = torch.full((short[0].shape[batch],), short[0].shape[time])
+    file = io.BytesIO()
+    with warnings.catch_warnings(), _silence():
+        warnings.simplefilter("ignore")
+        with _compiler(scripted):
+            flat = _around(scripted, source.flat(signature, WRAPPED))
+        try:
+            torch.onnx.export(
+                flat,
+                (*short, *([lengths] if signature.lengths else [])),
+                file,  # type: ignore[arg-type]
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=signature.input_names,
+                output_names=signature.output_names,
+                dynamic_axes={
+                    name: {axis: str(spec.shape[axis]) for axis in spec.free_axes} for name, spec in specs
+                },
+            )
+        except Exception as error:
+            reason = str(error).strip().partition("\n")[0].partition("  [Caused by")[0]
+            raise ScriptError(
+                f"the scripted {type(subject.original).__name__} cannot be exported to ONNX: {reason} "
+                "Replace the operation that is named."
+            ) from error
+    return onnx.load_from_string(file.getvalue())
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep what the exporter's C++ side writes to the terminal, graphs and notes, out of it."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    kept = [(number, os.dup(number)) for number in (1, 2)]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        for number, _ in kept:
+            os.dup2(nowhere, number)
+        yield
+    finally:
+        for number, copy in kept:
+            os.dup2(copy, number)
+            os.close(copy)
+        os.close(nowhere)
+
+
+@contextmanager
+def _compiler(model: nn.Module) -> Iterator[None]:
+    """Give TorchScript an empty memory, and put the old one back.
+
+    Upstream keeps compiled types and traced argument types for the whole process: the second export of a
+    class would get other names in its file, or the argument types of the first. MonkeyType skips modules
+    that are installed in site-packages; here the model's own files are traced wherever they lie.
+    """
+    files = {_file(type(module)) for module in model.modules()}
+    trace_anyway = _monkeytype_config.jit_code_filter
+
+    def code_filter(code: CodeType) -> bool:
+        return code.co_filename in files or trace_anyway(code)
+
+    fresh: list[tuple[Any, str, Any]] = [
+        (_state, "_python_cu", torch._C.CompilationUnit()),
+        (_recursive, "concrete_type_store", _recursive.ConcreteTypeStore()),
+        (_script, "type_trace_db", _monkeytype_config.JitTypeTraceStore()),
+        (_monkeytype_config, "jit_code_filter", code_filter),
+    ]
+    with COMPILER:
+        kept = [(owner, name, getattr(owner, name)) for owner, name, _ in fresh]
+        try:
+            for owner, name, value in fresh:
+                setattr(owner, name, value)
+            yield
+        finally:
+            for owner, name, value in kept:
+                setattr(owner, name, value)
+
+
+def _explain(model: nn.Module, error: Exception) -> str:
+    """Say which module and line TorchScript stumbled over, and what to change."""
+    text = str(error).strip()
+    problem = text.partition("\n")[0].rstrip(": ")
+    place = re.search(
+        r'File "(?P<file>[^"]+)", line (?P<line>\d+)\n(?P<source>(?:.*\n)*?)\s*~+ <--- HERE', text
+    )
+    remedy = next(
+        (change for pattern, change in REMEDIES.items() if re.search(pattern, text)),
+        "Rewrite it in the subset of Python that TorchScript compiles.",
+    )
+    if place is None:
+        owner = f"{type(model).__qualname__} ({_file(type(model))})"
+        return f"TorchScript cannot compile {owner}: {problem}. {remedy}"
+    file, line = place["file"], int(place["line"])
+    source = place["source"].rstrip("\n").rpartition("\n")[2].strip()
+    return (
+        f"TorchScript cannot compile {_owner(model, file, line)}: {problem}.\n"
+        f"  {file}:{line}\n    {source}\n{remedy}"
+    )
+
+
+def _owner(model: nn.Module, file: str, line: int) -> str:
+    """Find the submodule whose class is defined around a line."""
+    for path, module in model.named_modules():
+        for cls in type(module).__mro__:
+            if _file(cls) == file:
+                source, start = inspect.getsourcelines(cls)
+                if start <= line < start + len(source):
+                    return f"{cls.__qualname__} (submodule {path!r})" if path else cls.__qualname__
+    return f"{type(model).__qualname__} (in a function that it calls)"
+
+
+def _file(cls: type) -> str:
+    try:
+        return inspect.getsourcefile(cls) or "source unknown"
+    except (TypeError, OSError):
+        return "source unknown"

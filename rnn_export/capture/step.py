@@ -1,0 +1,168 @@
+"""One traced step becomes the body of a ``Scan``.
+
+Run ``forward`` on a single time step and the step is traced, whatever Python the loop was written in. That
+the module is such a fold is a hypothesis; :mod:`rnn_export.verification.grid` checks it, and every file is
+verified.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from onnx_ir.passes import common
+
+from rnn_export.errors import CaptureError
+from rnn_export.module.subject import Subject
+from rnn_export.program.program import IR_VERSION, OPSET, Program, name_apart
+from rnn_export.program.quiet import quiet
+from rnn_export.signature.signature import BATCH, TIME, Signature, TensorSpec
+
+TRACED_BATCH = 3  # unlike 1, which the exporter would take for a constant
+# Operators that hold a loop over time: taken apart, the loop of a single time step is gone.
+TIME_LOOPS = (torch.ops.aten.gru.input, torch.ops.aten.lstm.input)
+
+
+def capture(subject: Subject) -> Program:
+    """Trace ``forward`` on one time step and fold it with ``Scan``.
+
+    Raises:
+        CaptureError: the exporter cannot trace the step.
+    """
+    step = _trace(subject)
+    common.InlinePass()(step)
+    return Program(_fold(step, subject.signature), subject.signature)
+
+
+def _trace(subject: Subject) -> ir.Model:
+    batch = torch.export.Dim(BATCH, min=1, max=1 << 24)
+    rows = torch.arange(TRACED_BATCH) % subject.inputs.shape[subject.signature.inputs.batch_axis]
+    specs = subject.signature.arguments
+    example = [subject.inputs.narrow(specs[0].shape.index(TIME), 0, 1), *subject.state]
+    arguments = [leaf.index_select(spec.batch_axis, rows) for leaf, spec in zip(example, specs, strict=True)]
+    first, *leaves = ({spec.batch_axis: batch} for spec in specs)
+    try:
+        with quiet(), torch.no_grad():
+            step = torch.export.export(
+                subject.flat().eval(), tuple(arguments), dynamic_shapes=(first, tuple(leaves))
+            )
+            known = torch.export.default_decompositions()
+            step = step.run_decompositions({operator: known[operator] for operator in TIME_LOOPS})
+            exported = torch.onnx.export(step, dynamo=True, opset_version=OPSET, verbose=False)
+    except Exception as error:
+        reason = str(error.__cause__ or error).strip().partition("\n")[0]
+        raise CaptureError(
+            f"one time step of {type(subject.original).__name__} cannot be traced: {reason}. "
+            "Keep Python decisions that depend on values, and the batch size as a number, out of forward()."
+        ) from error
+    if exported is None:
+        raise CaptureError("the exporter gave nothing")
+    _name_batch(exported.model, specs[0])
+    return exported.model
+
+
+def _name_batch(step: ir.Model, spec: TensorSpec) -> None:
+    """Call the batch by its name where the exporter has its own."""
+    free = (step.graph.inputs[0].shape or ())[spec.batch_axis]
+    for node in step.graph:
+        for value in (*step.graph.inputs, *node.outputs):
+            if value.shape is not None:
+                value.shape = ir.Shape([BATCH if size == free else size for size in value.shape])
+
+
+def _fold(step: ir.Model, signature: Signature) -> ir.Model:
+    """Move the step's nodes into the body of one ``Scan`` over the time axis of the inputs."""
+    graph = step.graph
+    initializers = list(graph.initializers.values())
+    old_inputs, old_outputs, nodes = list(graph.inputs), list(graph.outputs), list(graph)
+    graph.outputs.clear()
+    graph.remove(nodes)
+    for number, value in enumerate(value for node in nodes for value in node.outputs):
+        value.name = f"step/{number}"  # out of the way of the names below
+
+    reserved = {*signature.input_names, *signature.output_names}
+    for initializer in initializers:
+        graph.initializers.pop(initializer.name or "")
+        if initializer.name in reserved:
+            initializer.name = f"parameter/{initializer.name}"
+
+    x_t, *before = [_value(f"step/{spec.name}", spec, without=TIME) for spec in signature.arguments]
+    whole = _node("Unsqueeze", [x_t, _axis(signature.inputs)], _value("whole", signature.inputs, step=True))
+    for old, new in zip(old_inputs, (whole.outputs[0], *before), strict=True):
+        old.replace_all_uses_with(new)
+        if old in old_outputs:
+            old_outputs[old_outputs.index(old)] = new
+    alone = [] if signature.outputs.time_axis is None else [_axis(signature.outputs)]
+    y_t, *after = [_value(f"step/{name}", spec, without=TIME) for name, spec in _results(signature)]
+    last = [
+        _node("Squeeze" if alone else "Identity", [old_outputs[0], *alone], y_t),
+        *(_node("Identity", [value], new) for value, new in zip(old_outputs[1:], after, strict=True)),
+    ]
+    body = ir.Graph(
+        [*before, x_t], [*after, y_t], nodes=[whole, *nodes, *last], opset_imports={"": OPSET}, name="step"
+    )
+    axes = [axis for axis in (whole.inputs[1], *alone) if axis is not None]
+    return _scan(body, signature, [*initializers, *axes])
+
+
+def _scan(body: ir.Graph, signature: Signature, initializers: list[ir.Value]) -> ir.Model:
+    """Run a step over the time axis of the inputs, wherever that is."""
+    inputs, *state = map(_value, signature.input_names, signature.arguments)
+    outputs, *new_state = map(_value, signature.output_names, signature.results)
+    time, outputs_time = signature.inputs.shape.index(TIME), signature.outputs.time_axis
+    nodes, sequence, sequences = [], inputs, outputs
+    if time:
+        order = [time, *(axis for axis in range(len(signature.inputs.shape)) if axis != time)]
+        sizes = [signature.inputs.shape[axis] for axis in order]
+        sequence = ir.Value(name="sequence", shape=ir.Shape(sizes), type=inputs.type)
+        nodes.append(ir.node("Transpose", [inputs], {"perm": order}, outputs=[sequence]))
+    if outputs_time != 0:
+        sequences = ir.Value(name="sequences", type=outputs.type)
+    scan = ir.node(
+        "Scan",
+        [*state, sequence],
+        {"body": body, "num_scan_inputs": 1},
+        outputs=[*new_state, sequences],
+        name="scan",
+    )
+    nodes.append(scan)
+    if outputs_time is None:
+        end = ir.val("end", const_value=ir.tensor(np.array(-1), name="end"))
+        initializers = [*initializers, end]
+        nodes.append(ir.node("Gather", [sequences, end], {"axis": 0}, outputs=[outputs]))
+    elif outputs_time:
+        order = list(range(1, len(signature.outputs.shape)))
+        order.insert(outputs_time, 0)
+        nodes.append(ir.node("Transpose", [sequences], {"perm": order}, outputs=[outputs]))
+    graph = ir.Graph(
+        [inputs, *state],
+        [outputs, *new_state],
+        nodes=nodes,
+        initializers=initializers,
+        opset_imports={"": OPSET},
+        name="main",
+    )
+    model = ir.Model(graph, ir_version=IR_VERSION)
+    name_apart(model)
+    return model
+
+
+def _results(signature: Signature) -> Iterator[tuple[str, TensorSpec]]:
+    yield from zip(signature.output_names, signature.results, strict=True)
+
+
+def _axis(spec: TensorSpec) -> ir.Value:
+    """Give the time axis as a constant."""
+    name = f"time_axis_of_{spec.name}"
+    return ir.val(name, const_value=ir.tensor(np.array([spec.time_axis]), name=name))
+
+
+def _node(op: str, inputs: Sequence[ir.Value], output: ir.Value) -> ir.Node:
+    return ir.node(op, inputs, outputs=[output])
+
+
+def _value(name: str, spec: TensorSpec, without: str | None = None, step: bool = False) -> ir.Value:
+    """Make a value; ``without`` an axis, or for a single time step."""
+    shape = [1 if step and size == TIME else size for size in spec.shape if size != without]
+    dtype = ir.DataType.from_numpy(np.dtype(spec.dtype))
+    return ir.Value(name=name, shape=ir.Shape(shape), type=ir.TensorType(dtype))

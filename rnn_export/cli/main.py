@@ -1,0 +1,292 @@
+"""The command line: one function a command; ``rnn-export --help`` lists them."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rnn_export.benchmark import bench
+from rnn_export.bundle import signing
+from rnn_export.bundle.bundle import Bundle
+from rnn_export.cli.terminal import (
+    call_table,
+    check_table,
+    escape,
+    file_table,
+    line,
+    out,
+    pass_table,
+    progress,
+    reporting,
+    show,
+)
+from rnn_export.runtimes.load import ship
+from rnn_export.scaffolding.scaffold import HOSTS, scaffold
+from rnn_export.verification.verify import VerificationReport, verify
+from rnn_export.version import __version__
+
+app = typer.Typer(
+    help="Export recurrent PyTorch modules as they are written, and prove every file equal to eager.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The bundle's folder.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of a table.")]
+
+Signature = Annotated[
+    Path | None, typer.Option("--signature", metavar="FILE", help="The signature. [default: DIR.sig]")
+]
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _version(value: bool) -> None:
+    if value:
+        out.print(f"rnn-export {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Export recurrent PyTorch modules as they are written, and prove every file equal to eager."""
+
+
+@app.command("export")
+def export_command(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET",
+            help="MODULE:FACTORY or FILE.py:FACTORY; the factory returns (model, (inputs, state)). "
+            "Or FILE.pt, a saved ScriptModule that you trust, with --shape.",
+            show_default=False,
+        ),
+    ],
+    folder: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Where the bundle goes.", show_default=False)
+    ],
+    name: Annotated[str | None, typer.Option(help="The model's name. [default: the folder's]")] = None,
+    shape: Annotated[
+        str | None,
+        typer.Option(help="For a FILE.pt: inputs to try it on, as 100,2,16; 100,2 are token ids."),
+    ] = None,
+    step: Annotated[
+        bool, typer.Option("--step", help="The module takes one time step, without a time axis.")
+    ] = False,
+    lengths: Annotated[
+        bool, typer.Option("--lengths", help="Let the files take the number of time steps of each row.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Export a module as a bundle: TorchScript, ONNX and C, dynamic in time and batch, verified."""
+    with reporting():
+        with progress() as tell:
+            tell("Loading PyTorch", 0, 1)
+            from rnn_export.cli.target import load_target  # noqa: PLC0415
+            from rnn_export.exporter import export  # noqa: PLC0415 (takes seconds, after the usage is checked)
+
+            model, example = load_target(target, shape)
+            bundle = export(
+                model,
+                example,
+                folder,
+                step=step,
+                lengths=lengths,
+                name=name,
+                overwrite=overwrite,
+                progress=tell,
+            )
+        report = VerificationReport.stored(bundle.manifest)
+        show(report, folder, as_json=as_json)
+
+
+@app.command("sign")
+def sign_command(
+    folder: Folder,
+    key: Annotated[
+        Path,
+        typer.Option("--key", metavar="KEY.pem", help="An elliptic private key.", show_default=False),
+    ],
+    signature: Signature = None,
+) -> None:
+    """Sign a bundle, so that others can check whose it is: writes DIR.sig beside it."""
+    with reporting():
+        line(f"[green]Written:[/] {escape(str(signing.sign(folder, key, signature)))}")
+
+
+@app.command("verify")
+def verify_command(
+    folder: Folder,
+    key: Annotated[
+        Path | None,
+        typer.Option("--key", metavar="PUBLIC.pem", help="Check first that its owner signed the bundle."),
+    ] = None,
+    signature: Signature = None,
+    as_json: Json = False,
+) -> None:
+    """Check a bundle from its folder alone: hashes, then every file in every runtime that is installed."""
+    if signature and not key:
+        raise typer.BadParameter("expected --key PUBLIC.pem with --signature, got none")
+    with reporting():
+        if key:
+            signing.check(folder, key, signature)
+        with progress() as tell:
+            report = verify(folder, progress=tell)
+        show(report, folder, as_json=as_json)
+        if not report.passed:
+            raise typer.Exit(1)
+
+
+@app.command("inspect")
+def inspect_command(
+    folder: Folder,
+    passes: Annotated[
+        bool, typer.Option("--passes", help="Show what each pass over the traced step did.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what a bundle holds: the call, the files, the versions, the measured errors."""
+    with reporting():
+        bundle = Bundle.open(folder)
+        manifest = bundle.manifest
+        if as_json:
+            out.print_json(manifest.to_json())
+            return
+        out.print(f"[bold]{escape(manifest.name)}[/]  {escape(manifest.model['class'])}", highlight=False)
+        if passes:
+            out.print(pass_table(bundle) if manifest.passes else "No pass was run: the step was not traced.")
+            return
+        out.print(call_table(bundle))
+        out.print(file_table(bundle))
+        out.print(check_table(VerificationReport.stored(manifest)))
+        tools = ", ".join(f"{tool} {version}" for tool, version in manifest.versions.items())
+        out.print("[dim]" + escape(tools))
+
+
+@app.command("optimize")
+def optimize_command(
+    file: Annotated[
+        Path, typer.Argument(metavar="IN.onnx", help="An ONNX file with loops.", show_default=False)
+    ],
+    result: Annotated[
+        Path, typer.Option("--out", metavar="OUT.onnx", help="Where the result goes.", show_default=False)
+    ],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Rewrite the loops of an ONNX file made by others: proven to give the same, and faster."""
+    with reporting():
+        with progress() as tell:
+            tell("Rewriting the loops", 0, 1)
+            from rnn_export.optimizer import optimize  # noqa: PLC0415 (takes a second)
+
+            done = optimize(file, result, overwrite=overwrite)
+        if as_json:
+            out.print_json(json.dumps({"file": str(result), **done.to_json()}))
+            return
+        for said in done.lines():
+            line(escape(said))
+        line(f"[green]Written:[/] {escape(str(result))}")
+
+
+@app.command("bench")
+def bench_command(
+    folder: Folder,
+    time: Annotated[list[int] | None, typer.Option(min=1, help="Time steps of a shape.")] = None,
+    batch: Annotated[list[int] | None, typer.Option(min=1, help="Its batch: one for each --time.")] = None,
+    seconds: Annotated[float, typer.Option(help="How long to time one shape.")] = bench.SECONDS,
+    as_json: Json = False,
+) -> None:
+    """Time every file of a bundle in every runtime that is installed, on one core."""
+    times, batches = time or [], batch or []
+    if len(times) != len(batches):
+        raise typer.BadParameter(f"expected one --batch for each --time, got {len(batches)} for {len(times)}")
+    with reporting():
+        with progress() as tell, bench.one_core():
+            shapes = list(zip(times, batches, strict=True))
+            benchmark = bench.bench(folder, shapes, seconds=seconds, progress=tell)
+        if as_json:
+            out.print_json(json.dumps({"folder": str(folder), **benchmark.to_json()}))
+            return
+        out.print(bench.table(benchmark))
+        for row in benchmark.rows:
+            if row.note:
+                line(escape(f"{row.file} in {row.runtime}: {row.note}"))
+        line("[dim]Microseconds a call on one core, medians; x: how many times as fast as the best other row")
+
+
+@app.command("report")
+def report_command(
+    folder: Folder,
+    show_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    measure: Annotated[bool, typer.Option("--measure", help="Measure again how long a call takes.")] = False,
+    result: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Write the page there, and leave the bundle as it is."),
+    ] = None,
+) -> None:
+    """Make the page that shows a bundle, report.html, with how long its calls take on this machine."""
+    with reporting():
+        with progress() as tell:
+            tell("Reading the bundle", 0, 1)
+            from rnn_export.report.latency import make_report  # noqa: PLC0415 (takes a second)
+
+            page = make_report(folder, measure=measure, out=result, progress=tell)
+        line(f"[green]Written:[/] {escape(str(page))}")
+        if show_it:
+            typer.launch(page.resolve().as_uri())
+
+
+@app.command("compile")
+def compile_command(
+    folder: Folder,
+    result: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Where the library goes.", show_default=False)
+    ],
+    shared: Annotated[bool, typer.Option("--shared", help="A shared library. [default]")] = False,
+    static: Annotated[bool, typer.Option("--static", help="A static library.")] = False,
+    as_object: Annotated[bool, typer.Option("--object", help="An object file.")] = False,
+    march: Annotated[str, typer.Option(help="For one processor. [default: found at run time]")] = "",
+) -> None:
+    """Compile a bundle's model.c to a library to ship, with its header."""
+    flags = {"shared": shared, "static": static, "object": as_object}
+    kinds = [kind for kind, wanted in flags.items() if wanted]
+    if len(kinds) > 1:
+        raise typer.BadParameter(f"expected one of --shared, --static and --object, got {len(kinds)}")
+    with reporting():
+        library = ship(folder, result, "".join(kinds) or "shared", march)
+        line(f"[green]Written:[/] {escape(str(library))}, {escape(str(result / 'model.h'))}")
+        linked = library if as_object or static else f"-L{result} -l{library.stem.removeprefix('lib')}"
+        line("[dim]" + escape(f"Use it: cc yours.c -I{result} {linked}"))
+
+
+@app.command("scaffold")
+def scaffold_command(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="The folders of the bundles.", show_default=False)
+    ],
+    host: Annotated[
+        str, typer.Option("--host", metavar="HOST", help=f"One of {', '.join(HOSTS)}.", show_default=False)
+    ],
+    result: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Where the program goes.", show_default=False)
+    ],
+) -> None:
+    """Write a program in another language that runs bundles, and checks itself: a folder to start from."""
+    with reporting():
+        scaffold(folders, host, result)
+        line(f"[green]Written:[/] {escape(str(result))}")
+        line(
+            "[dim]" + escape(f"Build it and check its numbers: {result / 'ci.sh'}; then read README.md there")
+        )

@@ -1,0 +1,174 @@
+"""What the commands print: tables, one line an error, a bar while something is being done."""
+
+import json
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import expm1
+from pathlib import Path
+
+import typer
+from rich import box, markup
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from rnn_export.bundle.bundle import Bundle
+from rnn_export.bundle.golden import Dynamics
+from rnn_export.bundle.untrusted.json_text import CONTROL
+from rnn_export.errors import RnnExportError
+from rnn_export.progress import Tell
+from rnn_export.verification.judge import NOT_CHECKED, PASSED, Check, Tokens
+from rnn_export.verification.verify import VerificationReport
+
+out = Console()
+err = Console(stderr=True)
+
+MARKS = {PASSED: "[green]✓ passed", NOT_CHECKED: "[yellow]- not checked"}
+FAILED_MARK = "[bold red]✗ failed"
+
+
+def escape(text: str) -> str:
+    """Give markup for a text of others: none of it is markup, or a command to the terminal."""
+    return markup.escape(CONTROL.sub("\N{REPLACEMENT CHARACTER}", text))
+
+
+@contextmanager
+def reporting() -> Iterator[None]:
+    """Turn our own errors into one message and status 1, and warnings into lines of their own."""
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        err.print(f"[yellow]warning:[/] {escape(str(message))}", highlight=False, soft_wrap=True)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        try:
+            yield
+        except RnnExportError as error:
+            err.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+            raise typer.Exit(1) from error
+
+
+@contextmanager
+def progress() -> Iterator[Tell]:
+    """Show what is being done, on standard error, gone when it is done."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+
+        def tell(stage: str, done: int, total: int) -> None:
+            bar.update(task, description=stage, completed=done, total=total)
+
+        yield tell
+
+
+def show(report: VerificationReport, folder: Path, *, as_json: bool = False) -> None:
+    """Print what was checked: a table, or JSON."""
+    if as_json:
+        out.print_json(json.dumps({"folder": str(folder), "name": report.name, **report.to_json()}))
+        return
+    out.print(check_table(report))
+    for check in report.checks:
+        if check.detail:
+            line(escape(f"{check.file} in {check.runtime}: {check.detail}"))
+    for reason in report.left_out:
+        line("[dim]" + escape(f"left out: {reason}"))
+    said = [check.tokens for check in report.checks if check.tokens]
+    if said:
+        line(f"[dim]{next_token(said)}")
+    if report.dynamics and report.dynamics.horizon is not None:
+        line(f"[yellow]rounding errors grow:[/] {growth(report.dynamics)}")
+    ways = (
+        f"whole sequences only: {report.whole_only}" if report.whole_only else "whole, cut, and step by step"
+    )
+    line("[dim]" + escape(f"T in {report.grid['time']} x B in {report.grid['batch']}, {ways}"))
+    verdict = (
+        "[green]Every file agrees with eager PyTorch" if report.passed else "[bold red]Verification failed"
+    )
+    line(f"{verdict}:[/] {escape(str(folder))}")
+
+
+def growth(dynamics: Dynamics) -> str:
+    """Say for how long implementations of a net that amplifies rounding errors agree.
+
+    >>> growth(Dynamics(0.1, 1e-7, 64, 0.01, 92))
+    'by 10.5% a time step; for 92 time steps implementations agree to 1%, longer runs are not comparable'
+    """
+    return (
+        f"by {expm1(dynamics.exponent):.1%} a time step; for {dynamics.horizon:,} time steps implementations "
+        f"agree to {dynamics.agreement:.0%}, longer runs are not comparable"
+    )
+
+
+def next_token(said: Sequence[Tokens]) -> str:
+    """Say what the worst file makes of the next token.
+
+    >>> next_token([Tokens(1.0, 2e-7, 5000), Tokens(0.9998, 3e-6, 5000)])
+    "the next token: at least 99.98% as eager's, of 5,000; log-probabilities within 3.0e-06"
+    """
+    least, furthest = min(one.agreement for one in said), max(one.log_probability for one in said)
+    places = min(one.places for one in said)
+    return (
+        f"the next token: at least {least:.2%} as eager's, of {places:,}; "
+        f"log-probabilities within {furthest:.1e}"
+    )
+
+
+def line(marked: str) -> None:
+    """Print one line of markup, however long."""
+    out.print(marked, highlight=False, soft_wrap=True)
+
+
+def check_table(report: VerificationReport) -> Table:
+    """Show what each runtime made of each file."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("File", "Runtime"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("Worst\nerror", "Eager's\nown", "Of\nallowed"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("Verdict", no_wrap=True)
+    for check in report.checks:
+        mark = MARKS.get(check.verdict, FAILED_MARK)
+        table.add_row(escape(check.file), check.runtime, *_numbers(check), mark)
+    return table
+
+
+def _numbers(check: Check) -> tuple[str, str, str]:
+    worst = check.worst
+    if worst is None:
+        return "", "", ""
+    return f"{worst.error:.1e}", f"{worst.eager:.1e}", f"{worst.share:.0%}"
+
+
+def call_table(bundle: Bundle) -> Table:
+    """Show what goes into a call and what comes out."""
+    signature = bundle.signature
+    table = Table("Call", "Type", "Comes back as", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_row(signature.inputs.name, escape(str(signature.inputs)), "")
+    for leaf in signature.state:
+        table.add_row(leaf.name, escape(str(leaf)), leaf.output_name)
+    table.add_row("", escape(str(signature.outputs)), signature.outputs.name)
+    return table
+
+
+def pass_table(bundle: Bundle) -> Table:
+    """Show the passes that changed something: operators before and after, those in loops as well."""
+    table = Table("Pass", "Operators, before→after", "Form", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, changed, form in bundle.manifest.changes():
+        first = not table.rows
+        counts = (
+            f"{operator}:{after}" if first else f"{operator}:{before}→{after}"
+            for operator, (before, after) in changed.items()
+        )
+        table.add_row(escape(name), escape(", ".join(counts)), escape(form))
+    return table
+
+
+def file_table(bundle: Bundle) -> Table:
+    """Show the files with their sizes and hashes."""
+    table = Table("File", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("Bytes", justify="right")
+    table.add_column("sha256")
+    for file, facts in bundle.manifest.files.items():
+        table.add_row(file, f"{facts['bytes']:,}", facts["sha256"][:16])
+    return table

@@ -1,1 +1,0 @@
-"""What turns a module, or a file, into something that can be compiled further; one file a way."""

@@ -1,0 +1,236 @@
+"""Which axes are time and batch: found by running the module with one time step, or one row, more.
+
+- The time axis of the inputs is the one that may grow while the state keeps its shape.
+- The batch axis of a leaf of the state is the one that grows with the batch, in ``begin_state`` or in what
+  the module returns; else the one of that size, if the module takes a larger one there.
+- The axes of the outputs are those that grow along; no time axis means the outputs of the last time step.
+
+What stays open is said, not guessed.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rnn_export.errors import InputError, ModelError, RnnExportError, mismatch
+from rnn_export.module.calling import Reading, describe
+from rnn_export.signature.tree import map_leaves, tree_leaves
+
+Run = Callable[[Tensor, Any], Reading]
+Begin = Callable[[int], Any]
+SHORT = 16  # time steps and rows that tell as much as any number of them
+DISTINCT = "Pass an example whose number of time steps, batch and other sizes are all different."
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Where time and batch are in the inputs and outputs, and where batch is in each leaf of the state."""
+
+    time: int
+    batch: int
+    state: tuple[int, ...]
+    outputs_time: int | None
+    outputs_batch: int
+
+
+def find_axes(run: Run, inputs: Tensor, state: Any, begin: Begin | None) -> Axes:
+    """Find the axes of a call that is known to run.
+
+    Args:
+        run: calls the module.
+        inputs: the example's; time and batch are its first two axes, in either order.
+        state: the example's, or ``None``.
+        begin: gives the module's initial state for a batch, if it has one.
+
+    Raises:
+        InputError: the example leaves it open which axis is which.
+        ModelError: the results do not follow time and batch.
+    """
+    plain = run(inputs, state)
+    time = _time_axis(run, inputs, state, plain, begin)
+    batch = 1 - time
+    outputs_time = _grown(plain.outputs, run(longer(inputs, time), state).outputs)
+    leaves, wider = _wider(run, inputs, state, batch, begin)
+    outputs_batch = _grown(plain.outputs, wider.outputs)
+    if len(outputs_time) > 1 or len(outputs_batch) != 1 or outputs_time == outputs_batch:
+        raise ModelError(
+            mismatch(
+                "outputs of forward()",
+                f"an axis for the batch, {inputs.shape[batch]}, and one for time, {inputs.shape[time]}, "
+                "unless they are those of the last time step",
+                describe(plain.outputs),
+                "Return the outputs of every time step and every row.",
+            )
+        )
+    return Axes(time, batch, leaves, next(iter(outputs_time), None), outputs_batch[0])
+
+
+def check_state(inputs: Tensor, state: Any, begin: Begin | None) -> None:
+    """Check that a state may be one for the batch of the inputs, whichever axis that is.
+
+    Raises:
+        InputError: it is not.
+    """
+    if any(_fits(state, inputs.shape[axis], begin) for axis in (1, 0)):
+        return
+    batch = inputs.shape[1]
+    if begin is None:
+        expected = f"an axis of the inputs' batch, {batch}, in each tensor"
+    else:
+        expected = f"{describe(begin(batch))} as begin_state({batch}, device) gives"
+    remedy = "Make the state for the batch of the inputs."
+    raise InputError(mismatch("example 'state'", expected, describe(state), remedy))
+
+
+def shorter(run: Run, inputs: Tensor, state: Any, begin: Begin | None) -> Tensor:
+    """Give a few time steps of the inputs, and a few rows unless the state is made for all of them."""
+    for axis in (0, 1):
+        few = inputs.narrow(axis, 0, min(SHORT, inputs.shape[axis]))
+        if state is None:
+            inputs = few
+        elif few.shape != inputs.shape and _fits(state, inputs.shape[1 - axis], begin):
+            try:
+                new = _shapes(run(few, state).state)
+            except RnnExportError:
+                continue
+            if new in ([], _shapes(state)):
+                return few
+    return inputs
+
+
+def longer(tensor: Tensor, axis: int) -> Tensor:
+    """Repeat the first entry of an axis."""
+    return torch.cat([tensor.narrow(axis, 0, 1), tensor], axis)
+
+
+def _grown(one: Tensor, other: Tensor) -> list[int]:
+    """Give the axes that are larger by one; none if anything else differs."""
+    if one.dim() != other.dim():
+        return []
+    grown = [axis for axis, (a, b) in enumerate(zip(one.shape, other.shape, strict=True)) if a != b]
+    return grown if all(other.shape[axis] == one.shape[axis] + 1 for axis in grown) else []
+
+
+def _time_axis(run: Run, inputs: Tensor, state: Any, plain: Reading, begin: Begin | None) -> int:
+    possible = [axis for axis in (0, 1) if _fits(state, inputs.shape[1 - axis], begin)]
+    shapes = [leaf.shape for leaf in plain.state]
+    found, failures = [], []
+    for axis in possible:
+        try:
+            reading = run(longer(inputs, axis), state)
+        except RnnExportError as error:
+            failures.append(str(error))
+            continue
+        if [leaf.shape for leaf in reading.state] == shapes:
+            found.append(axis)
+    if len(found) > 1:
+        found = [axis for axis in found if _rows_are_apart(run, inputs, state, plain, 1 - axis)]
+    if len(found) == 1:
+        return found[0]
+    if not found and failures:
+        raise ModelError(f"one more time step is too many. {failures[0]} It has to take any number of them.")
+    raise InputError(
+        mismatch(
+            "example 'inputs'",
+            "to see which axis is time and which is batch",
+            f"{describe(inputs)}, where both fit",
+            DISTINCT,
+        )
+    )
+
+
+def _fits(state: Any, batch: int, begin: Begin | None) -> bool:
+    """Whether a state may be one for a batch of this size."""
+    if state is None:
+        return True
+    if begin is None:
+        return all(batch in leaf.shape for leaf in tree_leaves(state))
+    return _shapes(begin(batch)) == _shapes(state)
+
+
+def _shapes(state: Any) -> list[list[int]]:
+    return [list(leaf.shape) for leaf in tree_leaves(state)]
+
+
+def _rows_are_apart(run: Run, inputs: Tensor, state: Any, plain: Reading, axis: int) -> bool:
+    """Whether entries along an axis have nothing to do with each other, as rows of a batch have not."""
+    changed = inputs.clone()
+    first = changed.narrow(axis, 0, 1)
+    first.copy_(first.flip(-1) if not first.is_floating_point() else first * 0.5 + 0.25)
+    size = inputs.shape[axis]
+    got, want = run(changed, state).outputs, plain.outputs
+    for place in (place for place, length in enumerate(want.shape) if length == size and size > 1):
+        rest = [tensor.narrow(place, 1, size - 1) for tensor in (got, want)]
+        if torch.equal(*rest):
+            return True
+    return False
+
+
+def _wider(
+    run: Run, inputs: Tensor, state: Any, batch: int, begin: Begin | None
+) -> tuple[tuple[int, ...], Reading]:
+    """Find the batch axis of each leaf of the state, and run with one row more."""
+    size, more = inputs.shape[batch], longer(inputs, batch)
+    if begin is not None:
+        axes = _axes_between(begin(size), begin(size + 1))
+        return axes, run(more, map_leaves_with(state, axes, longer))
+    if state is None:
+        reading = run(more, None)
+        pairs = zip(run(inputs, None).state, reading.state, strict=True)
+        return tuple(_one(_grown(one, other), one) for one, other in pairs), reading
+    found, failures = [], []
+    for axes in _candidates(state, size):
+        try:
+            reading = run(more, map_leaves_with(state, axes, longer))
+        except RnnExportError as error:
+            failures.append(str(error))
+            continue
+        want = _shapes(map_leaves_with(state, axes, longer))
+        grown = _grown(run(inputs, state).outputs, reading.outputs)
+        if _shapes(reading.state) == want if reading.state else grown:
+            found.append((axes, reading))
+    if len(found) == 1:
+        return found[0]
+    if not found and failures:
+        raise ModelError(f"one more row is too many. {failures[0]} It has to take any number of them.")
+    raise InputError(
+        mismatch(
+            "example 'state'",
+            f"one axis of each tensor to be the inputs' batch, {size}",
+            f"{describe(state)}, where {'several' if found else 'none'} can be it",
+            f"{DISTINCT} Or give the module begin_state(batch_size, device).",
+        )
+    )
+
+
+def _candidates(state: Any, size: int) -> Iterator[tuple[int, ...]]:
+    places = [[k for k, length in enumerate(leaf.shape) if length == size] for leaf in tree_leaves(state)]
+    yield from product(*places)
+
+
+def _axes_between(one: Any, other: Any) -> tuple[int, ...]:
+    pairs = zip(tree_leaves(one), tree_leaves(other), strict=True)
+    return tuple(_one(_grown(first, second), first) for first, second in pairs)
+
+
+def _one(grown: Sequence[int], leaf: Tensor) -> int:
+    if len(grown) != 1:
+        raise ModelError(
+            mismatch(
+                "a tensor of the state",
+                "one axis that grows with the batch",
+                describe(leaf),
+                "Give every row of the batch a state of its own.",
+            )
+        )
+    return grown[0]
+
+
+def map_leaves_with(state: Any, axes: Sequence[int], function: Callable[[Tensor, int], Tensor]) -> Any:
+    """Apply a function to every leaf and its axis."""
+    remaining = iter(axes)
+    return map_leaves(state, lambda leaf: function(leaf, next(remaining)))

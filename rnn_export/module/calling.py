@@ -1,0 +1,148 @@
+"""How people write ``forward``, against the one call that the rest of the package knows.
+
+    (inputs, *state) -> (outputs, *new_state)
+
+Every leaf of the state is a tensor of its own there, the outputs are one tensor. A module may wrap its state
+in tuples and lists, return it in another wrapping than it takes it, or not at all, and return its outputs as
+a list with one tensor a time step.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rnn_export.errors import InputError, ModelError, mismatch
+from rnn_export.signature.tree import Tree, enumerate_names, names_of, tree_leaves, tree_of, tree_pairs, wrap
+
+OUTPUTS = "outputs"
+REMEDY = "Return (outputs, state): the outputs of all time steps or of the last one, the state as it came in."
+
+
+@dataclass(frozen=True)
+class Calling:
+    """How a module is called and what it returns, with the leaves called as in the signature.
+
+    Attributes:
+        takes: how the module wraps the state that it takes; ``None`` if it takes none.
+        gives: the whole result: ``"outputs"``, and the leaves of the new state, by the names of the old ones.
+            Without ``"outputs"`` the first leaf of the new state is what comes out.
+        listed: whether the outputs are a Python list with one tensor a time step.
+    """
+
+    takes: Tree | None
+    gives: Tree
+    listed: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is ``(inputs, state) -> (outputs, state)``, with the state in one wrapping."""
+        return not self.listed and self.gives == {"tuple": [OUTPUTS, self.takes]}
+
+    def results(self, result: Any, state: Sequence[str]) -> tuple[Tensor, ...]:
+        """Pick the outputs and some leaves of the new state out of what the module returned."""
+        found = dict(tree_pairs(self.gives, result))
+        outputs = found.get(OUTPUTS, next(iter(found.values())))
+        return (torch.stack(outputs) if self.listed else outputs, *(found[name] for name in state))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a module returned: ``outputs`` stacked, the leaves of the new state, and how all is wrapped."""
+
+    outputs: Tensor
+    state: list[Tensor]
+    gives: Tree
+    listed: bool
+
+
+def read(result: Any, steps: Collection[int]) -> Reading:
+    """Read what a module returned; ``steps`` are the possible numbers of time steps.
+
+    Raises:
+        ModelError: it is neither outputs nor ``(outputs, state)``.
+    """
+    if isinstance(result, Tensor) or _is_listed(result, steps):
+        return _reading(result, [], OUTPUTS, steps)
+    if not isinstance(result, tuple | list) or not result:
+        raise ModelError(mismatch("result of forward()", "(outputs, state)", describe(result), REMEDY))
+    outputs, *rest = result
+    names = iter(names_of(rest))
+    inside: list[Tree] = [tree_of(part, [next(names) for _ in tree_leaves(part)]) for part in rest]
+    kind = "tuple" if isinstance(result, tuple) else "list"
+    return _reading(outputs, tree_leaves(rest), {kind: [OUTPUTS, *inside]}, steps)
+
+
+def _reading(outputs: Any, state: list[Any], gives: Tree, steps: Collection[int]) -> Reading:
+    listed = _is_listed(outputs, steps)
+    if not (listed or isinstance(outputs, Tensor)) or not all(isinstance(leaf, Tensor) for leaf in state):
+        got = f"{describe(outputs)} and a state of {describe(state)}"
+        expected = "outputs as a tensor, or a list of one a time step, and a state of tensors"
+        raise ModelError(mismatch("result of forward()", expected, got, REMEDY))
+    return Reading(torch.stack(outputs) if listed else outputs, state, gives, listed)
+
+
+def _is_listed(outputs: Any, steps: Collection[int]) -> bool:
+    """Whether it is a list with a tensor of the same shape for each time step."""
+    parts = outputs if isinstance(outputs, list) else []
+    return len(parts) in steps and all(
+        isinstance(part, Tensor) and part.shape == parts[0].shape for part in parts
+    )
+
+
+def own_start(run: Callable[[Tensor, Any], Reading], inputs: Tensor, reading: Reading) -> Any:
+    """Give the state of zeros that the module begins with by itself; ``None`` if it takes no state.
+
+    Raises:
+        InputError: it takes a state, and zeros are not what it begins with.
+    """
+    zeros = list(map(torch.zeros_like, reading.state))
+    same = None
+    for state in _wrappings(reading.gives, zeros):
+        try:
+            again = run(inputs, state)
+        except (InputError, ModelError):
+            continue
+        same = equal([again.outputs, *again.state], [reading.outputs, *reading.state])
+        if same:
+            return state
+    if same is None:
+        return None
+    raise InputError(
+        mismatch(
+            "state None",
+            "the same results as a state of zeros",
+            "others",
+            "Pass the state in the example, and give the module begin_state(batch_size, device).",
+        )
+    )
+
+
+def _wrappings(gives: Tree, leaves: list[Tensor]) -> list[Any]:
+    """List how a module may want the state that it returns: as it comes, or its only leaf wrapped."""
+    if not leaves:
+        return []
+    [[_, *parts]] = gives.values()  # type: ignore[union-attr]
+    whole: Tree = parts[0] if len(parts) == 1 else {"tuple": parts}
+    wrapped = [wrap(whole, dict(enumerate_names(leaves)))]
+    return [*wrapped, leaves[0], (leaves[0],), [leaves[0]]] if len(leaves) == 1 else wrapped
+
+
+def equal(got: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
+    """Whether tensors are the same, NaN like NaN."""
+    return len(got) == len(expected) and all(
+        one.shape == other.shape and torch.equal(one.nan_to_num(), other.nan_to_num())
+        for one, other in zip(got, expected, strict=True)
+    )
+
+
+def describe(value: object) -> str:
+    """Say what a value is: dtypes and shapes, in their wrapping."""
+    if isinstance(value, Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+    if isinstance(value, tuple | list):
+        inside = ", ".join(describe(child) for child in value)
+        return f"({inside})" if isinstance(value, tuple) else f"[{inside}]"
+    return type(value).__name__

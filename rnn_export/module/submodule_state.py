@@ -1,0 +1,123 @@
+"""A state that a module keeps to itself: ``outputs, _ = self.layer(inputs)``.
+
+Submodules that return ``(outputs, state)`` and would take such a state are run with one from outside, and
+theirs is handed out. The result is a module with a state as any other; whether it is a fold is checked as
+for any other.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rnn_export.module.calling import equal
+from rnn_export.module.wrappers import Wrapper
+from rnn_export.signature.tree import map_leaves, tree_leaves
+
+
+class Exposed(Wrapper):
+    """A module and the paths of the submodules whose state comes from outside: ``(inputs, states)``."""
+
+    def __init__(self, model: nn.Module, paths: tuple[str, ...]) -> None:
+        super().__init__(model)
+        self.paths = paths
+
+    def forward(self, inputs: Tensor, states: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+        """Run the module, each submodule with its state; give the outputs and the new states."""
+        given, new = dict(zip(self.paths, states, strict=True)), {}
+
+        def replace(path: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+            return (arguments[0], given[path])
+
+        def keep(path: str, result: Any) -> None:
+            new[path] = result[1]
+
+        with _watched(self.original, self.paths, replace, keep):
+            outputs = self.original(inputs)
+        return outputs, tuple(new[path] for path in self.paths)
+
+
+def expose(model: nn.Module, inputs: Tensor) -> tuple[Exposed, tuple[Any, ...]] | None:
+    """Hand out the state of the outermost recurrent submodules of ``model(inputs)``.
+
+    Gives the module and the states of zeros that it begins with, or ``None`` if there are no such submodules,
+    if one is run more than once or begins with something else, or if states from outside change the outputs.
+    """
+    calls = _calls(model, inputs)
+    found = {path: made[0] for path, made in calls.items() if len(made) == 1}
+    inside = {path for path in found for outer in found if path != outer and path.startswith(f"{outer}.")}
+    starts = {path: start for path, start in found.items() if path not in inside}
+    twice = any(len(made) > 1 for path, made in calls.items() if path not in inside)
+    if not starts or twice or any(leaf.any() for leaf in tree_leaves(tuple(starts.values()))):
+        return None
+    exposed, states = Exposed(model, tuple(starts)).eval(), tuple(starts.values())
+    with torch.no_grad():
+        try:
+            same = equal([model(inputs)], [exposed(inputs, states)[0]])
+        except Exception:  # whatever the submodule raises: it does not take such a state
+            return None
+    return (exposed, states) if same else None
+
+
+def _calls(model: nn.Module, inputs: Tensor) -> dict[str, list[Any]]:
+    """Run the module; list the states that submodules begin with which return ``(outputs, state)``."""
+    calls: dict[str, list[Any]] = {}
+    starts: dict[str, Any] = {}
+    paths = tuple(path for path, module in model.named_modules() if path and _takes_two(module))
+
+    def note(path: str, arguments: tuple[Any, ...]) -> None:
+        starts[path] = arguments[1] if len(arguments) > 1 else None
+
+    def keep(path: str, result: Any) -> None:
+        pair = isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], Tensor)
+        if pair and all(isinstance(leaf, Tensor) for leaf in tree_leaves(result[1])):
+            zeros = map_leaves(result[1], torch.zeros_like)
+            calls.setdefault(path, []).append(zeros if starts[path] is None else starts[path])
+
+    with torch.no_grad(), _watched(model, paths, note, keep):
+        model(inputs)
+    return calls
+
+
+def _takes_two(module: nn.Module) -> bool:
+    """Whether ``forward`` may take a second positional argument; not if it is compiled and tells nothing."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    try:
+        parameters = inspect.signature(module.forward).parameters.values()
+    except (AttributeError, TypeError, ValueError):
+        return False
+    return sum(parameter.kind in kinds for parameter in parameters) > 1
+
+
+@contextmanager
+def _watched(
+    model: nn.Module,
+    paths: tuple[str, ...],
+    before: Callable[[str, tuple[Any, ...]], tuple[Any, ...] | None],
+    after: Callable[[str, Any], None],
+) -> Iterator[None]:
+    """Call functions before and after some submodules run; the first may change the arguments."""
+
+    def enter(path: str) -> Callable[..., Any]:
+        def hook(module: nn.Module, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
+            changed = before(path, (*arguments, *named.values()))
+            return None if changed is None else (changed, {})
+
+        return hook
+
+    def leave(path: str) -> Callable[..., None]:
+        return lambda module, arguments, result: after(path, result)
+
+    handles = []
+    for path in paths:
+        module = model.get_submodule(path)
+        handles.append(module.register_forward_pre_hook(enter(path), with_kwargs=True))
+        handles.append(module.register_forward_hook(leave(path)))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,148 @@
+"""What this package puts around the user's module."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rnn_export.errors import InputError, mismatch
+from rnn_export.module.calling import Calling, describe
+from rnn_export.signature.signature import TIME, Signature
+from rnn_export.signature.tree import Tree, enumerate_names, map_leaves, names_of, tree_leaves, tree_of, wrap
+
+
+class Flat(nn.Module):
+    """A module with every leaf of its state a parameter and a result of its own."""
+
+    def __init__(
+        self, model: nn.Module, calling: Calling, takes: Sequence[str], gives: Sequence[str]
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.calling, self.takes, self.gives = calling, tuple(takes), tuple(gives)
+
+    def forward(self, inputs: Tensor, *leaves: Tensor) -> tuple[Tensor, ...]:
+        """Run the module: ``(inputs, *state) -> (outputs, *new_state)``."""
+        named = dict(zip(self.takes, leaves, strict=True))
+        arguments = () if self.calling.takes is None else (wrap(self.calling.takes, named),)
+        return self.calling.results(self.model(inputs, *arguments), self.gives)
+
+
+class Ragged(nn.Module):
+    """A flat module that takes lengths as well: each row is run alone, over its own time steps."""
+
+    def __init__(self, flat: nn.Module, signature: Signature) -> None:
+        super().__init__()
+        self.flat, self.signature = flat, signature
+
+    def forward(self, inputs: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        """Run the rows: ``(inputs, *state, lengths) -> (outputs, *new_state)``."""
+        *state, lengths = rest
+        rows = [self._row(number, int(length), inputs, state) for number, length in enumerate(lengths)]
+        results = zip(self.signature.results, zip(*rows, strict=True), strict=True)
+        return tuple(torch.cat(parts, spec.batch_axis) for spec, parts in results)
+
+    def _row(self, number: int, length: int, inputs: Tensor, state: Sequence[Tensor]) -> list[Tensor]:
+        spec = self.signature.outputs
+        specs = zip((inputs, *state), self.signature.arguments, strict=False)
+        first, *before = (leaf.narrow(of.batch_axis, number, 1) for leaf, of in specs)
+        axis = self.signature.inputs.shape.index(TIME)
+        time = inputs.shape[axis]
+        if length == 0:
+            nothing = torch.zeros(spec.sized(time=time, batch=1))  # in the precision that is run in
+            return [nothing, *before[: len(self.signature.returned_state)]]
+        got, *after = self.flat(first.narrow(axis, 0, length), *before)
+        if spec.time_axis is None:
+            return [got, *after]
+        ended = torch.zeros(spec.sized(time=time - length, batch=1), dtype=got.dtype)
+        return [torch.cat([got, ended], spec.time_axis), *after]
+
+
+class Wrapper(nn.Module):
+    """What this package puts around the user's module, ``original``, to give it a loop or a state."""
+
+    def __init__(self, original: nn.Module) -> None:
+        super().__init__()
+        self.original = original
+
+
+class Unrolled(Wrapper):
+    """A one-step module, ``forward(x_t, state)``, run over all time steps of ``inputs`` (time in front)."""
+
+    def __init__(self, cell: nn.Module, takes: Tree, only_state: bool) -> None:
+        super().__init__(cell)
+        self.takes, self.only_state = takes, only_state
+
+    def forward(self, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Run the step over time; what it returns beside the state is the output, or else its first leaf."""
+        outputs = []
+        for x_t in inputs.unbind(0):
+            result = self.original(x_t, state)
+            leaves = tree_leaves(result if self.only_state else list(result[1:]))
+            outputs.append(leaves[0] if self.only_state else result[0])
+            state = wrap(self.takes, dict(enumerate_names(leaves)))
+        return torch.stack(outputs), state
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """Copy a module, scripted or not, to the CPU and without gradients."""
+    with torch.no_grad():
+        twin = copy.deepcopy(model).cpu()
+    for parameter in twin.parameters():
+        parameter.requires_grad_(False)
+    return twin
+
+
+def unroll(cell: nn.Module, x_t: Tensor, state: Any) -> tuple[Unrolled, Any]:
+    """Make a sequence module of a one-step module; give it with the state that it begins with.
+
+    A state of ``None`` means that the cell is called without one: it begins with zeros then.
+
+    Raises:
+        InputError: the cell fails, or what it returns is neither its new state nor ``(output, state)``.
+    """
+    result = _step(cell, x_t, *(() if state is None else (state,)))
+    for only_state in (True, False):
+        if not only_state and not (isinstance(result, tuple | list) and len(result) > 1):
+            break
+        new = result if only_state or not isinstance(result, tuple | list) else _unwrapped(result[1:])
+        start = map_leaves(new, torch.zeros_like) if state is None else state
+        if _returns(cell, x_t, start, tree_leaves(new)):
+            return Unrolled(cell, tree_of(start, names_of(start)), only_state), start
+    raise InputError(
+        mismatch(
+            f"result of a step of {type(cell).__name__}",
+            "its new state, or (output, state)",
+            describe(result),
+            "The new state has as many tensors, of the same shapes, as the state that came in.",
+        )
+    )
+
+
+def _step(cell: nn.Module, x_t: Tensor, *state: Any) -> Any:
+    try:
+        with torch.no_grad():
+            return cell(x_t, *state)
+    except Exception as error:
+        raise InputError(
+            f"a step of {type(cell).__name__} failed on x_t {describe(x_t)}: {error}. "
+            "Pass an example (x_t, state) that model(x_t, state) takes, x_t without a time axis."
+        ) from error
+
+
+def _returns(cell: nn.Module, x_t: Tensor, start: Any, new: list[Any]) -> bool:
+    """Whether the cell takes this state, and its new state has the same shapes."""
+    shapes = [leaf.shape for leaf in tree_leaves(start)]
+    if [getattr(leaf, "shape", None) for leaf in new] != shapes:
+        return False
+    try:
+        _step(cell, x_t, start)
+    except InputError:
+        return False
+    return True
+
+
+def _unwrapped(parts: Sequence[Any]) -> Any:
+    return parts[0] if len(parts) == 1 else tuple(parts)

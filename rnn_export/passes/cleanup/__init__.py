@@ -1,0 +1,1 @@
+"""Passes that make a graph simpler and leave its loops as they are."""

@@ -1,0 +1,226 @@
+"""A state that stacks several, as ``[layers, B, H]``, becomes one state for each.
+
+Where the next state of a ``Scan`` is a ``Concat`` along one axis (or an ``Unsqueeze``, a stack of one),
+and the body reads the state only through ``Gather``, ``Slice``, ``Split`` and ``Squeeze`` along that
+axis, in ranges that are whole parts of the ``Concat``, each part becomes a state of its own. Outside of
+the loop the initial state is split and the final ones are joined. Layers are then separate recurrences
+for :mod:`rnn_export.passes.time.distribute`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from rnn_export.program.build import Builder
+from rnn_export.program.constants import add_constant, constant_ints
+from rnn_export.program.program import Program, name_apart
+
+
+@dataclass(frozen=True)
+class Range:
+    """A value that is a range of a stacked state, ``start`` to ``stop``; ``flat`` if it lacks the axis."""
+
+    value: ir.Value
+    start: int
+    stop: int
+    flat: bool
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A state that can be taken apart: the parts of its next value, and what the body takes out of it."""
+
+    state: ir.Value
+    axis: int
+    parts: list[Range]
+    reads: list[Range]
+
+    def numbers(self, read: Range) -> list[int]:
+        """Number the parts that a range is made of; none if it cuts through one."""
+        inside = [
+            number
+            for number, part in enumerate(self.parts)
+            if read.start <= part.start and part.stop <= read.stop
+        ]
+        covered = sum(self.parts[number].stop - self.parts[number].start for number in inside)
+        return inside if covered == read.stop - read.start else []
+
+
+def unstack(program: Program) -> Program:
+    """Take the states of every loop apart."""
+    program = program.copy()
+    graph = program.model.graph
+    for node in [node for node in graph if node.op_type == "Scan"]:
+        scan, state = node, 0
+        while state < len(scan.inputs) - scan.attributes["num_scan_inputs"].as_int():
+            stack = _stack(scan.attributes["body"].as_graph(), state)
+            if stack:
+                scan = _take_apart(graph, scan, state, stack)
+            else:
+                state += 1
+    common.OutputFixPass()(program.model)  # a part may be an output of the step as well
+    name_apart(program.model)
+    return program
+
+
+def _stack(body: ir.Graph, number: int) -> Stack | None:
+    """Give a state as a stack, if it can be taken apart."""
+    state = body.inputs[number]
+    axis, parts = _parts(body.outputs[number])
+    outside = any(use.node.graph is not body for use in state.uses()) or state.is_graph_output()
+    if state.shape is None or not parts or outside or (len(parts) == 1 and not parts[0].flat):
+        return None
+    reads = [list(_reads(reader, state, axis, parts[-1].stop)) for reader in state.consumers()]
+    stack = Stack(state, axis, parts, [read for ranges in reads for read in ranges])
+    return stack if all(reads) and all(map(stack.numbers, stack.reads)) else None
+
+
+def _parts(following: ir.Value) -> tuple[int, list[Range]]:
+    """Give the axis and the parts of what a ``Concat`` or an ``Unsqueeze`` makes."""
+    node = following.producer()
+    if node is not None and node.op_type == "Identity" and node.inputs[0] is not None:
+        return _parts(node.inputs[0])
+    if node is None or following.shape is None or node.op_type not in ("Concat", "Unsqueeze"):
+        return 0, []
+    single = node.op_type == "Unsqueeze"
+    axes = constant_ints(node.inputs[1]) if single else [node.attributes["axis"].as_int()]
+    if axes is None or len(axes) != 1:
+        return 0, []
+    axis = axes[0] % len(following.shape)
+    parts: list[Range] = []
+    for value in [following] if single else node.inputs:
+        size = value.shape[axis] if value is not None and value.shape is not None else None
+        if value is None or not isinstance(size, int):
+            return 0, []
+        start = parts[-1].stop if parts else 0
+        inner = _before_unsqueeze(value, axis)
+        parts.append(Range(inner or value, start, start + size, inner is not None))
+    return axis, parts
+
+
+def _before_unsqueeze(value: ir.Value, axis: int) -> ir.Value | None:
+    """Give what a value was before it got the axis, if that is known."""
+    node = value.producer()
+    if node is None or node.op_type != "Unsqueeze" or value.shape is None:
+        return None
+    source, axes = node.inputs[0], constant_ints(node.inputs[1])
+    added = [number % len(value.shape) for number in axes or ()]
+    return source if added == [axis] and source is not None and source.shape is not None else None
+
+
+def _reads(node: ir.Node, state: ir.Value, axis: int, size: int) -> Iterator[Range]:
+    """Give the ranges that a node takes out of a state; nothing if it does something else with it."""
+    rank = len(state.shape or ())
+    numbers = [constant_ints(argument) for argument in node.inputs[1:]]
+    along = node.attributes.get_int("axis", 0) % rank == axis
+    if node.inputs[0] is not state or state in node.inputs[1:] or node.domain != "":
+        return
+    if node.op_type == "Gather" and along and numbers[0] and len(numbers[0]) == 1:
+        index, shape = numbers[0][0] % size, node.inputs[1].shape  # type: ignore[union-attr]
+        yield Range(node.outputs[0], index, index + 1, shape is not None and len(shape) == 0)
+    elif node.op_type == "Squeeze" and size == 1 and _axes(numbers, 0, rank) == [axis]:
+        yield Range(node.outputs[0], 0, 1, True)
+    elif node.op_type == "Slice" and _axes(numbers, 2, rank) == [axis] and numbers[3:] in ([], [[1]]):
+        if numbers[0] and numbers[1]:
+            start, stop, _ = slice(numbers[0][0], numbers[1][0]).indices(size)
+            yield Range(node.outputs[0], start, stop, False)
+    elif node.op_type == "Split" and along:
+        widths = [part.shape[axis] if part.shape is not None else None for part in node.outputs]
+        known = [width for width in widths if isinstance(width, int)]
+        ends = np.cumsum(known).tolist() if len(known) == len(widths) else []
+        for part, width, stop in zip(node.outputs, known, ends, strict=False):
+            yield Range(part, stop - width, stop, False)
+
+
+def _axes(numbers: Sequence[list[int] | None], place: int, rank: int) -> list[int] | None:
+    given = numbers[place] if place < len(numbers) else None
+    return None if given is None else [axis % rank for axis in given]
+
+
+def _take_apart(graph: ir.Graph, scan: ir.Node, number: int, stack: Stack) -> ir.Node:
+    """Put a loop with a state for each part in the place of one; give the new loop."""
+    axis = add_constant(graph, "axis", np.array([stack.axis]))
+    _rewrite_body(scan.attributes["body"].as_graph(), number, stack, axis)
+    build, count = Builder(), len(stack.parts)
+    starts = _split(build, graph, scan.inputs[number], stack)  # type: ignore[arg-type]
+    starts = [
+        _with_axis(build, start, axis, flat=False, wanted=part.flat)
+        for start, part in zip(starts, stack.parts, strict=True)
+    ]
+    again = ir.Node(
+        "",
+        "Scan",
+        [*scan.inputs[:number], *starts, *scan.inputs[number + 1 :]],
+        scan.attributes.values(),
+        num_outputs=len(scan.outputs) + count - 1,
+    )
+    again.metadata_props.update(scan.metadata_props)
+    build.nodes.append(again)
+    lasts = []
+    for part, last in zip(stack.parts, again.outputs[number:], strict=False):
+        last.shape, last.type = part.value.shape, part.value.type
+        lasts.append(_with_axis(build, last, axis, flat=part.flat, wanted=False))
+    new = [*again.outputs[:number], _join(build, lasts, stack.axis), *again.outputs[number + count :]]
+    ir.convenience.replace_nodes_and_values(graph, scan, [scan], build.nodes, scan.outputs, new)
+    return again
+
+
+def _rewrite_body(body: ir.Graph, number: int, stack: Stack, axis: ir.Value) -> None:
+    """Let the body have a state for each part, and read those."""
+    following = [part.value for part in stack.parts]
+    states = [ir.Value(name=None, shape=value.shape, type=value.type) for value in following]
+    build = Builder()
+    for read in stack.reads:
+        pieces = [
+            _with_axis(build, states[k], axis, flat=stack.parts[k].flat, wanted=read.flat)
+            for k in stack.numbers(read)
+        ]
+        joined = _join(build, pieces, stack.axis)
+        read.value.replace_all_uses_with(joined, replace_graph_outputs=True)
+        following = [joined if value is read.value else value for value in following]
+    readers = list(stack.state.consumers())
+    body.insert_before(body[0], build.nodes)
+    body.remove(readers, safe=True)
+    body.inputs[number : number + 1] = states
+    body.outputs[number : number + 1] = following
+
+
+def _split(build: Builder, graph: ir.Graph, start: ir.Value, stack: Stack) -> list[ir.Value]:
+    """Take the initial state apart; the parts keep the axis."""
+    widths = [part.stop - part.start for part in stack.parts]
+    if len(widths) == 1:
+        return [start]
+    sizes = add_constant(graph, "sizes", np.array(widths))
+    split = ir.node("Split", [start, sizes], {"axis": stack.axis}, num_outputs=len(widths))
+    build.nodes.append(split)
+    for value, width in zip(split.outputs, widths, strict=True):
+        rest = list(stack.state.shape or ())
+        value.shape = ir.Shape([*rest[: stack.axis], width, *rest[stack.axis + 1 :]])
+        value.type = stack.state.type
+    return list(split.outputs)
+
+
+def _with_axis(build: Builder, value: ir.Value, axis: ir.Value, *, flat: bool, wanted: bool) -> ir.Value:
+    """Add or drop the axis of size one, if a value is not as it is wanted."""
+    if flat == wanted:
+        return value
+    result = build.emit("Squeeze" if wanted else "Unsqueeze", [value, axis])
+    [place], sizes = constant_ints(axis) or [0], list(value.shape or ())
+    sizes[place : place + wanted] = [] if wanted else [1]
+    result.shape, result.type = ir.Shape(sizes), value.type
+    return result
+
+
+def _join(build: Builder, parts: Sequence[ir.Value], axis: int) -> ir.Value:
+    """Concatenate parts, if there are several."""
+    if len(parts) == 1:
+        return parts[0]
+    joined = build.emit("Concat", parts, {"axis": axis})
+    sizes = [list(part.shape or ()) for part in parts]
+    total = sum(size[axis] for size in sizes if isinstance(size[axis], int))
+    joined.shape = ir.Shape([*sizes[0][:axis], total, *sizes[0][axis + 1 :]])
+    joined.type = parts[0].type
+    return joined

@@ -1,0 +1,150 @@
+"""Clean-up, in the graph and in the bodies of its loops.
+
+onnx-ir drops unused nodes and merges equal ones. What a traced step leaves over is added here: a node that
+undoes its only argument's ``Unsqueeze``, ``Squeeze`` or ``Transpose``, or does nothing (an ``Identity``, a
+``Slice`` of everything, a ``Reshape`` or ``Expand`` to the same shape, a ``Concat`` of one), is dropped; a
+``Cast`` of a truth value that was cast before is one of the truth value.
+"""
+
+from collections.abc import Callable
+
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from rnn_export.program.constants import constant_ints
+from rnn_export.program.program import IR_VERSION, Program, name_apart
+
+MERGING = common.CommonSubexpressionEliminationPass()
+
+
+def simplify(program: Program) -> Program:
+    """Clean and merge until nothing changes."""
+    program = program.copy()
+    model = program.model
+    while True:
+        before = _size(model)
+        for graph in list(model.graphs()):
+            MERGING(ir.Model(graph, ir_version=IR_VERSION))  # it leaves out the bodies of loops
+        common.RemoveUnusedNodesPass()(model)
+        name_apart(model)
+        for graph in model.graphs():
+            for node in list(graph):
+                rule = RULES.get(node.op_type) if node.domain == "" else None
+                _drop(graph, node, rule(node) if rule else None)
+        common.RemoveUnusedNodesPass()(model)
+        if _size(model) == before:
+            common.OutputFixPass()(model)
+            name_apart(model)
+            return program
+
+
+def _size(model: ir.Model) -> list[str]:
+    return [node.op_type for graph in model.graphs() for node in graph]
+
+
+def _drop(graph: ir.Graph, node: ir.Node, source: ir.Value | None) -> None:
+    """Let readers of a node that does nothing read its source, if there is one."""
+    if source is None:
+        return
+    result = node.outputs[0]
+    if result.is_graph_output():
+        maker = source.producer()
+        if maker is None or maker.graph is not graph or source.is_graph_output():
+            return
+        graph.outputs[graph.outputs.index(result)] = source
+        source.name, result.name = result.name, source.name
+    source.shape, source.type = source.shape or result.shape, source.type or result.type
+    result.replace_all_uses_with(source)
+
+
+def _same_shape(node: ir.Node) -> ir.Value | None:
+    """Reshape, Expand: nothing happens if the shape is known to stay."""
+    source, result = node.inputs[0], node.outputs[0]
+    if source is None or source.shape is None or result.shape is None:
+        return None
+    return source if source.shape == result.shape and None not in list(map(str, source.shape)) else None
+
+
+def _cast_of_truth(node: ir.Node) -> None:
+    """Cast: what a truth value was cast to before makes no difference."""
+    producer = node.inputs[0].producer() if node.inputs[0] else None
+    if producer is not None and producer.op_type == "Cast":
+        source = producer.inputs[0]
+        if source is not None and source.dtype == ir.DataType.BOOL:
+            node.replace_input_with(0, source)
+
+
+def _whole_slice(node: ir.Node) -> ir.Value | None:
+    """Slice: from the start to the end of axes whose sizes are known."""
+    source, *ranges = node.inputs
+    numbers = [constant_ints(value) for value in ranges]
+    if source is None or source.shape is None or len(numbers) < 3 or any(n is None for n in numbers):
+        return None
+    starts, ends, axes, *steps = numbers
+    sizes = [source.shape[axis] for axis in axes or ()]
+    whole = all(
+        start == 0 and isinstance(size, int) and end >= size
+        for start, end, size in zip(starts or (), ends or (), sizes, strict=True)
+    )
+    return source if whole and all(step == 1 for step in (steps[0] if steps else []) or []) else None
+
+
+def _inverse_of(op: str) -> Callable[[ir.Node], ir.Value | None]:
+    """Squeeze, Unsqueeze: nothing happens if the argument did the opposite on the same axes."""
+
+    def rule(node: ir.Node) -> ir.Value | None:
+        producer = node.inputs[0].producer() if node.inputs[0] else None
+        if producer is None or producer.op_type != op or len(node.inputs) < 2 or len(producer.inputs) < 2:
+            return None
+        axes = constant_ints(node.inputs[1])
+        return producer.inputs[0] if axes and axes == constant_ints(producer.inputs[1]) else None
+
+    return rule
+
+
+def _picked_again(node: ir.Node) -> ir.Value | None:
+    """Gather: picking the only entry of an axis that was just added."""
+    producer = node.inputs[0].producer() if node.inputs[0] else None
+    if (
+        producer is None
+        or producer.op_type != "Unsqueeze"
+        or constant_ints(node.inputs[1]) not in ([0], [-1])
+    ):
+        return None
+    indices = node.inputs[1]
+    scalar = indices is not None and indices.shape is not None and len(indices.shape) == 0
+    same = constant_ints(producer.inputs[1]) == [node.attributes.get_int("axis", 0)]
+    return producer.inputs[0] if scalar and same else None
+
+
+def _only_part(node: ir.Node) -> ir.Value | None:
+    """Concat: of one part. Split: into one part. Identity."""
+    return node.inputs[0] if len(node.inputs) == 1 and len(node.outputs) == 1 else None
+
+
+def _reordered_back(node: ir.Node) -> ir.Value | None:
+    """Transpose: nothing happens if the order stays, or if it restores what a Transpose changed."""
+    order = node.attributes.get_ints("perm", None)
+    producer = node.inputs[0].producer() if node.inputs[0] else None
+    if order and list(order) == sorted(order):
+        return node.inputs[0]
+    if order is None or producer is None or producer.op_type != "Transpose":
+        return None
+    earlier = producer.attributes.get_ints("perm", None)
+    restored = earlier is not None and [earlier[axis] for axis in order] == sorted(order)
+    return producer.inputs[0] if restored else None
+
+
+RULES: dict[str, Callable[[ir.Node], ir.Value | None]] = {
+    "Cast": _cast_of_truth,
+    "Concat": _only_part,
+    "Expand": _same_shape,
+    "Gather": _picked_again,
+    "Identity": _only_part,
+    "Reshape": _same_shape,
+    "Slice": _whole_slice,
+    "Split": _only_part,
+    "Squeeze": _inverse_of("Unsqueeze"),
+    "Transpose": _reordered_back,
+    "Unsqueeze": _inverse_of("Squeeze"),
+}

@@ -1,0 +1,1 @@
+"""Passes that recognise the recurrences ONNX has operators for."""

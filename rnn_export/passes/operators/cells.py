@@ -1,0 +1,152 @@
+"""Which ONNX operator a step is, found by trying every assignment of its activations to the gates.
+
+Part of :mod:`rnn_export.passes.operators.recognize`. An operator is one function here and one line in
+``RULES``.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+
+from rnn_export.passes.operators.step_function import Step
+from rnn_export.signature.signature import Array
+
+POINTS = 4  # random points at which an equation has to hold
+TOLERANCE = 1e-9  # float64, relative to the largest value
+
+
+@dataclass(frozen=True)
+class Affine:
+    """``x W + h R + b``: W has shape ``[I, H]``, R ``[H, H]``, b ``[H]``."""
+
+    W: Array
+    R: Array
+    b: Array
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A proposal: the operator, its gates in its order, and which state is which."""
+
+    op_type: str
+    gates: tuple[Affine, ...]
+    recurrent_biases: tuple[Array, ...]
+    activations: tuple[str, ...]
+    states: tuple[int, ...]  # the numbers of h, and of c
+    attributes: dict[str, int]
+
+
+def propose(step: Step) -> Iterator[Operator]:
+    """Give every operator whose equations hold for the step."""
+    probe = Probe(step)
+    for rule in RULES:
+        yield from rule(step, probe)
+
+
+class Probe:
+    """Random points of the step, and its measured weights."""
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        random = np.random.default_rng(0)
+        self.x = random.standard_normal((POINTS, step.size))
+        self.states = [random.standard_normal((POINTS, step.hidden)) for _ in range(step.states)]
+        self.activations = [random.standard_normal((POINTS, step.hidden)) for _ in step.kinds]
+        self.arguments, self.following = step.call(self.x, self.states, self.activations)
+
+    def holds(self, got: Array, want: Array) -> bool:
+        """Whether an equation holds at the random points."""
+        scale = max(1.0, float(np.abs(want).max(initial=0)))
+        return got.shape == want.shape and bool(np.abs(got - want).max(initial=0) <= TOLERANCE * scale)
+
+    def affine(self, number: int, h: int, fixed: dict[int, float] | None = None) -> Affine | None:
+        """Measure the argument of an activation, the activations in ``fixed`` held at a value."""
+        step = self.step
+        size, hidden = step.size, step.hidden
+        rows = 1 + size + hidden
+        x = np.zeros((rows, size))
+        x[1 : 1 + size] = np.eye(size)
+        states = [np.zeros((rows, hidden)) for _ in range(step.states)]
+        states[h][1 + size :] = np.eye(hidden)
+        given = self._activations(rows, fixed)
+        measured = step.call(x, states, given)[0][number]
+        if measured.shape != (rows, hidden):
+            return None
+        bias = measured[0]
+        found = Affine(measured[1 : 1 + size] - bias, measured[1 + size :] - bias, bias)
+        at_random = step.call(self.x, self.states, self._activations(POINTS, fixed, random=True))[0][number]
+        return found if self.holds(self.value(found, h), at_random) else None
+
+    def value(self, affine: Affine, h: int) -> Array:
+        """Give an affine form at the random points."""
+        value: Array = self.x @ affine.W + self.states[h] @ affine.R + affine.b
+        return value
+
+    def _activations(self, rows: int, fixed: dict[int, float] | None, random: bool = False) -> list[Array]:
+        """Give the free activations: held at a value, or random, or zero."""
+        free = self.activations if random else [np.zeros((rows, self.step.hidden))] * len(self.step.kinds)
+        held = {k: np.full((rows, self.step.hidden), value) for k, value in (fixed or {}).items()}
+        return [held.get(k, activation) for k, activation in enumerate(free)]
+
+
+def _rnn(step: Step, probe: Probe) -> Iterator[Operator]:
+    if step.states != 1 or len(step.kinds) != 1:
+        return
+    gate = probe.affine(0, 0)
+    if gate and probe.holds(probe.following[0], probe.activations[0]):
+        yield Operator("RNN", (gate,), (np.zeros(step.hidden),), step.kinds, (0,), {})
+
+
+def _gru(step: Step, probe: Probe) -> Iterator[Operator]:
+    if step.states != 1 or len(step.kinds) != 3:
+        return
+    h = probe.states[0]
+    for z, r, n in permutations(range(3)):
+        update, candidate = probe.activations[z], probe.activations[n]
+        kept = probe.holds(probe.following[0], (1 - update) * candidate + update * h)
+        swapped = probe.holds(probe.following[0], update * candidate + (1 - update) * h)
+        if step.kinds[z] != step.kinds[r] or not (kept or (swapped and step.kinds[z] == "Sigmoid")):
+            continue
+        shares, resets = probe.affine(z, 0), probe.affine(r, 0)
+        shut, opened = probe.affine(n, 0, {r: 0.0}), probe.affine(n, 0, {r: 1.0})
+        if not shares or not resets or not shut or not opened or shut.R.any():
+            continue
+        if swapped:  # 1 - sigmoid(a) = sigmoid(-a)
+            shares = Affine(-shares.W, -shares.R, -shares.b)
+        reset = probe.activations[r]
+        before = probe.x @ opened.W + (reset * h) @ opened.R + opened.b
+        inner = opened.b - shut.b
+        after = probe.x @ opened.W + reset * (h @ opened.R + inner) + shut.b
+        zeros = np.zeros(step.hidden)
+        activations = (step.kinds[z], step.kinds[n])
+        for linear, value, bias, recurrent in ((0, before, opened.b, zeros), (1, after, shut.b, inner)):
+            if probe.holds(probe.arguments[n], value):
+                gates = (shares, resets, Affine(opened.W, opened.R, bias))
+                biases = (zeros, zeros, recurrent)
+                yield Operator("GRU", gates, biases, activations, (0,), {"linear_before_reset": linear})
+
+
+def _lstm(step: Step, probe: Probe) -> Iterator[Operator]:
+    if step.states != 2 or len(step.kinds) != 5:
+        return
+    for h, c in ((0, 1), (1, 0)):
+        for squashed in range(5):
+            if not probe.holds(probe.arguments[squashed], probe.following[c]):
+                continue
+            for i, o, f, g in permutations([k for k in range(5) if k != squashed]):
+                a, kinds = probe.activations, step.kinds
+                if not kinds[i] == kinds[o] == kinds[f]:
+                    continue
+                cell = probe.holds(probe.following[c], a[f] * probe.states[c] + a[i] * a[g])
+                if not cell or not probe.holds(probe.following[h], a[o] * a[squashed]):
+                    continue
+                gates = [gate for k in (i, o, f, g) if (gate := probe.affine(k, h))]
+                if len(gates) == 4:
+                    zeros = (np.zeros(step.hidden),) * 4
+                    used = (kinds[i], kinds[g], kinds[squashed])
+                    yield Operator("LSTM", tuple(gates), zeros, used, (h, c), {})
+
+
+RULES: tuple[Callable[[Step, Probe], Iterator[Operator]], ...] = (_rnn, _gru, _lstm)

@@ -1,0 +1,56 @@
+"""Load a bundle to run it."""
+
+from pathlib import Path
+
+from rnn_export.bundle.bundle import Bundle
+from rnn_export.errors import RuntimeUnavailableError, mismatch
+from rnn_export.runtimes import ship as shipping
+from rnn_export.runtimes.table import RUNTIMES, Runner
+
+
+def load(folder: str | Path, runtime: str = "onnxruntime") -> Runner:
+    """Load a bundle's model after looking at every file of the bundle, and checking its sha256.
+
+    A ``.pt`` and a ``.c`` are code that runs with your rights: load them from people whom you trust, and know
+    that it is theirs (:func:`rnn_export.bundle.signing.check`). A hash only says that a copy is whole.
+
+    Args:
+        folder: a bundle.
+        runtime: ``"onnxruntime"``, ``"torchscript"``, ``"c"`` or ``"reference"`` (slow, ONNX's own).
+
+    Raises:
+        BundleError: there is no bundle, a file is not the one that was written or cannot be loaded, or there
+            is no room for the library that is built of C.
+        RuntimeUnavailableError: there is no such runtime, it is not installed, or has no file here.
+
+    The runner takes and gives numpy arrays: ``outputs, state = runner(inputs, state)``. ``state`` is a tuple
+    in the manifest's order; ``None`` is the initial state. One runner serves any number of threads.
+    """
+    bundle = Bundle.open(folder)
+    known = RUNTIMES.get(runtime)
+    if known is None:
+        raise RuntimeUnavailableError(
+            mismatch("runtime", " or ".join(map(repr, RUNTIMES)), repr(runtime), "Name one of them.")
+        )
+    file = f"model{known.suffix}"
+    if file not in bundle.manifest.files:
+        raise RuntimeUnavailableError(
+            mismatch(f"{folder} for runtime {runtime!r}", file, "no such file", "Choose another runtime.")
+        )
+    return Runner(known.start(bundle.folder / file, bundle.signature, bundle.files.read), bundle.signature)
+
+
+def ship(folder: str | Path, result: Path, kind: str = "shared", march: str = "") -> Path:
+    """Compile a bundle's ``model.c`` to a library to ship: ``shared``, ``static`` or ``object``.
+
+    Raises:
+        BundleError: there is no bundle, or a file is not the one that was written;
+            or the result's folder cannot be written.
+        RuntimeUnavailableError: the bundle has no C, or there is no compiler, or it fails.
+    """
+    bundle = Bundle.open(folder)
+    if "model.c" not in bundle.manifest.files:
+        left_out = bundle.manifest.verification.get("left_out", [])
+        reasons = [reason for reason in left_out if reason.startswith("model.c")] or ["export it again"]
+        raise RuntimeUnavailableError(f"{folder} has no model.c: {'; '.join(reasons)}")
+    return shipping.ship(bundle.folder / "model.c", result, kind, march, bundle.files.read)

@@ -1,0 +1,132 @@
+"""The calls that every file is tried on, and what eager PyTorch makes of them.
+
+T in {1, 2, 7, the example's up to 100, a longer one} x B in {1, 2, 5} x initial and random state, whole; one
+row of as many time steps as a longer example has, up to 1000; and single steps from states that eager reached
+on each of these runs, so that errors cannot compound.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import sqrt
+
+import numpy as np
+import torch
+
+from rnn_export.bundle.golden import RUN, STEP, Case, Dynamics, Golden
+from rnn_export.module import eager
+from rnn_export.module.sampling import BATCHES, LONGEST, Draw, trajectory
+from rnn_export.module.subject import Subject
+from rnn_export.signature.signature import BATCH, TIME, Array, Call, Signature
+from rnn_export.verification import dynamics
+from rnn_export.verification.rounding import spread
+
+TIMES = (1, 2, 7)
+LONG = 1000  # of the example's time steps, in one row
+STATES = ("initial", "random")
+AMPLIFYING = 10  # times the longest run: a horizon that is nearer is that of a net that amplifies rounding
+STEPS_PER_RUN = 4  # single steps taken from a run: its first, its last, and some between
+
+
+def times(example: int) -> list[int]:
+    """List the lengths that are tried for an example of so many time steps.
+
+    A long example is tried in part: the files do not know its length, and the time that an export takes is
+    not to grow with it.
+
+    >>> times(20), times(5000)
+    ([1, 2, 7, 20, 31], [1, 2, 7, 100, 151])
+    """
+    long = min(example, LONGEST)
+    return sorted({*TIMES, long, long + long // 2 + 1})
+
+
+def shapes(example: int) -> list[tuple[int, int]]:
+    """List the time steps and rows that are tried for an example of so many time steps.
+
+    >>> len(shapes(20)), shapes(5000)[-1]
+    (15, (1000, 1))
+    """
+    long = [(min(example, LONG), 1)] if example > LONGEST else []
+    return [*((steps, batch) for steps in times(example) for batch in BATCHES), *long]
+
+
+def build(subject: Subject) -> Golden:
+    """Run eager, in float32 and float64, over the grid, and measure what the net does to rounding errors."""
+    signature = subject.signature
+    single, double = eager.start(subject, torch.float32), eager.start(subject, torch.float64)
+    dense = eager.start(replace(subject, signature=replace(signature, lengths=False)), torch.float32)
+    draw = Draw(subject, dense)
+    cases = []
+
+    def add(name: str, kind: str, inputs: Array, state: Sequence[Array]) -> None:
+        time, batch = (inputs.shape[signature.inputs.shape.index(size)] for size in (TIME, BATCH))
+        inputs, lengths = draw.ragged(inputs) if signature.lengths else (inputs, None)
+        arguments = (inputs, *state) if lengths is None else (inputs, *state, lengths)
+        results = tuple(single(*arguments)), tuple(double(*arguments))
+        cases.append(Case(name, kind, time, batch, inputs, tuple(state), lengths, *results))
+
+    for steps, batch in shapes(subject.steps):
+        for kind in STATES:
+            inputs = draw.inputs(steps, batch)
+            state = draw.state(batch) if kind == "random" else signature.initial_state(batch)
+            name = f"T{steps}_B{batch}_{kind}"
+            add(name, RUN, inputs, state)
+            if signature.streamable:
+                first, *before = _moments(dense, inputs, state, signature)
+                add(f"{name}_steps", STEP, first, before)
+    return _with_rounding(cases, double, subject, Draw(subject, dense))
+
+
+def _with_rounding(cases: list[Case], double: Call, subject: Subject, draw: "Draw") -> Golden:
+    """Say how far rounding can take each single step, and each run if the net amplifies it.
+
+    Of a sum of n terms it can be the square root of n times what is typical (Higham and Mary, *A new approach
+    to probabilistic rounding error analysis*, SIAM J. Sci. Comput. 41, 2019): so much is granted to a step.
+    """
+    signature = subject.signature
+    steps = [case for case in cases if case.kind == STEP]
+    if not steps or not any(leaf.dtype == signature.dtype for leaf in signature.state):
+        return Golden(cases)
+    found_of = {case.name: spread(double, case.arguments, case.float64, signature.dtype) for case in steps}
+    spreads = {name: parts for name, (parts, _) in found_of.items()}
+    terms = max(number for _, number in found_of.values())
+    found = _dynamics(steps, spreads, terms, subject, draw)
+    most = {name: tuple(part * np.float32(sqrt(terms)) for part in parts) for name, parts in spreads.items()}
+    longest = max(case.time for case in cases)
+    if found.horizon is not None and found.horizon < AMPLIFYING * longest:
+        for case in cases:
+            if case.kind == RUN:
+                most[case.name], _ = spread(double, case.arguments, case.float64, signature.dtype)
+    return Golden([replace(case, rounding=most.get(case.name, ())) for case in cases], found)
+
+
+def _dynamics(
+    steps: Sequence[Case], spreads: dict[str, tuple[Array, ...]], terms: int, subject: Subject, draw: "Draw"
+) -> Dynamics:
+    signature = replace(subject.signature, lengths=False)
+    call = eager.start(replace(subject, signature=signature), torch.float64)
+    inputs = draw.inputs(min(max(subject.steps, LONGEST), LONG), max(BATCHES))
+    state = draw.state(max(BATCHES))
+    exponent = dynamics.exponent(call, inputs, state, signature, draw.random)
+    pairs = [
+        (error, value)
+        for case in steps
+        for error, value in zip(spreads[case.name][1:], case.float64[1:], strict=True)
+    ]
+    step_error = dynamics.relative(*zip(*pairs, strict=True))
+    horizon = dynamics.horizon(exponent, step_error)
+    return Dynamics(exponent, step_error, terms, dynamics.AGREEMENT, horizon)
+
+
+def _moments(call: Call, inputs: Array, state: Sequence[Array], signature: Signature) -> list[Array]:
+    """Run step by step and put some moments of the run, evenly spread, side by side as rows of one step."""
+    spec = signature.inputs
+    steps = inputs.shape[spec.shape.index(TIME)]
+    chosen = np.unique(np.linspace(0, steps - 1, STEPS_PER_RUN).round().astype(int))
+    earlier = trajectory(call, spec.cut(inputs, slice(0, steps - 1)), state, signature)
+    before = [list(state), *(result[1:] for result in earlier)]
+    moments = ([spec.cut(inputs, slice(step, step + 1)), *before[step]] for step in chosen)
+    return [
+        np.concatenate([part.astype(leaf.dtype) for part in parts], axis=leaf.batch_axis)
+        for leaf, parts in zip(signature.arguments, zip(*moments, strict=True), strict=False)
+    ]

@@ -1,0 +1,248 @@
+"""What a file's results are worth: how far from eager PyTorch, how much of that is allowed, where and when.
+
+What "equal" means stands in :mod:`rnn_export.verification.tolerance`.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from rnn_export.bundle.golden import RUN, STEP, Case
+from rnn_export.runtimes.worker import ERRORS
+from rnn_export.signature.signature import Array, Signature
+from rnn_export.verification import tolerance
+from rnn_export.verification.tolerance import Deviation
+
+PASSED = "passed"
+FAILED = "failed"
+NOT_CHECKED = "not checked"
+MODES = ("step", "whole", "cut")
+POINTS = 64  # of a curve
+DIGITS = 3  # of its numbers
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Errors against float64 over some cases.
+
+    Attributes:
+        error: the worst of the file; infinite where a shape or a NaN differs or a call failed.
+        eager: the worst of eager PyTorch in the file's dtype, on the same calls.
+        share: the worst share that an error has of what is allowed; at most 1 is right.
+        cases: the number of calls.
+    """
+
+    error: float
+    eager: float
+    share: float
+    cases: int
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What a file's outputs say of the next token, beside what eager's say, over all runs.
+
+    Attributes:
+        agreement: the share of places where the largest output is that of eager in the same dtype.
+        log_probability: the largest difference of the logarithm of a token's probability, the softmax of
+            the outputs, from float64.
+        places: the number of places.
+    """
+
+    agreement: float
+    log_probability: float
+    places: int
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The errors of the outputs against time, the worst over all runs.
+
+    Attributes:
+        time: time steps, counted from 1; at most ``POINTS`` of them.
+        eager: eager's own error at each.
+        allowed: what a file may be off by at each, the largest over the units.
+    """
+
+    time: tuple[int, ...]
+    eager: tuple[float | None, ...]
+    allowed: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one runtime made of one file: single steps, whole runs, and runs cut in pieces.
+
+    ``tokens`` is there for a model that takes token ids. ``curve`` is the file's worst error at the time
+    steps of the report's :class:`Curve`.
+    """
+
+    file: str
+    runtime: str
+    verdict: str
+    step: Measure | None = None
+    whole: Measure | None = None
+    cut: Measure | None = None
+    tokens: Tokens | None = None
+    curve: tuple[float | None, ...] = ()
+    detail: str = ""
+
+    @property
+    def measures(self) -> list[Measure]:
+        """What was measured."""
+        return [measure for measure in (self.step, self.whole, self.cut) if measure]
+
+    @property
+    def worst(self) -> Measure | None:
+        """The measurement with the largest share of what is allowed."""
+        return max(self.measures, key=lambda measure: measure.share, default=None)
+
+
+@dataclass(frozen=True)
+class Standard:
+    """What files are compared with: calls and eager's results."""
+
+    cases: Sequence[Case]
+    signature: Signature
+
+    @cached_property
+    def allowed(self) -> dict[str, list[Array]]:
+        """What each result of each case may be off by."""
+        return tolerance.bounds(self.cases, self.signature)
+
+    @cached_property
+    def runs(self) -> list[Case]:
+        """The cases that are sequences."""
+        return [case for case in self.cases if case.kind == RUN]
+
+    @cached_property
+    def curve(self) -> Curve:
+        """Eager's own error and what is allowed, against time."""
+        spec = self.signature.outputs
+        eager, allowed = [], []
+        for case in self.runs:
+            own, _ = tolerance.errors(case.float32[0], case.float64[0], spec)
+            eager.append((case, own))
+            allowed.append((case, np.broadcast_to(self.allowed[case.name][0], own.shape)))
+        time = _thinned(case.time for case in self.runs) if spec.time_axis is None else _spread(self.longest)
+        return Curve(time, self.against(time, eager), self.against(time, allowed))
+
+    @property
+    def longest(self) -> int:
+        """The time steps of the longest run."""
+        return max(case.time for case in self.runs)
+
+    def against(self, time: Sequence[int], found: Sequence[tuple[Case, Array]]) -> tuple[float | None, ...]:
+        """Give the worst of some errors of outputs at each of some time steps; ``None`` is infinite."""
+        axis = self.signature.outputs.time_axis
+        worst = np.zeros(self.longest + 1)
+        for case, errors in found:
+            steps = slice(case.time, case.time + 1) if axis is None else slice(1, case.time + 1)
+            each = errors[None] if axis is None else np.moveaxis(errors, axis, 0)
+            worst[steps] = np.maximum(worst[steps], each.reshape(len(each), -1).max(1))
+        numbers = (worst[step] for step in time)
+        return tuple(float(f"{number:.{DIGITS}g}") if np.isfinite(number) else None for number in numbers)
+
+
+def judge(file: str, runtime: str, results: Mapping[str, Array], standard: Standard) -> Check:
+    """Compare what the worker left with eager's results."""
+    found = {mode: list(_deviations(mode, results, standard)) for mode in MODES}
+    measures = {mode: _measure(pairs, standard.signature) for mode, pairs in found.items() if pairs}
+    name, worst = max(
+        ((f"{case.name} {mode}", deviation) for mode, pairs in found.items() for case, deviation in pairs),
+        key=lambda pair: pair[1].share,
+        default=("", Deviation(0.0, 0.0, "")),
+    )
+    step, whole, cut = map(measures.get, MODES)
+    said = _tokens(results, standard), _curve(results, standard)
+    check = Check(file, runtime, FAILED, step, whole, cut, *said)
+    missing = _missing(standard, measures)
+    if worst.share <= 1 and not missing:
+        return replace(check, verdict=PASSED)
+    detail = missing or f"{name}: {worst.where}"
+    if not missing and "step" in measures and measures["step"].share <= 1:
+        detail += " (each single step is right: the state is handed on wrongly, or rounding is amplified)"
+    return replace(check, detail=detail)
+
+
+def _outputs(results: Mapping[str, Array], standard: Standard) -> Iterator[tuple[Case, Array]]:
+    """Give the outputs of all runs, whole and cut, that have the right shape."""
+    for case in standard.runs:
+        for mode in ("whole", "cut"):
+            outputs = results.get(f"{case.name}/{mode}/0")
+            if outputs is not None and outputs.shape == case.float64[0].shape:
+                yield case, outputs
+
+
+def _curve(results: Mapping[str, Array], standard: Standard) -> tuple[float | None, ...]:
+    spec = standard.signature.outputs
+    found = [
+        (case, tolerance.distance(outputs, case.results(spec.dtype)[0], case.float64[0]))
+        for case, outputs in _outputs(results, standard)
+    ]
+    return standard.against(standard.curve.time, found)
+
+
+def _tokens(results: Mapping[str, Array], standard: Standard) -> Tokens | None:
+    """Compare what the outputs of a model of token ids say of the next token."""
+    signature, last = standard.signature, standard.signature.outputs.shape[-1]
+    if np.dtype(signature.inputs.dtype).kind == "f" or not isinstance(last, int) or last < 2:
+        return None
+    same, furthest = [], [0.0]
+    for case, outputs in _outputs(results, standard):
+        same.append(outputs.argmax(-1) == case.results(signature.dtype)[0].argmax(-1))
+        furthest.append(float(np.abs(_log_softmax(outputs) - _log_softmax(case.float64[0])).max()))
+    places = sum(map(np.size, same))
+    agreement = sum(map(np.sum, same)) / max(places, 1)
+    return Tokens(float(agreement), max(furthest), places)
+
+
+def _log_softmax(logits: Array) -> Array:
+    shifted = logits.astype(np.float64) - logits.max(-1, keepdims=True)
+    result: Array = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    return result
+
+
+def _spread(longest: int) -> tuple[int, ...]:
+    """Give time steps from the first to the last, denser at the beginning."""
+    return tuple(map(int, np.unique(np.geomspace(1, longest, POINTS).round())))
+
+
+def _thinned(times: Iterator[int]) -> tuple[int, ...]:
+    return tuple(sorted(set(times)))
+
+
+def _deviations(
+    mode: str, results: Mapping[str, Array], standard: Standard
+) -> Iterator[tuple[Case, Deviation]]:
+    """Compare what the worker left for one way of running the cases."""
+    signature = standard.signature
+    errors: dict[str, str] = json.loads(str(results[ERRORS]))
+    for case in standard.cases:
+        key = f"{case.name}/{mode}"
+        if key in errors:
+            yield case, Deviation(np.inf, np.inf, errors[key])
+        elif f"{key}/0" in results:
+            arrays = [results[f"{key}/{number}"] for number in range(len(signature.results))]
+            yield case, tolerance.deviation(case, arrays, standard.allowed[case.name], signature)
+
+
+def _measure(pairs: Sequence[tuple[Case, Deviation]], signature: Signature) -> Measure:
+    return Measure(
+        error=max(deviation.error for _, deviation in pairs),
+        eager=max(tolerance.eager_error(case, signature) for case, _ in pairs),
+        share=max(deviation.share for _, deviation in pairs),
+        cases=len(pairs),
+    )
+
+
+def _missing(standard: Standard, measures: dict[str, Measure]) -> str:
+    """Say if a question was not asked of every case: silence is not a pass."""
+    runs = len(standard.runs)
+    steps = sum(case.kind == STEP for case in standard.cases)
+    expected = {"step": steps, "whole": runs, "cut": runs if standard.signature.streamable else 0}
+    got = {mode: measures[mode].cases if mode in measures else 0 for mode in expected}
+    return "" if got == expected and runs else f"expected results of {expected} cases, got {got}"

@@ -1,0 +1,111 @@
+"""What rounding can make of a computation: float64, with the rounding errors of another precision put in.
+
+Every operation gets a random error as large as a machine with that precision could make there (Parker,
+*Monte Carlo Arithmetic*, 1997): eps times the result, and for a product of matrices eps times the sum of the
+magnitudes, ``|a| @ |b|``, which is what the error of a sum of n terms goes by (Higham, *Accuracy and
+Stability of Numerical Algorithms*, section 3.1). How far apart such runs are says how far apart right
+implementations can be, and not only how lucky one of them was.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
+
+from rnn_export.signature.signature import Array, Call
+
+SEED = 20261124
+SAMPLES = 8
+
+aten = torch.ops.aten
+# Sums of products, and how many terms they have.
+TERMS: dict[Any, Callable[..., int]] = {
+    aten.dot.default: lambda a, b: int(a.shape[-1]),
+    aten.mv.default: lambda a, b: int(a.shape[-1]),
+    aten.mm.default: lambda a, b: int(a.shape[-1]),
+    aten.bmm.default: lambda a, b: int(a.shape[-1]),
+    aten.addmv.default: lambda c, a, b: int(a.shape[-1]),
+    aten.addmm.default: lambda c, a, b: int(a.shape[-1]),
+    aten.baddbmm.default: lambda c, a, b: int(a.shape[-1]),
+    aten.convolution.default: lambda x, weight, *rest: int(weight[0].numel()),
+}
+# What only moves numbers is exact.
+EXACT = {
+    aten._to_copy.default,
+    aten.cat.default,
+    aten.clone.default,
+    aten.copy_.default,
+    aten.embedding.default,
+    aten.gather.default,
+    aten.index.Tensor,
+    aten.index_select.default,
+    aten.stack.default,
+}
+
+
+class Rounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Puts a random rounding error of relative size ``eps`` into every operation that runs inside.
+
+    ``terms`` becomes the number of terms of the longest sum of products that was seen.
+    """
+
+    def __init__(self, eps: float, seed: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.eps = eps
+        self.random = torch.Generator().manual_seed(seed)
+        self.terms = 1
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation, one that is made of others as these."""
+        kwargs = kwargs or {}
+        if function.is_view or function in EXACT:
+            return function(*args, **kwargs)
+        with self:
+            composed = function.decompose(*args, **kwargs)
+        if composed is not NotImplemented:
+            return composed
+        result = function(*args, **kwargs)
+        if function in TERMS:
+            self.terms = max(self.terms, TERMS[function](*args))
+            magnitude = function(*tree_map_only(torch.Tensor, torch.abs, args), **kwargs)
+            return result + self._error(magnitude)
+        if function._schema.is_mutable:
+            return result.add_(self._error(result)) if _is_float(result) else result
+        return tree_map_only(torch.Tensor, lambda x: x + self._error(x) if _is_float(x) else x, result)
+
+    def _error(self, magnitude: torch.Tensor) -> torch.Tensor:
+        noise = torch.rand(magnitude.shape, generator=self.random, dtype=torch.float64)
+        return (2 * noise - 1).to(magnitude.dtype) * magnitude * self.eps
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.is_floating_point()
+
+
+def spread(
+    call: Call, arguments: Sequence[Array], right: Sequence[Array], dtype: str
+) -> tuple[tuple[Array, ...], int]:
+    """Say how far from its float64 results a call can be where every operation rounds to ``dtype``.
+
+    Args:
+        call: the module in float64.
+        arguments: of the call.
+        right: its results without rounding.
+        dtype: ``"float32"`` or ``"float64"``.
+
+    Returns:
+        For each result an array of its shape, the largest distance of some samples, and the number of terms
+        of the longest sum of products.
+    """
+    mode = Rounding(float(np.finfo(dtype).eps), SEED)
+    largest = [np.zeros(result.shape) for result in right]
+    for _ in range(SAMPLES):
+        with mode:
+            results = call(*arguments)
+        for most, result, exact in zip(largest, results, right, strict=True):
+            with np.errstate(invalid="ignore"):
+                np.fmax(most, np.abs(result.astype(np.float64) - exact), out=most)
+    return tuple(most.astype(np.float32) for most in largest), mode.terms

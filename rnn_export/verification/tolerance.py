@@ -1,0 +1,205 @@
+"""The one rule that says how far a file may be from eager PyTorch.
+
+The reference is the module itself, run in float64. A file is not asked to repeat eager's float32 bits: a
+matrix product summed in another order is as right as eager's. It is asked not to be *worse* than eager by
+more than a small factor, judged unit by unit (each output and each element of the state on its own, the
+worst over time and batch), so that a small unit is not hidden behind a large one:
+
+    |file - float64|  <=  FACTOR * worst |float32 - float64|  +  FLOOR * eps * largest |float64|
+
+The worst error of eager is taken over all single steps and all runs that are no longer than the one judged:
+the error of a recurrent net grows with the length of the run, and one short run may be right by luck.
+
+FACTOR = 4: sums of n terms in another order, and tanh or sigmoid of another library that is right to two
+units in the last place instead of one, stay within 2 to 3 times eager's own error on every model of the
+tests; a wrong weight, gate or time step is off by thousands of times. FLOOR = 4: a unit that eager happens
+to hit exactly (a saturated tanh) may be off by the last bits of a float. For a float64 file eager's error is
+that of float32 scaled by the ratio of the two epsilons: the same sums, rounded more finely.
+
+Two bounds keep eager from being the measure where it is a bad one:
+
+- *A single step.* Eager's own error counts as far as rounding explains it, no further: at most what a model
+  of rounding grants (:mod:`rnn_export.verification.rounding`: eps times the magnitudes summed, times the
+  square root of the terms n of the longest sum). Where eager is coarser than rounding makes it, a file may
+  not be.
+- *A run of a net that amplifies rounding.* Eager's error is one throw of the dice there: two right files can
+  be a hundred times apart, for one unit or one row. What counts is the larger of eager's error and of the
+  distance that random rounding takes the same run, at each time step, up to that step. From the horizon on
+  (:mod:`rnn_export.verification.dynamics`) the bound is as large as the values; until then, and in single
+  steps, a wrong weight stands out as ever.
+
+Where eager, in the file's own dtype, gives NaN or an infinity, the file must give the same.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+
+import numpy as np
+
+from rnn_export.bundle.golden import STEP, Case
+from rnn_export.signature.signature import Array, Signature, TensorSpec
+
+FACTOR = 4
+FLOOR = 4
+
+
+@dataclass(frozen=True)
+class Margin:
+    """How far rounding takes results, and how large they are: arrays that broadcast against the results."""
+
+    error: Array
+    magnitude: Array
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """How far results are from float64: the worst error, its share of what is allowed, and where."""
+
+    error: float
+    share: float
+    where: str
+
+
+def bounds(cases: Sequence[Case], signature: Signature) -> dict[str, list[Array]]:
+    """Say what each result of each case may be off by: for every case one array a result.
+
+    The arrays broadcast against the results. They hold a number for each unit; for the run of a net that
+    amplifies rounding, for each time step as well.
+    """
+    own = {case.name: _margins(case, signature) for case in cases}
+    steps = [_modelled(case, own[case.name], signature) for case in cases if case.kind == STEP]
+
+    def pool(case: Case) -> list[list[Margin]]:
+        if case.kind == STEP:
+            return steps
+        if case.rounding:
+            return [*steps, _amplified(case, signature)]
+        return [*steps, *(own[run.name] for run in cases if run.kind != STEP and run.time <= case.time)]
+
+    return {
+        case.name: [
+            _bound([margins[number] for margins in pool(case)], spec)
+            for number, spec in enumerate(signature.results)
+        ]
+        for case in cases
+    }
+
+
+def eager_error(case: Case, signature: Signature) -> float:
+    """Give eager's own worst error in the net's dtype, over all results of a case."""
+    return max(float(margin.error.max(initial=0)) for margin in _margins(case, signature))
+
+
+def deviation(
+    case: Case, results: Sequence[Array], allowed: Sequence[Array], signature: Signature
+) -> Deviation:
+    """Compare a file's results for a case with the float64 results."""
+    worst = Deviation(0.0, 0.0, "")
+    own = case.results(signature.dtype)
+    for number, spec in enumerate(signature.results):
+        name = signature.output_names[number]
+        got, want = results[number], case.float64[number]
+        if got.shape != want.shape:
+            where = f"{name}: expected shape {list(want.shape)}, got {list(got.shape)}"
+            return Deviation(np.inf, np.inf, where)
+        worst = max(worst, _compare(name, spec, got, want, own[number], allowed[number]), key=_share)
+    return worst
+
+
+def _share(found: Deviation) -> tuple[float, float]:
+    return found.share, found.error
+
+
+def distance(got: Array, own: Array, want: Array) -> Array:
+    """Give how far results are from float64: infinitely where eager is finite and they are not, or not alike.
+
+    Args:
+        got: the results.
+        own: eager's in the same dtype.
+        want: eager's in float64.
+    """
+    same = (np.isnan(got) & np.isnan(own)) | (got == own)
+    with np.errstate(invalid="ignore", over="ignore"):
+        apart = np.abs(got.astype(np.float64) - want)
+    return np.where(np.isfinite(own) & np.isfinite(got), apart, np.where(same, 0.0, np.inf))
+
+
+def _compare(name: str, spec: TensorSpec, got: Array, want: Array, own: Array, allowed: Array) -> Deviation:
+    error = distance(got, own, want)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        share = np.where(error == 0, 0.0, error / allowed)
+    place = np.unravel_index(int(np.argmax(share)), share.shape)
+    axes = [size if isinstance(size, str) else "unit" for size in spec.shape]
+    position = ", ".join(f"{axis} {index}" for axis, index in zip(axes, place, strict=True))
+    where = f"{name} at {position}: expected {want[place]:.9g}, got {got[place]:.9g}"
+    return Deviation(float(error.max()), float(share[place]), where)
+
+
+def _margins(case: Case, signature: Signature) -> list[Margin]:
+    """Give eager's own errors in the net's dtype, unit by unit."""
+    results = zip(case.float32, case.float64, signature.results, strict=True)
+    return [_margin(*errors(single, double, spec), spec.free_axes) for single, double, spec in results]
+
+
+def _modelled(case: Case, own: Sequence[Margin], signature: Signature) -> list[Margin]:
+    """Let eager's error in a single step count as far as rounding explains it."""
+    if not case.rounding:
+        return list(own)
+    granted = zip(own, case.rounding, signature.results, strict=True)
+    return [
+        replace(margin, error=np.minimum(margin.error, most.max(axis=spec.free_axes, keepdims=True)))
+        for margin, most, spec in granted
+    ]
+
+
+def _amplified(case: Case, signature: Signature) -> list[Margin]:
+    """Give the larger of eager's error and of what rounding makes of a run, up to each time step.
+
+    Errors that grow do so in all units: one that was hit by chance has the share that all have together.
+    """
+    results = zip(case.float32, case.float64, case.rounding, signature.results, strict=True)
+    return [_grown(single, double, most, spec) for single, double, most, spec in results]
+
+
+def _grown(single: Array, double: Array, rounding: Array, spec: TensorSpec) -> Margin:
+    error, magnitude = errors(single, double, spec)
+    units = tuple(axis for axis in range(error.ndim) if axis not in spec.free_axes)
+    worst = _margin(np.fmax(error, rounding), magnitude, (spec.batch_axis,))
+    largest = magnitude.max(axis=spec.free_axes, keepdims=True)
+    share = _length(worst.error, units) / np.maximum(_length(largest, units), np.finfo(np.float64).tiny)
+    most = np.maximum(worst.error, share * largest)
+    axis = spec.time_axis
+    return replace(worst, error=most if axis is None else np.maximum.accumulate(most, axis))
+
+
+def _length(values: Array, axes: tuple[int, ...]) -> Array:
+    length: Array = np.sqrt(np.square(values).sum(axis=axes, keepdims=True))
+    return length
+
+
+def errors(single: Array, double: Array, spec: TensorSpec) -> tuple[Array, Array]:
+    """Give eager's error and the size of each number that is finite, in the dtype of ``spec``.
+
+    For a float64 net it is that of float32 scaled: the same sums, rounded more finely.
+    """
+    finite = np.isfinite(single) & np.isfinite(double)
+    with np.errstate(invalid="ignore"):
+        error = np.where(finite, np.abs(single.astype(np.float64) - double), 0.0)
+    dtype = np.dtype(spec.dtype)
+    scale = float(np.finfo(dtype).eps / np.finfo(np.float32).eps) if dtype.kind == "f" else 1.0
+    return error * scale, np.where(finite, np.abs(double), 0.0)
+
+
+def _margin(error: Array, magnitude: Array, axes: tuple[int, ...]) -> Margin:
+    return Margin(error.max(axis=axes, keepdims=True), magnitude.max(axis=axes, keepdims=True))
+
+
+def _bound(pool: Sequence[Margin], spec: TensorSpec) -> Array:
+    dtype = np.dtype(spec.dtype)
+    if dtype.kind != "f":
+        return np.zeros_like(pool[0].error)
+    error = reduce(np.maximum, (margin.error for margin in pool))
+    magnitude = reduce(np.maximum, (margin.magnitude for margin in pool))
+    bound: Array = FACTOR * error + FLOOR * np.finfo(dtype).eps * magnitude
+    return bound

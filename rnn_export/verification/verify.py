@@ -1,0 +1,195 @@
+"""Cases x runtimes -> report: is every file of a bundle equal to eager PyTorch?
+
+Two questions are kept apart. *Is each step right?* Single steps from states that eager reached: errors cannot
+compound. *Does the whole run agree?* Sequences run from their start, whole, and cut in pieces with the state
+handed on. What "equal" means stands in :mod:`rnn_export.verification.tolerance`.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnn_export.bundle.bundle import Bundle, Manifest
+from rnn_export.bundle.golden import RUN, Case, Dynamics
+from rnn_export.bundle.untrusted import schema
+from rnn_export.errors import BundleError, mismatch
+from rnn_export.progress import Tell
+from rnn_export.runtimes import process, worker
+from rnn_export.runtimes.table import RUNTIMES, Runtime
+from rnn_export.verification import tolerance
+from rnn_export.verification.judge import FAILED, NOT_CHECKED, PASSED, Check, Curve, Standard, judge
+
+
+@dataclass(frozen=True)
+class VerificationReport:
+    """All checks of a bundle: each file in each runtime, on which lengths and batches.
+
+    ``whole_only`` says why sequences were not cut; it is empty where they were. ``left_out`` says which forms
+    of the model were tried at the export, were wrong, and are not in the bundle. ``dynamics`` says what the
+    net does to rounding errors, where that could be measured, and for how long implementations can agree.
+    """
+
+    name: str
+    checks: tuple[Check, ...]
+    grid: dict[str, list[int]]
+    whole_only: str
+    curve: Curve
+    dynamics: Dynamics | None = None
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing failed, and no file went unchecked of which that is not allowed."""
+        checked = {
+            check.file for check in self.checks if check.verdict == PASSED or RUNTIMES[check.runtime].optional
+        }
+        return all(check.verdict != FAILED and check.file in checked for check in self.checks)
+
+    def without(self, files: Sequence[str]) -> "VerificationReport":
+        """Leave files out, and say why."""
+        failed = [check for check in self.checks if check.file in files and check.verdict == FAILED]
+        reasons = tuple(f"{check.file} in {check.runtime}: {check.detail}" for check in failed)
+        kept = tuple(check for check in self.checks if check.file not in files)
+        return replace(self, checks=kept, left_out=self.left_out + reasons)
+
+    def renamed(self, old: str, new: str) -> "VerificationReport":
+        """Let a file's checks be those of another name, in the order of the names."""
+        checks = (replace(check, file=new) if check.file == old else check for check in self.checks)
+        return replace(self, checks=_in_order(checks))
+
+    def copied(self, old: str, new: str) -> "VerificationReport":
+        """Let a file's checks be those of another name as well."""
+        copies = tuple(replace(check, file=new) for check in self.checks if check.file == old)
+        return replace(self, checks=_in_order(self.checks + copies))
+
+    def to_json(self) -> dict[str, Any]:
+        """Give plain data for the manifest and for scripts; what is infinite becomes ``null``."""
+        return {
+            "passed": self.passed,
+            "whole_only": self.whole_only,
+            "grid": self.grid,
+            "tolerance": {
+                "factor": tolerance.FACTOR,
+                "floor": tolerance.FLOOR,
+                "rule": "|file - float64| <= factor * |eager float32 - float64| + floor * eps * |float64|, "
+                "per unit, eager's worst over single steps and runs no longer; see rnn_export/tolerance.py",
+            },
+            "dynamics": self.dynamics and asdict(self.dynamics),
+            "curve": _finite(asdict(self.curve)),
+            "checks": [_finite(asdict(check)) for check in self.checks],
+            "left_out": list(self.left_out),
+        }
+
+    @classmethod
+    def stored(cls, manifest: Manifest) -> "VerificationReport":
+        """Give the report that a bundle was written with.
+
+        Raises:
+            BundleError: the manifest holds none.
+        """
+        where = f"the manifest of {manifest.name!r}, verification"
+        report = schema.typed({"name": manifest.name, **manifest.verification}, cls, where)
+        unknown = {check.runtime for check in report.checks} - set(RUNTIMES)
+        if unknown:
+            raise BundleError(mismatch(where, f"runtimes of {[*RUNTIMES]}", unknown, "Update rnn-export."))
+        return report
+
+
+def verify(folder: str | Path, progress: Tell | None = None) -> VerificationReport:
+    """Check a bundle from its folder alone, after checking every file's sha256.
+
+    Every file is loaded in a fresh process, in every runtime that is installed, and compared with the
+    golden vectors. A runtime that is not installed is reported as not checked, never as passed.
+
+    Raises:
+        BundleError: there is no bundle, a file is not the one that was written, or the system is at fault: a
+            full disk where C is built, a folder that was removed.
+    """
+    return check_bundle(Bundle.open(folder), progress)
+
+
+def check_bundle(bundle: Bundle, progress: Tell | None = None) -> VerificationReport:
+    """Check the files of an open bundle in every runtime."""
+    standard = Standard(bundle.cases, bundle.signature)
+    pairs = [
+        (file, runtime)
+        for file in bundle.manifest.files
+        for runtime in RUNTIMES.values()
+        if file.endswith(runtime.suffix)
+    ]
+    done: dict[tuple[str, str], Check] = {}
+    with ThreadPoolExecutor(max(1, min(os.cpu_count() or 1, len(pairs)))) as pool:
+        futures = [pool.submit(_check, bundle, file, runtime, standard) for file, runtime in pairs]
+        for number, future in enumerate(as_completed(futures), start=1):
+            check = future.result()
+            done[check.file, check.runtime] = check
+            if progress:
+                progress(f"Verified {check.file} in {check.runtime}", number, len(pairs))
+    return VerificationReport(
+        bundle.manifest.name,
+        tuple(done[file, runtime.name] for file, runtime in pairs),
+        _grid(bundle.cases),
+        bundle.signature.whole_only,
+        standard.curve,
+        bundle.golden.dynamics,
+        tuple(bundle.manifest.verification.get("left_out", ())),
+    )
+
+
+def _in_order(checks: Iterable[Check]) -> tuple[Check, ...]:
+    return tuple(sorted(checks, key=lambda check: (check.file, check.runtime)))
+
+
+def _grid(cases: Iterable[Case]) -> dict[str, list[int]]:
+    runs = [case for case in cases if case.kind == RUN]
+    return {
+        "time": sorted({case.time for case in runs}),
+        "batch": sorted({case.batch for case in runs}),
+    }
+
+
+def _check(bundle: Bundle, file: str, runtime: Runtime, standard: Standard) -> Check:
+    if not runtime.installed:
+        return Check(file, runtime.name, NOT_CHECKED, detail=f"{runtime.package} is not installed")
+    answer, failure = _run_worker(bundle, file, runtime, worker.room(standard.cases))
+    if failure:
+        if not (bundle.folder / file).exists():
+            failure = f"{bundle.folder / file} was removed meanwhile"
+            raise BundleError(f"{file} cannot be checked in {runtime.name}: {failure}. Try again.")
+        return Check(file, runtime.name, FAILED, detail=failure)
+    try:
+        found = worker.read_results(answer, standard.cases)
+    except BundleError as error:
+        return Check(file, runtime.name, FAILED, detail=str(error))
+    if worker.FAULT in found:
+        raise BundleError(f"{file} cannot be checked in {runtime.name}: {found[worker.FAULT]}")
+    if worker.UNAVAILABLE in found:
+        return Check(file, runtime.name, NOT_CHECKED, detail=str(found[worker.UNAVAILABLE]))
+    return judge(file, runtime.name, found, standard)
+
+
+def _run_worker(bundle: Bundle, file: str, runtime: Runtime, room: int) -> tuple[bytes, str]:
+    """Run all cases in a fresh process; give its answer, and what went wrong if something did."""
+    request = {
+        "folder": str(bundle.folder.resolve()),
+        "files": bundle.manifest.files,
+        "file": file,
+        "runtime": runtime.name,
+        "signature": bundle.signature.to_json(),
+        "blocked": bundle.manifest.model["source_modules"],
+        "asked_by": os.getpid(),
+    }
+    return process.ask(request, room)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(child) for key, child in value.items()}
+    if isinstance(value, tuple):
+        return [_finite(child) for child in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

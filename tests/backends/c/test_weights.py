@@ -1,0 +1,91 @@
+"""A large model: its numbers stand in a file beside model.c."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import rnn_export
+from rnn_export.cli.main import app
+from rnn_export.models import CharRNN, LSTMScratch
+from rnn_export.verification.verify import PASSED, VerificationReport
+from tests.support.c_programs import SANITIZE, STRICT, build_driver, compile_c, needs_compiler, run_driver
+from tests.support.cases import ModelCase, tokens
+from tests.support.exports import Exported
+
+pytestmark = needs_compiler
+each_command = pytest.mark.parametrize(
+    "command", [pytest.param(name, marks=pytest.mark.needs(name)) for name in ("gcc", "clang")]
+)
+
+
+@pytest.fixture(scope="session")
+def large(exported: Exported) -> rnn_export.Bundle:
+    """Give the bundle of a net of 1.3 million parameters."""
+    return exported(
+        ModelCase("large", lambda: CharRNN(5000, LSTMScratch(5000, 64, 8)), tokens(3, 2, below=5000))
+    )
+
+
+def test_its_numbers_stand_in_a_file(large: rnn_export.Bundle) -> None:
+    assert {"model.c", "model.h", "model.c.weights"} <= set(large.manifest.files)
+    assert large.manifest.files["model.c"]["bytes"] < 50_000
+    assert large.manifest.files["model.c.weights"]["bytes"] == pytest.approx(4 * 5064 * 256, rel=0.01)
+    header = (large.folder / "model.h").read_text()
+    assert "numbers stand in model.c.weights; keep it beside model.c" in header
+    report = VerificationReport.stored(large.manifest)
+    assert [check.verdict for check in report.checks if check.file == "model.c"] == [PASSED]
+
+
+@each_command
+def test_it_compiles_without_a_warning_and_runs(
+    command: str, large: rnn_export.Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compile_c(command, tmp_path / "model.o", *STRICT, "-O2", "-march=native", "-c", large.folder / "model.c")
+    monkeypatch.chdir(tmp_path)  # and not where the file is
+    options = ["-march=native", *(SANITIZE if command == "gcc" else ())]  # clang's would take minutes here
+    build_driver(large.folder, "large", tmp_path / "driver", *options, command=command)
+    run_driver(large, tmp_path / "driver")
+
+
+@pytest.mark.needs("gcc")
+def test_the_file_may_lie_elsewhere(large: rnn_export.Bundle, tmp_path: Path) -> None:
+    for name in ("model.c", "model.h"):
+        shutil.copyfile(large.folder / name, tmp_path / name)
+    elsewhere = f'-DLARGE_WEIGHTS="{large.folder / "model.c.weights"}"'
+    build_driver(tmp_path, "large", tmp_path / "driver", "-march=native", elsewhere, command="gcc")
+    run_driver(large, tmp_path / "driver")
+
+
+@pytest.mark.needs("aarch64-linux-gnu-gcc", "qemu-aarch64")
+def test_arm_takes_the_file_too(large: rnn_export.Bundle, tmp_path: Path) -> None:
+    command = "aarch64-linux-gnu-gcc"
+    build_driver(large.folder, "large", tmp_path / "driver", "-static", command=command)
+    run_driver(large, "qemu-aarch64", tmp_path / "driver")
+
+
+@pytest.mark.needs("gcc")
+def test_another_compiler_links_an_object(large: rnn_export.Bundle, tmp_path: Path) -> None:
+    """As a compiler that has no assembler would: the numbers come in an object of their own."""
+    numbers = tmp_path / "numbers.c"
+    place = large.folder / "model.c.weights"
+    text = f'.section .rodata\\n.globl large_weights\\n.balign 64\\nlarge_weights: .incbin \\"{place}\\"'
+    numbers.write_text(f'__asm__("{text}");\n')
+    options = ["-U__ELF__", "-march=native", str(numbers)]
+    build_driver(large.folder, "large", tmp_path / "driver", *options, command="gcc")
+    run_driver(large, tmp_path / "driver")
+
+
+def test_a_library_holds_the_numbers(large: rnn_export.Bundle, tmp_path: Path) -> None:
+    line = ["compile", str(large.folder), "--out", str(tmp_path), "--march", "native"]
+    done = CliRunner().invoke(app, line)
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "liblarge.so").stat().st_size > 5_000_000
+    table = subprocess.run(["nm", "-D", tmp_path / "liblarge.so"], capture_output=True, text=True, check=True)
+    assert "large_weights" not in table.stdout
+
+
+def test_a_small_model_is_one_file(rnn: ModelCase, exported: Exported) -> None:
+    assert "model.c.weights" not in exported(rnn).manifest.files

@@ -1,0 +1,197 @@
+"""``bench``: who takes turns, and what is said of those that are not timed. Never how fast."""
+
+import itertools
+import json
+import shutil
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import onnx
+import pytest
+from typer.testing import CliRunner
+
+from rnn_export.benchmark import bench
+from rnn_export.bundle.bundle import MANIFEST, describe_files
+from rnn_export.cli.main import app
+from rnn_export.errors import RuntimeUnavailableError
+from rnn_export.runtimes.compiler import compiler
+from rnn_export.runtimes.table import RUNTIMES, Runtime
+from tests.support.cases import ModelCase, each_case
+from tests.support.exports import Exported
+from tests.support.raising import raising
+
+runner = CliRunner()
+
+
+class Clock:
+    """Time that passes in calls only; keeps who was called."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.called: list[str] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def call(self, name: str, *durations: float):
+        remaining = itertools.cycle(durations)
+
+        def run() -> None:
+            self.called.append(name)
+            self.now += next(remaining)
+
+        return run
+
+    @property
+    def turns(self) -> list[str]:
+        return [name for name, _ in itertools.groupby(self.called)]
+
+
+def test_the_calls_take_turns_and_the_median_counts() -> None:
+    clock = Clock()
+    calls = {"fast": clock.call("fast", 0.002, 0.002, 0.010), "slow": clock.call("slow", 0.004)}
+    times = bench.measure(calls, seconds=0.0, clock=clock)
+    assert clock.turns == ["fast", "slow"] * (1 + bench.LEAST)
+    assert times == pytest.approx({"fast": 2000.0, "slow": 4000.0})
+
+
+def test_who_had_a_share_of_the_time_sits_out() -> None:
+    clock = Clock()
+    bench.measure({"a": clock.call("a", 1.0), "b": clock.call("b", 0.001)}, seconds=2.0, clock=clock)
+    assert clock.turns.count("a") == 1 + bench.LEAST
+    assert clock.called.count("b") >= 1000
+    assert clock.now < 3 + 2 * bench.LEAST + 1.1
+
+
+def test_the_first_call_of_a_turn_is_not_timed() -> None:
+    clock = Clock()
+    call = clock.call("a", *[0.0] * bench.WARM_UP, *[0.5, 0.002, 0.002] * bench.LEAST)
+    assert bench.measure({"a": call}, seconds=0.0, clock=clock) == pytest.approx({"a": 2000.0})
+
+
+def test_ratios_of_one_alone() -> None:
+    assert bench.ratios({"a": 3.0}) == {"a": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("start", "said"),
+    [
+        (lambda: "made", "made"),
+        (lambda: "other", "wrong: other"),
+        (raising(ModuleNotFoundError("No module named 'engine'")), "not installed"),
+        (raising(RuntimeUnavailableError("it ignores lengths")), "fails: it ignores lengths"),
+        (raising(ValueError("first line\nsecond line")), "fails: first line"),
+        (raising(ValueError()), "fails: ValueError"),
+    ],
+)
+def test_what_is_wrong_missing_or_failing_is_named(start, said: str) -> None:
+    assert bench.attempt(start, lambda made: made if made == "other" else "") == said
+
+
+def lines(case: ModelCase, exported: Exported, *arguments: object) -> tuple[Path, str]:
+    folder = exported(case).folder
+    few = ["--time", 2, "--batch", 3, "--time", 1, "--batch", 1, "--seconds", 0.01]
+    command = ["bench", str(folder), *map(str, few), *map(str, arguments)]
+    shown = runner.invoke(app, command, env={"COLUMNS": "80"})
+    assert shown.exit_code == 0, shown.output
+    return folder, shown.stdout
+
+
+def pairs(folder: Path) -> set[tuple[str, str]]:
+    files = json.loads((folder / MANIFEST).read_text())["files"]
+    return {
+        (file, runtime.name)
+        for file in files
+        for runtime in RUNTIMES.values()
+        if file.endswith(runtime.suffix)
+    }
+
+
+@each_case
+def test_every_file_is_timed_in_every_runtime(case: ModelCase, exported: Exported) -> None:
+    folder, printed = lines(case, exported, "--json")
+    result = json.loads(printed)
+    assert result["shapes"] == [{"time": 2, "batch": 3}, {"time": 1, "batch": 1}]
+    assert {(row["file"], row["runtime"]) for row in result["rows"]} == pairs(folder)
+    for row in result["rows"]:
+        if row["note"]:
+            assert row["runtime"] == "reference"
+            assert "reference evaluator" in row["note"]
+            continue
+        assert len(row["microseconds"]) == len(row["ratios"]) == 2
+        assert min(row["microseconds"]) > 0
+
+
+@pytest.mark.skipif(compiler() is None, reason="no C compiler")
+def test_c_is_timed_where_there_is_c(rnn: ModelCase, exported: Exported) -> None:
+    folder, printed = lines(rnn, exported)
+    assert ("model.c", "c") in pairs(folder)
+    [row] = [row for row in map(str.split, printed.splitlines()) if row[:2] == ["model.c", "c"]]
+    assert min(map(float, row[2:])) > 0
+
+
+def test_the_table_shows_every_file(rnn: ModelCase, exported: Exported) -> None:
+    folder, printed = lines(rnn, exported)
+    assert "…" not in printed
+    for file, runtime in pairs(folder):
+        assert any(file in row and runtime in row for row in printed.splitlines())
+
+
+def test_a_runtime_that_is_missing_or_wrong_is_named(
+    rnn: ModelCase, exported: Exported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported(rnn)
+    zeros = ModuleType("rnn_export.runtimes.zeros")
+    zeros.start = lambda path, signature, read: (
+        lambda inputs, *state: [
+            np.zeros(spec.sized(time=inputs.shape[0], batch=inputs.shape[1]), spec.dtype)
+            for spec in signature.results
+        ]
+    )
+    monkeypatch.setitem(sys.modules, zeros.__name__, zeros)
+    monkeypatch.setitem(RUNTIMES, "zeros", Runtime("zeros", ".pt", "numpy"))
+    monkeypatch.setitem(RUNTIMES, "nowhere", Runtime("nowhere", ".pt", "no_such_package"))
+    _, printed = lines(rnn, exported)
+    assert "model.pt in nowhere: not installed" in printed
+    assert "model.pt in zeros: wrong: " in printed
+    assert ": expected " in printed
+    assert printed.count(" - ") == 4
+
+
+def test_shapes_come_in_pairs(rnn: ModelCase, exported: Exported) -> None:
+    shown = runner.invoke(app, ["bench", str(exported(rnn).folder), "--time", "3"])
+    assert shown.exit_code == 2
+    assert "expected one --batch for each --time, got 0 for 1" in " ".join(shown.output.split())
+
+
+def test_a_changed_bundle_is_not_timed(rnn: ModelCase, exported: Exported, tmp_path: Path) -> None:
+    folder = shutil.copytree(exported(rnn).folder, tmp_path / "copy")
+    (folder / "model.pt").write_bytes(b"")
+    failed = runner.invoke(app, ["bench", str(folder)])
+    assert failed.exit_code == 1
+    assert "model.pt has 0 bytes" in failed.output
+
+
+def test_a_file_that_cannot_be_loaded_is_named(rnn: ModelCase, exported: Exported, tmp_path: Path) -> None:
+    folder = shutil.copytree(exported(rnn).folder, tmp_path / "copy")
+    model = onnx.load(folder / "model.onnx")
+    model.graph.node[0].op_type = "NoSuchOperator"
+    onnx.save(model, folder / "model.onnx")
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps({**manifest, "files": describe_files(folder)}))
+    result = bench.bench(folder, [(1, 1)], seconds=0.01)
+    [row] = [row for row in result.rows if (row.file, row.runtime) == ("model.onnx", "onnxruntime")]
+    assert row.note.startswith("fails: ")
+    assert row.microseconds == ()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can keep a process on one core")
+def test_one_core_is_given_back() -> None:
+    import os
+
+    before = os.sched_getaffinity(0)
+    with bench.one_core():
+        assert len(os.sched_getaffinity(0)) == 1
+    assert os.sched_getaffinity(0) == before

@@ -1,0 +1,145 @@
+"""One traced step becomes the body of a Scan: right for every T and B, whatever the loop was written in."""
+
+import zipfile
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+import rnn_export
+from rnn_export.capture import step
+from rnn_export.capture.onnx_file import reader
+from rnn_export.capture.script import script
+from rnn_export.errors import CaptureError, ExportWarning, ScriptError
+from rnn_export.models import GRUScratch, RNNScratch
+from rnn_export.module import eager
+from rnn_export.module.subject import examine
+from rnn_export.verification import grid
+from tests.support.cases import CPU, ModelCase, each_fold
+
+
+@each_fold
+def test_the_fold_is_the_module(case: ModelCase) -> None:
+    subject = examine(*case.build())
+    program = step.capture(subject)
+    onnx.checker.check_model(program.proto(), full_check=True)
+    assert [node.op_type for node in program.model.graph] == ["Scan"]
+    reference = eager.start(subject, torch.float64)
+    draw = grid.Draw(subject, reference)
+    for time, batch in ((1, 1), (11, 2), (64, 5)):
+        inputs, state = draw.inputs(time, batch), draw.state(batch)
+        feeds = dict(zip(subject.signature.input_names, (inputs, *state), strict=True))
+        for got, want in zip(program.run(feeds).values(), reference(inputs, *state), strict=True):
+            np.testing.assert_allclose(got, want, atol=2e-6, rtol=1e-5)
+
+
+def test_the_graph_depends_on_neither_time_nor_batch() -> None:
+    net = GRUScratch(4, 6, 3)
+    sizes = ((1, 1), (5, 2), (300, 7))
+    programs = [step.capture(examine(net, (torch.randn(t, b, 4), net.begin_state(b, CPU)))) for t, b in sizes]
+    assert len({program.proto().SerializeToString(deterministic=True) for program in programs}) == 1
+
+
+def test_one_capture_leaves_no_trace_in_the_next(rnn: ModelCase) -> None:
+    subject = examine(*rnn.build())
+    other = GRUScratch(2, 3, 1)
+    alone = step.capture(subject).proto()
+    step.capture(examine(other, (torch.randn(4, 2, 2), other.begin_state(2, CPU))))
+    assert step.capture(subject).proto() == alone
+
+
+def test_nothing_is_said(rnn: ModelCase, capfd: pytest.CaptureFixture[str]) -> None:
+    step.capture(examine(*rnn.build()))
+    assert capfd.readouterr() == ("", "")
+
+
+class Generator(nn.Module):
+    """A generator, a dictionary of both: Python that TorchScript does not know."""
+
+    def __init__(self):
+        super().__init__()
+        self.cells = nn.ModuleDict({"only": nn.LSTMCell(4, 6)})
+        self.out = nn.Linear(6, 3)
+
+    def forward(self, inputs, state):
+        memory = dict(zip("hc", state, strict=True))
+
+        def run():
+            for X in inputs:
+                memory["h"], memory["c"] = self.cells["only"](X, (memory["h"], memory["c"]))
+                yield memory["h"]
+
+        return self.out(torch.stack([*run()])), [memory["h"], memory["c"]]
+
+
+def test_what_torchscript_cannot_compile_is_exported_all_the_same(tmp_path) -> None:
+    torch.manual_seed(0)
+    model = Generator().eval()
+    example = torch.randn(9, 2, 4), [torch.zeros(2, 6), torch.zeros(2, 6)]
+    with pytest.raises(ScriptError):
+        script.script(examine(model, example))
+    bundle = rnn_export.export(model, example, tmp_path / "bundle")
+    assert bundle.signature.streamable
+    assert "variants/loop.onnx" not in bundle.manifest.files
+    assert {check["file"] for check in bundle.manifest.verification["checks"]} >= {"model.pt", "model.onnx"}
+    archive = zipfile.ZipFile(bundle.folder / "model.pt")
+    assert any(b"torch.append" in archive.read(name) for name in archive.namelist() if name.endswith(".py"))
+
+
+class Decides(nn.Module):
+    """What is computed depends on a value: a step alone does not show it all."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = RNNScratch(4, 6, 3, sigma=0.3)
+
+    def forward(self, inputs, state: tuple[torch.Tensor]):
+        if bool((state[0] > 100).any()):
+            inputs = inputs * 2
+        return self.net(inputs, state)
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_a_step_that_cannot_be_traced_is_named_and_scripted(tmp_path) -> None:
+    model = Decides().eval()
+    example = torch.randn(9, 2, 4), (torch.zeros(2, 6),)
+    with pytest.raises(
+        CaptureError, match=r"one time step of Decides cannot be traced: .*Keep Python decisions"
+    ):
+        step.capture(examine(model, example))
+    bundle = rnn_export.export(model, example, tmp_path / "bundle")
+    assert bundle.manifest.form != "loop"  # the scripted loop, rewritten
+    assert {"If", "Loop"} & {node.op_type for node in onnx.load(bundle.folder / "model.onnx").graph.node} == {
+        "If"
+    }
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_a_loop_that_cannot_be_rewritten_is_shipped_as_it_is(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def left(*_: object) -> reader.Reading:
+        return reader.Reading(None, (reader.Recurrence("Loop", "loop", 1, "it is odd"),))
+
+    monkeypatch.setattr(reader, "read", left)
+    with pytest.warns(ExportWarning, match=r"cannot be traced: .*model.onnx is the scripted loop"):
+        bundle = rnn_export.export(
+            Decides().eval(), (torch.randn(9, 2, 4), (torch.zeros(2, 6),)), tmp_path / "bundle"
+        )
+    loop = (bundle.folder / "variants" / "loop.onnx").read_bytes()
+    assert (bundle.folder / "model.onnx").read_bytes() == loop
+    assert (bundle.manifest.form, bundle.manifest.passes) == ("loop", [])
+
+
+def test_what_looks_ahead_and_does_not_script_is_refused(tmp_path) -> None:
+    class Both(Generator):
+        def forward(self, inputs, state):
+            outputs, state = super().forward(inputs, state)
+            return outputs + inputs.mean(), state
+
+    example = torch.randn(9, 2, 4), [torch.zeros(2, 6), torch.zeros(2, 6)]
+    with pytest.raises(ScriptError, match="TorchScript cannot compile"):
+        rnn_export.export(Both().eval(), example, tmp_path / "bundle")
+    assert not list(tmp_path.iterdir())

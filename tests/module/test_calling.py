@@ -1,0 +1,159 @@
+"""Modules as people write them: whatever they take and return, the files have one way to be called."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import rnn_export
+from rnn_export.errors import InputError, ModelError
+from rnn_export.module.subject import examine
+from rnn_export.module.wrappers import unroll
+from rnn_export.signature.tree import tree_leaves, tree_pairs
+from rnn_export.verification.verify import PASSED, VerificationReport
+from tests.support import nets
+from tests.support.cases import Way, each_way, randomized
+from tests.support.exports import Exported
+
+pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")  # said by torch.nn itself
+
+
+@each_way
+def test_the_call_is_found_out(way: Way, exported: Exported) -> None:
+    signature = exported(way).signature
+
+    def axes(spec: object) -> str:
+        return str(spec).split(" ", 1)[1]
+
+    assert axes(signature.inputs) == way.inputs
+    assert tuple(map(axes, signature.state)) == way.state
+    assert axes(signature.outputs) == way.outputs
+
+
+@each_way
+def test_every_file_is_proven(way: Way, exported: Exported) -> None:
+    bundle = exported(way)
+    report = VerificationReport.stored(bundle.manifest)
+    assert report.passed
+    assert bundle.signature.streamable is way.streamable
+    checked = [check for check in report.checks if check.verdict == PASSED]
+    assert all(bool(check.cut) is way.streamable for check in checked)
+    assert {"model.onnx", "model.pt"} <= set(bundle.manifest.files)
+
+
+@each_way
+def test_the_files_give_what_the_module_gives(way: Way, exported: Exported) -> None:
+    model, example = way.build()
+    inputs = example if isinstance(example, torch.Tensor) else example[0]
+    called = inputs[None] if way.step else inputs
+    with torch.no_grad():
+        result = model(*(example if isinstance(example, tuple) else (example,)))
+    leaves = [leaf.unsqueeze(0) if way.step else leaf for leaf in tree_leaves(result)]
+    steps = called.shape[0]
+    wanted = (
+        torch.stack(leaves[:steps])
+        if isinstance(result, tuple) and isinstance(result[0], list)
+        else leaves[0]
+    )
+    for runtime in ("onnxruntime", "torchscript"):
+        outputs, state = rnn_export.load(exported(way).folder, runtime)(called.numpy())
+        np.testing.assert_allclose(outputs, wanted.numpy(), atol=2e-6, rtol=1e-5)
+        assert len(state) == (len(way.state) if way.name != "outputs_alone" else 0)
+
+
+@each_way
+def test_streaming_gives_the_whole(way: Way, exported: Exported) -> None:
+    runner = rnn_export.load(exported(way).folder)
+    spec, outputs_axis = runner.signature.inputs, runner.signature.outputs.time_axis
+    rng = np.random.default_rng(0)
+    shape = spec.sized(time=13, batch=2)
+    inputs = (
+        rng.integers(0, 11, shape) if spec.dtype == "int64" else rng.standard_normal(shape).astype(spec.dtype)
+    )
+    whole, last = runner(inputs)
+    if not way.streamable:
+        with pytest.raises(InputError, match=r"whole sequences only.*Leave the state out"):
+            runner(inputs, runner.initial_state(2))
+        return
+    state = None
+    outputs = []
+    for step in range(13):
+        y_t, state = runner(spec.cut(inputs, slice(step, step + 1)), state)
+        outputs.append(y_t)
+    joined = outputs[-1] if outputs_axis is None else np.concatenate(outputs, outputs_axis)
+    np.testing.assert_allclose(joined, whole, atol=2e-6, rtol=1e-5)
+    for got, want in zip(state, last, strict=True):
+        np.testing.assert_allclose(got, want, atol=2e-6, rtol=1e-5)
+
+
+def test_names_are_paired_with_what_is_wrapped_alike() -> None:
+    assert tree_pairs({"tuple": ["a", {"list": ["b", "c"]}]}, (1, [2, 3])) == [("a", 1), ("b", 2), ("c", 3)]
+    with pytest.raises(ValueError, match="zip"):
+        tree_pairs({"tuple": ["a", "b"]}, (1, 2, 3))
+
+
+def test_a_step_that_returns_no_state_is_named() -> None:
+    class Forgetful(nn.Module):
+        def forward(self, x_t, state=None):
+            return x_t[:, :1]
+
+    with pytest.raises(
+        InputError, match=r"result of a step of Forgetful: expected its new state, or .*got float32"
+    ):
+        unroll(Forgetful(), torch.zeros(3, 4), torch.zeros(3, 6))
+
+
+def test_a_step_that_fails_is_named() -> None:
+    with pytest.raises(
+        InputError, match=r"a step of RNNCell failed on x_t float32 \[3, 5\]: .*without a time axis"
+    ):
+        examine(nn.RNNCell(4, 6), torch.zeros(3, 5), step=True)
+
+
+def test_a_beginning_that_is_not_zero_is_not_guessed() -> None:
+    class Learned(nets.OptionalState):
+        def forward(self, inputs, state=None):
+            return super().forward(inputs, torch.ones(inputs.shape[1], 6) if state is None else state)
+
+    with pytest.raises(
+        InputError, match="state None: expected the same results as a state of zeros, got others"
+    ):
+        examine(Learned(), torch.randn(9, 3, 4))
+
+
+def test_a_hidden_state_that_does_not_begin_with_zeros_stays_hidden(tmp_path) -> None:
+    class Started(nets.Classifier):
+        def forward(self, inputs):
+            outputs, _ = self.layer(inputs, torch.ones(1, inputs.shape[0], 6))
+            return self.head(outputs[:, -1])
+
+    model = randomized(Started(nn.GRU(4, 6, batch_first=True))).eval()
+    bundle = rnn_export.export(model, torch.randn(3, 9, 4), tmp_path / "bundle")
+    assert not bundle.signature.streamable
+    assert bundle.signature.state == ()
+
+
+def test_a_layer_that_is_run_twice_keeps_its_state(tmp_path) -> None:
+    class Twice(nets.Classifier):
+        def forward(self, inputs):
+            outputs, _ = self.layer(inputs)
+            again, _ = self.layer(inputs * 0.5)
+            return self.head((outputs + again)[:, -1])
+
+    model = randomized(Twice(nn.GRU(4, 6, batch_first=True))).eval()
+    assert rnn_export.export(model, torch.randn(3, 9, 4), tmp_path / "bundle").signature.state == ()
+
+
+def test_parts_of_a_state_that_mix_rows_are_named() -> None:
+    class Summed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(4))
+
+        def forward(self, inputs):
+            return (inputs * self.weight).cumsum(0), inputs.sum((0, 1))
+
+    with pytest.raises(
+        ModelError, match="a tensor of the state: expected one axis that grows with the batch"
+    ):
+        examine(Summed(), torch.randn(9, 3, 4))

@@ -1,0 +1,66 @@
+"""What tracing leaves over goes: axes that are added and dropped again, casts of casts."""
+
+import torch
+from torch import nn
+
+from rnn_export.capture import step
+from rnn_export.module.subject import examine
+from rnn_export.passes.pipeline import forms_of, optimize
+from tests.support.cases import CASES
+
+
+class Framed(nn.Module):
+    """Linear layers over the whole sequence before and after the loop."""
+
+    def __init__(self):
+        super().__init__()
+        self.before, self.cell, self.after = nn.Linear(3, 4), nn.RNNCell(4, 5), nn.Linear(5, 2)
+
+    def forward(self, inputs, state):
+        outputs = []
+        for X in torch.relu(self.before(inputs)):
+            state = self.cell(X, state)
+            outputs.append(state)
+        return torch.sigmoid(self.after(torch.stack(outputs))), state
+
+
+def test_layers_over_the_sequence_have_no_axis_too_many() -> None:
+    torch.manual_seed(0)
+    stages = optimize(step.capture(examine(Framed().eval(), (torch.randn(6, 2, 3), torch.zeros(2, 5)))))
+    found = [node.op_type for node in forms_of(stages)["operator"].model.graph]
+    assert [name for name in found if "queeze" not in name] == [
+        *("MatMul", "Add", "Relu", "RNN", "MatMul", "Add", "Sigmoid")
+    ]
+    assert found.count("Squeeze") == 2  # the operator's axis of directions, of its outputs and of its state
+    assert found.count("Unsqueeze") == 1
+
+
+def test_token_ids_become_vectors_in_three_operators() -> None:
+    [case] = [case for case in CASES if case.name == "char_rnn"]
+    found = [
+        node.op_type
+        for node in forms_of(optimize(step.capture(examine(*case.build()))))["operator"].model.graph
+    ]
+    assert found[:3] == ["Unsqueeze", "Equal", "Cast"]
+    assert found.count("Cast") == 1
+
+
+class Twice(nn.Module):
+    """The same product of the state, written twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.outer = nn.Linear(3, 3)
+
+    def forward(self, inputs, state):
+        outputs = []
+        for X in inputs:
+            state = torch.tanh(X + self.outer(state)) * torch.sigmoid(self.outer(state))
+            outputs.append(state)
+        return torch.stack(outputs), state
+
+
+def test_what_a_step_computes_twice_is_computed_once() -> None:
+    stages = optimize(step.capture(examine(Twice().eval(), (torch.randn(6, 2, 3), torch.zeros(2, 3)))))
+    [scan] = [node for node in forms_of(stages)["step"].model.graph if node.op_type == "Scan"]
+    assert [node.op_type for node in scan.attributes["body"].as_graph()].count("Gemm") == 1

@@ -1,0 +1,170 @@
+"""Rows of a batch that end apart: each as if it were run alone; what lies behind its end reaches nothing."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from onnx import load
+from torch import nn
+
+import rnn_export
+from rnn_export.capture import step
+from rnn_export.errors import InputError, LengthsError
+from rnn_export.module.subject import examine
+from rnn_export.passes import lengths as lengths_pass
+from rnn_export.program.program import Program
+from rnn_export.verification.verify import NOT_CHECKED, VerificationReport
+from tests.support.cases import CASES, WAYS, ModelCase, Way
+
+# Every case and every way but those that differ from another one in nothing that matters here.
+SAME = {"notebook", "one_unit", "wide", "deep_rnn", "char_rnn", "state_left_out", "as_many_steps_as_rows"}
+RAGGED: list[ModelCase | Way] = [case for case in (*CASES, *WAYS) if case.name not in SAME]
+each_ragged = pytest.mark.parametrize("case", RAGGED, ids=lambda case: case.name)
+pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")  # said by torch.nn itself
+Export = Callable[[ModelCase | Way], rnn_export.Bundle]
+
+
+@pytest.fixture(scope="module")
+def ragged(tmp_path_factory: pytest.TempPathFactory) -> Export:
+    folder = tmp_path_factory.mktemp("ragged")
+
+    def export(case: ModelCase | Way) -> rnn_export.Bundle:
+        if (folder / case.name).exists():
+            return rnn_export.Bundle.open(folder / case.name)
+        step = getattr(case, "step", False)
+        return rnn_export.export(*case.build(), folder / case.name, lengths=True, step=step)
+
+    return export
+
+
+@each_ragged
+def test_each_row_is_as_if_run_alone(case: ModelCase | Way, ragged: Export) -> None:
+    bundle = ragged(case)
+    signature = bundle.signature
+    assert signature.input_names[-1] == "lengths"
+    rng = np.random.default_rng(0)
+    spec = signature.inputs
+    shape = spec.sized(time=6, batch=4)
+    tokens = spec.dtype == "int64"
+    inputs = rng.integers(0, 7, shape) if tokens else rng.standard_normal(shape).astype(spec.dtype)
+    lengths = np.array([4, 0, 6, 1])
+    padded = np.moveaxis(inputs, (spec.time_axis, spec.batch_axis), (0, 1))
+    if not tokens:
+        padded[np.arange(6)[:, None] >= lengths] = np.nan
+    for runtime in ("onnxruntime", "torchscript"):
+        runner = rnn_export.load(bundle.folder, runtime)
+        outputs, state = runner(inputs, lengths=lengths)
+        for row, length in enumerate(lengths):
+            got = np.take(outputs, [row], signature.outputs.batch_axis)
+            new = [
+                np.take(leaf, [row], of.batch_axis)
+                for leaf, of in zip(state, signature.returned_state, strict=True)
+            ]
+            if length == 0:
+                assert not got.any()
+                continue
+            alone, last = runner(np.take(spec.cut(inputs, slice(0, length)), [row], spec.batch_axis))
+            if signature.outputs.time_axis is not None:
+                assert not signature.outputs.cut(got, slice(length, None)).any()
+                got = signature.outputs.cut(got, slice(0, length))
+            for one, other in zip([got, *new], [alone, *last], strict=True):
+                np.testing.assert_allclose(one, other, atol=3e-6, rtol=1e-5)
+
+
+@each_ragged
+def test_every_file_is_proven(case: ModelCase | Way, ragged: Export) -> None:
+    report = VerificationReport.stored(ragged(case).manifest)
+    assert report.passed
+    unchecked = {check.detail for check in report.checks if check.verdict == NOT_CHECKED}
+    assert all(reason.startswith("the reference evaluator") for reason in unchecked)
+
+
+def test_the_golden_vectors_hold_ragged_rows_and_nan(rnn: ModelCase, ragged: Export) -> None:
+    cases = [case for case in ragged(rnn).cases if case.kind == "run" and case.batch == 5]
+    assert {0, 7} <= {int(length) for case in cases for length in case.lengths}
+    assert any(np.isnan(case.inputs).any() for case in cases)
+    assert not any(np.isnan(result).any() for case in cases for result in case.float32)
+
+
+@pytest.mark.parametrize("name", ["gru", "lstm", "torch_bidirectional"])
+def test_operators_are_told_the_lengths(name: str, ragged: Export) -> None:
+    [case] = [case for case in RAGGED if case.name == name]
+    graph = load(ragged(case).folder / "model.onnx").graph
+    operators = [node for node in graph.node if node.op_type in ("GRU", "LSTM")]
+    assert len(operators) == 1
+    assert operators[0].input[4]
+
+
+def test_lengths_left_out_are_full(rnn: ModelCase, ragged: Export) -> None:
+    runner = rnn_export.load(ragged(rnn).folder)
+    inputs = np.random.default_rng(0).standard_normal((5, 2, 4)).astype("f4")
+    for one, other in zip(runner(inputs), runner(inputs, lengths=np.array([5, 5])), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "message"),
+    [
+        (
+            np.array([1, 6]),
+            r"'lengths': expected numbers of time steps from 0 to 5, got \[1, 6\]. Give each row",
+        ),
+        (np.array([-1, 2]), r"from 0 to 5, got \[-1, 2\]"),
+        (np.array([1, 2], np.int32), r"'lengths': expected int64 \[batch=2\], got int32 \[2\]"),
+        (np.array([1, 2, 3]), r"'lengths': expected int64 \[batch=2\], got int64 \[3\]"),
+    ],
+)
+def test_wrong_lengths_are_named(lengths: np.ndarray, message: str, rnn: ModelCase, ragged: Export) -> None:
+    runner = rnn_export.load(ragged(rnn).folder)
+    with pytest.raises(InputError, match=message):
+        runner(np.zeros((5, 2, 4), "f4"), lengths=lengths)
+
+
+def test_lengths_for_a_model_without_are_refused(rnn: ModelCase, exported: Export) -> None:
+    with pytest.raises(InputError, match=r"this model was exported without. Export it with lengths=True"):
+        rnn_export.load(exported(rnn).folder)(np.zeros((5, 2, 4), "f4"), lengths=np.array([1, 2]))
+
+
+def test_a_net_of_all_time_steps_is_left_as_rows_run_alone(ragged: Export) -> None:
+    [case] = [case for case in RAGGED if case.name == "looks_ahead"]
+    bundle = ragged(case)
+    assert bundle.manifest.form == "loop"
+    assert any("scan.onnx" in reason for reason in bundle.manifest.verification["left_out"])
+
+
+def test_a_loop_that_mixes_rows_is_refused(rnn: ModelCase) -> None:
+    program = step.capture(examine(*rnn.build()))
+    ragged = Program(program.copy().model, replace(program.signature, lengths=True))
+    [scan] = ragged.model.graph
+    body = scan.attributes["body"].as_graph()
+    body.inputs[0].shape = None
+    with pytest.raises(LengthsError, match="has no axis for the batch"):
+        lengths_pass.lengths(ragged)
+
+
+def test_the_pass_adds_the_input_once(rnn: ModelCase) -> None:
+    program = step.capture(examine(*rnn.build()))
+    assert lengths_pass.lengths(program).proto() == program.proto()
+    once = lengths_pass.lengths(replace(program, signature=replace(program.signature, lengths=True)))
+    assert [value.name for value in once.model.graph.inputs] == ["inputs", "state_0", "lengths"]
+    assert lengths_pass.lengths(once).proto() == once.proto()
+
+
+def test_zero_is_the_output_of_ended_rows_for_linear_layers_with_biases(tmp_path: Path) -> None:
+    class Biased(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.GRU(3, 4)
+            self.head = nn.Linear(4, 2)
+
+        def forward(self, inputs, state=None):
+            outputs, state = self.layer(inputs, state)
+            return self.head(outputs) + 1, state
+
+    bundle = rnn_export.export(Biased(), torch.randn(5, 2, 3), tmp_path / "bundle", lengths=True)
+    outputs, _ = rnn_export.load(bundle.folder)(np.ones((5, 2, 3), "f4"), lengths=np.array([2, 5]))
+    assert not outputs[2:, 0].any()
+    assert outputs[:, 1].all()

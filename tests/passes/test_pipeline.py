@@ -1,0 +1,190 @@
+"""Every pass leaves the Program what it was; loops hold recurrences alone; the fastest form comes first."""
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+import torch
+
+from rnn_export import exporter
+from rnn_export.capture import step
+from rnn_export.errors import PassError
+from rnn_export.module import eager
+from rnn_export.module.subject import Subject, examine
+from rnn_export.passes import pipeline
+from rnn_export.passes.choose import OPERATORS, rank
+from rnn_export.program.agree import agree
+from rnn_export.program.program import Program
+from rnn_export.verification import grid
+from tests.support.cases import FOLDS, WAYS, ModelCase, Way, each_fold
+from tests.support.stages import EXPECTED, FUSED, form, off_cycle, operators, stages
+
+pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")  # said by torch.nn itself
+
+
+@each_fold
+def test_every_stage_is_the_module(case: ModelCase) -> None:
+    subject = examine(*case.build())
+    reference = eager.start(subject, torch.float64)
+    draw = grid.Draw(subject, reference)
+    inputs, state = draw.inputs(11, 5), draw.state(5)
+    feeds = dict(zip(subject.signature.input_names, (inputs, *state), strict=True))
+    want = reference(inputs, *state)
+    for stage in stages(case):
+        onnx.checker.check_model(stage.program.proto(), full_check=True)
+        for got, expected in zip(stage.program.run(feeds).values(), want, strict=True):
+            np.testing.assert_allclose(got, expected, atol=2e-6, rtol=1e-5, err_msg=stage.name)
+
+
+@each_fold
+def test_loops_hold_nothing_but_recurrences(case: ModelCase) -> None:
+    names = [stage.name for stage in stages(case)]
+    for stage in stages(case)[names.index("distribute") :]:
+        loops = [node for node in stage.program.model.graph if node.op_type == "Scan"]
+        assert not [off_cycle(scan) for scan in loops if off_cycle(scan)], stage.name
+
+
+@each_fold
+def test_passes_are_reproducible(case: ModelCase) -> None:
+    again = pipeline.optimize(step.capture(examine(*case.build())))
+    for one, other in zip(stages(case), again, strict=True):
+        assert one.program.proto() == other.program.proto(), one.name
+
+
+LAYERS = {
+    "textbook": ["RNN"],
+    "optional_state": ["RNN"],
+    "state_left_out": ["RNN"],
+    "torch_rnn": ["RNN", "RNN"],
+    "torch_gru": ["GRU"],
+    "torch_gru_deep": ["GRU", "GRU"],
+    "torch_lstm_rows_first": ["LSTM", "LSTM"],
+    "as_many_steps_as_rows": ["GRU"],
+    "tagger": ["LSTM"],
+    "classifier": ["GRU"],
+    "torch_rnn_cell": ["RNN"],
+    "torch_lstm_cell": ["LSTM"],
+    "step": ["LSTM"],
+    # The operator has no projection, ONNX Runtime none of them in float64, and no operator is this one.
+    "torch_lstm_projected": ["Scan"],
+    "torch_lstm_float64": ["Scan"],
+    "parallel_in_training": ["Scan"],
+}
+FOLDED = [way for way in WAYS if way.name in LAYERS]
+
+
+@pytest.fixture(scope="module", params=FOLDED, ids=lambda way: way.name)
+def optimized(request: pytest.FixtureRequest) -> tuple[Way, Subject, list[pipeline.Stage]]:
+    subject = exporter._folded(examine(*request.param.build(), step=request.param.step))
+    return request.param, subject, pipeline.optimize(step.capture(subject))
+
+
+def test_every_way_of_a_fold_is_here() -> None:
+    others = {
+        "outputs_alone",
+        "state_within",
+        "torch_bidirectional",
+    }  # run whole, as no step of theirs is theirs
+    assert {way.name for way in WAYS} == {*LAYERS, *others}
+
+
+def test_every_layer_is_an_operator(optimized: tuple[Way, Subject, list[pipeline.Stage]]) -> None:
+    way, _, stages_of_way = optimized
+    names = [stage.name for stage in stages_of_way]
+    for stage in stages_of_way[names.index("distribute") :]:
+        loops = [node for node in stage.program.model.graph if node.op_type == "Scan"]
+        assert not [off_cycle(scan) for scan in loops if off_cycle(scan)], stage.name
+    program = next(stage.program for stage in stages_of_way if stage.form == "operator")
+    assert [name for name in operators(program) if name in {*OPERATORS, "Scan"}] == LAYERS[way.name]
+    assert operators(program).count("Transpose") == (way.inputs[1] == "b") + (
+        way.outputs[:12] == "[batch, time"
+    )
+    assert "CumSum" not in operators(program)
+
+
+def test_every_form_of_a_way_is_the_module(optimized: tuple[Way, Subject, list[pipeline.Stage]]) -> None:
+    _, subject, stages_of_way = optimized
+    reference = eager.start(subject, torch.float64)
+    draw = grid.Draw(subject, reference)
+    inputs, state = draw.inputs(11, 5), draw.state(5)
+    feeds = dict(zip(subject.signature.input_names, (inputs, *state), strict=True))
+    for name, program in pipeline.forms_of(stages_of_way).items():
+        onnx.checker.check_model(program.proto(), full_check=True)
+        for got, want in zip(program.run(feeds).values(), reference(inputs, *state), strict=True):
+            np.testing.assert_allclose(got, want, atol=2e-6, rtol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("name", ["torch_gru_deep", "torch_lstm_rows_first", "tagger", "classifier", "step"])
+def test_ragged_layers_are_operators(name: str) -> None:
+    [way] = [way for way in WAYS if way.name == name]
+    subject = exporter._folded(examine(*way.build(), step=way.step))
+    ragged = replace(subject.signature, lengths=True)
+    forms = pipeline.forms_of(pipeline.optimize(replace(step.capture(subject), signature=ragged)))
+    program = forms["operator"]
+    layers = [node for node in program.model.graph if node.op_type in {*OPERATORS, "Scan"}]
+    assert [node.op_type for node in layers] == LAYERS[name]
+    assert all(node.inputs[4] is not None for node in layers)
+    assert agree(forms["step"], program)
+
+
+def test_an_output_layer_runs_once_for_the_last_time_step() -> None:
+    [way] = [way for way in WAYS if way.name == "classifier"]
+    forms = pipeline.forms_of(pipeline.optimize(step.capture(exporter._folded(examine(*way.build())))))
+    assert operators(forms["operator"]) == ["Transpose", "GRU", "Squeeze", "Gemm"]
+    [scan] = [node for node in forms["scan"].model.graph if node.op_type == "Scan"]
+    assert len(scan.outputs) == 1
+
+
+@each_fold
+def test_scratch_nets_come_out_as_operators(case: ModelCase) -> None:
+    recurrent = [name for name in operators(form(case, "operator")) if name in {*OPERATORS, "Scan"}]
+    assert recurrent == EXPECTED[case.name]
+
+
+@each_fold
+def test_one_loop_a_recurrence_and_one_product_for_all_projections(case: ModelCase) -> None:
+    program = form(case, "scan")
+    assert operators(program).count("Scan") == len(EXPECTED[case.name])
+    for graph in program.model.graphs():
+        left = [node.inputs[0] for node in graph if node.op_type == "MatMul"]
+        assert len(left) == len(set(left))
+
+
+def test_a_pass_that_changes_the_program_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    def halve(program: Program) -> Program:
+        program = program.copy()
+        weight = program.model.graph.initializers["model.W_hq"]
+        weight.const_value = ir.tensor(weight.const_value.numpy() * np.float32(0.5), name=weight.name)
+        return program
+
+    monkeypatch.setattr(pipeline, "PASSES", ((halve, ""),))
+    with pytest.raises(PassError, match="pass halve changed what the Program computes"):
+        pipeline.optimize(form(FUSED, "step"))
+
+
+def test_programs_of_other_weights_do_not_agree() -> None:
+    one, other = (form(case, "step") for case in FOLDS if case.name in ("gru", "rnn"))
+    assert agree(one, one)
+    assert not agree(one, other)
+
+
+@pytest.mark.parametrize(
+    ("name", "time", "batch", "expected"),
+    [
+        ("rnn", 100, 1, ["gated", "operator", "scan", "step"]),
+        ("rnn", 1, 1, ["operator", "gated", "scan", "step"]),
+        ("rnn", 100, 64, ["scan", "step", "gated", "operator"]),
+        ("rnn", 100, 5000, ["step", "scan", "gated", "operator"]),
+        ("gru", 100, 64, ["operator", "scan", "step"]),
+        ("gru", 100, 5000, ["step", "scan", "operator"]),
+        ("list_state", 100, 1, ["scan", "step"]),
+        ("list_state", 100, 5000, ["step", "scan"]),
+    ],
+)
+def test_the_form_follows_from_the_example_and_the_state(
+    name: str, time: int, batch: int, expected: list[str]
+) -> None:
+    case = next(case for case in FOLDS if case.name == name)
+    assert rank(pipeline.forms_of(stages(case)), time, batch) == expected

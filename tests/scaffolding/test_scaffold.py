@@ -1,0 +1,154 @@
+"""The examples are what scaffold writes, and what it writes runs bundles that nobody made for it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import rnn_export
+from rnn_export import scaffold
+from rnn_export.cli.main import app
+from rnn_export.errors import BundleError, ScaffoldError
+from rnn_export.scaffolding.scaffold import HOSTS, MODELS, examples
+from tests.support.cases import CASES, WAYS
+from tests.support.exports import Exported
+from tests.support.paths import ROOT
+from tests.support.sources import sources
+
+COMMITTED = [ROOT / "artifacts" / name for name in ("char_rnn", "rnn_scratch")]
+# Rows first with two leaves, the last step alone, token ids, a state that begins elsewhere, a deep one.
+UNUSUAL = ["torch_lstm_rows_first", "classifier", "tagger", "starts_elsewhere", "deep_mixed", "list_state"]
+NAMED = {case.name: case for case in [*CASES, *WAYS]}
+
+each_host = pytest.mark.parametrize("host", HOSTS)
+
+
+def test_every_example_is_a_host() -> None:
+    assert {path.name for path in examples().iterdir() if path.is_dir()} == {*HOSTS}
+
+
+@each_host
+def test_examples_are_what_scaffold_writes(host: str, tmp_path: Path) -> None:
+    written = scaffold(COMMITTED, host, tmp_path / "new")
+    assert sources(written) == sources(ROOT / "examples" / host)
+    assert sorted(path.name for path in (written / MODELS).iterdir()) == ["char_rnn", "rnn_scratch"]
+    for bundle in COMMITTED:
+        assert rnn_export.Bundle.open(written / MODELS / bundle.name).cases
+
+
+@each_host
+def test_an_example_says_nothing_of_the_models_it_is_tested_with(host: str) -> None:
+    of_models = {
+        *HOSTS[host].generated,
+        *(file.format(bundle.name) for file in HOSTS[host].each for bundle in COMMITTED),
+    }
+    for name, content in sources(ROOT / "examples" / host).items():
+        if name not in of_models and name != "README.md":
+            assert not any(bundle.name.encode() in content for bundle in COMMITTED), name
+
+
+@each_host
+def test_a_readme_is_short_and_names_the_command(host: str) -> None:
+    text = (ROOT / "examples" / host / "README.md").read_text()
+    assert len(text.splitlines()) <= 40
+    assert "ci.sh" in text
+
+
+def run(command: Path | str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHON": sys.executable}
+    line = [str(command), *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, check=False, env=environment)
+
+
+@pytest.fixture(scope="module")
+def unusual(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Bundles of every kind that an example takes."""
+    folder = tmp_path_factory.mktemp("bundles")
+    for name in UNUSUAL:
+        shutil.copytree(exported(NAMED[name]).folder, folder / name)
+    return folder
+
+
+@pytest.mark.needs("cc", "make")
+def test_a_name_that_c_does_not_know(tmp_path: Path) -> None:
+    case = NAMED["gru"]
+    bundle = rnn_export.export(*case.build(), tmp_path / "a-net 2.0")
+    folder = scaffold([bundle.folder], "c", tmp_path / "new")
+    done = run(folder / "ci.sh")
+    assert done.returncode == 0, done.stderr
+    assert "a_net_2_0: 60 vectors whole" in done.stdout
+
+
+@pytest.mark.needs("cc", "make")
+def test_c_runs_bundles_of_every_kind(unusual: Path, tmp_path: Path) -> None:
+    folder = scaffold([unusual / name for name in UNUSUAL], "c", tmp_path / "new")
+    done = run(folder / "ci.sh")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("vectors whole") == len(UNUSUAL)
+
+
+def test_python_runs_bundles_of_every_kind(unusual: Path, tmp_path: Path) -> None:
+    folder = scaffold([unusual / name for name in UNUSUAL], "python", tmp_path / "new")
+    done = run(sys.executable, folder / "golden.py", *(folder / MODELS).iterdir())
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("vectors whole") == 2 * len(UNUSUAL)
+
+
+def test_the_command(exported: Exported, tmp_path: Path) -> None:
+    bundle = exported(NAMED["gru"]).folder
+    arguments = ["scaffold", str(bundle), "--host", "rust", "--out", str(tmp_path / "new")]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert "ci.sh" in done.output
+    assert "gru_run" in (tmp_path / "new" / "src" / "models.rs").read_text()
+    again = CliRunner().invoke(app, arguments)
+    assert again.exit_code == 1
+    assert "expected no such path" in " ".join(again.output.split())
+
+
+@pytest.mark.parametrize(
+    ("names", "host", "message"),
+    [
+        (["gru"], "cobol", "host: expected c, .* got 'cobol'"),
+        (["gru", "gru"], "c", "a name of its own for each, got gru, gru"),
+        (["rnn_float64"], "node", "expected inputs of float32 or int64, got float64"),
+        (["bidirectional"], "node", "expected a net that can be streamed"),
+    ],
+)
+def test_what_no_example_runs_is_refused(
+    names: list[str], host: str, message: str, exported: Exported, tmp_path: Path
+) -> None:
+    with pytest.raises(ScaffoldError, match=message):
+        scaffold([exported(NAMED[name]).folder for name in names], host, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_lengths_are_refused(exported_ragged: Exported, tmp_path: Path) -> None:
+    with pytest.raises(ScaffoldError, match="expected a net without lengths"):
+        scaffold([exported_ragged(NAMED["gru"]).folder], "node", tmp_path / "new")
+
+
+def test_a_bundle_without_the_file_is_refused_with_the_reason(exported: Exported, tmp_path: Path) -> None:
+    bundle = tmp_path / "gru"
+    shutil.copytree(exported(NAMED["gru"]).folder, bundle)
+    (bundle / "model.c").unlink()
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    del manifest["files"]["model.c"]
+    manifest["verification"]["left_out"] = ["model.c: Foo has no rule"]
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    for host in ("c", "python"):
+        with pytest.raises(ScaffoldError, match=r"has no model.c: model.c: Foo has no rule"):
+            scaffold([bundle], host, tmp_path / "new")
+
+
+def test_a_changed_bundle_is_refused(exported: Exported, tmp_path: Path) -> None:
+    shutil.copytree(exported(NAMED["gru"]).folder, tmp_path / "changed")
+    with (tmp_path / "changed" / "model.onnx").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(BundleError, match=r"model.onnx has .* bytes, expected"):
+        scaffold([tmp_path / "changed"], "c", tmp_path / "new")

@@ -1,0 +1,83 @@
+"""What a call looks like, and how a wrong call is told."""
+
+import json
+
+import numpy as np
+import pytest
+
+from rnn_export.errors import InputError
+from rnn_export.signature.signature import Signature, StateSpec, TensorSpec
+from rnn_export.signature.tree import tree_build, tree_leaves, tree_of
+from tests.support.cases import ModelCase, each_case
+from tests.support.exports import Exported
+
+SIGNATURE = Signature(
+    inputs=TensorSpec("inputs", "float32", ("time", "batch", 4)),
+    state=(StateSpec("state_0", "float32", ("batch", 6)), StateSpec("state_1", "float32", ("batch", 2), 0.5)),
+    outputs=TensorSpec("outputs", "float32", ("time", "batch", 3)),
+    tree={"tuple": ["state_0", "state_1"]},
+)
+
+
+def zeros(*shape: int, dtype: str = "float32") -> np.ndarray:
+    return np.zeros(shape, dtype)
+
+
+def test_a_right_call_gives_its_sizes() -> None:
+    sizes = SIGNATURE.check_call(zeros(9, 5, 4), [zeros(5, 6), zeros(5, 2)])
+    assert sizes == {"time": 9, "batch": 5}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "state", "message"),
+    [
+        (
+            zeros(9, 5, 3),
+            [zeros(5, 6), zeros(5, 2)],
+            r"'inputs': expected float32 \[time, batch, 4\], got .*\[9, 5, 3\]",
+        ),
+        (
+            zeros(9, 5),
+            [zeros(5, 6), zeros(5, 2)],
+            r"'inputs': expected .*, got float32 \[9, 5\]. The state is",
+        ),
+        (zeros(9, 5, 4, dtype="float64"), [zeros(5, 6), zeros(5, 2)], "got float64 .* Convert it to float32"),
+        (
+            zeros(9, 5, 4),
+            [zeros(4, 6), zeros(5, 2)],
+            r"'state_0': expected float32 \[batch=5, 6\], got float32 \[4, 6\]",
+        ),
+        (zeros(9, 5, 4), [zeros(5, 6), zeros(1, 5, 2)], r"'state_1': expected float32 \[batch=5, 2\]"),
+        (zeros(9, 5, 4), [zeros(5, 6)], r"'state': expected 2 tensors \(state_0, state_1\), got 1"),
+        (zeros(0, 5, 4), [zeros(5, 6), zeros(5, 2)], "at least one time step and one row"),
+        (zeros(9, 0, 4), [zeros(0, 6), zeros(0, 2)], "at least one time step and one row"),
+    ],
+)
+def test_a_wrong_call_is_named(inputs: np.ndarray, state: list[np.ndarray], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        SIGNATURE.check_call(inputs, state)
+
+
+def test_initial_state_fills_the_batch() -> None:
+    first, second = SIGNATURE.initial_state(3)
+    assert first.shape == (3, 6)
+    assert second.tolist() == [[0.5, 0.5]] * 3
+
+
+@each_case
+def test_json_gives_the_same_signature_back(case: ModelCase, exported: Exported) -> None:
+    signature = exported(case).signature
+    assert Signature.from_json(json.loads(json.dumps(signature.to_json()))) == signature
+    assert signature.streamable == case.streamable
+
+
+@each_case
+def test_tree_follows_the_example(case: ModelCase, exported: Exported) -> None:
+    _, (_, state) = case.build()
+    signature = exported(case).signature
+    names = [leaf.name for leaf in signature.state]
+    assert signature.tree == tree_of(state, names)
+    leaves = dict(zip(names, tree_leaves(state), strict=True))
+    rebuilt = tree_build(signature.tree, leaves.__getitem__)
+    assert type(rebuilt) is type(state)
+    assert tree_leaves(rebuilt) == tree_leaves(state) or len(names) == 1

@@ -1,0 +1,75 @@
+"""Programs around a bundle's ``model.c``: built, run on the golden vectors, compared with eager."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rnn_export
+from rnn_export.runtimes.compiler import compiler
+from rnn_export.signature.signature import identifier
+
+DRIVER = Path(__file__).with_name("c_driver.c")
+STRICT = ("-std=c11", "-Wall", "-Wextra", "-pedantic", "-Werror")
+SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+ALLOCATORS = ("malloc", "calloc", "realloc", "free", "aligned_alloc", "posix_memalign")
+
+needs_compiler = pytest.mark.needs((compiler() or ["cc"])[0])
+
+
+def has_avx512() -> bool:
+    """Whether what is compiled for this processor may use AVX-512."""
+    line = [*(compiler() or ["false"]), "-march=native", "-dM", "-E", "-x", "c", "/dev/null"]
+    return "__AVX512F__" in subprocess.run(line, capture_output=True, text=True, check=False).stdout
+
+
+def compile_c(command: list[str] | str, target: Path, *arguments: str | Path) -> None:
+    """Run a compiler; it may say nothing."""
+    line = [*([command] if isinstance(command, str) else command), *map(str, arguments), "-o", str(target)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+
+
+def build_driver(
+    folder: Path, name: str, target: Path, *options: str, command: list[str] | str | None = None
+) -> None:
+    """Build the program that runs calls from its standard input."""
+    header = (folder / "model.h").read_text()
+    prefix = identifier(name)
+    [stack] = re.findall(r"(\w+_STACK_SIZE) \d", header)
+    names = [f"-DRUN={prefix}_run", f"-DSTACK={stack}"]
+    names += ["-DWORKSPACE"] if "WORKSPACE_SIZE" in header else []
+    names += [f"-Wl,--wrap={allocator}" for allocator in ALLOCATORS]
+    everything = [f"-I{folder}", *names, "-O1", *options, folder / "model.c", DRIVER, "-pthread"]
+    compile_c(command or compiler() or [], target, *everything)
+
+
+def run_driver(bundle: rnn_export.Bundle, *line: str | Path) -> None:
+    """Run all golden vectors, and compare the results with eager's."""
+    header = (bundle.folder / "model.h").read_text()
+    found = re.search(r"_WORKSPACE_SIZE (\d+)", header)
+    calls = b""
+    for case in bundle.cases:
+        state = b"".join(leaf.tobytes() for leaf in case.state)
+        room = case.time * case.batch * int(found[1]) * 4 if found else 0
+        sizes = np.array(
+            [case.time, case.batch, case.inputs.nbytes, len(state), case.float32[0].nbytes, room], np.uint64
+        )
+        calls += sizes.tobytes() + case.inputs.tobytes() + state
+    done = subprocess.run([str(part) for part in line], input=calls, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    assert not done.stderr
+    at = 0
+    for case in bundle.cases:
+        for want in case.float32:
+            got = np.frombuffer(done.stdout, want.dtype, want.size, at).reshape(want.shape)
+            np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
+            at += want.nbytes
+        at += sum(leaf.nbytes for leaf in case.state) if not bundle.signature.returns_state else 0
+    assert at == len(done.stdout)
+
+
+CALLS = {"memcpy", "memmove", "memset", "__cpu_model", "__cpu_indicator_init", "_GLOBAL_OFFSET_TABLE_"}

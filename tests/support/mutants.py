@@ -1,0 +1,299 @@
+"""Wrong files: what verify has to catch, in one table, made for every backend by general means.
+
+A mutation is a change of the module's parameters, of the operators of a graph, or of a call. Those of
+parameters go through the exporter like any module; those of operators change the graph of each file, and the
+Program that C is written of; those of calls are written around each file (:mod:`tests.support.mutant_calls`).
+
+What a net does not have is found out from the net: a mutation that finds nothing to change makes no file.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnx_ir as ir
+import torch
+from torch import nn
+
+from rnn_export import exporter
+from rnn_export.backends import onnx as onnx_backend
+from rnn_export.backends import torchscript
+from rnn_export.backends.c.write.model import WEIGHTS, compile_program
+from rnn_export.bundle.bundle import Bundle
+from rnn_export.capture.script.script import WRAPPED
+from rnn_export.module.subject import Subject, examine
+from rnn_export.module.wrappers import copied
+from rnn_export.program.program import Program, name_apart
+from rnn_export.runtimes.compiler import HEADER
+from rnn_export.signature.signature import BATCH, TIME
+from tests.support import mutant_nodes as nodes
+from tests.support.cases import ModelCase, Way
+from tests.support.mutant_calls import Call, CCall, Index, OnnxCall, TorchCall
+
+# --- of parameters: change a module in place, and say whether there was anything to change ----------------
+
+
+def without_a_bias(net: nn.Module) -> bool:
+    """Set the first vector among the parameters to zero."""
+    vectors = [parameter for parameter in net.parameters() if parameter.dim() == 1]
+    for vector in vectors[:1]:
+        vector.data.zero_()
+    return bool(vectors)
+
+
+def with_swapped_gates(net: nn.Module) -> bool:
+    """Swap the first two parameters of each shape, or the first two gates of one that holds several."""
+    shapes: dict[torch.Size, list[nn.Parameter]] = {}
+    for parameter in net.parameters():
+        shapes.setdefault(parameter.shape, []).append(parameter)
+    pairs = [alike[:2] for alike in shapes.values() if len(alike) > 1]
+    for one, other in pairs:
+        one.data, other.data = other.data.clone(), one.data.clone()
+    return any(one.dim() > 1 for one, _ in pairs)
+
+
+def with_a_weight_transposed(net: nn.Module) -> bool:
+    """Transpose the first square matrix among the parameters."""
+    square = [each for each in net.parameters() if each.dim() == 2 and each.shape[0] == each.shape[1]]
+    for weight in square[:1]:
+        weight.data = weight.data.T.contiguous()
+    return bool(square)
+
+
+# --- of calls: what they give, or None if the net has no such thing ---------------------------------------
+
+LATE, BACKWARD = Index(shift=-1), Index(sign=-1)
+Results = list[Any] | None
+
+
+def right(call: Call) -> Results:
+    return call.run(call.inputs, call.state, call.lengths)
+
+
+def with_state_ignored(call: Call) -> Results:
+    initial = [call.initial(leaf) for leaf in range(len(call.state))]
+    return call.run(call.inputs, initial, call.lengths) if initial else None
+
+
+def with_leaves_swapped(call: Call) -> Results:
+    """Swap the first two leaves of one shape and dtype, before the call and after it."""
+    kinds = [(leaf.shape, leaf.dtype) for leaf in call.signature.state]
+    found = [(a, b) for a, one in enumerate(kinds) for b in range(a) if kinds[b] == one]
+    if not found:
+        return None
+    a, b = found[0]
+
+    def swapped(leaves: list[Any]) -> list[Any]:
+        order = {a: b, b: a}
+        return [leaves[order.get(place, place)] for place in range(len(leaves))]
+
+    outputs, *state = call.run(call.inputs, swapped(call.state), call.lengths)
+    return [outputs, *swapped(state)] if state else [outputs]
+
+
+def with_outputs_late(call: Call) -> Results:
+    if call.signature.outputs.time_axis is None:
+        return None
+    outputs, *state = right(call)
+    return [call.pick(outputs, call.signature.outputs, TIME, LATE), *state]
+
+
+def with_inputs_late(call: Call) -> Results:
+    return call.run(call.pick(call.inputs, call.signature.inputs, TIME, LATE), call.state, call.lengths)
+
+
+def with_last_step_dropped(call: Call) -> Results:
+    """Return the state of the step before the last one."""
+    if not call.signature.returned_state:
+        return None
+    outputs, *_ = right(call)
+    fewer = call.pick(call.inputs, call.signature.inputs, TIME, Index(drop=1))
+    _, *state = call.run(fewer, call.state, call.lengths)
+    return [outputs, *map(call.of_one_step, call.state, state)]
+
+
+def reversed_in_time(call: Call) -> Results:
+    backward = call.pick(call.inputs, call.signature.inputs, TIME, BACKWARD)
+    outputs, *state = call.run(backward, call.state, call.lengths)
+    spec = call.signature.outputs
+    return [outputs if spec.time_axis is None else call.pick(outputs, spec, TIME, BACKWARD), *state]
+
+
+def with_frozen_time(call: Call) -> Results:
+    """Stop after the example's time steps; the outputs behind them are those of the last one."""
+    spec = call.signature.outputs
+    few = call.pick(call.inputs, call.signature.inputs, TIME, Index(most=call.steps))
+    stopped, *state = call.run(few, call.state, call.lengths)
+    if spec.time_axis is None:
+        return [stopped, *state]
+    outputs, *_ = right(call)
+    return [call.pick(outputs, spec, TIME, Index(last=call.steps - 1)), *state]
+
+
+def with_frozen_batch(call: Call) -> Results:
+    """Give the example's rows their own results, and those behind them that of the last one."""
+    rows = Index(last=call.batch - 1)
+    return [
+        call.pick(value, spec, BATCH, rows)
+        for value, spec in zip(right(call), call.signature.results, strict=True)
+    ]
+
+
+def with_lengths_off(call: Call, by: int) -> Results:
+    return None if call.lengths is None else call.run(call.inputs, call.state, call.moved(call.lengths, by))
+
+
+# --- the table --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class OfParameters:
+    change: Callable[[nn.Module], bool]
+
+
+@dataclass(frozen=True)
+class OfOperators:
+    onnx: Callable[[ir.Model, str], bool]
+    torch: Callable[[torch._C.Graph], bool]
+
+
+@dataclass(frozen=True)
+class OfCall:
+    change: Callable[[Call], Results]
+
+
+Mutation = OfParameters | OfOperators | OfCall
+
+MUTATIONS: dict[str, Mutation] = {
+    "bias dropped": OfParameters(without_a_bias),
+    "gates swapped": OfParameters(with_swapped_gates),
+    "weight transposed": OfParameters(with_a_weight_transposed),
+    "near activation": OfOperators(nodes.near_activations, nodes.near_torch_activations),
+    "products in bf16": OfOperators(nodes.coarse_products, nodes.coarse_torch_products),
+    "state ignored": OfCall(with_state_ignored),
+    "state leaves swapped": OfCall(with_leaves_swapped),
+    "outputs late by a step": OfCall(with_outputs_late),
+    "inputs late by a step": OfCall(with_inputs_late),
+    "last step dropped": OfCall(with_last_step_dropped),
+    "reversed direction": OfCall(reversed_in_time),
+    "T frozen": OfCall(with_frozen_time),
+    "B frozen": OfCall(with_frozen_batch),
+}
+OF_LENGTHS: dict[str, Mutation] = {
+    "lengths one too long": OfCall(partial(with_lengths_off, by=1)),
+    "lengths one too short": OfCall(partial(with_lengths_off, by=-1)),
+}
+CONTROL: dict[str, Mutation] = {"nothing": OfCall(right)}  # written around the same way, and right
+
+
+# --- the files --------------------------------------------------------------------------------------------
+
+
+class Workshop:
+    """Makes wrong files of one case, of every backend that its bundle has."""
+
+    def __init__(self, case: ModelCase | Way, bundle: Bundle, scratch: Path) -> None:
+        self.case, self.bundle, self.signature = case, bundle, bundle.signature
+        self.subject = self._subject(lambda net: True)
+        stages, *_ = exporter._write_models(self.subject, scratch, "right", {}, lambda *_: None)
+        self.dense = next((stage.program for stage in stages if stage.name == exporter.DENSE), None)
+
+    @property
+    def backends(self) -> dict[str, Path]:
+        """The right files, by what they are: ``pt``, ``c``, or the form of an ONNX file."""
+        folder, found = self.bundle.folder, {}
+        for name in self.bundle.manifest.files:
+            path = Path(name)
+            if path.suffix in (".pt", ".c"):
+                found[path.suffix[1:]] = folder / path
+            elif path.suffix == ".onnx":
+                found[self.bundle.manifest.form if path.stem == "model" else path.stem] = folder / path
+        return found
+
+    def make(self, mutation: Mutation, folder: Path) -> dict[str, Path]:
+        """Write the files of a mutation; give those of the backends where it found something to change."""
+        folder.mkdir()
+        if isinstance(mutation, OfParameters):
+            return self._exported(mutation, folder)
+        make = self._of_call if isinstance(mutation, OfCall) else self._of_operators
+        made = {}
+        for backend, right in self.backends.items():
+            path = folder / ("model.c" if backend == "c" else f"{backend}{right.suffix}")
+            if make(mutation, backend, right, path):
+                made[backend] = path
+        return made
+
+    def _subject(self, change: Callable[[nn.Module], bool]) -> Subject | None:
+        """Take the module in as the exporter does, after a change; ``None`` if there is nothing to change."""
+        model, example = self.case.build()
+        model = copied(model).requires_grad_(False)
+        if not change(model):
+            return None
+        subject = exporter._folded(examine(model, example, step=getattr(self.case, "step", False)))
+        return replace(subject, signature=self.signature)
+
+    def _exported(self, mutation: OfParameters, folder: Path) -> dict[str, Path]:
+        subject = self._subject(mutation.change)
+        if subject is None:
+            return {}
+        exporter._write_models(subject, folder, self.bundle.manifest.name, {}, lambda *_: None)
+        made = {backend: folder / "variants" / f"{backend}.onnx" for backend in self.backends}
+        made |= {"pt": folder / "model.pt", "c": folder / "model.c"}
+        for path in [*folder.rglob("*.onnx"), folder / "model.c"]:
+            if path.exists() and path not in [made[backend] for backend in self.backends]:
+                path.unlink()  # a form that the right bundle has not
+        return {backend: made[backend] for backend in self.backends if made[backend].exists()}
+
+    def _of_operators(self, mutation: OfOperators, backend: str, right: Path, path: Path) -> bool:
+        if backend == "pt":
+            module = torch.jit.load(right)
+            torch._C._jit_pass_inline(module.graph)
+            changed = mutation.torch(module.graph)
+            if changed:
+                torchscript.write(module, path)
+            return changed
+        model = self.dense.copy().model if backend == "c" else ir.from_proto(onnx.load(right))
+        if not mutation.onnx(model, self.signature.dtype):
+            return False
+        name_apart(model)
+        if backend == "c":
+            program = Program(model, self.dense.signature)
+            files = compile_program(program, self.signature, self.bundle.manifest.name, f"{WRAPPED}.")
+            _write_c(path, files.source, files.header, files.weights)
+        else:
+            onnx_backend.write(ir.to_proto(model), path)
+        return True
+
+    def _of_call(self, mutation: OfCall, backend: str, right: Path, path: Path) -> bool:
+        sizes = self.signature, self.subject.steps, self.subject.batch
+        if backend in ("pt", "c"):
+            call = {"pt": TorchCall, "c": CCall}[backend](right, *sizes)
+        else:
+            call = OnnxCall(onnx.load(right), *sizes)
+        results = mutation.change(call)
+        if results is None:
+            return False
+        finished = call.finished(results)
+        if backend == "pt":
+            torchscript.write(finished, path)
+        elif backend == "c":
+            weights = right.with_name(WEIGHTS)
+            _write_c(
+                path,
+                finished,
+                right.with_name(HEADER).read_text(),
+                weights.read_bytes() if weights.exists() else b"",
+            )
+        else:
+            onnx_backend.write(finished, path)
+        return True
+
+
+def _write_c(path: Path, source: str, header: str, weights: bytes) -> None:
+    path.write_text(source)
+    path.with_name(HEADER).write_text(header)
+    if weights:
+        path.with_name(WEIGHTS).write_bytes(weights)

@@ -1,0 +1,137 @@
+"""The grid: its draws, and the question whether a net may be cut."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from rnn_export.bundle.golden import STEP
+from rnn_export.errors import ModelError
+from rnn_export.module import eager
+from rnn_export.module.subject import examine
+from rnn_export.verification import grid
+from tests.support.cases import ModelCase, each_case
+
+
+@each_case
+def test_whether_a_net_may_be_cut_is_found_out(case: ModelCase) -> None:
+    reason = grid.why_whole_only(examine(*case.build()))
+    assert (reason == "") == case.streamable
+    assert case.streamable or "the outputs first differ at time step 0, by 0." in reason
+
+
+@each_case
+@pytest.mark.filterwarnings("ignore:NaN in the parameters")
+def test_nan_parameters_do_not_hide_that_a_net_looks_ahead(case: ModelCase) -> None:
+    model, example = case.build()
+    with torch.no_grad():
+        next(model.parameters()).fill_(torch.nan)
+    assert (grid.why_whole_only(examine(model, example)) == "") == case.streamable
+
+
+@each_case
+def test_draws_are_reproducible_and_like_the_example(case: ModelCase) -> None:
+    subject = examine(*case.build())
+    call = eager.start(subject, torch.float32)
+    one, two = grid.Draw(subject, call), grid.Draw(subject, call)
+    drawn = one.inputs(40, 5)
+    assert (drawn == two.inputs(40, 5)).all()
+    assert drawn.dtype == subject.inputs.numpy().dtype
+    if drawn.dtype.kind == "f":
+        assert 0.5 < drawn.std() / max(1e-3, np.sqrt((subject.inputs.numpy() ** 2).mean())) < 2
+        assert (drawn.astype(np.float32) == drawn).all()
+    else:
+        assert set(np.unique(drawn)) <= set(subject.inputs.numpy().ravel())
+
+
+class Attribute(torch.nn.Module):
+    """Keeps a state in an attribute."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.full((4,), 0.5))
+        self.kept = torch.zeros(())
+
+    def forward(self, inputs, state):
+        self.kept = self.kept + inputs.mean()
+        return inputs * self.weight + self.kept, state
+
+
+class Listed(Attribute):
+    """Keeps a list inside of forward."""
+
+    def forward(self, inputs, state):
+        earlier = []
+        outputs = []
+        for x_t in inputs:
+            outputs.append(x_t * self.weight + sum(earlier))
+            earlier.append(x_t)
+        return torch.stack(outputs), state
+
+
+class NormOverTime(Attribute):
+    """Takes a norm over time."""
+
+    def forward(self, inputs, state):
+        return (inputs - inputs.mean(0)) * self.weight, state
+
+
+class LastOfMean(Attribute):
+    """Gives one output, of all time steps."""
+
+    def forward(self, inputs, state):
+        return inputs.mean(0) * self.weight, state
+
+
+class LostState(Attribute):
+    """Returns another state than the one after the last time step."""
+
+    def forward(self, inputs, state):
+        return inputs * self.weight, state * 0.5
+
+
+@pytest.mark.parametrize(
+    ("net", "reason"),
+    [
+        (Attribute, r"two calls with the same arguments differ by .*\(in an attribute of the module\)"),
+        (Listed, r"first differ at time step 1, by \d.*\(in a list or a variable inside of forward\)$"),
+        (NormOverTime, r"first differ at time step 0, by \d.*: later time steps take part"),
+        (LastOfMean, r"first differ at time step 1, .*inside of forward\), or later time steps take part"),
+        (LostState, r"step by step, the final state differs by 0\.\d"),
+    ],
+)
+def test_the_cause_is_named(net: type[torch.nn.Module], reason: str) -> None:
+    subject = examine(net(), (torch.randn(9, 3, 4), torch.ones(3, 6)))
+    assert re.search(reason, grid.why_whole_only(subject)), grid.why_whole_only(subject)
+
+
+def test_single_steps_start_from_states_that_eager_reached(rnn: ModelCase) -> None:
+    subject = examine(*rnn.build())
+    cases = {case.name: case for case in grid.build(subject).cases}
+    run, steps = cases["T7_B2_random"], cases["T7_B2_random_steps"]
+    assert steps.kind == STEP
+    call = eager.start(subject, torch.float32)
+    state = run.state
+    for moment, step in enumerate((0, 2, 4, 6)):
+        before = run.state if step == 0 else call(run.inputs[:step], *state)[1:]
+        rows = slice(2 * moment, 2 * moment + 2)
+        np.testing.assert_array_equal(steps.inputs[0, rows], run.inputs[step])
+        np.testing.assert_allclose(steps.state[0][rows], before[0], rtol=1e-6)
+
+
+def test_a_net_for_some_batches_only_is_named(rnn: ModelCase) -> None:
+    class Narrow(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = rnn.build()[0]
+
+        def forward(self, inputs, state):
+            outputs, state = self.net(inputs, state)
+            return outputs[:, :4], state
+
+    subject = examine(Narrow(), rnn.build()[1])
+    with pytest.raises(
+        ModelError, match=r"outputs of Narrow for .*'batch': 5}: expected \[9, 5, 3\], got \[9, 4, 3\]"
+    ):
+        grid.build(subject)

@@ -1,0 +1,202 @@
+"""Every case agrees with eager in every runtime, and a wrong file never gets into a bundle."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from onnx import load
+from torch import nn
+
+import rnn_export
+from rnn_export import exporter
+from rnn_export.bundle.bundle import MANIFEST, Bundle, describe_files
+from rnn_export.capture import step
+from rnn_export.capture.script import script
+from rnn_export.errors import BundleError, VerificationError
+from rnn_export.models import RNNScratch
+from rnn_export.module.subject import examine
+from rnn_export.passes.pipeline import forms_of, optimize
+from rnn_export.program.program import Program
+from rnn_export.runtimes.table import RUNTIMES
+from rnn_export.runtimes.worker import Blocked
+from rnn_export.verification.judge import FAILED, NOT_CHECKED, PASSED
+from rnn_export.verification.verify import VerificationReport, verify
+from tests.support.cases import CASES, CPU, ModelCase, each_case
+from tests.support.exports import Exported
+from tests.support.mutants import without_a_bias
+
+
+@each_case
+def test_every_file_agrees_in_every_runtime(case: ModelCase, exported: Exported) -> None:
+    report = VerificationReport.stored(exported(case).manifest)
+    assert report.passed
+    files = exported(case).manifest.files
+    assert {(check.file, check.runtime) for check in report.checks} == {
+        (file, name) for file in files for name, runtime in RUNTIMES.items() if file.endswith(runtime.suffix)
+    }
+    # A net may amplify the rounding of one kernel more than that of another; not every net is one for C.
+    assert not [file for file in report.left_out if not file.startswith(("variants/gated.onnx", "model.c"))]
+    assert {"model.pt", "model.onnx", "variants/loop.onnx"} <= {check.file for check in report.checks}
+    for check in report.checks:
+        if check.verdict == NOT_CHECKED:
+            assert check.detail.startswith("the reference evaluator cannot load it: Scan")
+            assert not case.streamable
+            continue
+        assert check.verdict == PASSED
+        assert check.whole.cases == 6 * len(report.grid["time"])
+        assert (check.step is not None) == (check.cut is not None) == case.streamable
+
+
+@each_case
+def test_single_steps_are_at_most_four_times_as_far_from_float64_as_eager(
+    case: ModelCase, exported: Exported
+) -> None:
+    for check in VerificationReport.stored(exported(case).manifest).checks:
+        measure = check.step or check.whole
+        if check.verdict == NOT_CHECKED:
+            continue
+        assert measure.error <= 4 * measure.eager
+
+
+@each_case
+def test_a_folder_can_be_verified_again(case: ModelCase, exported: Exported, tmp_path: Path) -> None:
+    folder = shutil.copytree(exported(case).folder, tmp_path / "elsewhere")
+    told: list[tuple[str, int, int]] = []
+    report = verify(folder, progress=lambda *event: told.append(event))
+    assert report == VerificationReport.stored(exported(case).manifest)
+    assert [(done, total) for _, done, total in told] == [
+        (number, len(report.checks)) for number in range(1, len(report.checks) + 1)
+    ]
+
+
+def test_hashes_come_first(rnn: ModelCase, exported: Exported, tmp_path: Path) -> None:
+    folder = shutil.copytree(exported(rnn).folder, tmp_path / "copy")
+    (folder / "model.pt").write_bytes(b"code")
+    with pytest.raises(BundleError, match=r"model.pt has 4 bytes"):
+        verify(folder)
+
+
+# --- wrong files; those of tests/mutants.py are caught in test_mutants.py -------------------------------
+
+
+def without_bias(case: ModelCase) -> nn.Module:
+    net = case.build()[0].requires_grad_(False)
+    assert without_a_bias(net)
+    return net
+
+
+def test_export_writes_nothing_if_a_file_is_wrong(
+    rnn: ModelCase, exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, example = rnn.build()
+    shutil.copytree(exported(rnn).folder, tmp_path / "bundle")
+    right = script.script
+    monkeypatch.setattr(exporter.script, "script", lambda subject: right(examine(wrong, example)))
+    wrong = without_bias(rnn)
+    with pytest.raises(VerificationError, match="nothing was written") as caught:
+        rnn_export.export(model, example, tmp_path / "bundle", overwrite=True)
+    assert "model.pt in torchscript: failed, T" in str(caught.value)
+    assert Bundle.open(tmp_path / "bundle").manifest == exported(rnn).manifest
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def forms_for(model: nn.Module, example: tuple[torch.Tensor, object]) -> dict[str, Program]:
+    return forms_of(optimize(step.capture(examine(model, example))))
+
+
+def test_a_form_that_is_wrong_is_left_out(
+    rnn: ModelCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, example = rnn.build()
+    forms = forms_for(model, example)
+    wrong = forms_for(without_bias(rnn), example)
+    fused = {form: wrong[form] for form in ("gated", "operator")}
+    monkeypatch.setattr(exporter, "_forms", lambda *_: {**forms, **fused})
+    bundle = rnn_export.export(*rnn.build(), tmp_path / "bundle")
+    assert "variants/operator.onnx" not in bundle.manifest.files
+    operators = {node.op_type for node in load(bundle.folder / "model.onnx").graph.node}
+    assert "Scan" in operators
+    assert not {"GRU", "RNN"} & operators
+    report = verify(bundle.folder)
+    assert report.passed
+    assert [reason.split(": ")[0] for reason in report.left_out] == [
+        "variants/gated.onnx in onnxruntime",
+        "variants/gated.onnx in reference",
+        "variants/operator.onnx in onnxruntime",
+        "variants/operator.onnx in reference",
+    ]
+
+
+def test_nothing_is_written_if_every_form_is_wrong(
+    rnn: ModelCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, example = without_bias(rnn), rnn.build()[1]
+    wrong = forms_for(model, example)
+    monkeypatch.setattr(exporter, "_forms", lambda *_: wrong)
+    export_loop = script.export_loop
+    damaged = script.script(examine(model, example))
+    monkeypatch.setattr(script, "export_loop", lambda _, subject: export_loop(damaged, subject))
+    with pytest.raises(VerificationError, match=r"variants/loop.onnx in onnxruntime: failed"):
+        rnn_export.export(*rnn.build(), tmp_path / "bundle")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_operator_of_a_runtime_has_to_be_as_right_as_eager(tmp_path: Path) -> None:
+    """ONNX Runtime's RNN has a tanh that is off by 1e-7 near zero; that of its GRU is not."""
+    torch.manual_seed(0)
+    net = RNNScratch(16, 32, 1)
+    bundle = rnn_export.export(net, (torch.rand(100, 2, 16), net.begin_state(2, CPU)), tmp_path / "bundle")
+    [reason] = bundle.manifest.verification["left_out"]
+    assert reason.startswith("variants/operator.onnx in onnxruntime: ")
+    assert "GRU" in [node.op_type for node in load(bundle.folder / "model.onnx").graph.node]
+
+
+def test_a_crash_is_a_failure(rnn: ModelCase, exported: Exported, tmp_path: Path) -> None:
+    folder = shutil.copytree(exported(rnn).folder, tmp_path / "copy")
+    model = load(folder / "model.onnx")
+    model.graph.node[0].op_type = "NoSuchOperator"
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps({**manifest, "files": describe_files(folder)}))
+    report = verify(folder)
+    wrong = [check for check in report.checks if check.file == "model.onnx"]
+    assert [check.verdict for check in wrong] == [FAILED, FAILED]
+    assert all("the process ended with status 1" in check.detail for check in wrong)
+
+
+def test_a_missing_runtime_is_not_a_pass(
+    rnn: ModelCase, exported: Exported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "rnn_export.runtimes.table.find_spec", lambda name: None if name == "torch" else object()
+    )
+    report = verify(exported(rnn).folder)
+    unchecked = [check for check in report.checks if check.verdict == NOT_CHECKED]
+    assert [(check.file, check.detail) for check in unchecked] == [("model.pt", "torch is not installed")]
+    assert not report.passed
+
+
+def test_the_models_source_cannot_be_imported() -> None:
+    code = (
+        "import sys; from rnn_export.runtimes.worker import Blocked\n"
+        "sys.meta_path.insert(0, Blocked(['rnn_export.models.rnn', 'json.tool']))\n"
+        "import rnn_export.models.gru"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert finished.returncode == 1
+    assert "rnn_export.models.rnn holds the model's source" in finished.stderr
+    assert Blocked(["a.b"]).find_spec("a.bc") is None
+
+
+def test_workers_are_told_to_block_the_models_source(exported: Exported) -> None:
+    by_name = {case.name: exported(case).manifest.model["source_modules"] for case in CASES[:2]}
+    assert by_name == {"notebook": ["tests.support.notebook"], "rnn": ["rnn_export.models.rnn"]}
+
+
+def test_runtimes_are_named_by_their_files() -> None:
+    folder = Path(rnn_export.__file__).parent / "runtimes"
+    assert all((folder / f"{name}.py").is_file() for name in RUNTIMES)
