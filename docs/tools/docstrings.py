@@ -11,11 +11,7 @@ MATH = re.compile(r"^\.\. math::\n((?:[ \t]+.*\n?|\n)+)", re.MULTILINE)
 
 
 def markdown(text: str) -> str:
-    r"""Turn references into code, and equations into MathML, which browsers draw by themselves.
-
-    >>> markdown("See :func:`rnn_export.load`.")
-    'See `rnn_export.load`.'
-    """
+    """Turn references into code, and equations into MathML, which browsers draw by themselves."""
     return MATH.sub(_equation, ROLE.sub(r"`\1`", text))
 
 
