@@ -1,25 +1,46 @@
-"""What the README shows is what comes out."""
+"""What the README and the pages of docs/ show is what comes out, and what they link to is there."""
 
 import contextlib
 import io
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 
 import rnn_export
+from rnn_export.cli.main import app
 from rnn_export.scaffolding.scaffold import HOSTS
 from tests.support.paths import ROOT
 from tests.support.sources import sources
 
-TEXT = (ROOT / "README.md").read_text()
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+README = (ROOT / "README.md").read_text()
+EMBEDDING = (ROOT / "docs" / "embedding.md").read_text()
+VERIFICATION = (ROOT / "docs" / "verification.md").read_text()
+SHELL = re.compile(r"(?ms)^```sh\n(.*?)^```")
+COMMANDS = [
+    line
+    for path in (ROOT / "README.md", *DOCS)
+    for block in SHELL.findall(path.read_text())
+    for line in block.splitlines()
+    if line.startswith("rnn-export ")
+]
+CODE = {".c", ".cpp", ".rs", ".go", ".java", ".js", ".py"}
+
+each_page = pytest.mark.parametrize("page", [ROOT / "README.md", *DOCS], ids=lambda path: path.name)
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 150
 
 
 def test_the_first_example_prints_what_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code, output = re.search(r"```python\n(.*?)```\n\n```\n(.*?)```", TEXT, re.DOTALL).groups()
+    code, output = re.search(r"```python\n(.*?)```\n\n```\n(.*?)```", README, re.DOTALL).groups()
     monkeypatch.chdir(tmp_path)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
@@ -31,13 +52,13 @@ def test_the_table_has_the_rows_that_verify_prints() -> None:
     """The measured errors differ between processors in the last bits; the rest may not differ."""
     command = [Path(sys.executable).with_name("rnn-export"), "verify", "artifacts/rnn_scratch"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
-    shown = re.search(r"`verify artifacts/rnn_scratch` prints:\n\n```\n(.*?)```", TEXT, re.DOTALL)[1]
+    shown = re.search(r"`verify artifacts/rnn_scratch` prints:\n\n```\n(.*?)```", VERIFICATION, re.DOTALL)[1]
     numbers = re.compile(r"\d\.\de-\d\d| *\d+%|left out: variants/operator.onnx in onnxruntime: .*")
     assert numbers.sub("#", printed) == numbers.sub("#", shown)
 
 
 def test_the_generated_text_is_what_the_script_writes() -> None:
-    arguments, text = re.search(r"generate\.py (--prompt .*)\n((?:    .*\n)+)", TEXT).groups()
+    arguments, text = re.search(r"generate\.py (--prompt .*)\n((?:    .*\n)+)", EMBEDDING).groups()
     prompt, length = re.match(r'--prompt "(.*)" --length (\d+)', arguments).groups()
     command = [sys.executable, "scripts/generate.py", "--prompt", prompt, "--length", length]
     printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
@@ -47,8 +68,8 @@ def test_the_generated_text_is_what_the_script_writes() -> None:
 @pytest.mark.needs("cc")
 def test_the_program_in_c_is_the_one_that_runs(tmp_path: Path) -> None:
     program = (ROOT / "scripts" / "stream.c").read_text()
-    assert f"```c\n{program}```" in TEXT
-    shown = re.search(r"build/stream\n((?:    .*\n)+)", TEXT)[1]
+    assert f"```c\n{program}```" in EMBEDDING
+    shown = re.search(r"build/stream\n((?:    .*\n)+)", EMBEDDING)[1]
     source, bundle = ROOT / "scripts" / "stream.c", ROOT / "artifacts" / "rnn_scratch"
     line = ["cc", "-O2", f"-I{bundle}", source, bundle / "model.c", "-o", tmp_path / "stream"]
     subprocess.run(line, check=True)
@@ -61,26 +82,57 @@ def test_the_program_in_c_is_the_one_that_runs(tmp_path: Path) -> None:
     )
 
 
-def test_both_commands_are_in_the_makefile() -> None:
+@each_page
+def test_commands_of_make_are_in_the_makefile(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text()
-    for command in re.findall(r"^make (\w+)", TEXT, re.MULTILINE):
+    for command in re.findall(r"(?m)(?:^|`)make ([\w-]+)", page.read_text()):
         assert f"\n{command}:" in makefile
+
+
+def test_both_commands_are_shown() -> None:
+    assert re.findall(r"^make (\w+)", README, re.MULTILINE) == ["artifacts", "test"]
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_line_has_the_arguments_that_it_needs(line: str) -> None:
+    name, *arguments = shlex.split(line, comments=True)[1:]
+    command = typer.main.get_command(app).commands[name]
+    command.make_context(name, arguments)
 
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_each_language_shows_an_excerpt_of_its_example(host: str) -> None:
     """A block stands in the example as it does here, but for its indentation; hosts of one block share it."""
-    section = re.search(r"\n## Use it from\n(.*?)\n### ", TEXT, re.DOTALL)[1]
-    [block] = re.findall(rf"(?ms)^[^\n]*\(examples/{host}\)[^\n]*:\n\n```\w+\n(.*?)```", section)
-    names = sources(ROOT / "examples" / host)
-    texts = [content.decode() for name, content in names.items() if Path(name).suffix in CODE]
+    [block] = re.findall(rf"(?ms)^[^\n]*\(\.\./examples/{host}\)[^\n]*:\n\n```\w+\n(.*?)```", EMBEDDING)
+    files = sources(ROOT / "examples" / host)
+    texts = [content.decode() for name, content in files.items() if Path(name).suffix in CODE]
     assert any(block in dedented(text, block) for text in texts)
 
 
-CODE = {".c", ".cpp", ".rs", ".go", ".java", ".js", ".py"}
+def test_the_readme_links_to_every_example() -> None:
+    assert {*re.findall(r"\(examples/([\w-]+)\)", README)} == {*HOSTS}
+
+
+@each_page
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)\s#:]*)(?:#([^)\s]+))?\)", page.read_text()):
+        path = page.parent / target if target else page
+        assert path.exists(), target
+        assert not anchor or anchor in anchors(path.read_text()), f"{target}#{anchor}"
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
+    assert {path.name for path in DOCS} <= {*re.findall(r"[\w-]+\.md", navigation)}
 
 
 def dedented(text: str, block: str) -> str:
     """Take the indentation off that the first line of a block has in a text."""
     first = re.search(rf"^([ \t]+){re.escape(block.splitlines()[0])}$", text, re.MULTILINE)
     return re.sub(rf"^{first[1]}", "", text, flags=re.MULTILINE) if first else text
+
+
+def anchors(text: str) -> set[str]:
+    """Name the headings of a page as code hosts and mkdocs do in links."""
+    headings = re.findall(r"(?m)^#+ (.*)", re.sub(r"(?ms)^```.*?^```", "", text))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
