@@ -49,7 +49,7 @@ from rnn_export.version import __version__
 MODEL_PT = "model.pt"
 MODEL_ONNX = "model.onnx"
 MODEL_C, MODEL_H = "model.c", "model.h"
-DENSE = "unstack"  # the pass after which a Program is as simple as it gets, and takes no lengths yet
+DENSE = "layers"  # the pass after which a Program is as simple as it gets, and takes no lengths yet
 LEAST_HORIZON = 2  # time steps: fewer, and how the state is handed on could not be seen
 LOOP = "loop"  # the form that the scripted module has
 TOOLS = ("torch", "onnx", "onnxruntime", "onnx-ir", "onnxscript", "numpy")

@@ -22,9 +22,9 @@ from rnn_export.capture.onnx_file import reader
 from rnn_export.errors import OnnxFileError, mismatch
 from rnn_export.passes import pipeline
 from rnn_export.passes.choose import rank
-from rnn_export.passes.time.distribute import is_reversed
 from rnn_export.program.agree import agree
 from rnn_export.program.program import ORIGIN, Program
+from rnn_export.program.scan import Scan, scans
 
 CALLS = ((1, 1), (2, 1), (1, 3), (5, 3), (7, 2))  # time steps and rows, where a file leaves them free
 LARGEST = (1 << 31) - 1  # bytes of a protobuf message
@@ -224,8 +224,8 @@ def _operators(model: ir.Model) -> dict[str, int]:
 
 def _sizes(model: ir.Model) -> tuple[int, int]:
     """Give the time steps and rows of a call, as far as the file fixes them."""
-    sequences = [node.inputs[-1] for node in model.graph if node.op_type == "Scan"]
-    shapes = [value.shape for value in sequences if value is not None and value.shape is not None]
+    sequences = [scan.sequences[-1] for scan in scans(model.graph)]
+    shapes = [value.shape for value in sequences if value.shape is not None]
     known = [list(shape)[:2] for shape in shapes if len(shape) > 2]
     pairs = zip(known[0] if known else TYPICAL, TYPICAL, strict=True)
     steps, rows = (size if isinstance(size, int) else typical for size, typical in pairs)
@@ -263,7 +263,7 @@ def _told(loop: Loop, number: int, model: ir.Model) -> Loop:
 
 def _kind(node: ir.Node) -> str:
     direction = node.attributes.get_string("direction", "")
-    backward = is_reversed(node) if node.op_type == "Scan" else direction == "reverse"
+    backward = Scan(node).reversed if node.op_type == "Scan" else direction == "reverse"
     return f"{node.op_type} (reversed)" if backward else node.op_type
 
 

@@ -21,7 +21,7 @@ ROOMS: dict[str, str] = {
     "progress": "",
     "models": "rnn gru lstm stack char",
     "signature": "tree signature",
-    "program": "quiet operator_facts build constants program agree",
+    "program": "quiet values build program scan operator_facts agree",
     "module": "calling axes wrappers subject eager sampling fold_check submodule_state",
     "bundle": """
         staging untrusted/files untrusted/json_text untrusted/schema untrusted/signature untrusted/protobuf

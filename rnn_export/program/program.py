@@ -15,6 +15,7 @@ import onnx_ir as ir
 import onnxruntime
 
 from rnn_export.errors import OnnxFileError, mismatch
+from rnn_export.program.values import describe
 from rnn_export.signature.signature import BATCH, LENGTHS, TIME, Array, Signature
 
 OPSET = 18
@@ -34,8 +35,8 @@ class Program:
     signature: Signature | None = None
 
     def copy(self) -> "Program":
-        """Give a Program of its own, down to the nodes."""
-        return Program(ir.from_proto(ir.to_proto(self.model)), self.signature)
+        """Give a Program of its own, down to the nodes and values; only the numbers of constants are shared."""
+        return Program(self.model.clone(), self.signature)
 
     def proto(self) -> onnx.ModelProto:
         """Give the ONNX model as others read it."""
@@ -122,10 +123,9 @@ def take_place(graph: ir.Graph, old: ir.Value, new: ir.Value) -> None:
     for place, output in enumerate(graph.outputs):
         if output is old:
             identity = ir.node("Identity", [new])
-            identity.outputs[0].name, identity.outputs[0].shape = old.name, old.shape
-            identity.outputs[0].type = old.type
+            describe(identity.outputs[0], old)
+            identity.outputs[0].name, old.name = old.name, None
             graph.append(identity)
-            old.name = None
             graph.outputs[place] = identity.outputs[0]
     old.replace_all_uses_with(new)
 

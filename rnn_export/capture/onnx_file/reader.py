@@ -22,6 +22,7 @@ from rnn_export.capture.onnx_file.sequence_lists import unsplit
 from rnn_export.errors import NotAFoldError, OnnxFileError
 from rnn_export.program.program import IR_VERSION, OPSET, ORIGIN, Program, name_apart
 from rnn_export.program.quiet import quiet
+from rnn_export.program.scan import Scan
 from rnn_export.signature.signature import Signature
 
 LOOPS = ("Loop", "Scan")
@@ -172,8 +173,7 @@ def _recurrence(node: ir.Node, reason: str) -> Recurrence:
         return Recurrence("Loop", node.name or "", sum(not listed for listed in lists), reason)
     if any(a.type == ir.AttributeType.GRAPH for inner in body for a in inner.attributes.values()):
         reason = reason or "its body holds graphs of its own"
-    states = len(node.inputs) - node.attributes["num_scan_inputs"].as_int()
-    return Recurrence("Scan", node.name or "", states, reason)
+    return Recurrence("Scan", node.name or "", len(Scan(node).states), reason)
 
 
 def _folded(program: Program, place: int, same: Same | None) -> tuple[Program, str]:

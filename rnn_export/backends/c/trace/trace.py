@@ -28,6 +28,7 @@ from rnn_export.backends.c.trace.nodes import evaluate, where
 from rnn_export.backends.c.trace.symbols import Space, Symbol, Value
 from rnn_export.errors import CompileError
 from rnn_export.program.program import Program
+from rnn_export.program.scan import Scan
 from rnn_export.signature.signature import TIME, Array, Signature, TensorSpec
 
 MOVES = frozenset(
@@ -191,16 +192,13 @@ class Tracer:
 
     def scan(self, node: ir.Node, arguments: list[Value | None], known: dict[ir.Value, Value]) -> list[Value]:
         """Trace the step of a loop."""
-        body = node.attributes["body"].as_graph()
-        over = node.attributes["num_scan_inputs"].as_int()
-        count = len(node.inputs) - over
-        emitted = len(node.outputs) - count
-        reverse = _reverse(node, over, emitted)
-        axes = node.attributes.get_ints("scan_input_axes", [0] * over)
-        out_axes = node.attributes.get_ints("scan_output_axes", [0] * emitted)
+        loop = Scan(node)
+        body, count, (axes, out_axes) = loop.body, len(loop.states), loop.axes
+        if loop.direction is None:
+            raise CompileError("it runs in both directions")
         given = [self.symbol(value) for value in arguments[count:] if value is not None]
         sequences = [self._at_a_step(value, axis) for value, axis in zip(given, axes, strict=True)]
-        self.inside = self._pass(reverse, [value for value in arguments if isinstance(value, Symbol)])
+        self.inside = self._pass(loop.reversed, [value for value in arguments if isinstance(value, Symbol)])
         inner = dict(known)
         states = [
             self._state(initial, value.shape)
@@ -315,11 +313,3 @@ class Tracer:
         if isinstance(view, View) and view.op.kind != INPUT:
             raise CompileError("a state that comes out is not a loop's")
         return view
-
-
-def _reverse(node: ir.Node, over: int, emitted: int) -> bool:
-    ways = set(node.attributes.get_ints("scan_input_directions", [0] * over))
-    ways |= set(node.attributes.get_ints("scan_output_directions", [0] * emitted))
-    if len(ways) > 1:
-        raise CompileError("it runs in both directions")
-    return ways == {1}
