@@ -101,7 +101,7 @@ def optimize(
         PassError: a pass changed what the model computes: a bug of this package.
     """
     if out is not None and Path(out).exists() and not overwrite:
-        raise _taken(out)
+        raise _exists_already(out)
     given = _loaded(model)
     result = _optimized(given)
     if out is not None:
@@ -191,7 +191,7 @@ def _optimized(given: onnx.ModelProto) -> Optimization:
     for form in rank(forms, *_sizes(reading.program.model)):
         finished = _finished(forms[form].copy().model, given)
         if _agree(original, Program(ir.from_proto(finished)), CALLS):
-            loops = tuple(_told(loop, number, forms[form].model) for number, loop in enumerate(loops))
+            loops = tuple(_with_outcome(loop, number, forms[form].model) for number, loop in enumerate(loops))
             return Optimization(finished, loops, form, "", count, _operators(ir.from_proto(finished)))
     raise OnnxFileError(
         f"no form ({', '.join(forms)}) gives in ONNX Runtime what the model gives; nothing was written. "
@@ -255,7 +255,7 @@ def _same_list(own: Any, given: Any) -> None:
     own.extend(given)
 
 
-def _told(loop: Loop, number: int, model: ir.Model) -> Loop:
+def _with_outcome(loop: Loop, number: int, model: ir.Model) -> Loop:
     """Say what a loop became."""
     parts = [node for node in model.graph if node.metadata_props.get(ORIGIN) == str(number)]
     return loop if loop.left else replace(loop, became=tuple(map(_kind, parts)))
@@ -267,7 +267,7 @@ def _kind(node: ir.Node) -> str:
     return f"{node.op_type} (reversed)" if backward else node.op_type
 
 
-def _taken(path: str | Path) -> OnnxFileError:
+def _exists_already(path: str | Path) -> OnnxFileError:
     return OnnxFileError(f"{path} exists. Name another file, or pass overwrite=True (--overwrite).")
 
 
@@ -280,4 +280,4 @@ def _write(model: onnx.ModelProto, path: Path, *, overwrite: bool) -> None:
         try:
             whole.replace(path) if overwrite else claim(whole, path)
         except FileExistsError as error:
-            raise _taken(path) from error
+            raise _exists_already(path) from error

@@ -32,8 +32,8 @@ ROOMS: dict[str, str] = {
         onnx_file/loop_to_scan onnx_file/sequence_lists onnx_file/scan_direction onnx_file/reader
         """,
     "passes": """
-        cleanup/constant_folding cleanup/simplify cleanup/entrywise cleanup/unit_axes cleanup/layers
-        time/lift time/distribute lengths time/regroup time/last_step cleanup/products
+        contract cleanup/constant_folding cleanup/simplify cleanup/entrywise cleanup/unit_axes cleanup/layers
+        lengths time/recurrences time/regroup time/lift time/distribute time/last_step cleanup/products
         operators/step_function operators/cells operators/recognize operators/rnn_as_gru choose pipeline
         """,
     "backends": """

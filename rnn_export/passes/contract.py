@@ -1,8 +1,8 @@
 """What a pass is: it changes a Program, says whether it did, and keeps to what it requires and ensures.
 
-A pass is a function that changes a copy of the Program in place and tells whether anything is different. What
-it needs of the Program that comes, and what holds of the one that leaves, stands beside it as properties; both
-are checked whenever it runs. Anchor: ``onnx_ir.passes``, which knows models without a signature.
+A pass is a function that changes a copy of the Program in place and says whether anything is different. What
+it needs of the Program that comes, and what holds of the one that leaves, stands beside it as properties;
+both are checked whenever it runs. Anchor: ``onnx_ir.passes``, which knows models without a signature.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,8 +1,8 @@
 """What turns a Program into a better one; one file a pass.
 
-:func:`optimize` runs them in order. Each says whether it changed anything, and what it requires and ensures is
-checked (:mod:`rnn_export.passes.contract`). A Program that was changed is run on random calls and has to give what
-it gave before.
+:func:`optimize` runs them in order. Each says whether it changed anything, and what it requires and ensures
+is checked (:mod:`rnn_export.passes.contract`). A Program that was changed is run on random calls and has to
+give what it gave before.
 """
 
 from collections import Counter

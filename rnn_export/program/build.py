@@ -29,7 +29,7 @@ class Builder:
         shape: Iterable[int | ir.SymbolicDim | str | None] | None = None,
         type: ir.TypeProtocol | None = None,
     ) -> ir.Value:
-        """Add a node with one output, which has the shape and the type of ``like`` unless others are given."""
+        """Add a node with one output; it has the shape and the type of ``like`` unless others are given."""
         [output] = self.emit_several(op_type, inputs, attributes, count=1)
         if like is not None:
             describe(output, like)

@@ -58,12 +58,12 @@ def default_of(op_type: str, name: str) -> Any:
 
 def int_of(node: ir.Node, name: str) -> int:
     """Give an attribute that is a whole number, or its default."""
-    return _given(node, name, node.attributes.get_int(name, None))
+    return int(_given(node, name, node.attributes.get_int(name, None)))
 
 
 def float_of(node: ir.Node, name: str) -> float:
     """Give an attribute that is a number, or its default."""
-    return _given(node, name, node.attributes.get_float(name, None))
+    return float(_given(node, name, node.attributes.get_float(name, None)))
 
 
 def text_of(node: ir.Node, name: str) -> str:

@@ -35,7 +35,7 @@ class Program:
     signature: Signature | None = None
 
     def copy(self) -> "Program":
-        """Give a Program of its own, down to the nodes and values; only the numbers of constants are shared."""
+        """Give a Program of its own, down to nodes and values; only the tensors of constants are shared."""
         return Program(self.model.clone(), self.signature)
 
     def proto(self) -> onnx.ModelProto:
@@ -47,7 +47,7 @@ class Program:
 
         Lengths are numbers of time steps.
 
-        Sizes that a file calls otherwise than ``time`` and ``batch`` are told apart: the first of them takes
+        Sizes that a file calls otherwise than ``time`` and ``batch`` are kept apart: the first of them takes
         the place of the one that is missing, the others get numbers of their own.
 
         Raises:

@@ -5,8 +5,9 @@ Outside and inside of the loop, each of four names is a list of values::
     final_states, results = Scan (initial_states, sequences) <body = step
         (states, elements) => (next_states, emitted)>
 
-At every time step ``t`` the body reads ``elements[k] = sequences[k][t]``, and ``results[k][t] = emitted[k]`` is
-written. A reversed loop runs from the last ``t`` to the first. Anchor: xDSL's ``scf.ForOp``.
+At every time step ``t`` the body reads ``elements[k] = sequences[k][t]`` and the states, and writes
+``results[k][t] = emitted[k]``. A reversed loop runs from the last ``t`` to the first. Anchor: xDSL's
+``scf.ForOp``.
 
 Source: https://onnx.ai/onnx/operators/onnx__Scan.html (opset 16).
 """
@@ -27,7 +28,7 @@ Values = tuple[ir.Value, ...]
 
 @dataclass(frozen=True)
 class Scan:
-    """A node whose operator is ``Scan``; nothing of it is copied, so that a view of a changed node is up to date."""
+    """A node whose operator is ``Scan``. Nothing of it is copied: a view of a changed node is up to date."""
 
     node: ir.Node
 
@@ -121,10 +122,10 @@ class Scan:
 
     @property
     def direction(self) -> Literal["forward", "reverse"] | None:
-        """How it runs, in the words of ONNX's ``RNN``; ``None`` if some of it is forward and some reversed."""
+        """How it runs, in the words of ONNX's ``RNN``; ``None`` if only a part of it is reversed."""
         read, written = self.directions
-        ways = {*read, *written}
-        return None if len(ways) > 1 else "reverse" if ways == {REVERSED} else "forward"
+        directions = {*read, *written}
+        return None if len(directions) > 1 else "reverse" if directions == {REVERSED} else "forward"
 
     @property
     def reversed(self) -> bool:
@@ -212,5 +213,5 @@ def scans(graph: ir.Graph) -> list[Scan]:
 
 def count_states(node: onnx.NodeProto) -> int:
     """Count the states of a ``Scan`` that stands in a file."""
-    [count] = [attribute.i for attribute in node.attribute if attribute.name == COUNT]
-    return len(node.input) - count
+    [sequences] = [onnx.helper.get_attribute_value(each) for each in node.attribute if each.name == COUNT]
+    return len(node.input) - int(sequences)

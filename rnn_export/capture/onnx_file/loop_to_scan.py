@@ -3,7 +3,7 @@
 ::
 
     l = SequenceEmpty ()
-    H_T, L = Loop (T, , H, l) <body = step (int64 i, bool go, float[B,6] H_s, seq(float) l_s) => (go, H_t, l_t) {
+    H_T, L = Loop (T, , H, l) <body = step (i, go, float[B,6] H_s, seq(float) l_s) => (go, H_t, l_t) {
         x_t = Gather (xs, i)  ...  l_t = SequenceInsert (l_s, H_t) }>
 
     H_T, Hs = Scan (H, xs) <body = step (float[B,6] H_s, float[B,4] x_t) => (H_t, H_t) { ... }>
@@ -44,7 +44,7 @@ from rnn_export.signature.signature import Array
 RANDOM = ("Bernoulli", "Dropout", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform")
 
 
-def fold(program: Program, place: int) -> Program:
+def scan_of_loop(program: Program, place: int) -> Program:
     """Turn one ``Loop`` of the graph into a ``Scan``.
 
     Raises:
@@ -53,14 +53,14 @@ def fold(program: Program, place: int) -> Program:
     program = program.copy()
     graph = program.model.graph
     loop = [node for node in graph if node.op_type == "Loop"][place]
-    _Fold(graph, loop).run()
+    _Conversion(graph, loop).run()
     name_apart(program.model)
     return program
 
 
 @dataclass
-class _Fold:
-    """One ``Loop`` on its way to be a ``Scan``."""
+class _Conversion:
+    """A ``Loop`` of a graph that is being turned into a ``Scan``."""
 
     graph: ir.Graph
     loop: ir.Node
@@ -96,10 +96,7 @@ class _Fold:
         return trips
 
     def _check_condition(self) -> None:
-        given = self.loop.inputs[1]
-        value: ir.Value | None = self.body.outputs[0]
-        while value is not None and (node := value.producer()) and node.op_type in ("Identity", "Cast"):
-            value = node.inputs[0]
+        given, value = self.loop.inputs[1], _before_casts(self.body.outputs[0])
         starts = given is None or _is_true(given)
         if not starts or not (value is self.condition or _is_true(value)):
             raise NotAFoldError("its condition is not constantly true: it may stop early")
@@ -328,10 +325,16 @@ class _Fold:
         return add_constant(self.graph, f"fold/{len(self.graph.initializers)}", array)
 
 
-def _is_true(value: ir.Value) -> bool:
+def _before_casts(value: ir.Value) -> ir.Value:
+    """Look through ``Identity`` and ``Cast``: a truth value stays true."""
     value = original(value)
-    node = value.producer()
-    array = constant_value(node.inputs[0] if node is not None and node.op_type == "Cast" else value)
+    while (node := value.producer()) is not None and node.op_type == "Cast" and node.inputs[0] is not None:
+        value = original(node.inputs[0])
+    return value
+
+
+def _is_true(value: ir.Value) -> bool:
+    array = constant_value(_before_casts(value))
     return array is not None and bool(array.all())
 
 

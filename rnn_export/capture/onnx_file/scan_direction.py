@@ -1,4 +1,4 @@
-"""Every ``Scan`` the one way: over leading axes, all forward or all reversed.
+"""Every ``Scan`` the one direction: over leading axes, all forward or all reversed.
 
 ::
 
@@ -13,7 +13,7 @@ Part of :mod:`rnn_export.capture.onnx_file.reader`. An axis that is not the lead
 ``Transpose`` outside. A sequence that is turned around, by a ``Slice`` with step -1 or by a direction of the
 ``Scan``, is read from its end; if most of what a ``Scan`` reads and writes is, it becomes a reversed
 ``Scan``, which reads every sequence from its end and writes every result where it read. What goes the other
-way is turned around outside.
+direction is turned around outside.
 """
 
 from collections.abc import Sequence
@@ -82,30 +82,30 @@ def _transpose(source: ir.Value, order: Sequence[int]) -> ir.Node:
 
 def _one_way(graph: ir.Graph, scan: Scan) -> None:
     """Let a ``Scan`` read and write all sequences in one direction, that of the most."""
-    ways, written_ways = scan.directions
+    read, written = scan.directions
     sources = [_source(graph, scan.node, value) for value in scan.sequences]
-    effective = [way ^ turned for way, (_, turned) in zip(ways, sources, strict=True)]
-    whole = _majority(scan, effective, written_ways)
-    for place, way in enumerate(ways):
+    effective = [direction ^ turned for direction, (_, turned) in zip(read, sources, strict=True)]
+    whole = _majority(scan, effective, written)
+    for place, direction in enumerate(read):
         number, (source, _) = len(scan.states) + place, sources[place]
         if effective[place] == whole:
             scan.node.replace_input_with(number, source)
-        elif way != whole:
+        elif direction != whole:
             nodes = _turned(scan.sequences[place], 0)
             graph.insert_before(scan.node, nodes)
             scan.node.replace_input_with(number, nodes[-1].outputs[0])
-    for result, way in zip(scan.results, written_ways, strict=True):
-        if way != whole:
+    for result, direction in zip(scan.results, written, strict=True):
+        if direction != whole:
             _turn_readers(graph, result, result, 0)
     scan.set_direction(whole)
 
 
-def _majority(scan: Scan, ways: Sequence[int], written_ways: Sequence[int]) -> int:
+def _majority(scan: Scan, read: Sequence[int], written: Sequence[int]) -> int:
     """Give the direction of most sequences and results; forward if it is as many of one as of the other."""
-    votes = [way for way, value in zip(ways, scan.sequences, strict=True) if not _is_clock(value)]
+    votes = [direction for direction, value in zip(read, scan.sequences, strict=True) if not _is_clock(value)]
     votes += [
-        way ^ _all_turn(value, 0)
-        for way, value in zip(written_ways, scan.results, strict=True)
+        direction ^ _all_turn(value, 0)
+        for direction, value in zip(written, scan.results, strict=True)
         if value.uses() or value.is_graph_output()
     ]
     return REVERSED if 2 * sum(votes) > len(votes) else FORWARD

@@ -1,16 +1,16 @@
 """Constant folding, in the graph and in the bodies of its loops.
 
-What depends on constants alone is computed, and every constant is an initializer of the outermost graph, equal ones
-only once::
+What depends on constants alone is computed, and every constant is an initializer of the outermost graph,
+equal ones only once::
 
     t = Transpose (W)  one = Constant <value = float[1] {1.0}> ()                     # W: float[6,4]
     p = MatMul (x, t)  q = Add (p, one)
 
     p = MatMul (x, t)  q = Add (p, one)                                               # t: float[4,6] {...}
 
-A constant is computed whatever its size: a weight that is transposed at every call costs more than its bytes in
-the file. onnxscript computes, onnx-ir moves and compares; a ``Split`` of a constant, which onnxscript leaves, is
-taken apart here.
+A constant is computed whatever its size: a weight that is transposed at every call costs more than its bytes
+in the file. onnxscript computes, onnx-ir moves and compares; a ``Split`` of a constant, which onnxscript
+leaves, is taken apart here.
 
 Requires: nothing.
 Ensures: every constant is an initializer of the outermost graph.
@@ -57,7 +57,8 @@ def _fold_once(model: ir.Model) -> bool:
         changed |= move(model).modified
         name_apart(model)  # the passes of onnx-ir take names for unique, and may give one twice
     splits = [node for graph in model.graphs() for node in graph if node.op_type == "Split"]
-    return any([_split(model.graph, node) for node in splits]) or changed
+    taken = [_split(model.graph, node) for node in splits]
+    return changed or any(taken)
 
 
 def _split(main: ir.Graph, node: ir.Node) -> bool:

@@ -6,8 +6,9 @@
     c = Concat <axis = 2> (a, b)                   # a: float[B,1,4], b: float[B,1,3], c: float[B,1,7]
     c = Concat <axis = 1> (a, b)                   # a: float[B,4],   b: float[B,3],   c: float[B,7]
 
-An axis of size one may go where another may not: a sum along it is the identity. A new operator is one line in
-``RULES``. Part of :mod:`rnn_export.passes.cleanup.unit_axes` and of :mod:`rnn_export.passes.time.last_step`.
+An axis of size one may go where another may not: a sum along it is the identity. A new operator is one line
+in ``RULES``. Part of :mod:`rnn_export.passes.cleanup.unit_axes` and of
+:mod:`rnn_export.passes.time.last_step`.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,8 +1,8 @@
 """A state that stacks several, as ``[layers, B, H]``, becomes one state for each.
 
-Where the next state of a loop is a ``Concat`` along one axis (or an ``Unsqueeze``, a stack of one), and the body
-reads the state only through ``Gather``, ``Slice``, ``Split`` and ``Squeeze`` along that axis, in ranges that are
-whole parts of the ``Concat``, each part becomes a state of its own::
+Where the next state of a loop is a ``Concat`` along one axis (or an ``Unsqueeze``, a stack of one), and the
+body reads the state only through ``Gather``, ``Slice``, ``Split`` and ``Squeeze`` along that axis, in ranges
+that are whole parts of the ``Concat``, each part becomes a state of its own::
 
     S_T, ... = Scan (S, ...) <body = step (float[2,B,6] S_s, ...) => (S_t, ...) {
         a = Gather (S_s, 0)  b = Gather (S_s, 1)  ...  S_t = Concat <axis = 0> (c, d) }>

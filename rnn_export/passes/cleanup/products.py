@@ -77,7 +77,7 @@ def _merge(graph: ir.Graph, main: ir.Graph, left: ir.Value, parts: Products) -> 
 
 
 def _add_into_product(graph: ir.Graph, node: ir.Node) -> bool:
-    """Write ``a B + c`` as one Gemm where ``a`` and ``c`` are matrices of the same batch, or ``c`` is a row."""
+    """Write ``a B + c`` as one Gemm where ``a`` is a matrix and ``c`` is as large as the sum, or one row."""
     [total] = node.outputs
     for product, term in (node.inputs, node.inputs[::-1]):
         maker = product.producer() if product else None

@@ -1,8 +1,8 @@
 """Nodes that do nothing, that nothing reads, or that are there twice go; in the graph and in its loops.
 
-onnx-ir drops unused nodes and merges equal ones. What a traced step leaves over is added here: a node that undoes
-its only argument's ``Unsqueeze``, ``Squeeze`` or ``Transpose``, or does nothing (an ``Identity``, a ``Slice`` of
-everything, a ``Reshape`` or ``Expand`` to the same shape, a ``Concat`` of one)::
+onnx-ir drops unused nodes and merges equal ones. What a traced step leaves over is added here: a node that
+undoes its only argument's ``Unsqueeze``, ``Squeeze`` or ``Transpose``, or does nothing (an ``Identity``, a
+``Slice`` of everything, a ``Reshape`` or ``Expand`` to the same shape, a ``Concat`` of one)::
 
     u = Unsqueeze (x, [0])  s = Squeeze (u, [0])  c = Concat <axis = 0> (s)           # x: float[B,4]
     a = Tanh (c)  b = Tanh (x)  y = Add (a, b)

@@ -1,17 +1,18 @@
 """Axes of size one go, in the graph and in the bodies of its loops.
 
-A step is traced on a single time step, so that its time axis, and often an axis of layers, has size one all the way
-through. A ``Squeeze`` is pushed up through what made its argument (:mod:`rnn_export.passes.cleanup.entrywise`),
-until it meets the ``Unsqueeze`` that made the axis, a constant, or a state::
+A step is traced on a single time step, so that its time axis, and often an axis of layers, has size one all
+the way through. A ``Squeeze`` is pushed up through what made its argument
+(:mod:`rnn_export.passes.cleanup.entrywise`), until it meets the ``Unsqueeze`` that made the axis, a constant,
+or a state::
 
     u = Unsqueeze (x, [0])  p = MatMul (u, W)  t = Tanh (p)  y = Squeeze (t, [0])     # t: float[1,B,6]
 
     p = MatMul (x, W)  y = Tanh (p)                                                   # y: float[B,6]
 
-What else reads ``t`` reads ``Unsqueeze (y, [0])``. A state that is then squeezed at the top of the step and gets
-its axis back at the end loses it in :mod:`rnn_export.passes.cleanup.layers`. Written as a ``Squeeze`` first:
-picking the only entry of an axis, and a ``Reshape`` that drops axes of size one; one that adds them becomes an
-``Unsqueeze``.
+What else reads ``t`` reads ``Unsqueeze (y, [0])``. A state that is then squeezed at the top of the step and
+gets its axis back at the end loses it in :mod:`rnn_export.passes.cleanup.layers`. Written as a ``Squeeze``
+first: picking the only entry of an axis, and a ``Reshape`` that drops axes of size one; one that adds them
+becomes an ``Unsqueeze``.
 
 Requires: nothing.
 Ensures: no ``Squeeze`` is left that can be pushed up; no graph gives one value twice.
@@ -163,7 +164,7 @@ def _read_without(main: ir.Graph, graph: ir.Graph, old: ir.Value, new: ir.Value,
 
 
 def _squeeze_less(main: ir.Graph, squeeze: ir.Node, new: ir.Value, axis: int) -> None:
-    """Let a ``Squeeze`` drop the other axes, if it dropped this one and others; leave it out if it dropped it alone."""
+    """Let a ``Squeeze`` that drops this axis read a value without it, and drop the others alone."""
     [value, axes_value, *_] = [*squeeze.inputs, None]
     rank = len(value.shape or ()) if value is not None else 0
     axes = [number % rank for number in constant_ints(axes_value) or ()]

@@ -4,9 +4,10 @@ For a GRU, of the step's three activations ``a_0, a_1, a_2`` and the next state 
 
     z, r, n = a_1, a_0, a_2          one of six assignments
     h' = (1 - z) n + z h             holds at random points, or not
-    z = sigmoid (x W_z + h R_z + b_z)    W_z, R_z, b_z are measured: the argument of a_1 at zero and unit vectors
+    z = sigmoid (x W_z + h R_z + b_z)    measured: the argument of a_1 at zero and at unit vectors
 
-Part of :mod:`rnn_export.passes.operators.recognize`. An operator is one function here and one line in ``RULES``.
+Part of :mod:`rnn_export.passes.operators.recognize`. An operator is one function here and one line in
+``RULES``.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -96,7 +96,7 @@ def _proposed(scan: Scan) -> tuple[Step | None, Operator | None]:
 def _activate_parts(body: ir.Graph) -> None:
     """Take one activation of several gates side by side apart: activate each part that is cut out of it.
 
-    Gates are told apart by their activations; of one activation for all of them there would be one gate.
+    Each activation is taken for one gate; one for all of them would be a single, wider gate.
     """
     for node in list(body):
         readers = node.outputs[0].consumers()

@@ -85,7 +85,7 @@ def _replace(graph: ir.Graph, node: ir.Node) -> None:
 
 
 def _weights(node: ir.Node) -> dict[str, Array]:
-    """Give the weights of a ``GRU`` with its gates held open: ``z``, ``r`` and the RNN's own, in this order."""
+    """Give the weights of a ``GRU`` with its gates held open: those of ``z``, of ``r``, and the RNN's own."""
     W, R, B = map(constant_value, (*node.inputs, None)[1:4])  # [D, H, I], [D, H, H], [D, 2 H]
     assert W is not None
     assert R is not None

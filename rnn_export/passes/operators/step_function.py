@@ -1,7 +1,7 @@
 """A loop's step, cut at its activations: what is between them, computed in float64.
 
-The activations become free inputs; so do the state and the sequence from which, by algebra, everything follows
-that the loop reads::
+The activations become free inputs; so do the state and the sequence from which, by algebra, everything
+follows that the loop reads::
 
     ps = MatMul (xs, W)                                                               # xs: float[T,B,4]
     H_T, Hs = Scan (H, ps) <body = step (float[B,6] H_s, float[B,6] p) => (H_t, H_t) {
@@ -109,7 +109,7 @@ class _Cut:
     constants: list[ir.Value] = field(default_factory=list)
 
     def model(self) -> ir.Model:
-        """Give the model: the source, the states and the activations in; what they come from, and next states, out."""
+        """Give the model: source, states and activations in; the activations' arguments, next states out."""
         free = [
             self._input(self.source, "x"),
             *(self._input(state, f"state_{k}") for k, state in enumerate(self.scan.states)),
@@ -166,8 +166,8 @@ class _Cut:
 def _common_source(sequences: Sequence[ir.Value]) -> ir.Value | None:
     """Find the sequence from which all that a loop reads follows by algebra, with one product at the most.
 
-    Through one product, since the operators multiply what they read themselves; of a second one they would know
-    nothing.
+    Through one product, since the operators multiply what they read themselves; of a second one they would
+    know nothing.
     """
     chains = [list(_chain(value)) for value in sequences]
     everywhere = (value for value in (chains[0] if chains else ()) if all(value in chain for chain in chains))

@@ -1,8 +1,8 @@
 """Loop distribution: only what is on a cycle through the state stays in a loop.
 
-Take the components of a loop's dataflow graph (:mod:`rnn_export.passes.time.recurrences`). Each with a cycle is
-a recurrence and becomes a ``Scan`` of its own; all other nodes run once over all time steps, before, between or
-after them::
+Take the components of a loop's dataflow graph (:mod:`rnn_export.passes.time.recurrences`). Each with a cycle
+is a recurrence and becomes a ``Scan`` of its own; all other nodes run once over all time steps, before,
+between or after them::
 
     H_T, ys = Scan (H, xs) <body = step (float[B,6] H_s, float[B,4] x_t) => (H_t, y_t) {
         p = MatMul (x_t, W)  r = MatMul (H_s, R)  s = Add (p, r)  H_t = Tanh (s)  y_t = MatMul (H_t, V) }>
@@ -49,8 +49,9 @@ def _is_one_recurrence(scan: Scan) -> bool:
 def _is_copied_output(part: list[Vertex]) -> bool:
     """Whether a part is a copy that makes the outputs of a body distinct, as ONNX Runtime needs them."""
     [vertex, *others] = part
-    copies = isinstance(vertex, ir.Node) and vertex.op_type == "Identity" and not others
-    return copies and vertex.outputs[0].is_graph_output()
+    if others or not isinstance(vertex, ir.Node):
+        return False
+    return vertex.op_type == "Identity" and vertex.outputs[0].is_graph_output()
 
 
 ONE_RECURRENCE = Property(
@@ -102,7 +103,7 @@ class _Distribution:
             self._state(vertex)
 
     def _state(self, state: State) -> None:
-        """Put a state outside that is on no cycle: it stays what it was, or it is some value, one step late."""
+        """Put a state outside that is on no cycle: it stays what it was, or is some value, one step late."""
         value, following = self.scan.states[state], self.scan.next_states[state]
         if following is value:
             self.invariants[value] = self.finals[state] = self.scan.initial_states[state]
@@ -199,7 +200,7 @@ class _Distribution:
     def _read(
         self, nodes: list[ir.Node], states: list[ir.Value], following: list[ir.Value]
     ) -> list[ir.Value]:
-        """List what some nodes and states read that is another value at every time step, and not their own."""
+        """List what some nodes and states read of others that is another value at every time step."""
         own = {*states, *(output for node in nodes for output in node.outputs)}
         read = [value for node in nodes for value in node.inputs if value is not None] + following
         return [value for value in dict.fromkeys(read) if value not in own and value in self.sequences]

@@ -1,8 +1,8 @@
 """What is wanted of one time step alone is computed for that one.
 
-Outputs of the last time step are picked out of those of all: a ``Gather`` of one entry. It is pushed up through
-what works entry by entry along its axis (:mod:`rnn_export.passes.cleanup.entrywise`), as long as nothing else
-reads the result. Where it meets a loop whose outputs are its state, it picks the final state::
+Outputs of the last time step are picked out of those of all: a ``Gather`` of one entry. It is pushed up
+through what works entry by entry along its axis (:mod:`rnn_export.passes.cleanup.entrywise`), as long as
+nothing else reads the result. Where it meets a loop whose outputs are its state, it picks the final state::
 
     H_T, Hs = Scan (H, xs) <body = step (H_s, x_t) => (H_t, H_t) { ... }>             # Hs: float[T,B,6]
     ys = MatMul (Hs, V)  y = Gather <axis = 0> (ys, -1)                               # ys: float[T,B,3]

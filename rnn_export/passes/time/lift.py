@@ -6,8 +6,8 @@ every time step. In a step, and lifted::
     a = MatMul (x, W)  b = Softmax <axis = 0> (a)  c = Squeeze (b, [1])       # x: float[B,4], W: float[4,1]
     a = MatMul (x, W)  b = Softmax <axis = 1> (a)  c = Squeeze (b, [2])       # x: float[T,B,4]
 
-A rule takes a node and its arguments and gives the lifted outputs, or ``None`` where it knows no safe way: the
-node then stays in a loop. A new operator is one line in ``RULES``. Part of
+A rule takes a node and its arguments and gives the lifted outputs, or ``None`` where it knows no safe way:
+the node then stays in a loop. A new operator is one line in ``RULES``. Part of
 :mod:`rnn_export.passes.time.distribute`.
 """
 
@@ -57,7 +57,8 @@ def lift(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> lis
 def _aligned(build: Builder, argument: Argument, rank: int) -> ir.Value:
     """Give a lifted value the axes that broadcasting would put in front.
 
-    In a step, ``[B, 6] + [6]`` is defined; lifted, ``[T, B, 6] + [T, 6]`` is not, and ``[T, B, 6] + [T, 1, 6]`` is.
+    In a step, ``[B, 6] + [6]`` is defined; lifted, ``[T, B, 6] + [T, 6]`` is not, and ``[T, B, 6] + [T, 1,
+    6]`` is.
     """
     if not argument.lifted or argument.rank >= rank:
         return argument.value
@@ -180,7 +181,7 @@ def _transpose(build: Builder, node: ir.Node, arguments: list[Argument | None]) 
 
 
 def _reshape(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> list[ir.Value] | None:
-    """Keep the time axis and reshape what is behind it: a size of 0 is that of the input at the same place."""
+    """Keep the time axis and reshape what is behind it: a size of 0 is the input's at the same place."""
     data, shape = arguments
     assert data
     assert shape

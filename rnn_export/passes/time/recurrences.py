@@ -1,7 +1,7 @@
 """The recurrences of a loop: what lies on a cycle through its state.
 
-The vertices of the dataflow graph are the nodes of the body and the states. An edge leads from what makes a value
-to what reads it, and from what makes a next state to the state. In
+The vertices of the dataflow graph are the nodes of the body and the states. An edge leads from what makes a
+value to what reads it, and from what makes a next state to the state. In
 
     H_t = Tanh (X_t W + H R + b),  y_t = H_t V
 

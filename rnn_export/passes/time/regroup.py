@@ -1,8 +1,8 @@
 """Sum first what does not depend on the state: ``(x W + b) + (h R + c)`` becomes ``h R + (x W + (b + c))``.
 
-In the body of a loop, a ``Gemm`` is written as a product and a sum, the product of a ``Concat`` as the sum of its
-parts' products, and every sum on a cycle through the state is taken apart into its terms. Those off the cycle are
-added up first, the constants before the others::
+In the body of a loop, a ``Gemm`` is written as a product and a sum, the product of a ``Concat`` as the sum of
+its parts' products, and every sum on a cycle through the state is taken apart into its terms. Those off the
+cycle are added up first, the constants before the others::
 
     xh = Concat <axis = -1> (x_t, H_s)  s = Gemm (xh, WR, b)  H_t = Tanh (s)          # WR: float[10,6]
 
@@ -99,7 +99,7 @@ def _open_concat(main: ir.Graph, scan: Scan, node: ir.Node) -> bool:
     if len(set(bound)) == 1:
         return False
     widths = [value.shape[-1] for value in parts]  # type: ignore[index]
-    rows, build, terms = np.split(matrix, np.cumsum(widths)[:-1], -2), Builder(), []
+    rows, build, terms = np.split(matrix, np.cumsum(widths)[:-1], -2), Builder(), []  # type: ignore[arg-type]
     for side in (True, False):  # on the cycle, and off it
         chosen = [number for number, on_cycle in enumerate(bound) if on_cycle is side]
         weight = add_constant(main, f"{right.name}/rows", np.concatenate([rows[k] for k in chosen], -2))
