@@ -13,6 +13,7 @@ import onnx_ir as ir
 import torch
 
 from rnn_export.program.build import add_constant
+from rnn_export.program.operator_facts import RECURRENT
 from rnn_export.program.values import constant_value
 
 # tanh(x) = x (a + b x^2) / (1 + c x^2 + d x^4) up to LARGEST: fitted there, off by 3e-4 at the most.
