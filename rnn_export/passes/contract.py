@@ -37,7 +37,7 @@ class Pass:
             PassError: the Program lacks what the pass requires, or afterwards what it ensures.
         """
         self._check(program, self.requires, "before")
-        changed = program.copy()
+        changed = program.copy()  # stages are compared, shown and shipped: none may change later
         if self.rewrite(changed):
             name_apart(changed.model)
             program = changed

@@ -57,7 +57,7 @@ def lengths(program: Program) -> bool:
     value = ir.Value(name=LENGTHS.name, shape=ir.Shape([BATCH]), type=ir.TensorType(ir.DataType.INT64))
     graph.inputs.append(value)
     ragged = _Ragged(graph, signature, value)
-    nodes = list(graph)
+    nodes = list(graph)  # before ours are among them
     graph.insert_before(nodes[0], ragged.build.nodes)
     for node in nodes:
         if node.op_type == "Scan":
@@ -79,10 +79,8 @@ def give_lengths(graph: ir.Graph, node: ir.Node, lengths: ir.Value) -> None:
     before, after = Builder(), Builder()
     node.resize_inputs(max(len(node.inputs), SEQUENCE_LENS + 1))
     node.replace_input_with(SEQUENCE_LENS, before.emit("Cast", [lengths], {"to": ir.DataType.INT32}))
-    zero, shape = (
-        after.constant(0),
-        after.constant([1, -1, 1]),
-    )  # behind the directions, in front of the units
+    # [D, B, H]: the rows stand behind the directions and in front of the units
+    zero, shape = after.constant(0), after.constant([1, -1, 1])
     some = after.emit("Reshape", [after.emit("Greater", [lengths, zero]), shape])
     graph.insert_before(node, before.nodes)
     pairs = list(zip(node.outputs[1:], node.inputs[SEQUENCE_LENS + 1 :], strict=False))
@@ -91,6 +89,7 @@ def give_lengths(graph: ir.Graph, node: ir.Node, lengths: ir.Value) -> None:
     graph.insert_after(node, after.nodes)
     for final, where in kept:
         take_place(graph, final, where)
+        # the Where read the final state as well, and has just become its own input
         where.producer().replace_input_with(1, final)  # type: ignore[union-attr]
 
 
@@ -101,6 +100,7 @@ def release(scan: Scan) -> bool:
     read = dict(zip(scan.elements, scan.sequences, strict=True))
     if any(flag not in read for flag in flags) or len({read[flag] for flag in flags if flag}) != 1:
         return False
+    # every state is held by the same lengths, or the operator could not hold them
     if [node.inputs[2] for node in held] != list(scan.states):
         return False
     for node in held:

@@ -15,7 +15,7 @@ import onnx_ir as ir
 import onnxruntime
 
 from rnn_export.errors import OnnxFileError, mismatch
-from rnn_export.program.values import describe
+from rnn_export.program.build import Builder
 from rnn_export.signature.signature import BATCH, LENGTHS, TIME, Array, Signature
 
 OPSET = 18
@@ -122,11 +122,11 @@ def take_place(graph: ir.Graph, old: ir.Value, new: ir.Value) -> None:
     """Let ``new`` take the place and, as a graph's output, the name of ``old``."""
     for place, output in enumerate(graph.outputs):
         if output is old:
-            identity = ir.node("Identity", [new])
-            describe(identity.outputs[0], old)
-            identity.outputs[0].name, old.name = old.name, None
-            graph.append(identity)
-            graph.outputs[place] = identity.outputs[0]
+            build = Builder()
+            copied = build.emit("Identity", [new], like=old)
+            copied.name, old.name = old.name, None
+            graph.extend(build.nodes)
+            graph.outputs[place] = copied
     old.replace_all_uses_with(new)
 
 

@@ -285,10 +285,10 @@ class _Conversion:
             stacked = [None] if place >= len(states) else []
             new.shape = ir.Shape([*stacked, *result.shape]) if result.shape is not None else None
             if number_ in lists:
-                split = ir.node("SplitToSequence", [new], {"axis": 0, "keepdims": 0})
-                self.graph.insert_before(self.loop, split)
-                new = split.outputs[0]  # noqa: PLW2901
-                new.type = replaced.type
+                build = Builder()
+                ends: dict[str, object] = {"axis": 0, "keepdims": 0}
+                new = build.emit("SplitToSequence", [new], ends, type=replaced.type)  # noqa: PLW2901
+                self.graph.insert_before(self.loop, build.nodes)
             take_place(self.graph, replaced, new)
         self.graph.remove(self.loop, safe=True)
 

@@ -82,6 +82,7 @@ def _stack(scan: Scan, number: int) -> Stack | None:
     """Give a state as a stack, if it can be taken apart."""
     state = scan.states[number]
     axis, parts = _parts(scan.next_states[number])
+    # a graph inside of the body, or a result, would need the whole stack
     outside = any(use.node.graph is not scan.body for use in state.uses()) or state.is_graph_output()
     if state.shape is None or not parts or outside or (len(parts) == 1 and not parts[0].flat):
         return None

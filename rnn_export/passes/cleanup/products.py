@@ -37,9 +37,8 @@ def products(program: Program) -> bool:
     """Merge the products of every graph."""
     changed = False
     for graph in program.model.graphs():
-        while shared := _shared(
-            graph
-        ):  # again after each: the outputs of one may be the left operand of others
+        # Looked for again after each: what one of them gives may be the left operand of others.
+        while shared := _shared(graph):
             _merge(graph, program.model.graph, *shared[0])
             changed = True
         added = [_add_into_product(graph, node) for node in list(graph) if node.op_type == "Add"]

@@ -21,6 +21,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from rnn_export.passes.contract import DISTINCT_OUTPUTS, rewriting
+from rnn_export.program.operator_facts import int_of
 from rnn_export.program.program import IR_VERSION, Program, name_apart
 from rnn_export.program.values import constant_ints
 
@@ -39,9 +40,8 @@ def simplify(program: Program) -> bool:
 def _simplify_once(model: ir.Model) -> bool:
     changed = False
     for graph in list(model.graphs()):
-        changed |= MERGING(
-            ir.Model(graph, ir_version=IR_VERSION)
-        ).modified  # it leaves out the bodies of loops
+        # The pass looks at the graph of a model and not at the bodies of its loops: each is one for a moment.
+        changed |= MERGING(ir.Model(graph, ir_version=IR_VERSION)).modified
     changed |= common.RemoveUnusedNodesPass()(model).modified
     name_apart(model)
     for graph in model.graphs():
@@ -60,6 +60,7 @@ def _drop(graph: ir.Graph, node: ir.Node, source: ir.Value | None) -> bool:
         maker = source.producer()
         if maker is None or maker.graph is not graph or source.is_graph_output():
             return False
+        # What comes out has a name that is fixed: the source takes it over.
         graph.outputs[graph.outputs.index(result)] = source
         source.name, result.name = result.name, source.name
     source.shape, source.type = source.shape or result.shape, source.type or result.type
@@ -128,7 +129,7 @@ def _picked_again(node: ir.Node) -> ir.Value | None:
         return None
     indices = node.inputs[1]
     scalar = indices is not None and indices.shape is not None and len(indices.shape) == 0
-    same = constant_ints(producer.inputs[1]) == [node.attributes.get_int("axis", 0)]
+    same = constant_ints(producer.inputs[1]) == [int_of(node, "axis")]
     return producer.inputs[0] if scalar and same else None
 
 

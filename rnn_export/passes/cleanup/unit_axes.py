@@ -153,6 +153,7 @@ def _squeezed(build: Builder, main: ir.Graph, value: ir.Value, axis: int) -> ir.
 
 def _read_without(main: ir.Graph, graph: ir.Graph, old: ir.Value, new: ir.Value, axis: int) -> None:
     """Let readers of a value read the one without the axis: squeezed no more, or through ``Unsqueeze``."""
+    # A Squeeze and the Unsqueeze below would meet again; the next round would push the one up to the other.
     for reader in [reader for reader in old.consumers() if reader.op_type == "Squeeze"]:
         if reader.graph is graph:
             _squeeze_less(main, reader, new, axis)

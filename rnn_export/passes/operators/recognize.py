@@ -43,7 +43,6 @@ from rnn_export.program.agree import agree
 from rnn_export.program.build import Builder, add_constant
 from rnn_export.program.program import Program, name_apart
 from rnn_export.program.scan import Scan, scans
-from rnn_export.program.values import describe
 from rnn_export.signature.signature import Array
 
 
@@ -57,7 +56,7 @@ def recognize(program: Program) -> bool:
             found = candidate
         else:
             place += 1
-    program.model.graph = found.model.graph
+    program.model.graph = found.model.graph  # a candidate that fails is thrown away: each is a copy
     return found is not program
 
 
@@ -74,6 +73,7 @@ def _with_operator(program: Program, place: int) -> Program | None:
     graph = program.model.graph
     scan = scans(graph)[place]
     _activate_parts(scan.body)
+    # a step that holds states has a Where in it, which is no algebra: the operator does that by itself
     lengths = graph.inputs[-1] if release(scan) else None
     step, operator = _proposed(scan)
     if step is None or operator is None:
@@ -111,11 +111,11 @@ def _activate_after(body: ir.Graph, activation: ir.Node, reader: ir.Node) -> Non
     """Cut first and activate then what a ``Split`` or ``Slice`` takes out of an activation."""
     reader.replace_input_with(0, activation.inputs[0])
     for part in [part for part in reader.outputs if part.uses() or part.is_graph_output()]:
-        activated = ir.node(activation.op_type, [part])
-        describe(activated.outputs[0], part)
-        part.replace_all_uses_with(activated.outputs[0], replace_graph_outputs=True)
-        activated.replace_input_with(0, part)  # which has just become what it makes itself
-        body.insert_after(reader, activated)
+        build = Builder()
+        activated = build.emit(activation.op_type, [part], like=part)
+        part.replace_all_uses_with(activated, replace_graph_outputs=True)
+        build.nodes[0].replace_input_with(0, part)  # it has just become its own input
+        body.insert_after(reader, build.nodes)
 
 
 @dataclass

@@ -87,7 +87,7 @@ class _Distribution:
     def run(self) -> tuple[list[ir.Node], list[ir.Value]]:
         """Give the nodes that take the place of the loop, and the values of its outputs."""
         self.sequences.update(zip(self.scan.elements, self.scan.sequences, strict=True))
-        for component in components(self.scan):
+        for component in components(self.scan):  # each after what it reads
             self._place(component)
         finals = [self._final(state) for state in range(len(self.scan.states))]
         return self.build.nodes, [*finals, *(self._as_sequence(value) for value in self.scan.emitted)]
@@ -184,6 +184,7 @@ class _Distribution:
         following = [self.scan.next_states[state] for state in states]
         read, leaving = self._read(nodes, own, following), self._leaving(nodes, own)
         body = _body(nodes, [*own, *read], [*following, *leaving], self.invariants)
+        # ONNX takes the number of time steps from a sequence: a loop that reads none gets one all the same
         sequences = [self.sequences[value] for value in read] or [self._clock(body)]
         way = [REVERSED] if self.scan.reversed else []
         initial = [self.scan.initial_states[state] for state in states]
@@ -237,6 +238,7 @@ def _body(
         for old, new in zip(node.outputs, build.copy(node, arguments), strict=True):
             describe(new, old)
             inner[old] = new
+    # A next state may be a result as well, and ONNX Runtime takes no value twice: each is a copy.
     results = [build.emit("Identity", [inner[value]], like=value) for value in kept]
     return ir.Graph([inner[value] for value in inputs], results, nodes=build.nodes, name="step")
 

@@ -97,6 +97,7 @@ def _push(graph: ir.Graph, gather: ir.Node) -> bool:
     node = value.producer() if value is not None else None
     if gather.graph is not graph or value is None or index is None or node is None or node.graph is not graph:
         return False
+    # what others read of it is needed for all time steps anyway
     if sum(len(output.uses()) for output in node.outputs) > 1 or value.is_graph_output():
         return False
     axis = int_of(gather, "axis") % len(value.shape or ())

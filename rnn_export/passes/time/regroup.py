@@ -63,11 +63,11 @@ def regroup(program: Program) -> bool:
 
 def _regroup_loop(main: ir.Graph, scan: Scan) -> bool:
     gemms = [node for node in scan.body if _is_product_and_sum(node)]
-    for node in gemms:
+    for node in gemms:  # first: the sums in them are terms of larger ones
         _open_gemm(main, scan.body, node)
     products = [node for node in scan.body if node.op_type == "MatMul"]
     opened = [_open_concat(main, scan, node) for node in products]
-    recurrent = recurrent_nodes(scan)
+    recurrent = recurrent_nodes(scan)  # anew, with the nodes that were just made
     sums = [node for node in scan.body if node in recurrent and node.op_type == "Add"]
     sums = [node for node in sums if not _is_term(node.outputs[0])]
     regrouped = [_regroup_sum(scan, node, recurrent) for node in sums]
