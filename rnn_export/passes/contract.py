@@ -76,7 +76,7 @@ def _has_its_interface(program: Program) -> bool:
 
 def _has_constants_outside(program: Program) -> bool:
     nodes = [node for graph in program.model.graphs() for node in graph if node.op_type == "Constant"]
-    return all(node.outputs[0].is_graph_output() or "sparse_value" in node.attributes for node in nodes)
+    return all(node.outputs[0].is_graph_output() for node in nodes)
 
 
 def _has_distinct_outputs(program: Program) -> bool:
