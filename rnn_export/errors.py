@@ -1,5 +1,10 @@
 """Everything that this package raises or warns about, one small tree."""
 
+import sys
+import warnings
+
+PACKAGE = __name__.partition(".")[0]
+
 
 class RnnExportError(Exception):
     """Base of all errors that this package raises on purpose."""
@@ -76,3 +81,11 @@ class ExportWarning(UserWarning):
 def mismatch(where: str, expected: object, got: object, remedy: str) -> str:
     """Word an error the one way: where, what was expected, what came, what to do."""
     return f"{where}: expected {expected}, got {got}. {remedy}"
+
+
+def warn(message: str) -> None:
+    """Warn of something, at the line of the user's code that called this package."""
+    depth, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE:
+        depth, frame = depth + 1, frame.f_back
+    warnings.warn(message, ExportWarning, stacklevel=depth)

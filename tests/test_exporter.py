@@ -21,7 +21,7 @@ from tests.support.exports import Exported
 
 @each_case
 def test_the_model_is_not_touched(case: ModelCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rnn_export.exporter.grid.build", stop)
+    monkeypatch.setattr("rnn_export.verification.grid.build", stop)
     model, example = case.build()
     model.train().requires_grad_(True)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
