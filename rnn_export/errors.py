@@ -27,15 +27,15 @@ class CaptureError(ModelError):
 
 
 class OnnxFileError(RnnExportError):
-    """An ONNX file of others cannot be read, tried out or written."""
+    """An ONNX file of another exporter cannot be read, run or written."""
 
 
 class NotAFoldError(ModelError):
-    """A loop of an ONNX file cannot be proven to be a fold over time; the message is the reason."""
+    """A loop of an ONNX file does not provably go one time step after another; the message is the reason."""
 
 
 class LengthsError(ModelError):
-    """A loop of the module is not one whose rows can end apart."""
+    """The rows of a batch cannot have different lengths in a loop of the module."""
 
 
 class CompileError(ModelError):

@@ -39,16 +39,16 @@ def export(
             ``[T, B, features]`` or ``[B, T, features]`` in the dtype of the parameters (float32 or float64),
             or ``[T, B]`` or ``[B, T]`` for token ids (int64). ``state`` is a tensor, or nested tuples or
             lists of tensors, each with a batch axis. T and B stay free in every file.
-        folder: where the bundle goes. It appears there whole, after everything was verified.
+        folder: where the bundle goes. It appears there after everything was verified, whole.
         step: whether the model takes a single time step: ``inputs`` has no time axis in the example then. The
             files run it over any number of steps, the time axis in front.
-        lengths: whether the files take the number of time steps of each row as well, int64 ``lengths[B]``: a
-            row's outputs are zero from there on, its new state is that after its own last step, and what the
-            inputs hold behind it reaches nothing.
+        lengths: whether the files take the number of time steps of each row as well, int64 ``lengths[B]``.
+            After the end of a row its outputs are zero and its state stops changing; the padding of the
+            inputs has no effect, even if it is NaN.
         name: what the model is called in its files; the folder's name unless given.
         metadata: strings that travel with the model, in the manifest and in the ONNX files.
         overwrite: whether to replace a bundle that is there.
-        progress: called with what is being done, the parts done and their number.
+        progress: is called with the stage, the number of parts that are done, and the number of parts.
 
     Raises:
         InputError: the example is not what the module takes.
