@@ -252,9 +252,8 @@ def other_activation(operator: recognition.Operator) -> recognition.Operator:
 def test_a_wrong_proposal_is_rejected(
     wrong: Callable[[recognition.Operator], recognition.Operator], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = recognition.propose
+    program, right = form(FUSED, "scan"), recognition.propose
     monkeypatch.setattr(recognition, "propose", lambda cut: map(wrong, right(cut)))
-    program = form(FUSED, "scan")
     assert recognition.recognize(program) is program
     monkeypatch.setattr(recognition, "propose", right)
     assert "GRU" in operators(recognition.recognize(program))
