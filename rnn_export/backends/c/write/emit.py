@@ -7,17 +7,20 @@ import numpy as np
 
 from rnn_export.backends.c.plan.buffers import wide
 from rnn_export.backends.c.plan.schedule import Group, Stage
-from rnn_export.backends.c.trace.graph import AFFINE, DOT, GATHER, LOOKUP, PRODUCT, REDUCE, Constant, Op, View
-from rnn_export.backends.c.write import functions
-from rnn_export.backends.c.write.tiles import (
-    Context,
-    Tile,
-    bias,
-    equation,
-    kind_of_operand,
-    partial_sums,
-    views,
+from rnn_export.backends.c.plan.tiles import partial_sums
+from rnn_export.backends.c.trace.graph import (
+    Affine,
+    Constant,
+    Dot,
+    Gather,
+    Lookup,
+    Product,
+    Reduce,
+    Vector,
+    View,
 )
+from rnn_export.backends.c.write.literals import constant_text
+from rnn_export.backends.c.write.tiles import Context, Tile, bias, equation
 
 
 @dataclass
@@ -39,96 +42,97 @@ class Emitter:
 
     def group(self, group: Group, first: str, count: str) -> Iterator[str]:
         """Write a group for some slots."""
-        op, loop = group.ops[0], first != "0"
+        op, loop = group.vectors[0], first != "0"
         slot = f"{first} + i" if loop else "i"
-        if op.kind == AFFINE:
-            yield from self._affine(op, first, count)
-        elif op.kind == DOT:
+        if isinstance(op.operation, Dot):
             yield from self._dot(op, first, count)
-        elif op.kind in WRITERS or group.whole:
+        elif isinstance(op.operation, Affine):
+            yield from self._affine(op, first, count)
+        elif type(op.operation) in WRITERS or group.scalar:
             yield f"for (size_t i = 0; i < {count}; i++) {{"
-            writer = WRITERS.get(op.kind)
+            writer = WRITERS.get(type(op.operation))
             yield from _indented(writer(self, op, slot) if writer else self._singles(group, slot))
             yield "}"
         else:
-            yield from Tile(self.context, group.ops, group.products, slot, loop).write(count)
+            yield from Tile(self.context, group.vectors, group.products, slot, loop).write(count)
 
-    def _affine(self, op: Op, first: str, count: str) -> Iterator[str]:
-        context, buffers = self.context, self.context.buffers
+    def _affine(self, op: Vector, first: str, count: str) -> Iterator[str]:
+        context = self.context
         context.kernels.add("affine")
-        own, row = buffers.pointer(View(op, 0, op.size), first), buffers.place(op).row
+        own, row = context.pointer(View(op, 0, op.size), first), context.row(op)
         begin = "NULL" if op.start else bias(op, context.weights)
-        yield f"/* {equation(op, buffers, buffers.place(op).name)} */"
-        for view, matrix, name in zip(views(op), op.matrices, op.names, strict=True):
-            sums = partial_sums(op.size, view.size, loop=first != "0")
-            source, packed = buffers.pointer(view, first), context.weights.matrix(matrix, name)
+        yield f"/* {equation(context, op, context.buffer(op))} */"
+        for view, matrix in op.operation.parts():
+            sums = partial_sums(op.size, view, loop=first != "0")
+            source, packed = context.pointer(view, first), context.weights.matrix(matrix.values, matrix.name)
             yield (
                 f"affine({sums}, {count}, {view.size}, {wide(op.size)}, {source}, "
-                f"{buffers.place(view.op).row}, {packed}, {begin}, {own}, {row});"
+                f"{context.row(view.vector)}, {packed}, {begin}, {own}, {row});"
             )
             begin = "NULL"
 
-    def _dot(self, op: Op, first: str, count: str) -> Iterator[str]:
-        context, buffers = self.context, self.context.buffers
+    def _dot(self, op: Vector, first: str, count: str) -> Iterator[str]:
+        context = self.context
         context.kernels.add("dot")
-        [view], [matrix] = views(op), op.matrices
+        [(view, matrix)] = op.operation.parts()
         columns = np.zeros((op.size, wide(view.size)), np.float32)
-        columns[:, : view.size] = matrix.T
-        yield f"/* {equation(op, buffers, buffers.place(op).name)} */"
+        columns[:, : view.size] = matrix.values.T
+        yield f"/* {equation(context, op, context.buffer(op))} */"
         yield (
-            f"dot({count}, {view.size}, {op.size}, {buffers.pointer(view, first)}, "
-            f"{buffers.place(view.op).row}, {context.weights.packed(columns.ravel(), op.names[0])}, "
+            f"dot({count}, {view.size}, {op.size}, {context.pointer(view, first)}, "
+            f"{context.row(view.vector)}, {context.weights.packed(columns.ravel(), matrix.name)}, "
             f"{bias(op, context.weights)}, "
-            f"{buffers.pointer(View(op, 0, op.size), first)}, {buffers.place(op).row});"
+            f"{context.pointer(View(op, 0, op.size), first)}, {context.row(op)});"
         )
 
-    def _gather(self, op: Op, slot: str) -> Iterator[str]:
-        yield f"{op.dtype} *y = {self.context.buffers.pointer(View(op, 0, op.size), slot)};"
+    def _gather(self, op: Vector, slot: str) -> Iterator[str]:
+        yield f"{op.dtype} *y = {self.context.pointer(View(op, 0, op.size), slot)};"
         at = 0
-        for piece in op.places:
-            size = piece.values.size if isinstance(piece, Constant) else piece.size
+        for piece in op.operation.operands:
+            size = piece.size
             if isinstance(piece, Constant):
                 source = self.context.weights.numbers(piece.values, op.dtype)
                 yield f"memcpy(y + {at}, {source}, {size} * sizeof *y);"
             else:
-                yield from copy(f"y + {at}", self.context.buffers.pointer(piece, slot), piece)
+                yield from copy(f"y + {at}", self.context.pointer(piece, slot), piece)
             at += size
 
-    def _lookup(self, op: Op, slot: str) -> Iterator[str]:
-        [index], [table], [name] = views(op), op.matrices, op.names
+    def _lookup(self, op: Vector, slot: str) -> Iterator[str]:
+        [index], weight = op.operation.views(), op.operation.table
+        table, name = weight.values, weight.name
         padded = np.zeros((len(table) + 1, wide(op.size)), np.float32)
         padded[:-1, : op.size] = table
         rows = self.context.weights.packed(padded.ravel(), name or "table")
-        pointer = self.context.buffers.pointer
+        pointer = self.context.pointer
         yield f"const int64_t index = *({pointer(index, slot)});"
         yield f"const int64_t known = index >= 0 && index < {len(table)} ? index : {len(table)};"
         target = pointer(View(op, 0, op.size), slot)
         yield f"memcpy({target}, {rows} + known * {wide(op.size)}, {op.size} * sizeof(float));"
 
-    def _product(self, op: Op, slot: str) -> Iterator[str]:
-        left, right = views(op)
-        sizes, pointer = op.attributes, self.context.buffers.pointer
+    def _product(self, op: Vector, slot: str) -> Iterator[str]:
+        left, right = op.operation.views()
+        pointer = self.context.pointer
         yield f"const float *a = {pointer(left, slot)};"
         yield f"const float *b = {pointer(right, slot)};"
         yield f"float *y = {pointer(View(op, 0, op.size), slot)};"
-        yield f"for (int m = 0; m < {sizes['rows']}; m++)"
-        yield f"    for (int n = 0; n < {sizes['columns']}; n++) {{"
+        yield f"for (int m = 0; m < {op.operation.rows}; m++)"
+        yield f"    for (int n = 0; n < {op.operation.columns}; n++) {{"
         yield "        float sum = 0.0f;"
-        yield f"        for (int k = 0; k < {sizes['inner']}; k++)"
-        yield f"            sum += a[m * {sizes['inner']} + k] * b[k * {sizes['columns']} + n];"
-        yield f"        y[m * {sizes['columns']} + n] = sum;"
+        yield f"        for (int k = 0; k < {op.operation.inner}; k++)"
+        yield f"            sum += a[m * {op.operation.inner} + k] * b[k * {op.operation.columns} + n];"
+        yield f"        y[m * {op.operation.columns} + n] = sum;"
         yield "    }"
 
-    def _reduce(self, op: Op, slot: str) -> Iterator[str]:
-        [operand] = views(op)
-        count, how = op.attributes["n"], op.attributes["how"]
+    def _reduce(self, op: Vector, slot: str) -> Iterator[str]:
+        [operand] = op.operation.views()
+        count, how = op.operation.count, op.operation.function
         step = {
             "max": "result = value > result || value != value ? value : result;",
             "min": "result = value < result || value != value ? value : result;",
             "prod": "result *= value;",
         }.get(how, "result += value;")
-        yield f"const float *x = {self.context.buffers.pointer(operand, slot)};"
-        yield f"float *y = {self.context.buffers.pointer(View(op, 0, op.size), slot)};"
+        yield f"const float *x = {self.context.pointer(operand, slot)};"
+        yield f"float *y = {self.context.pointer(View(op, 0, op.size), slot)};"
         at = "k" if operand.step else "0"
         yield f"for (int m = 0; m < {op.size}; m++, x += {count if operand.step else 0}) {{"
         yield "    float result = x[0];"
@@ -140,20 +144,20 @@ class Emitter:
         yield "}"
 
     def _singles(self, group: Group, slot: str) -> Iterator[str]:
-        inside, names, buffers = set(group.ops), self.context.buffers.names, self.context.buffers
+        inside, names, context = set(group.vectors), self.context.names, self.context
         reads, lines = Reads(self.context, slot), []
-        for op in group.ops:
+        for op in group.vectors:
             arguments = [
-                names[operand.op]
-                if isinstance(operand, View) and operand.op in inside
-                else reads.single(operand, kind_of_operand(op, number))
-                for number, operand in enumerate(op.operands)
+                names[operand.vector]
+                if isinstance(operand, View) and operand.vector in inside
+                else reads.single(operand)
+                for operand in op.operation.operands
             ]
-            lines.append(f"const {op.dtype} {names[op]} = {functions.single_expression(op, arguments)};")
-        stores = [op for op in group.ops if op in self.context.stored]
+            lines.append(f"const {op.dtype} {names[op]} = {op.operation.operator.scalar.format(*arguments)};")
+        stores = [op for op in group.vectors if op in self.context.plan.stored]
         yield from reads.declared
         for number, op in enumerate(stores):
-            yield f"{op.dtype} *to_{number} = {buffers.pointer(View(op, 0, op.size), slot)};"
+            yield f"{op.dtype} *to_{number} = {context.pointer(View(op, 0, op.size), slot)};"
         yield f"for (size_t j = 0; j < {group.size}; j++) {{"
         yield from _indented(lines)
         yield from (f"    to_{number}[j] = {names[op]};" for number, op in enumerate(stores))
@@ -161,10 +165,10 @@ class Emitter:
 
 
 WRITERS = {
-    GATHER: Emitter._gather,
-    LOOKUP: Emitter._lookup,
-    PRODUCT: Emitter._product,
-    REDUCE: Emitter._reduce,
+    Gather: Emitter._gather,
+    Lookup: Emitter._lookup,
+    Product: Emitter._product,
+    Reduce: Emitter._reduce,
 }
 
 
@@ -177,16 +181,16 @@ class Reads:
     declared: list[str] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
 
-    def single(self, operand: View | Constant, dtype: str) -> str:
+    def single(self, operand: View | Constant) -> str:
         """Write a number that is read."""
         if isinstance(operand, Constant):
             if operand.single:
-                return functions.constant_text(operand.values.item(), dtype)
-            return f"{self.context.weights.numbers(operand.values, dtype)}[j]"
-        text = self.context.buffers.pointer(operand, self.slot)
+                return constant_text(operand.values.item(), operand.dtype)
+            return f"{self.context.weights.numbers(operand.values, operand.dtype)}[j]"
+        text = self.context.pointer(operand, self.slot)
         if text not in self.names:
             self.names[text] = f"x_{len(self.names)}"
-            self.declared.append(f"const {operand.op.dtype} *{self.names[text]} = {text};")
+            self.declared.append(f"const {operand.vector.dtype} *{self.names[text]} = {text};")
         return f"{self.names[text]}[{'j' if operand.step else '0'}]"
 
 

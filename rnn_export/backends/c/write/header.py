@@ -3,7 +3,7 @@
 import textwrap
 from math import prod
 
-from rnn_export.backends.c.plan.layout import C_TYPES, words
+from rnn_export.backends.c.write.layout import C_TYPES, words
 from rnn_export.backends.c.write.source import Source
 from rnn_export.version import __version__
 

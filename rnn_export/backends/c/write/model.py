@@ -4,12 +4,12 @@ import re
 from dataclasses import dataclass
 from math import prod
 
-from rnn_export.backends.c.plan.layout import C_TYPES, words
+from rnn_export.backends.c.write.layout import C_TYPES, words
 from rnn_export.backends.c.plan.merge import merge
 from rnn_export.backends.c.trace.composed import RULES
 from rnn_export.backends.c.trace.operators import expand
 from rnn_export.backends.c.trace.trace import Tracer, sizes_apart
-from rnn_export.backends.c.write.functions import constant_text
+from rnn_export.backends.c.write.literals import constant_text
 from rnn_export.backends.c.write.header import arguments, header, wrapped
 from rnn_export.backends.c.write.source import Source, kernel_text
 from rnn_export.errors import CompileError

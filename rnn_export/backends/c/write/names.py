@@ -1,7 +1,11 @@
 """Names for the constants of a model, as it calls its parameters."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
+
+from rnn_export.backends.c.plan.plan import Plan
+from rnn_export.backends.c.trace.graph import Affine, Elementwise, Input, State, Vector
 
 LONGEST = 48  # characters; names of several parameters that stand side by side are cut
 LOCAL = re.compile(r"(c|start|sum|to|w|x|y)_\d+")  # what tiles and loops call their own
@@ -38,3 +42,33 @@ class Names:
             name = f"{plain}_{number}"
         self.own.add(name)
         return name
+
+
+def vector_names(plan: Plan) -> dict[Vector, str]:
+    leaves = {op: _leaf(plan, op) for op in plan.net.vectors}
+    counts = Counter(leaves.values())
+    return {
+        op: leaf if leaf and counts[leaf] == 1 else f"{_stem(op)}_{number}"
+        for number, (op, leaf) in enumerate(leaves.items())
+    }
+
+
+def _stem(op):
+    operation = op.operation
+    if isinstance(operation, Elementwise):
+        return operation.kind.lower()
+    return (
+        "a"
+        if isinstance(operation, Affine)
+        else "kept"
+        if isinstance(operation, Input)
+        else type(operation).__name__.lower()
+    )
+
+
+def _leaf(plan, op: Vector) -> str:
+    """Give the argument of the call that an operation is, or begins with."""
+    if isinstance(op.operation, State):
+        found = {view.vector.operation.leaf for view in op.operation.views()}
+        return found.pop() if len(found) == 1 else ""
+    return plan.signature.inputs.name if plan.is_inputs(op) else ""

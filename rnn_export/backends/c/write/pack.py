@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rnn_export.backends.c.trace.graph import FLOAT
-from rnn_export.backends.c.write.functions import constant_text
+from rnn_export.backends.c.trace.elementwise import FLOAT
+from rnn_export.backends.c.write.literals import constant_text
 from rnn_export.backends.c.write.names import Names
 from rnn_export.signature.signature import Array
 

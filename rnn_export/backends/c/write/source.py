@@ -6,7 +6,7 @@ from importlib.resources import files
 
 from rnn_export.backends.c.plan.plan import Plan
 from rnn_export.backends.c.trace.graph import Net
-from rnn_export.backends.c.write.names import Names
+from rnn_export.backends.c.write.names import Names, vector_names
 from rnn_export.backends.c.write.pack import Weights
 from rnn_export.backends.c.write.tiles import Context
 from rnn_export.backends.c.write.walk import Walk
@@ -24,8 +24,9 @@ class Source:
 
     def __post_init__(self) -> None:
         self.plan = Plan(self.net, self.signature)
-        self.weights = Weights(Names(set(re.findall(r"\w+", _text())) | set(self.plan.names.values())))
-        context = Context(self.plan.buffers, self.weights, self.plan.stored)
+        names = vector_names(self.plan)
+        self.weights = Weights(Names(set(re.findall(r"\w+", _text())) | set(names.values())))
+        context = Context(self.plan, names, self.weights)
         self.lines = list(Walk(self.plan, context).lines())
         self.functions, self.kernels = context.functions, context.kernels
 

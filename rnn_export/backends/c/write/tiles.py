@@ -4,97 +4,54 @@
 gates of a unit together, and what becomes of them is stored: the products never leave the registers.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 
-from rnn_export.backends.c.plan.buffers import WIDTH, Buffers
-from rnn_export.backends.c.trace.graph import AFFINE, BOOL, FLOAT, Constant, Op, Operand, View
-from rnn_export.backends.c.write import functions
+from rnn_export.backends.c.plan.buffers import WIDTH, row_length
+from rnn_export.backends.c.plan.plan import Plan
+from rnn_export.backends.c.plan.tiles import Cut, Gates, cuts, interleaved, partial_sums
+from rnn_export.backends.c.trace.elementwise import BOOL
+from rnn_export.backends.c.trace.graph import Constant, Operand, Vector, View
+from rnn_export.backends.c.write.literals import literal, splat_text
 from rnn_export.backends.c.write.pack import Weights
-from rnn_export.signature.signature import Array
 
-VECTORS = 4  # of a tile's row, where a vector has WIDTH numbers
 LONG = 64  # terms, from which on they are added up apart from what a sum begins with: less is rounded
 ALL = "REGISTERS"  # sums of a row, of which one tile has no more than one row
 
 
-@dataclass(frozen=True)
-class Gates:
-    """An affine operation that is read in parts of one size: the first columns, equally spaced."""
-
-    op: Op
-    offsets: tuple[int, ...]
-
-    @property
-    def count(self) -> int:
-        """Give the number of gates."""
-        return len(self.offsets)
-
-    @property
-    def gap(self) -> int:
-        """Give the columns from a gate to the next."""
-        return self.offsets[1] - self.offsets[0] if self.count > 1 else 0
-
-
-def gates(op: Op, readers: Sequence[Op | None], users: list[Op], size: int) -> Gates | None:
-    """Say how some operations of a size read an affine one, if they alone read it, and as gates."""
-    if op.kind != AFFINE or not readers or any(reader not in users for reader in readers):
-        return None
-    views = [view for user in users for view in user.operands if isinstance(view, View) and view.op is op]
-    offsets = sorted({view.offset for view in views})
-    spaces = {after - before for before, after in pairwise(offsets)}
-    if any(view.size != size or not view.step or view.offset % WIDTH for view in views) or len(spaces) > 1:
-        return None
-    return None if len(offsets) > VECTORS else Gates(op, tuple(offsets))
-
-
-@dataclass(frozen=True)
-class Cut:
-    """Units that are computed in tiles: the first, the end, and how many sixteens a tile has."""
-
-    first: int
-    end: int
-    each: int
-
-
-def cuts(count: int, size: int) -> list[Cut]:
-    """Cut the units of so many gates into tiles.
-
-    >>> cuts(1, 112)
-    [Cut(first=0, end=64, each=4), Cut(first=64, end=112, each=3)]
-    """
-    blocks = -(-size // WIDTH)
-    each = min(VECTORS // count, blocks) if count else 1
-    whole = blocks // each * each
-    found = [Cut(0, whole * WIDTH, each), Cut(whole * WIDTH, blocks * WIDTH, blocks - whole)]
-    return [cut for cut in found if cut.first < cut.end]
-
-
-def interleaved(matrix: Array, known: Gates, size: int, tiles: list[Cut]) -> Array:
-    """Order a matrix as the tiles read it: for each tile all rows, in a row the same units of every gate."""
-    padded = np.zeros((matrix.shape[0], known.offsets[-1] + -(-size // WIDTH) * WIDTH), np.float32)
-    for offset in known.offsets:
-        padded[:, offset : offset + size] = matrix[:, offset : offset + size]
-    found = []
-    for cut in tiles:
-        for first in range(cut.first, cut.end, cut.each * WIDTH):
-            ranges = [slice(offset + first, offset + first + cut.each * WIDTH) for offset in known.offsets]
-            found.append(np.concatenate([padded[:, columns] for columns in ranges], axis=1).ravel())
-    return np.concatenate(found)
-
-
 @dataclass
 class Context:
-    """What is known of a pass where its groups are written, and what these need."""
+    """What the writers of a net share: names and places, and what their lines need."""
 
-    buffers: Buffers
+    plan: Plan
+    names: dict[Vector, str]
     weights: Weights
-    stored: set[Op]  # what more than its own group reads
     kernels: set[str] = field(default_factory=set)
     functions: list[str] = field(default_factory=list)
+
+    def buffer(self, vector: Vector) -> str:
+        """Name the buffer that a vector stands in."""
+        return self.names[self.plan.buffers.place(vector).owner]
+
+    def row(self, vector: Vector) -> str:
+        """Write the numbers from a row of a vector's buffer to the next."""
+        owner = self.plan.buffers.place(vector).owner
+        return (
+            f"{self.names[owner]}_row" if owner in self.plan.buffers.direct else str(row_length(owner.size))
+        )
+
+    def pointer(self, view: View, slot: str) -> str:
+        """Write the address of a row's numbers."""
+        place = self.plan.buffers.place(view.vector)
+        at = f"({slot} + rows)" if place.ahead else slot if slot.isidentifier() else f"({slot})"
+        if slot == "0":
+            at = "rows" if place.ahead else ""
+        name = self.names[place.owner]
+        text = f"{name} + {at} * {self.row(view.vector)}" if at else name
+        offset = place.offset + view.offset
+        return f"{text} + {offset}" if offset else text
 
 
 @dataclass
@@ -102,7 +59,7 @@ class Tile:
     """The function of a group in the making: its lines, its parameters and what they are called with."""
 
     context: Context
-    ops: list[Op]
+    vectors: list[Vector]
     products: list[Gates]
     slot: str  # of the row that is the i-th
     loop: bool  # whether it stands in a loop through the state: the sums are many, against their latency
@@ -111,8 +68,8 @@ class Tile:
     texts: dict[Operand, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.size = self.ops[0].size
-        self.name = f"{self.context.buffers.names[self.ops[-1]]}_tile"
+        self.size = self.vectors[0].size
+        self.name = f"{self.context.names[self.vectors[-1]]}_tile"
         self.cuts = cuts(sum(known.count for known in self.products), self.size)
 
     def write(self, count: str) -> Iterator[str]:
@@ -123,9 +80,7 @@ class Tile:
         body += ["UNROLL for (int r = 0; r < rows; r++)", "    UNROLL for (int u = 0; u < each; u++) {"]
         body += [*(f"        {line}" for line in lines), "    }"]
         listed = ", ".join(["const int rows, const int each", *self.parameters.values()])
-        notes = [
-            equation(known.op, self.context.buffers, f"sum_{k}") for k, known in enumerate(self.products)
-        ]
+        notes = [equation(self.context, known.vector, f"sum_{k}") for k, known in enumerate(self.products)]
         self.context.functions += [f"/* {note} */" for note in notes]
         self.context.functions += [
             f"INLINE void {self.name}({listed})",
@@ -142,7 +97,7 @@ class Tile:
         found = [
             known.count
             * cut.each
-            * max(partial_sums(known.op.size, view.size, loop=self.loop) for view in views(known.op))
+            * max(partial_sums(known.vector.size, view, loop=self.loop) for view in known.operation.views())
             for known in self.products
         ]
         return sum(found) or ALL
@@ -171,28 +126,30 @@ class Tile:
     def _product(self, number: int, known: Gates) -> Iterator[str]:
         """Write the sums of an affine operation, and remember where its gates are."""
         self.context.kernels.add("product")
-        op, buffers = known.op, self.context.buffers
+        op, context = known.vector, self.context
         vectors = f"{known.count} * each" if known.count > 1 else "each"
         if op.start is None:
             begin, row = bias(op, self.context.weights), "0"
         else:
-            begin, row = buffers.pointer(View(op, 0, op.size), self.slot), buffers.place(op).row
+            begin, row = context.pointer(View(op, 0, op.size), self.slot), context.row(op)
         first = known.offsets[0]
         start = self.parameter("const float", "start", f"{begin} + {first} + j" if first else f"{begin} + j")
         at = f"v / each * {known.gap} + v % each * LANES" if known.count > 1 else "v * LANES"
         each = ["UNROLL for (int r = 0; r < rows; r++)", f"    UNROLL for (int v = 0; v < {vectors}; v++)"]
         begin = f"load({start} + r * {row} + {at})"
-        late = max(view.size for view in views(op)) >= LONG
+        late = max(view.size for view in known.operation.views()) >= LONG
         yield f"vec sum_{number}[8][8];"
         yield from each
         yield f"        sum_{number}[r][v] = {'splat(0.0f)' if late else begin};"
-        for view, matrix, name in zip(views(op), op.matrices, op.names, strict=True):
-            x = self.parameter("const float", "x", buffers.pointer(view, self.slot))
-            packed = self.context.weights.packed(interleaved(matrix, known, self.size, self.cuts), name)
+        for view, matrix in known.operation.parts():
+            x = self.parameter("const float", "x", context.pointer(view, self.slot))
+            packed = self.context.weights.packed(
+                interleaved(matrix.values, known, self.size, self.cuts), matrix.name
+            )
             self.matrices[packed] = known, view.size
             w = self.parameter("const float", "w", packed)
-            parts = partial_sums(op.size, view.size, loop=self.loop)
-            row = buffers.place(view.op).row
+            parts = partial_sums(op.size, view, loop=self.loop)
+            row = context.row(view.vector)
             if not row.isdigit():
                 self.parameters[row] = f"size_t {row}"
             yield (
@@ -207,83 +164,57 @@ class Tile:
             self.texts[View(op, offset, self.size)] = f"sum_{number}[r][{at}]"
 
     def _operations(self) -> Iterator[str]:
-        inside = set(self.ops)
-        for op in self.ops:
-            op.attributes.setdefault("from", kind_of(op))
+        inside = set(self.vectors)
+        for op in self.vectors:
             arguments = []
-            for number, operand in enumerate(op.operands):
+            for operand in op.operation.operands:
                 if operand in self.texts:
                     arguments.append(self.texts[operand])
-                elif isinstance(operand, View) and operand.op in inside:
-                    arguments.append(self.context.buffers.names[operand.op])
+                elif isinstance(operand, View) and operand.vector in inside:
+                    arguments.append(self.context.names[operand.vector])
                 else:
-                    arguments.append(self._read(operand, kind_of_operand(op, number)))
-            text = functions.vector_expression(op, arguments)
-            self.context.kernels |= {
-                kernel for call, kernel in functions.KERNELS.items() if f"{call}(" in text
-            }
+                    arguments.append(self._read(operand))
+            operation = op.operation
+            numbers = {name: literal(value) for name, value in (operation.attributes or {}).items()}
+            text = operation.operator.vector.format(*arguments, **numbers)
+            self.context.kernels |= {kernel.name for kernel in operation.operator.kernels}
             kind = "ivec" if op.dtype == BOOL else "vec"
-            yield f"const {kind} {self.context.buffers.names[op]} = {text};"
+            yield f"const {kind} {self.context.names[op]} = {text};"
 
-    def _read(self, operand: Operand, dtype: str) -> str:
+    def _read(self, operand: Operand) -> str:
         """Write a vector that is read from memory."""
         if isinstance(operand, Constant):
             if operand.single:
-                return functions.splat_text(operand.values.item(), dtype)
-            name = self.context.weights.numbers(operand.values, dtype)
-            mark = "i" if dtype == BOOL else ""
-            return f"{mark}load({self.parameter(f'const {dtype}', 'c', f'{name} + j')} + u * LANES)"
-        mark = "i" if operand.op.dtype == BOOL else ""
-        kind, row = f"const {operand.op.dtype}", self.context.buffers.place(operand.op).row
-        pointer = self.context.buffers.pointer(operand, self.slot)
+                return splat_text(operand.values.item(), operand.dtype)
+            name = self.context.weights.numbers(operand.values, operand.dtype)
+            mark = "i" if operand.dtype == BOOL else ""
+            return f"{mark}load({self.parameter(f'const {operand.dtype}', 'c', f'{name} + j')} + u * LANES)"
+        mark = "i" if operand.vector.dtype == BOOL else ""
+        kind, row = f"const {operand.vector.dtype}", self.context.row(operand.vector)
+        pointer = self.context.pointer(operand, self.slot)
         if not operand.step or operand.size == 1:
             return f"{mark}splat({self.parameter(kind, 'y', pointer)}[r * {row}])"
         return f"{mark}load({self.parameter(kind, 'y', f'{pointer} + j')} + r * {row} + u * LANES)"
 
     def _stores(self) -> Iterator[str]:
-        buffers = self.context.buffers
-        for op in (op for op in self.ops if op in self.context.stored):
+        context = self.context
+        for op in (op for op in self.vectors if op in context.plan.stored):
             call = "istore" if op.dtype == BOOL else "store"
-            pointer = buffers.pointer(View(op, 0, op.size), self.slot)
+            pointer = context.pointer(View(op, 0, op.size), self.slot)
             to = self.parameter(op.dtype, "to", f"{pointer} + j")
-            yield f"{call}({to} + r * {buffers.place(op).row} + u * LANES, {buffers.names[op]});"
+            yield f"{call}({to} + r * {context.row(op)} + u * LANES, {context.names[op]});"
 
 
-def views(op: Op) -> list[View]:
-    """List the vectors that an affine operation reads."""
-    return [view for view in op.operands if isinstance(view, View)]
-
-
-def bias(op: Op, weights: Weights) -> str:
+def bias(op: Vector, weights: Weights) -> str:
     """Give the name of what an affine operation begins its sums with."""
-    numbers = np.zeros(op.size, np.float32) if op.bias is None else op.bias
-    return weights.vector(numbers, op.bias_name or "zeros")
+    own = op.operation.bias
+    numbers = np.zeros(op.size, np.float32) if own is None else own.values
+    return weights.vector(numbers, (own.name if own else "") or "zeros")
 
 
-def equation(op: Op, buffers: Buffers, result: str) -> str:
+def equation(context: Context, op: Vector, result: str) -> str:
     """Write an affine operation in the model's own names."""
-    begin = [result if result == buffers.place(op).name else buffers.place(op).name] if op.start else []
-    terms = [
-        f"{buffers.place(view.op).name} {name or 'W'}" for view, name in zip(views(op), op.names, strict=True)
-    ]
-    end = [op.bias_name or "b"] if op.bias is not None else []
+    begin = [context.buffer(op)] if op.start else []
+    terms = [f"{context.buffer(view.vector)} {matrix.name or 'W'}" for view, matrix in op.operation.parts()]
+    end = [op.operation.bias.name or "b"] if op.operation.bias is not None else []
     return f"{result} = {' + '.join([*begin, *terms, *end])}".replace("*/", "* /")
-
-
-def partial_sums(columns: int, depth: int, *, loop: bool) -> int:
-    """Choose how many sums a number is made of: in a loop, few columns make the processor wait for one."""
-    if not loop:
-        return 1
-    return 4 if columns <= 32 and depth >= 16 else 2 if columns <= 128 and depth >= 8 else 1
-
-
-def kind_of(op: Op) -> str:
-    """Give the type of the numbers that an operation reads."""
-    return next((operand.op.dtype for operand in op.operands if isinstance(operand, View)), FLOAT)
-
-
-def kind_of_operand(op: Op, number: int) -> str:
-    """Give the type of a constant among an operation's arguments: that of the computed one beside it."""
-    if op.kind == "Where":
-        return BOOL if number == 0 else op.dtype
-    return kind_of(op)

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rnn_export.backends.c.plan.buffers import PAD, row_length
-from rnn_export.backends.c.plan.layout import C_TYPES, leaf_pieces, overlaps, slot_address
-from rnn_export.backends.c.plan.plan import BYTES, Plan
-from rnn_export.backends.c.trace.graph import INPUT, WORDS, Constant, Op, View
+from rnn_export.backends.c.write.layout import C_TYPES, leaf_pieces, overlaps, slot_address
+from rnn_export.backends.c.plan.plan import BYTES, WORKSPACE, Plan
+from rnn_export.backends.c.trace.graph import WORDS, Constant, Input, Operand, Vector, View
 from rnn_export.backends.c.write.emit import Emitter, copy
 from rnn_export.backends.c.write.tiles import Context
 
@@ -20,7 +20,7 @@ class Walk:
 
     def __post_init__(self) -> None:
         self.net, self.signature = self.plan.net, self.plan.signature
-        self.names, self.weights = self.plan.names, self.context.weights
+        self.names, self.weights = self.context.names, self.context.weights
 
     def lines(self) -> Iterator[str]:
         """Write it."""
@@ -31,24 +31,24 @@ class Walk:
             yield f"    ALIGNED {state.dtype} {self.names[state]}[{size}];"
         for state in self.net.states():
             yield from _indented(self._initial(state), 1)
-        for number, walk in enumerate(self.net.passes):
+        for number, walk in enumerate(self.net.sweeps):
             yield from self._pass(number, walk.reverse)
         if self.signature.returns_state:
             for number, final in enumerate(self.net.finals):
                 yield from _indented(self._final(number, final), 1)
         yield "}"
 
-    def _initial(self, state: Op) -> Iterator[str]:
+    def _initial(self, state: Vector) -> Iterator[str]:
         yield "for (size_t i = 0; i < rows; i++) {"
         at = 0
-        for view in state.places:
+        for view in state.operation.operands:
             target = f"{self.names[state]} + i * {row_length(state.size)} + {at}"
             if isinstance(view, Constant):
                 source = self.weights.numbers(view.values, state.dtype)
                 yield f"    memcpy({target}, {source}, {view.values.size} * sizeof({state.dtype}));"
                 at += view.values.size
                 continue
-            number = [leaf.name for leaf in self.signature.state].index(view.op.attributes["leaf"])
+            number = [leaf.name for leaf in self.signature.state].index(leaf_of(view.vector))
             for offset, address, size in self._spans(number, view):
                 width = WORDS[state.dtype] * 4
                 yield f"    memcpy({target} + {offset}, c->state_in + {address}, {size * width});"
@@ -57,8 +57,8 @@ class Walk:
 
     def _spans(self, number: int, view: View) -> Iterator[tuple[int, str, int]]:
         """Find the numbers of a leaf that a view names: place in the view, address in the state, count."""
-        single = [view] if view.step else [View(view.op, view.offset, 1)] * view.size
-        width = WORDS[view.op.dtype]
+        single = [view] if view.step else [View(view.vector, view.offset, 1)] * view.size
+        width = WORDS[view.vector.dtype]
         at = 0
         for part in single:
             for piece in leaf_pieces(self.signature, number, "(row + i)"):
@@ -72,7 +72,7 @@ class Walk:
                     )
             at += part.size
 
-    def _final(self, number: int, final: list[View | Constant]) -> Iterator[str]:
+    def _final(self, number: int, final: list[Operand]) -> Iterator[str]:
         yield "for (size_t i = 0; i < rows; i++) {"
         dtype = C_TYPES[self.signature.state[number].dtype]
         width = WORDS[dtype]
@@ -92,11 +92,11 @@ class Walk:
         yield "}"
 
     def _final_source(self, view: View, begin: int, size: int) -> str:
-        if view.op.kind == INPUT:
-            number = [leaf.name for leaf in self.signature.state].index(view.op.attributes["leaf"])
-            [(_, address, _)] = self._spans(number, View(view.op, view.offset + begin, size))
+        if isinstance(view.vector.operation, Input):
+            number = [leaf.name for leaf in self.signature.state].index(leaf_of(view.vector))
+            [(_, address, _)] = self._spans(number, View(view.vector, view.offset + begin, size))
             return f"c->state_in + {address}"
-        return f"{self.names[view.op]} + i * {row_length(view.op.size)} + {view.offset + begin}"
+        return f"{self.names[view.vector]} + i * {row_length(view.vector.size)} + {view.offset + begin}"
 
     def _pass(self, number: int, reverse: bool) -> Iterator[str]:
         body = [line for stage in self.plan.stages[number] for line in Emitter(self.context).stage(stage)]
@@ -134,9 +134,9 @@ class Walk:
         yield from _indented(iter(lines), 2)
         yield "    }"
 
-    def _inputs(self, op: Op) -> Iterator[str]:
+    def _inputs(self, op: Vector) -> Iterator[str]:
         """Read the inputs where the caller has them, if rows stand evenly spaced there; else copy them."""
-        name, row, spec = self.names[op], self.plan.buffers.place(op).row, self.signature.inputs
+        name, row, spec = self.names[op], self.context.row(op), self.signature.inputs
         evenly, apart = "rows == 1", str(op.size)
         if self.plan.evenly:
             evenly, apart = (
@@ -156,12 +156,12 @@ class Walk:
     def _loads(self, number: int) -> list[str]:
         found = []
         for op in self.plan.buffered(number):
-            if op.kind != INPUT or op in self.plan.buffers.direct:
+            if not isinstance(op.operation, Input) or op in self.plan.buffers.direct:
                 continue
             source = f"c->inputs + {slot_address(self.signature.inputs, 't', '(row + i)')}"
-            if op.attributes["leaf"] == "workspace":
+            if op.operation.leaf == WORKSPACE:
                 slot = f"(t * c->batch + row + i) * {self.plan.workspace}"
-                source = f"c->workspace + {slot} + {op.attributes['offset']}"
+                source = f"c->workspace + {slot} + {op.operation.offset}"
             target = f"{self.names[op]} + slot * {row_length(op.size)}"
             found.append(f"memcpy({target}, {source}, {op.size * BYTES[op.dtype]});")
         return found
@@ -173,8 +173,8 @@ class Walk:
                 number, "slot", slot_address(self.signature.outputs, "t", "(row + i)")
             )
         for op, offset in self.plan.saved:
-            if op.pass_number == number:
-                source = self.plan.buffers.pointer(View(op, 0, op.size), "slot")
+            if op.sweep == number:
+                source = self.context.pointer(View(op, 0, op.size), "slot")
                 target = f"c->workspace + (t * c->batch + row + i) * {self.plan.workspace} + {offset}"
                 found.append(f"memcpy({target}, {source}, {op.size * 4});")
         return found
@@ -200,11 +200,17 @@ class Walk:
                     found.append(f"memcpy({target}, {source}, {view.values.size * BYTES[dtype]});")
                 at += view.values.size
                 continue
-            if view.op.pass_number == number:
-                found += copy(target, self.plan.buffers.pointer(view, slot), view)
+            if view.vector.sweep == number:
+                found += copy(target, self.context.pointer(view, slot), view)
             at += view.size
         return found
 
 
 def _indented(lines: Iterator[str], depth: int) -> Iterator[str]:
     return (f"{'    ' * depth}{line}" for line in lines)
+
+
+def leaf_of(vector: Vector) -> str:
+    """Give the leaf of the call that a vector is."""
+    assert isinstance(vector.operation, Input)
+    return vector.operation.leaf

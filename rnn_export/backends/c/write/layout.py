@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
-from rnn_export.backends.c.trace.graph import WORDS, Constant, View
+from rnn_export.backends.c.trace.graph import WORDS, Operand
 from rnn_export.errors import CompileError
 from rnn_export.signature.signature import BATCH, TIME, Signature, TensorSpec
 
@@ -63,11 +63,11 @@ def leaf_pieces(signature: Signature, number: int, row: str) -> Iterator[Piece]:
         yield Piece(f"{head}{row} * {behind * width}", part * behind, behind)
 
 
-def overlaps(views: list[View | Constant], piece: Piece) -> Iterator[tuple[View | Constant, int, int, int]]:
+def overlaps(views: list[Operand], piece: Piece) -> Iterator[tuple[Operand, int, int, int]]:
     """List what of some numbers falls into a piece: they, their first, their place in it, their count."""
     at = 0
     for view in views:
-        size = view.values.size if isinstance(view, Constant) else view.size
+        size = view.size
         first, last = max(at, piece.offset), min(at + size, piece.offset + piece.size)
         if first < last:
             yield view, first - at, first - piece.offset, last - first
