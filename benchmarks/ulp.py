@@ -4,8 +4,8 @@
     python benchmarks/ulp.py --every 1      all of them: minutes for each function
     python benchmarks/ulp.py --lanes 16     as on a processor with AVX-512
 
-The functions, and how large their errors may be, are in ``rnn_export/backends/c/trace/elementwise.py``. Prints,
-for each one, the largest error in units in the last place of the right result, where it is, and
+The functions, and how large their errors may be, are in ``rnn_export/backends/c/trace/elementwise.py``.
+Prints, for each one, the largest error in units in the last place of the right result, where it is, and
 whether NaN, the infinities and zeros come out as they should.
 """
 

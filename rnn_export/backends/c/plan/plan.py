@@ -63,7 +63,9 @@ class Plan:
                 if view.vector.sweep == sweep:
                     return view
                 if key not in loaded:
-                    source = Vector(self._kept(view.vector), view.vector.size, view.vector.dtype, sweep)
+                    source = Vector(
+                        self._kept(view.vector), view.vector.size, view.vector.dtype, sweep, view.vector.name
+                    )
                     loaded[key] = source
                     self.net.vectors.insert(0, source)
                 return View(loaded[key], view.offset, view.size, view.step)

@@ -82,7 +82,7 @@ def _grouped(vectors: list[Vector]) -> list[Group]:
 
 
 def _joins(vector: Vector, group: Group) -> bool:
-    """Whether a vector can be made in a group's loop: of its size, and number by number out of its vectors."""
+    """Whether a vector can be made in a group's loop: of its size, number by number from its vectors."""
     if not is_elementwise(vector) or not group.elementwise:
         return False
     if vector.size != group.size or on_integers(vector) != group.scalar:

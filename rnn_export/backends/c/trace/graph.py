@@ -13,7 +13,7 @@ from typing import Self
 
 import numpy as np
 
-from rnn_export.backends.c.trace.elementwise import BOOL, C_TYPES, FLOAT, INT, Operator
+from rnn_export.backends.c.trace.elementwise import BOOL, C_TYPES, FLOAT, INT, OPERATORS, Operator
 from rnn_export.signature.signature import Array
 
 WORDS = {FLOAT: 1, INT: 2, BOOL: 1}  # of four bytes
@@ -186,7 +186,7 @@ class Gather(Operation):
 
 @dataclass(frozen=True, eq=False)
 class Affine(Operation):
-    """``bias + sum(x @ W)`` over the operands ``x`` and their matrices; ``start`` may take the bias's place."""
+    """``bias + sum(x @ W)`` over operands ``x`` and their matrices; ``start`` may take the bias's place."""
 
     matrices: tuple[Weight, ...] = ()
     bias: Weight | None = None
@@ -246,7 +246,7 @@ class Elementwise(Operation):
     """An elementwise operator of ONNX, and the numbers that it has as attributes."""
 
     kind: str = ""
-    operator: Operator = Operator()
+    operator: Operator = OPERATORS["Add"]
     attributes: Mapping[str, float] | None = None
 
 

@@ -27,6 +27,7 @@ from rnn_export.backends.c.trace.graph import (
     View,
 )
 from rnn_export.backends.c.trace.nodes import evaluate, where
+from rnn_export.backends.c.trace.source_names import source_names
 from rnn_export.backends.c.trace.symbols import Space, Symbol, Value
 from rnn_export.errors import CompileError
 from rnn_export.program.program import Program
@@ -117,7 +118,7 @@ class Tracer:
         return self.space.new(self.add(operation, prod(self.space.unit_shape(shape)), dtype), shape)
 
     def add(self, operation: Operation, size: int, dtype: str = FLOAT) -> Vector:
-        """Add a vector, in the walk over time of the step that is traced, or in the last one it reads from."""
+        """Add a vector, in the walk over time that is being traced, or in the last one it reads from."""
         vector = Vector(operation, size, dtype)
         sources = (source.sweep for source in vector.sources())
         vector.sweep = max(sources, default=0) if self.inside is None else self.inside
@@ -137,6 +138,7 @@ class Tracer:
 
     def walk(self, graph: ir.Graph, known: dict[ir.Value, Value]) -> None:
         """Trace all nodes of a graph."""
+        names = source_names(graph)
         for node in graph:
             arguments = [None if value is None else self.value(known, value) for value in node.inputs]
             try:
@@ -146,6 +148,18 @@ class Tracer:
                     raise
                 raise CompileError(f"{where(node)}: {error}", located=True) from error
             known.update(zip(node.outputs, results, strict=False))
+            for value, result in zip(node.outputs, results, strict=False):
+                self._name(result, names.get(value, ""))
+
+    def _name(self, value: Value, name: str) -> None:
+        """Remember what the source calls a value that is all of a vector, unless that has a name."""
+        owners = self._owners(value) if name and isinstance(value, Symbol) else set()
+        if len(owners) == 1:
+            [vector] = owners
+            if prod(self.space.unit_shape(value.shape)) == vector.size and not isinstance(
+                vector.operation, Input | State
+            ):
+                vector.name = vector.name or name
 
     def node(self, node: ir.Node, arguments: list[Value | None], known: dict[ir.Value, Value]) -> list[Value]:
         """Trace a node."""

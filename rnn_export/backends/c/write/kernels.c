@@ -42,6 +42,8 @@ INLINE void istore(int32_t *x, ivec y) { *(ivec *)x = y; }
         else if (tall_ >= 2 && left >= 2) { tile(2, __VA_ARGS__); i += 2; } \
         else { tile(1, __VA_ARGS__); i++; } \
     }
+/* Where the tile of number j begins in a matrix that is cut into panels of some columns, each with all rows. */
+#define PANEL(w, j, columns, rows) ((w) + (j) / (columns) * ((columns) * (rows)) + (j) % (columns))
 
 //! product
 /* Add row i of W times number i of every x, and the same in each part of k. */

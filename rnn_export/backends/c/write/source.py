@@ -6,11 +6,13 @@ from importlib.resources import files
 
 from rnn_export.backends.c.plan.plan import Plan
 from rnn_export.backends.c.trace.graph import Net
+from rnn_export.backends.c.write.context import Context
 from rnn_export.backends.c.write.names import Names, vector_names
 from rnn_export.backends.c.write.pack import Weights
-from rnn_export.backends.c.write.tiles import Context
 from rnn_export.backends.c.write.walk import Walk
 from rnn_export.signature.signature import Signature
+
+DEFINED = re.compile(r"^(?:INLINE \w+|#define|typedef \w+|ALIGNED static const \w+) (\w+)", re.MULTILINE)
 
 
 @dataclass
@@ -24,20 +26,28 @@ class Source:
 
     def __post_init__(self) -> None:
         self.plan = Plan(self.net, self.signature)
-        names = vector_names(self.plan)
-        self.weights = Weights(Names(set(re.findall(r"\w+", _text())) | set(names.values())))
-        context = Context(self.plan, names, self.weights)
-        self.lines = list(Walk(self.plan, context).lines())
-        self.functions, self.kernels = context.functions, context.kernels
+        names = Names(defined(resource("kernels.c")) | defined(resource("templates/model.c.jinja")))
+        vectors = vector_names(self.plan, names)
+        self.weights = Weights(names)
+        context = Context(self.plan, vectors, self.weights)
+        self.walk = list(Walk(self.plan, context).lines())
+        self.tiles, self.kernels = context.functions, kernel_text(context.kernels)
+        self.sizes = context.size_lines()
 
 
-def _text() -> str:
-    return (files("rnn_export.backends.c.write") / "kernels.c").read_text()
+def resource(name: str) -> str:
+    """Read a file that lies beside this one."""
+    return (files("rnn_export.backends.c.write") / name).read_text()
+
+
+def defined(text: str) -> set[str]:
+    """Find the names that C defines outside of functions."""
+    return set(DEFINED.findall(text))
 
 
 def kernel_text(needed: set[str]) -> list[str]:
     """Give the kernels that are needed, with those that they need."""
-    first, *sections = re.split(r"^//! (.*)\n", _text(), flags=re.MULTILINE)
+    first, *sections = re.split(r"^//! (.*)\n", resource("kernels.c"), flags=re.MULTILINE)
     named = dict(zip([head.split()[0] for head in sections[::2]], sections[1::2], strict=True))
     more = {head.split()[0]: head.split()[1:] for head in sections[::2]}
     wanted = set(needed)

@@ -2,6 +2,8 @@
 
 ``sigmoid(x W_xi + h W_hi + b_i)`` and the other gates are computed for some rows and some units at once, all
 gates of a unit together, and what becomes of them is stored: the products never leave the registers.
+
+A tile makes ``each`` vectors of C of every row, from number ``j`` on: what begins there is called ``name_j``.
 """
 
 from collections.abc import Iterator
@@ -9,49 +11,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rnn_export.backends.c.plan.buffers import WIDTH, row_length
-from rnn_export.backends.c.plan.plan import Plan
+from rnn_export.backends.c.plan.buffers import WIDTH
 from rnn_export.backends.c.plan.tiles import Cut, Gates, cuts, interleaved, partial_sums
 from rnn_export.backends.c.trace.elementwise import BOOL
-from rnn_export.backends.c.trace.graph import Constant, Operand, Vector, View
+from rnn_export.backends.c.trace.graph import Affine, Constant, Elementwise, Operand, Vector, View
+from rnn_export.backends.c.write.context import Address, Context, comment
+from rnn_export.backends.c.write.equations import equations
 from rnn_export.backends.c.write.literals import literal, splat_text
-from rnn_export.backends.c.write.pack import Weights
 
 LONG = 64  # terms, from which on they are added up apart from what a sum begins with: less is rounded
 ALL = "REGISTERS"  # sums of a row, of which one tile has no more than one row
-
-
-@dataclass
-class Context:
-    """What the writers of a net share: names and places, and what their lines need."""
-
-    plan: Plan
-    names: dict[Vector, str]
-    weights: Weights
-    kernels: set[str] = field(default_factory=set)
-    functions: list[str] = field(default_factory=list)
-
-    def buffer(self, vector: Vector) -> str:
-        """Name the buffer that a vector stands in."""
-        return self.names[self.plan.buffers.place(vector).owner]
-
-    def row(self, vector: Vector) -> str:
-        """Write the numbers from a row of a vector's buffer to the next."""
-        owner = self.plan.buffers.place(vector).owner
-        return (
-            f"{self.names[owner]}_row" if owner in self.plan.buffers.direct else str(row_length(owner.size))
-        )
-
-    def pointer(self, view: View, slot: str) -> str:
-        """Write the address of a row's numbers."""
-        place = self.plan.buffers.place(view.vector)
-        at = f"({slot} + rows)" if place.ahead else slot if slot.isidentifier() else f"({slot})"
-        if slot == "0":
-            at = "rows" if place.ahead else ""
-        name = self.names[place.owner]
-        text = f"{name} + {at} * {self.row(view.vector)}" if at else name
-        offset = place.offset + view.offset
-        return f"{text} + {offset}" if offset else text
+EVERY_ROW = "UNROLL for (int r = 0; r < rows; r++)"
 
 
 @dataclass
@@ -63,34 +33,51 @@ class Tile:
     products: list[Gates]
     slot: str  # of the row that is the i-th
     loop: bool  # whether it stands in a loop through the state: the sums are many, against their latency
-    parameters: dict[str, str] = field(default_factory=dict)  # from the argument to type and name
-    matrices: dict[str, tuple[Gates, int]] = field(default_factory=dict)  # by argument, with the rows of each
+    parameters: dict[str, tuple[str, str]] = field(default_factory=dict)  # from the argument to type and name
+    matrices: dict[str, tuple[Gates, str]] = field(
+        default_factory=dict
+    )  # by argument, with the count of its rows
     texts: dict[Operand, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.size = self.vectors[0].size
-        self.name = f"{self.context.names[self.vectors[-1]]}_tile"
+        self.name = f"{self._main()}_tile"
         self.cuts = cuts(sum(known.count for known in self.products), self.size)
+
+    def _main(self) -> str:
+        """Name what the group is there for: the last one that the source has a name for, or the last one."""
+        variables = self.context.variables()
+        states = [vector for vector in self.vectors if vector in self.context.plan.buffers.owners]
+        named = [vector for vector in self.vectors if vector.name]
+        return variables[(states or named or self.vectors)[-1]]
 
     def write(self, count: str) -> Iterator[str]:
         """Write the calls for so many rows, and the function into the context."""
-        body = [line for number, known in enumerate(self.products) for line in self._product(number, known)]
         self.context.kernels.add("tiles")
+        body = [line for number, known in enumerate(self.products) for line in self._product(number, known)]
         lines = [*self._operations(), *self._stores()]
-        body += ["UNROLL for (int r = 0; r < rows; r++)", "    UNROLL for (int u = 0; u < each; u++) {"]
+        body += [EVERY_ROW, "    UNROLL for (int u = 0; u < each; u++) {"]
         body += [*(f"        {line}" for line in lines), "    }"]
-        listed = ", ".join(["const int rows, const int each", *self.parameters.values()])
-        notes = [equation(self.context, known.vector, f"sum_{k}") for k, known in enumerate(self.products)]
-        self.context.functions += [f"/* {note} */" for note in notes]
+        parameters = [f"{kind}{name}" for kind, name in self.parameters.values()]
+        listed = ", ".join(["const int rows", "const int each", *parameters])
         self.context.functions += [
+            *comment(self._equations()),
             f"INLINE void {self.name}({listed})",
             "{",
             *(f"    {line}" for line in body),
             "}",
+            "",
         ]
         for cut in self.cuts:
-            yield f"for (int j = {cut.first}; j < {cut.end}; j += {cut.each} * LANES)"
+            step = f"{cut.each} * LANES" if cut.each > 1 else "LANES"
+            end = self.context.size(self.vectors[-1]) if cut.end == self.size else cut.end
+            yield f"for (int j = {cut.first}; j < {end}; j += {step})"
             yield f"    TILES({self._sums(cut)}, {count}, {self.name}, {', '.join(self._arguments(cut))})"
+
+    def _equations(self) -> list[str]:
+        vectors = [*(known.vector for known in self.products), *self.vectors]
+        stored = {vector for vector in self.vectors if vector in self.context.plan.stored}
+        return equations(self.context.variables(), vectors, stored)
 
     def _sums(self, cut: Cut) -> int | str:
         """Count the sums that a row of a tile has at once."""
@@ -111,110 +98,130 @@ class Tile:
                 yield argument
                 continue
             known, depth = self.matrices[argument]
-            row = known.count * depth
-            begin = f"{argument} + {cut.first * row} + " if cut.first else f"{argument} + "
-            unit = f"(j - {cut.first})" if cut.first else "j"
-            yield f"{begin}{unit} / {panel} * {panel * row} + {unit} % {panel}"
+            begin = Address(argument).plus(f"{cut.first * known.count} * {depth}" if cut.first else "")
+            unit = f"j - {cut.first}" if cut.first else "j"
+            rows = f"{known.count} * {depth}" if known.count > 1 else depth
+            yield f"PANEL({begin}, {unit}, {panel}, {rows})"
 
-    def parameter(self, kind: str, stem: str, argument: str) -> str:
+    def _parameter(self, kind: str, wanted: str, argument: Address | str) -> str:
         """Give the name of the parameter that has some argument."""
-        if argument not in self.parameters:
-            number = sum(text.startswith(f"{kind} *{stem}_") for text in self.parameters.values())
-            self.parameters[argument] = f"{kind} *{stem}_{number}"
-        return self.parameters[argument].rpartition("*")[2]
+        key = str(argument)
+        if key not in self.parameters:
+            taken = {name for _, name in self.parameters.values()}
+            names = (f"{wanted}_{number}" if number > 1 else wanted for number in range(1, len(taken) + 2))
+            self.parameters[key] = f"{kind} *", next(name for name in names if name not in taken)
+        return self.parameters[key][1]
+
+    def _row(self, vector: Vector) -> str:
+        """Name the numbers from a row to the next; what is known at run time only is a parameter."""
+        row = self.context.row(vector)
+        if row.endswith("_row"):
+            self.parameters[row] = "size_t ", row
+        return row
 
     def _product(self, number: int, known: Gates) -> Iterator[str]:
         """Write the sums of an affine operation, and remember where its gates are."""
         self.context.kernels.add("product")
-        op, context = known.vector, self.context
         vectors = f"{known.count} * each" if known.count > 1 else "each"
-        if op.start is None:
-            begin, row = bias(op, self.context.weights), "0"
-        else:
-            begin, row = context.pointer(View(op, 0, op.size), self.slot), context.row(op)
-        first = known.offsets[0]
-        start = self.parameter("const float", "start", f"{begin} + {first} + j" if first else f"{begin} + j")
-        at = f"v / each * {known.gap} + v % each * LANES" if known.count > 1 else "v * LANES"
-        each = ["UNROLL for (int r = 0; r < rows; r++)", f"    UNROLL for (int v = 0; v < {vectors}; v++)"]
-        begin = f"load({start} + r * {row} + {at})"
-        late = max(view.size for view in known.operation.views()) >= LONG
-        yield f"vec sum_{number}[8][8];"
-        yield from each
-        yield f"        sum_{number}[r][v] = {'splat(0.0f)' if late else begin};"
+        name = f"sum_{number + 1}" if len(self.products) > 1 else "sum"
+        begin = self._begin(known)
+        # a long sum is added up by itself first
+        late = begin is not None and max(view.size for view in known.operation.views()) >= LONG
+        every = [EVERY_ROW, f"    UNROLL for (int v = 0; v < {vectors}; v++)"]
+        yield f"vec {name}[8][8];"
+        yield from every
+        yield f"        {name}[r][v] = {'splat(0.0f)' if late or begin is None else begin};"
         for view, matrix in known.operation.parts():
-            x = self.parameter("const float", "x", context.pointer(view, self.slot))
-            packed = self.context.weights.packed(
-                interleaved(matrix.values, known, self.size, self.cuts), matrix.name
-            )
-            self.matrices[packed] = known, view.size
-            w = self.parameter("const float", "w", packed)
-            parts = partial_sums(op.size, view, loop=self.loop)
-            row = context.row(view.vector)
-            if not row.isdigit():
-                self.parameters[row] = f"size_t {row}"
-            yield (
-                f"product(rows, {known.count}, each, {parts}, {view.size}, {x}, {row}, {w}, "
-                f"{vectors} * 16, each * 16, sum_{number});"
-            )
+            yield f"product({', '.join(self._factors(known, view, matrix.values, matrix.name))}, {name});"
         if late:
-            yield from each
-            yield f"        sum_{number}[r][v] = {begin} + sum_{number}[r][v];"
+            yield from every
+            yield f"        {name}[r][v] = {begin} + {name}[r][v];"
         for gate, offset in enumerate(known.offsets):
-            at = f"{gate} * each + u" if gate else "u"
-            self.texts[View(op, offset, self.size)] = f"sum_{number}[r][{at}]"
+            at = {0: "u", 1: "each + u"}.get(gate, f"{gate} * each + u")
+            self.texts[View(known.vector, offset, self.size)] = f"{name}[r][{at}]"
+
+    def _begin(self, known: Gates) -> str | None:
+        """Write what the sums are added to: what was computed before, or the bias."""
+        vector, operation, context = known.vector, known.operation, self.context
+        if operation.start is None and operation.bias is None:
+            return None
+        row = ""
+        if operation.start is not None:
+            source, name = context.all_of(vector, self.slot), context.names[context.owner(vector)]
+            row = f"r * {self._row(vector)}"
+        else:
+            name = bias(context, vector)
+            source = Address(name)
+        start = self._parameter("const float", f"{name}_j", source.plus(known.offsets[0], "j"))
+        at = f"v / each * {known.gap} + v % each * LANES" if known.count > 1 else "v * LANES"
+        return f"load({Address(start).plus(row, at)})"
+
+    def _factors(self, known: Gates, view: View, matrix: np.ndarray, stem: str) -> Iterator[str]:
+        """List what is multiplied, as the kernel ``product`` takes it."""
+        context = self.context
+        parts = partial_sums(known.vector.size, view, loop=self.loop)
+        name = context.names[context.owner(view.vector)]
+        x = self._parameter(f"const {view.vector.dtype}", name, context.pointer(view, self.slot))
+        packed = context.weights.packed(interleaved(matrix, known, self.size, self.cuts), stem)
+        self.matrices[packed] = known, context.count(view)
+        w = self._parameter("const float", f"{packed}_j", packed)
+        width = "each * 16" if known.count == 1 else f"{known.count} * each * 16"
+        count, row = context.count(view), self._row(view.vector)
+        yield from ("rows", str(known.count), "each", str(parts), count, x, row, w, width, "each * 16")
 
     def _operations(self) -> Iterator[str]:
         inside = set(self.vectors)
-        for op in self.vectors:
+        for vector in self.vectors:
+            operation = vector.operation
+            assert isinstance(operation, Elementwise)
             arguments = []
-            for operand in op.operation.operands:
+            for operand in operation.operands:
                 if operand in self.texts:
                     arguments.append(self.texts[operand])
                 elif isinstance(operand, View) and operand.vector in inside:
                     arguments.append(self.context.names[operand.vector])
                 else:
                     arguments.append(self._read(operand))
-            operation = op.operation
             numbers = {name: literal(value) for name, value in (operation.attributes or {}).items()}
             text = operation.operator.vector.format(*arguments, **numbers)
             self.context.kernels |= {kernel.name for kernel in operation.operator.kernels}
-            kind = "ivec" if op.dtype == BOOL else "vec"
-            yield f"const {kind} {self.context.names[op]} = {text};"
+            kind = "ivec" if vector.dtype == BOOL else "vec"
+            yield f"const {kind} {self.context.names[vector]} = {text};"
 
     def _read(self, operand: Operand) -> str:
-        """Write a vector that is read from memory."""
+        """Write a vector of C that is read from memory."""
+        context = self.context
         if isinstance(operand, Constant):
             if operand.single:
                 return splat_text(operand.values.item(), operand.dtype)
-            name = self.context.weights.numbers(operand.values, operand.dtype)
-            mark = "i" if operand.dtype == BOOL else ""
-            return f"{mark}load({self.parameter(f'const {operand.dtype}', 'c', f'{name} + j')} + u * LANES)"
-        mark = "i" if operand.vector.dtype == BOOL else ""
-        kind, row = f"const {operand.vector.dtype}", self.context.row(operand.vector)
-        pointer = self.context.pointer(operand, self.slot)
+            name = context.constant(operand, operand.dtype)
+            place = self._parameter(f"const {operand.dtype}", f"{name}_j", Address(name).plus("j"))
+            return f"{_load(operand.dtype)}({place} + u * LANES)"
+        kind, row = operand.vector.dtype, f"r * {self._row(operand.vector)}"
+        name, pointer = context.names[context.owner(operand.vector)], context.pointer(operand, self.slot)
         if not operand.step or operand.size == 1:
-            return f"{mark}splat({self.parameter(kind, 'y', pointer)}[r * {row}])"
-        return f"{mark}load({self.parameter(kind, 'y', f'{pointer} + j')} + r * {row} + u * LANES)"
+            place = self._parameter(f"const {kind}", name, pointer)
+            return f"{'isplat' if kind == BOOL else 'splat'}({place}[{row}])"
+        place = self._parameter(f"const {kind}", f"{name}_j", pointer.plus("j"))
+        return f"{_load(kind)}({place} + {row} + u * LANES)"
 
     def _stores(self) -> Iterator[str]:
         context = self.context
-        for op in (op for op in self.vectors if op in context.plan.stored):
-            call = "istore" if op.dtype == BOOL else "store"
-            pointer = context.pointer(View(op, 0, op.size), self.slot)
-            to = self.parameter(op.dtype, "to", f"{pointer} + j")
-            yield f"{call}({to} + r * {context.row(op)} + u * LANES, {context.names[op]});"
+        for vector in (vector for vector in self.vectors if vector in context.plan.stored):
+            call = "istore" if vector.dtype == BOOL else "store"
+            name = context.names[context.owner(vector)]
+            to = self._parameter(vector.dtype, f"to_{name}", context.all_of(vector, self.slot).plus("j"))
+            yield f"{call}({to} + r * {self._row(vector)} + u * LANES, {context.names[vector]});"
 
 
-def bias(op: Vector, weights: Weights) -> str:
+def _load(dtype: str) -> str:
+    return "iload" if dtype == BOOL else "load"
+
+
+def bias(context: Context, vector: Vector) -> str:
     """Give the name of what an affine operation begins its sums with."""
-    own = op.operation.bias
-    numbers = np.zeros(op.size, np.float32) if own is None else own.values
-    return weights.vector(numbers, (own.name if own else "") or "zeros")
-
-
-def equation(context: Context, op: Vector, result: str) -> str:
-    """Write an affine operation in the model's own names."""
-    begin = [context.buffer(op)] if op.start else []
-    terms = [f"{context.buffer(view.vector)} {matrix.name or 'W'}" for view, matrix in op.operation.parts()]
-    end = [op.operation.bias.name or "b"] if op.operation.bias is not None else []
-    return f"{result} = {' + '.join([*begin, *terms, *end])}".replace("*/", "* /")
+    operation = vector.operation
+    assert isinstance(operation, Affine)
+    if operation.bias is None:
+        return context.weights.vector(np.zeros(vector.size, np.float32), "zeros")
+    return context.weights.vector(operation.bias.values, operation.bias.name or "zeros")
