@@ -38,11 +38,11 @@ ROOMS: dict[str, str] = {
         """,
     "backends": """
         torchscript onnx
-        c/trace/elementwise c/trace/graph c/trace/symbols c/trace/nodes c/trace/operators c/trace/trace
-        c/trace/rules c/trace/composed
+        c/trace/elementwise c/trace/graph c/trace/symbols c/trace/nodes c/trace/source_names
+        c/trace/operators c/trace/trace c/trace/rules c/trace/composed
         c/plan/buffers c/plan/tiles c/plan/merge c/plan/schedule c/plan/plan
-        c/write/literals c/write/names c/write/pack c/write/layout c/write/tiles c/write/emit c/write/walk
-        c/write/source c/write/header c/write/model
+        c/write/literals c/write/names c/write/pack c/write/context c/write/equations c/write/tiles
+        c/write/emit c/write/layout c/write/walk c/write/source c/write/model
         """,
     "runtimes": "compiler c ship onnxruntime reference torchscript table load process worker",
     "verification": "dynamics rounding grid tolerance compare verify",

@@ -117,7 +117,7 @@ class Plan:
 
     @property
     def evenly(self) -> bool:
-        """Whether the rows of a whole batch stand evenly spaced over all time steps: the time in front."""
+        """Whether all rows of a batch stand evenly spaced over all time steps: the time in front."""
         return self.signature.inputs.shape.index(BATCH) == 1
 
     def buffered(self, sweep: int) -> list[Vector]:

@@ -63,7 +63,7 @@ def _elementwise(
     result = tracer.emit(Elementwise(operands, kind, operator, attributes), shape, dtype)
     integers = on_integers(tracer.vectors[-1])
     if not (operator.scalar if integers else operator.vector):
-        numbers = "whole numbers" if integers else "floats"
+        numbers = "integers" if integers else "floats"
         raise CompileError(f"the C backend does not know the operator {kind} on {numbers}")
     return result
 
@@ -220,7 +220,7 @@ def _gemm(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
 def reduced(tracer: "Tracer", function: str, value: Symbol, axes: list[int], keep: bool) -> Symbol:
     """Reduce over axes of one row."""
     if tracer.dtype(value) != FLOAT:
-        raise CompileError("it reduces whole numbers")
+        raise CompileError("it reduces integers")
     axes = sorted(axis % len(value.shape) for axis in axes)
     free = (tracer.space.rows, tracer.space.steps)
     if any(value.shape[axis] in free for axis in axes):

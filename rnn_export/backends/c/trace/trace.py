@@ -73,7 +73,7 @@ class Tracer:
         self._names: dict[int, tuple[Array, str]] = {}  # with the array, so that no other gets its id
 
     def run(self) -> Net:
-        """Trace the whole graph.
+        """Trace the graph.
 
         Raises:
             CompileError: an operator is not known, or mixes rows or time steps.

@@ -9,6 +9,7 @@ from rnn_export.backends.c.plan.plan import Plan
 from rnn_export.backends.c.trace.graph import Constant, Operand, Vector, View
 from rnn_export.backends.c.write.pack import Weights
 
+PUBLIC = ("input", "output", "stack", "state", "workspace")  # the sizes that model.h defines
 SIMPLE = re.compile(r"\w+(->\w+)?")  # what needs no parentheses
 
 
@@ -65,6 +66,7 @@ class Context:
 
     Attributes:
         plan: what runs when, and where vectors stand.
+        model: what its functions are called after.
         names: of the vectors.
         weights: the constant arrays, each added where it is first needed.
         kernels: the sections of ``kernels.c`` that are needed.
@@ -73,6 +75,7 @@ class Context:
     """
 
     plan: Plan
+    model: str
     names: dict[Vector, str]
     weights: Weights
     kernels: set[str] = field(default_factory=set)
@@ -83,6 +86,8 @@ class Context:
     def __post_init__(self) -> None:
         for spec in (self.plan.signature.inputs, self.plan.signature.outputs):
             self.stems[spec.name] = spec.name.upper()
+        # model.h has sizes of these names
+        self.stems |= {f"{self.model} {what}": f"{self.model}_{what}".upper() for what in PUBLIC}
 
     def variables(self) -> dict[Vector, str]:
         """Name the vectors as equations do: a state and what it becomes are one variable."""
@@ -124,15 +129,8 @@ class Context:
         return self._size(f"{self.stems[called]}_{end}", value)
 
     def _size(self, name: str, value: int) -> str:
-        self.sizes[name] = value
+        assert self.sizes.setdefault(name, value) == value
         return name
-
-    def size_lines(self) -> list[str]:
-        """Define the named sizes, those of a vector on one line."""
-        found: dict[str, list[str]] = {}
-        for name, value in sorted(self.sizes.items(), key=lambda size: size[0].endswith("ROW")):
-            found.setdefault(name.rpartition("_")[0], []).append(f"{name} = {value},")
-        return [" ".join(line) for line in found.values()]
 
     def outputs_size(self, units: int) -> str:
         """Name the count of a row's outputs."""
@@ -155,8 +153,10 @@ class Context:
 
     def wide(self, vector: Vector) -> str:
         """Name a vector's size, rounded up to whole vectors of C."""
-        whole = wide(vector.size)
-        return self.size(vector) if whole == vector.size else self._named(vector, "WIDE", whole)
+        columns, owner = wide(vector.size), self.owner(vector)
+        if columns == vector.size:
+            return self.size(vector)
+        return self._named(owner, "WIDE", columns) if owner.size == vector.size else str(columns)
 
     def copy(self, target: Address, source: Address, view: View) -> Iterator[str]:
         """Write how a piece of a row is copied."""

@@ -16,7 +16,7 @@ def literal(value: float) -> str:
 
 
 def integer(value: int) -> str:
-    """Write a whole number of 64 bits."""
+    """Write an integer of 64 bits."""
     return "INT64_MIN" if value == -(1 << 63) else f"INT64_C({value})"
 
 

@@ -66,7 +66,7 @@ def compile_program(program: Program, signature: Signature, name: str, prefix: s
 def _write(tracer: Tracer, name: str) -> Files:
     net = tracer.run()
     merge(net)
-    source = Source(net, tracer.signature)
+    source = Source(net, tracer.signature, name)
     return Files(_source(source, name), _header(source, name), source.weights.content())
 
 

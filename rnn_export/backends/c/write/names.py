@@ -13,7 +13,7 @@ RESERVED = frozenset(
     """
     auto break case char const continue default do double else enum extern float for goto if inline int
     long register restrict return short signed sizeof static struct switch typedef union unsigned void
-    volatile while NULL memcpy memmove memset
+    volatile while linux unix NULL memcpy memmove memset
     at batch begin c call column constant count each evenly i index item j k known left lengths m
     most n r result row rows run_all run_row run_rows s slot slots state state_in state_out steps sum
     t tall_ to u v value walk workspace

@@ -1,6 +1,7 @@
 """The parts of ``model.c`` that depend on the net: constants, kernels, tiles, and the walk over time."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 
@@ -21,18 +22,29 @@ class Source:
 
     net: Net
     signature: Signature
+    name: str
     plan: Plan = field(init=False)
     weights: Weights = field(init=False)
 
     def __post_init__(self) -> None:
         self.plan = Plan(self.net, self.signature)
-        names = Names(defined(resource("kernels.c")) | defined(resource("templates/model.c.jinja")))
+        own = {f"{self.name}_{end}" for end in ("run", "initial_state", "version", "weights")}
+        names = Names(own | defined(resource("kernels.c")) | defined(resource("templates/model.c.jinja")))
         vectors = vector_names(self.plan, names)
         self.weights = Weights(names)
-        context = Context(self.plan, vectors, self.weights)
+        context = Context(self.plan, self.name, vectors, self.weights)
         self.walk = list(Walk(self.plan, context).lines())
         self.tiles, self.kernels = context.functions, kernel_text(context.kernels)
-        self.sizes = context.size_lines()
+        self.sizes = size_lines(context.sizes, set(re.findall(r"\w+", "\n".join([*self.tiles, *self.walk]))))
+
+
+def size_lines(sizes: Mapping[str, int], used: set[str]) -> list[str]:
+    """Define the named sizes that are used, those of a vector on one line."""
+    found: dict[str, list[str]] = {}
+    for name, value in sorted(sizes.items(), key=lambda size: size[0].endswith("ROW")):
+        if name in used:
+            found.setdefault(name.rpartition("_")[0], []).append(f"{name} = {value},")
+    return [" ".join(line) for line in found.values()]
 
 
 def resource(name: str) -> str:
