@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import rnn_export
 from tests.support.c_programs import SANITIZE, build_driver, needs_compiler, run_driver
-from tests.support.cases import ModelCase, CallCase, each_compiled, the
+from tests.support.cases import CallCase, ModelCase, each_compiled, the
 from tests.support.exports import Exported
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")  # said by torch.nn itself
