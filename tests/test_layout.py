@@ -42,7 +42,7 @@ ROOMS: dict[str, str] = {
         c/trace/operators c/trace/trace c/trace/rules c/trace/composed
         c/plan/buffers c/plan/tiles c/plan/merge c/plan/schedule c/plan/plan
         c/write/literals c/write/names c/write/pack c/write/context c/write/equations c/write/tiles
-        c/write/emit c/write/layout c/write/walk c/write/source c/write/model
+        c/write/emit c/write/layout c/write/walk c/write/source c/write/model write
         """,
     "runtimes": "compiler c ship onnxruntime reference torchscript table load process worker",
     "verification": "dynamics rounding grid tolerance compare verify verify_export choose",
