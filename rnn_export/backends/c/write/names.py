@@ -8,9 +8,8 @@ from rnn_export.backends.c.plan.plan import Plan
 from rnn_export.backends.c.trace.graph import Affine, Elementwise, Input, State, Vector, View
 
 LONGEST = 48  # characters; names of several parameters that stand side by side are cut
-LOCAL = re.compile(
-    r"to_\w+|\w+_(j|copy|row|SIZE|ROW|WIDE)"
-)  # what tiles and loops make of the vectors' names
+# what tiles and loops make of the names of vectors
+LOCAL = re.compile(r"to_\w+|\w+_(j|copy|row|SIZE|ROW|WIDE)")
 RESERVED = frozenset(
     """
     auto break case char const continue default do double else enum extern float for goto if inline int
