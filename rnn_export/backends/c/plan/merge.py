@@ -50,7 +50,7 @@ def merge(net: Net) -> None:
     for vector, operation in list(_affine(net)):
         few = vector.size <= NARROW and len(operation.operands) == 1
         if few and operation.start is None and operation.depth >= ALIGNED:
-            vector.operation = Dot(operation.operands, operation.matrices, operation.bias)
+            vector.operation = Dot(operation.operands, matrices=operation.matrices, bias=operation.bias)
         elif operation.depth > DEPTH:
             net.vectors.insert(net.vectors.index(vector), _begun(vector, operation))
 
@@ -95,11 +95,11 @@ def _sum(terms: Sequence["Term"], order: dict[Vector, int]) -> Affine:
     views, matrices = zip(*parts, strict=True)
     biases = [term.bias for term in terms if term.bias is not None]
     if not biases:
-        return Affine(views, matrices)
+        return Affine(views, matrices=matrices)
     numbers = [bias.values for bias in biases]
     total = sum(numbers[1:], numbers[0]).astype(np.float32)
     name = " + ".join(bias.name for bias in biases if bias.name)
-    return Affine(views, matrices, Weight.of(total, name))
+    return Affine(views, matrices=matrices, bias=Weight.of(total, name))
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def _ranges(views: Iterable[View]) -> list[tuple[int, int]]:
 def _columns(vector: Vector, operation: Affine, first: int, end: int) -> Vector:
     matrices = tuple(matrix.columns(first, end) for matrix in operation.matrices)
     bias = None if operation.bias is None else operation.bias.columns(first, end)
-    return Vector(Affine(operation.operands, matrices, bias), end - first, sweep=vector.sweep)
+    return Vector(Affine(operation.operands, matrices=matrices, bias=bias), end - first, sweep=vector.sweep)
 
 
 def _redirect(net: Net, move: Callable[[View], View]) -> None:
@@ -210,7 +210,7 @@ def _beside(group: list[Vector]) -> tuple[Vector, list[int]]:
     if any(each.bias is not None for each in own):
         zeros = [Weight.of(np.zeros(vector.size, np.float32), "") for vector in group]
         bias = _wide([each.bias or zero for each, zero in zip(own, zeros, strict=True)], offsets, end)
-    merged = Vector(Affine(own[0].operands, matrices, bias), end, sweep=group[0].sweep)
+    merged = Vector(Affine(own[0].operands, matrices=matrices, bias=bias), end, sweep=group[0].sweep)
     return merged, offsets
 
 
@@ -290,7 +290,7 @@ def _taken(vector: Vector, operation: Affine, parts: list[Part], rest: list[Part
     views, matrices = zip(*parts, strict=True)
     before = Vector(replace(operation, operands=views, matrices=matrices), vector.size, sweep=vector.sweep)
     views, matrices = zip(*rest, strict=True)
-    vector.operation = Affine(views, matrices, start=View(before, 0, vector.size))
+    vector.operation = Affine(views, matrices=matrices, start=View(before, 0, vector.size))
     return before
 
 

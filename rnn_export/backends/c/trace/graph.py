@@ -8,12 +8,12 @@ that makes it is replaced by a better one.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
 
-from rnn_export.backends.c.trace.elementwise import BOOL, C_TYPES, FLOAT, INT, OPERATORS, Operator
+from rnn_export.backends.c.trace.elementwise import BOOL, C_TYPES, FLOAT, INT, Operator
 from rnn_export.signature.signature import Array
 
 WORDS = {FLOAT: 1, INT: 2, BOOL: 1}  # of four bytes
@@ -136,7 +136,7 @@ class Weight:
 
 @dataclass(frozen=True, eq=False)
 class Operation:
-    """What makes a vector out of its operands."""
+    """What makes a vector out of its operands; all else that an operation has is given by name."""
 
     operands: tuple[Operand, ...] = ()
 
@@ -153,15 +153,15 @@ class Operation:
         return [operand for operand in self.operands if isinstance(operand, View)]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Input(Operation):
     """A leaf of the call, one row at one time step; or a place of the workspace."""
 
-    leaf: str = ""
+    leaf: str
     offset: int = 0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class State(Operation):
     """What ``following`` was one time step ago; at first, the operands side by side."""
 
@@ -172,11 +172,11 @@ class State(Operation):
         return replace(super().moved(move), following=move(self.following) if self.following else None)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Final(Operation):
     """A state after the last time step. While tracing only."""
 
-    state: Vector | None = None
+    state: Vector
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,11 +184,11 @@ class Gather(Operation):
     """The operands side by side; no arithmetic."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Affine(Operation):
     """``bias + sum(x @ W)`` over operands ``x`` and their matrices; ``start`` may take the bias's place."""
 
-    matrices: tuple[Weight, ...] = ()
+    matrices: tuple[Weight, ...]
     bias: Weight | None = None
     start: View | None = None
 
@@ -217,37 +217,37 @@ class Dot(Affine):
     """The same for one operand and few columns, made column by column."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Lookup(Operation):
     """A row of a table; an index outside of it gives zeros."""
 
-    table: Weight | None = None
+    table: Weight
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Product(Operation):
     """A product of two matrices that are both computed, ``[rows, inner] @ [inner, columns]``."""
 
-    rows: int = 0
-    inner: int = 0
-    columns: int = 0
+    rows: int
+    inner: int
+    columns: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Reduce(Operation):
     """The ``max``, ``mean``, ``min``, ``prod`` or ``sum`` of each ``count`` neighbours."""
 
-    function: str = ""
-    count: int = 0
+    function: str
+    count: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Elementwise(Operation):
     """An elementwise operator of ONNX, and the numbers that it has as attributes."""
 
-    kind: str = ""
-    operator: Operator = OPERATORS["Add"]
-    attributes: Mapping[str, float] | None = None
+    kind: str
+    operator: Operator
+    attributes: Mapping[str, float] = field(default_factory=dict)
 
 
 def on_integers(vector: Vector) -> bool:

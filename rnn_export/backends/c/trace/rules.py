@@ -60,7 +60,9 @@ def _elementwise(
 ) -> Symbol:
     shape = np.broadcast_shapes(*(argument.shape for argument in given))
     operands = tuple(tracer.operand(argument, shape) for argument in given)
-    result = tracer.emit(Elementwise(operands, kind, operator, attributes), shape, dtype)
+    result = tracer.emit(
+        Elementwise(operands, kind=kind, operator=operator, attributes=attributes or {}), shape, dtype
+    )
     integers = on_integers(tracer.vectors[-1])
     if not (operator.scalar if integers else operator.vector):
         numbers = "integers" if integers else "floats"
@@ -151,14 +153,14 @@ def affine(tracer: "Tracer", left: Symbol, matrix: Array, shape: list[int], name
     if len(units) == 1 and isinstance(units[0], View):
         index = _one_hot(units[0])
         if index is not None and np.isfinite(matrix).all():
-            return tracer.emit(Lookup((index,), Weight.of(matrix, name)), shape)
+            return tracer.emit(Lookup((index,), table=Weight.of(matrix, name)), shape)
     if len(units) > 4 or any(isinstance(unit, Constant) or not unit.step for unit in units):
         units = [tracer.view(left, left.shape)]
     weight, matrices, row = Weight.of(matrix, name), [], 0
     for unit in units:
         matrices.append(weight.rows(row, row + unit.size))
         row += unit.size
-    return tracer.emit(Affine(tuple(units), tuple(matrices)), shape)
+    return tracer.emit(Affine(tuple(units), matrices=tuple(matrices)), shape)
 
 
 def _one_hot(view: View) -> View | None:
@@ -190,7 +192,7 @@ def _product(tracer: "Tracer", left: Symbol, right: Symbol, front: tuple[int, ..
         tracer.view(left, left.shape),
         tracer.view(Symbol(wide), wide.shape),
     )
-    return tracer.emit(Product(operands, count, inner, columns), (*front, count, columns))
+    return tracer.emit(Product(operands, rows=count, inner=inner, columns=columns), (*front, count, columns))
 
 
 def _gemm(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
@@ -231,7 +233,7 @@ def reduced(tracer: "Tracer", function: str, value: Symbol, axes: list[int], kee
     count = prod(value.shape[axis] for axis in axes)
     kept = [value.shape[axis] for axis in rest]
     shape = [1 if axis in axes else size for axis, size in enumerate(value.shape)] if keep else kept
-    return tracer.emit(Reduce((operand,), function, count), shape)
+    return tracer.emit(Reduce((operand,), function=function, count=count), shape)
 
 
 def reduction(node: ir.Node, arguments: Arguments) -> tuple[list[int], bool]:
@@ -280,7 +282,7 @@ def _lookup(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value
         [index] = tracer.space.views(Symbol(indices.labels[at]), indices.labels[at].shape)
         assert isinstance(index, View)
         shape = [*(size for size in indices.shape if size in free), rows.shape[1]]
-        lookup = Lookup((index,), Weight.of(rows, tracer.called(table)))
+        lookup = Lookup((index,), table=Weight.of(rows, tracer.called(table)))
         results[at] = tracer.emit(lookup, shape).labels
     return [Symbol(results.reshape(*indices.shape, *table.shape[1:]))]
 

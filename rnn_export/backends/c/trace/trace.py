@@ -316,7 +316,7 @@ class Tracer:
     def _final(self, view: Operand) -> Operand:
         """Give a place in a final state as one in the state itself."""
         operation = view.vector.operation if isinstance(view, View) else None
-        if isinstance(view, View) and isinstance(operation, Final) and operation.state:
+        if isinstance(view, View) and isinstance(operation, Final):
             return View(operation.state, view.offset, view.size, view.step)
         if operation is not None and not isinstance(operation, Input):
             raise CompileError("a state that comes out is not a loop's")

@@ -136,7 +136,6 @@ class Emitter:
 
     def _lookup(self, vector: Vector, operation: Lookup, slot: str) -> Iterator[str]:
         [index], weight, context = operation.views(), operation.table, self.context
-        assert weight is not None
         count, size = weight.values.shape[0], context.size(vector)
         padded = np.zeros((count + 1, wide(vector.size)), np.float32)
         padded[:-1, : vector.size] = weight.values

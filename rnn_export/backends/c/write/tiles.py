@@ -182,7 +182,7 @@ class Tile:
                     arguments.append(self.context.names[operand.vector])
                 else:
                     arguments.append(self._read(operand))
-            numbers = {name: literal(value) for name, value in (operation.attributes or {}).items()}
+            numbers = {name: literal(value) for name, value in operation.attributes.items()}
             text = operation.operator.vector.format(*arguments, **numbers)
             self.context.kernels |= {kernel.name for kernel in operation.operator.kernels}
             kind = "ivec" if vector.dtype == BOOL else "vec"
