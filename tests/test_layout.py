@@ -37,10 +37,12 @@ ROOMS: dict[str, str] = {
         operators/step_function operators/cells operators/recognize operators/rnn_as_gru choose pipeline forms
         """,
     "backends": """
-        torchscript onnx c/trace/graph c/trace/symbols c/trace/nodes c/plan/buffers c/plan/layout c/plan/merge
-        c/write/names c/write/functions c/write/pack c/write/tiles c/plan/schedule c/plan/plan c/write/emit
-        c/write/walk c/write/source c/trace/operators c/trace/trace c/trace/rules c/trace/composed
-        c/write/header c/write/model write
+        torchscript onnx
+        c/trace/elementwise c/trace/graph c/trace/symbols c/trace/nodes c/trace/source_names
+        c/trace/operators c/trace/trace c/trace/rules c/trace/composed
+        c/plan/buffers c/plan/tiles c/plan/merge c/plan/schedule c/plan/plan
+        c/write/literals c/write/names c/write/pack c/write/context c/write/equations c/write/tiles
+        c/write/emit c/write/layout c/write/walk c/write/source c/write/model write
         """,
     "runtimes": "compiler c ship onnxruntime reference torchscript table load process worker",
     "verification": "dynamics rounding grid tolerance compare verify verify_export choose",
