@@ -5,7 +5,9 @@ the module is such a fold is a hypothesis; :mod:`rnn_export.verification.grid` c
 verified.
 """
 
+import gc
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import onnx_ir as ir
@@ -42,12 +44,13 @@ def _trace(subject: Subject) -> ir.Model:
     arguments = [leaf.index_select(spec.batch_axis, rows) for leaf, spec in zip(example, specs, strict=True)]
     first, *leaves = ({spec.batch_axis: batch} for spec in specs)
     try:
-        with quiet(), torch.no_grad():
+        with quiet(), _uncollected(), torch.no_grad():
             step = torch.export.export(
                 subject.flat().eval(), tuple(arguments), dynamic_shapes=(first, tuple(leaves))
             )
-            known = torch.export.default_decompositions()
-            step = step.run_decompositions({operator: known[operator] for operator in TIME_LOOPS})
+            if any(node.target in TIME_LOOPS for graph in _graphs(step) for node in graph.nodes):
+                known = torch.export.default_decompositions()
+                step = step.run_decompositions({operator: known[operator] for operator in TIME_LOOPS})
             exported = torch.onnx.export(step, dynamo=True, opset_version=OPSET, verbose=False)
     except Exception as error:
         reason = str(error.__cause__ or error).strip().partition("\n")[0]
@@ -59,6 +62,24 @@ def _trace(subject: Subject) -> ir.Model:
         raise CaptureError("the exporter gave nothing")
     _name_batch(exported.model, specs[0])
     return exported.model
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Put off the collection of garbage: the million objects that the exporters import stay."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _graphs(step: torch.export.ExportedProgram) -> Iterator[torch.fx.Graph]:
+    """Give the graph of a step, and those of its branches."""
+    modules = step.graph_module.modules()
+    return (module.graph for module in modules if isinstance(module, torch.fx.GraphModule))
 
 
 def _name_batch(step: ir.Model, spec: TensorSpec) -> None:
