@@ -37,7 +37,7 @@ class Worker:
         for descriptor in its:
             os.close(descriptor)
         self.request = os.fdopen(request, "wb")
-        self.answer, self.said, self.status = (os.fdopen(output, "rb") for output, _ in outputs)
+        self.answer, self.errors, self.status = (os.fdopen(output, "rb") for output, _ in outputs)
         with suppress(*GONE):
             self.request.write(f"{runtime}\n".encode())
             self.request.flush()
@@ -49,7 +49,7 @@ class Worker:
 
     def __exit__(self, *_: object) -> None:
         """Close its pipes. A worker that waits for its request ends then."""
-        for pipe in (self.request, self.answer, self.said, self.status):
+        for pipe in (self.request, self.answer, self.errors, self.status):
             with suppress(*GONE):
                 pipe.close()
 
@@ -104,49 +104,49 @@ class Workers:
         return Worker(self._control, runtime)
 
 
-def ask(request: Mapping[str, Any], room: int, workers: Workers) -> tuple[bytes, str]:
+def ask(request: Mapping[str, Any], limit: int, workers: Workers) -> tuple[bytes, str]:
     """Let a worker answer a request.
 
     Args:
         request: what :mod:`rnn_export.runtimes.worker` is to do.
-        room: the number of bytes that the answer may have.
+        limit: the number of bytes that the answer may have.
         workers: gives the worker.
 
     Returns:
         The answer, and what went wrong if something did.
     """
     with workers.worker(request["runtime"]) as worker:
-        limit = Timer(TIME_LIMIT, worker.kill)
-        limit.start()
+        timer = Timer(TIME_LIMIT, worker.kill)
+        timer.start()
         with ThreadPoolExecutor(1) as pool:
-            said = pool.submit(_last, worker)
-            answer = _answer(worker, json.dumps({**request, "asked_by": workers.pid}).encode(), room)
+            errors = pool.submit(_last, worker)
+            answer = _answer(worker, json.dumps({**request, "asked_by": workers.pid}).encode(), limit)
         status = worker.status.readline().decode().strip()
-        late = limit.finished.is_set()
-        limit.cancel()
+        late = timer.finished.is_set()
+        timer.cancel()
     if late:
         return b"", f"did not finish within {TIME_LIMIT:.0f} s"
-    if len(answer) > room:
-        return b"", f"gave more than the {room} bytes that its results have"
+    if len(answer) > limit:
+        return b"", f"gave more than the {limit} bytes that its results have"
     if status != "0":
-        last = said.result().decode(errors="replace").strip().splitlines()[-3:]
+        last = errors.result().decode(errors="replace").strip().splitlines()[-3:]
         return b"", f"the process ended with status {status or 'unknown'}: {' '.join(last)}"
     return answer, ""
 
 
-def _answer(worker: Worker, request: bytes, room: int) -> bytes:
-    """Give a worker its request, and read what it gives, up to one byte more than there is room for."""
+def _answer(worker: Worker, request: bytes, limit: int) -> bytes:
+    """Give a worker its request, and read what it gives, up to one byte more than there may be."""
     with suppress(*GONE), worker.request as pipe:  # it ended before it had read all
         pipe.write(request)
-    answer = worker.answer.read(room + 1)
-    if len(answer) > room:
+    answer = worker.answer.read(limit + 1)
+    if len(answer) > limit:
         worker.kill()
     return answer
 
 
 def _last(worker: Worker) -> bytes:
-    """Read what a worker says, and keep the last of it: what a model prints may not fill this process."""
+    """Read what a worker prints, and keep the last of it: no model may fill the memory of this process."""
     kept = b""
-    while part := os.read(worker.said.fileno(), LAST):
+    while part := os.read(worker.errors.fileno(), LAST):
         kept = (kept + part)[-LAST:]
     return kept

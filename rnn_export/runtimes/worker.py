@@ -33,10 +33,10 @@ from rnn_export.errors import BundleError, RuntimeUnavailableError, mismatch
 from rnn_export.runtimes.table import RUNTIMES
 from rnn_export.signature.signature import Array, Call, Signature
 
-ROOM = 1 << 26  # bytes, for what is said of cases that failed
+FAILURES = 1 << 26  # bytes, for the messages of cases that failed
 HEADER = 1 << 10  # bytes of an array's own description, and of its place in the archive
 ERRORS = "errors"  # the key, in the results, of a JSON object of what failed
-UNAVAILABLE = "unavailable"  # the only key, if the runtime cannot judge the file
+UNAVAILABLE = "unavailable"  # the only key, if the runtime cannot run the file
 FAULT = "fault"  # the only key, if the system is at fault: a full disk, a folder that is gone
 WATCH, GRACE = 0.2, 2.0  # seconds: how often to look for who asked, and how long an orderly end may take
 MODES = {golden.RUN: ("whole", "cut"), golden.STEP: ("step",)}
@@ -106,9 +106,9 @@ def check_results(arrays: Sequence[Array], case: Case) -> None:
         raise BundleError(mismatch("results of the file", expected, found, "Export the bundle again."))
 
 
-def room(cases: Sequence[Case]) -> int:
-    """Give the number of bytes that results may have: whole and cut, and what is said of failures."""
-    return ROOM + 2 * sum(array.nbytes + HEADER for case in cases for array in case.float64)
+def largest_answer(cases: Sequence[Case]) -> int:
+    """Give the number of bytes that results may have: whole and cut, and the messages of failures."""
+    return FAILURES + 2 * sum(array.nbytes + HEADER for case in cases for array in case.float64)
 
 
 def read_results(answer: bytes, cases: Sequence[Case]) -> dict[str, Array]:
@@ -117,7 +117,7 @@ def read_results(answer: bytes, cases: Sequence[Case]) -> dict[str, Array]:
     Raises:
         BundleError: it is no archive of arrays, or larger than what was asked for.
     """
-    most = room(cases)
+    most = largest_answer(cases)
     try:
         with zipfile.ZipFile(io.BytesIO(answer)) as archive:
             size = sum(member.file_size for member in archive.infolist())
@@ -156,30 +156,30 @@ def serve() -> None:
             _work(*descriptors)
             return
         statuses[child] = descriptors.pop()
-        _say(statuses[child], child)
+        _write_number(statuses[child], child)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         for descriptor in descriptors:
             os.close(descriptor)
 
 
 def _report(statuses: dict[int, int]) -> None:
-    """Say of the workers that have ended with what status, and forget them."""
+    """Write with what status workers have ended, and forget them."""
     while statuses and (ended := os.waitpid(-1, os.WNOHANG))[0]:
         child, status = ended
-        _say(statuses[child], os.waitstatus_to_exitcode(status))
+        _write_number(statuses[child], os.waitstatus_to_exitcode(status))
         os.close(statuses.pop(child))
 
 
-def _say(descriptor: int, number: int) -> None:
+def _write_number(descriptor: int, number: int) -> None:
     with suppress(BrokenPipeError):  # who asked has gone
         os.write(descriptor, f"{number}\n".encode())
 
 
-def _work(request: int, answer: int, said: int) -> None:
+def _work(request: int, answer: int, errors: int) -> None:
     """Be a worker: import the runtime that the first line names, and wait for the request."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
-    for descriptor, standard in ((request, 0), (said, 1), (said, 2)):
+    for descriptor, standard in ((request, 0), (errors, 1), (errors, 2)):
         os.dup2(descriptor, standard)
     if runtime := sys.stdin.readline().strip():
         gc.disable()  # what is imported stays
@@ -187,7 +187,7 @@ def _work(request: int, answer: int, said: int) -> None:
         gc.freeze()
         gc.enable()
     os.dup2(answer, 1)
-    for descriptor in (request, answer, said):
+    for descriptor in (request, answer, errors):
         os.close(descriptor)
     main()
 

@@ -13,25 +13,25 @@ from torch import nn
 import rnn_export
 from rnn_export.capture import step
 from rnn_export.errors import InputError, LengthsError
-from rnn_export.module.subject import examine
+from rnn_export.module.subject import inspect_module
 from rnn_export.passes import lengths as lengths_pass
 from rnn_export.program.program import Program
 from rnn_export.verification.verify import NOT_CHECKED, VerificationReport
-from tests.support.cases import CASES, WAYS, ModelCase, Way
+from tests.support.cases import CALL_CASES, CASES, CallCase, ModelCase
 
 # Every case and every way but those that differ from another one in nothing that matters here.
 SAME = {"notebook", "one_unit", "wide", "deep_rnn", "char_rnn", "state_left_out", "as_many_steps_as_rows"}
-RAGGED: list[ModelCase | Way] = [case for case in (*CASES, *WAYS) if case.name not in SAME]
+RAGGED: list[ModelCase | CallCase] = [case for case in (*CASES, *CALL_CASES) if case.name not in SAME]
 each_ragged = pytest.mark.parametrize("case", RAGGED, ids=lambda case: case.name)
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")  # said by torch.nn itself
-Export = Callable[[ModelCase | Way], rnn_export.Bundle]
+Export = Callable[[ModelCase | CallCase], rnn_export.Bundle]
 
 
 @pytest.fixture(scope="module")
 def ragged(tmp_path_factory: pytest.TempPathFactory) -> Export:
     folder = tmp_path_factory.mktemp("ragged")
 
-    def export(case: ModelCase | Way) -> rnn_export.Bundle:
+    def export(case: ModelCase | CallCase) -> rnn_export.Bundle:
         if (folder / case.name).exists():
             return rnn_export.Bundle.open(folder / case.name)
         step = getattr(case, "step", False)
@@ -41,7 +41,7 @@ def ragged(tmp_path_factory: pytest.TempPathFactory) -> Export:
 
 
 @each_ragged
-def test_each_row_is_as_if_run_alone(case: ModelCase | Way, ragged: Export) -> None:
+def test_each_row_is_as_if_run_alone(case: ModelCase | CallCase, ragged: Export) -> None:
     bundle = ragged(case)
     signature = bundle.signature
     assert signature.input_names[-1] == "lengths"
@@ -75,7 +75,7 @@ def test_each_row_is_as_if_run_alone(case: ModelCase | Way, ragged: Export) -> N
 
 
 @each_ragged
-def test_every_file_is_proven(case: ModelCase | Way, ragged: Export) -> None:
+def test_every_file_is_proven(case: ModelCase | CallCase, ragged: Export) -> None:
     report = VerificationReport.stored(ragged(case).manifest)
     assert report.passed
     unchecked = {check.detail for check in report.checks if check.verdict == NOT_CHECKED}
@@ -136,7 +136,7 @@ def test_a_net_of_all_time_steps_is_left_as_rows_run_alone(ragged: Export) -> No
 
 
 def test_a_loop_that_mixes_rows_is_refused(rnn: ModelCase) -> None:
-    program = step.capture(examine(*rnn.build()))
+    program = step.capture(inspect_module(*rnn.build()))
     ragged = Program(program.copy().model, replace(program.signature, lengths=True))
     [scan] = ragged.model.graph
     body = scan.attributes["body"].as_graph()
@@ -146,7 +146,7 @@ def test_a_loop_that_mixes_rows_is_refused(rnn: ModelCase) -> None:
 
 
 def test_the_pass_adds_the_input_once(rnn: ModelCase) -> None:
-    program = step.capture(examine(*rnn.build()))
+    program = step.capture(inspect_module(*rnn.build()))
     assert lengths_pass.lengths(program).proto() == program.proto()
     once = lengths_pass.lengths(replace(program, signature=replace(program.signature, lengths=True)))
     assert [value.name for value in once.model.graph.inputs] == ["inputs", "state_0", "lengths"]

@@ -8,9 +8,9 @@ import pytest
 from filelock import FileLock
 
 import rnn_export
-from tests.support.cases import ModelCase, Way
+from tests.support.cases import CallCase, ModelCase
 
-Exported = Callable[[ModelCase | Way], rnn_export.Bundle]
+Exported = Callable[[ModelCase | CallCase], rnn_export.Bundle]
 
 
 def shared_folder(factory: pytest.TempPathFactory, name: str) -> Path:
@@ -19,7 +19,7 @@ def shared_folder(factory: pytest.TempPathFactory, name: str) -> Path:
     return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
 
 
-def export_once(shared: Path, case: ModelCase | Way, **options: bool) -> rnn_export.Bundle:
+def export_once(shared: Path, case: ModelCase | CallCase, **options: bool) -> rnn_export.Bundle:
     folder = shared / case.name
     shared.mkdir(exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):

@@ -20,10 +20,10 @@ from rnn_export.program.program import run_model
 from rnn_export.runtimes import process
 from rnn_export.runtimes.table import RUNTIMES
 from rnn_export.signature.signature import BATCH, TIME, Array
-from rnn_export.verification.judge import FAILED, NOT_CHECKED, PASSED, Check
+from rnn_export.verification.compare import FAILED, NOT_CHECKED, PASSED, Check
 from rnn_export.verification.verify import verify
 from tests.support import mutant_nodes as nodes
-from tests.support.cases import CASES, WAYS, ModelCase, Way
+from tests.support.cases import CALL_CASES, CASES, CallCase, ModelCase
 from tests.support.exports import Exported, shared_folder
 from tests.support.forked import Nursery, nursery
 from tests.support.mutants import CONTROL, MUTATIONS, OF_LENGTHS, Mutation, Workshop
@@ -44,14 +44,14 @@ UNLIKE = (
     "torch_lstm_rows_first torch_lstm_projected tagger classifier parallel_in_training torch_bidirectional"
 )
 RAGGED = "rnn lstm deep_rnn deep_mixed bidirectional list_state"
-TABLES: list[tuple[ModelCase | Way, bool]] = [
-    *((case, False) for case in (*CASES, *WAYS) if case in CASES or case.name in UNLIKE.split()),
+TABLES: list[tuple[ModelCase | CallCase, bool]] = [
+    *((case, False) for case in (*CASES, *CALL_CASES) if case in CASES or case.name in UNLIKE.split()),
     *((case, True) for case in CASES if case.name in RAGGED.split()),
 ]
 BACKENDS = ("pt", "c", "loop", "scan", "operator", "gated")
 SEVERAL = 3  # models of each backend, at the least, that a mutation has to be tried on
 C_OPTIONS = "-O1 -DPLAIN_LOOPS"  # compiles four times as fast as vectors
-Judge = Callable[[ModelCase | Way, bool], "list[Judgement]"]
+Judge = Callable[[ModelCase | CallCase, bool], "list[Judgement]"]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def judge(
     shared = shared_folder(tmp_path_factory, "mutants")
     shared.mkdir(exist_ok=True)
 
-    def judged(case: ModelCase | Way, ragged: bool) -> list[Judgement]:
+    def judged(case: ModelCase | CallCase, ragged: bool) -> list[Judgement]:
         kept = shared / f"{case.name}{'_ragged' * ragged}.json"
         with FileLock(kept.with_suffix(".lock")):
             if not kept.exists():
@@ -97,7 +97,11 @@ def judge(
 
 
 def _judged(
-    case: ModelCase | Way, bundle: Bundle, mutations: dict[str, Mutation], scratch: Path, workers: Nursery
+    case: ModelCase | CallCase,
+    bundle: Bundle,
+    mutations: dict[str, Mutation],
+    scratch: Path,
+    workers: Nursery,
 ) -> list[Judgement]:
     """Put the wrong files of each mutation of a model into a bundle, and let verify judge it."""
     (scratch / "right").mkdir()
@@ -189,7 +193,7 @@ def test_products_are_those_of_bfloat16(dtype: str) -> None:
 @pytest.mark.parametrize(
     ("case", "ragged"), [pytest.param(*each, id=f"{each[0].name}{'-lengths' * each[1]}") for each in TABLES]
 )
-def test_every_wrong_file_is_caught(case: ModelCase | Way, ragged: bool, judge: Judge) -> None:
+def test_every_wrong_file_is_caught(case: ModelCase | CallCase, ragged: bool, judge: Judge) -> None:
     found = judge(case, ragged)
     assert [each for each in found if each.verdict not in FINE] == []
     caught = {(each.mutation, each.backend) for each in found if each.verdict in (CAUGHT, EQUIVALENT)}
