@@ -66,12 +66,18 @@ def _trace(subject: Subject) -> ir.Model:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Put off the collection of garbage: the million objects that the exporters import stay."""
-    enabled = gc.isenabled()
+    """Put off the collection of garbage: the million objects that the exporters import stay.
+
+    They count as old afterwards, so that the next collection of what is young does not look at them either.
+    """
+    enabled, frozen = gc.isenabled(), gc.get_freeze_count()
     gc.disable()
     try:
         yield
     finally:
+        if not frozen:  # what the caller has frozen stays so
+            gc.freeze()
+            gc.unfreeze()
         if enabled:
             gc.enable()
 
