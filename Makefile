@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: test test-examples artifacts stream train bench docs clean
+.PHONY: test test-examples artifacts artifacts-replace stream train bench docs clean
 
 test: $(STAMP)
 	$(BIN)/ruff check .
@@ -17,10 +17,14 @@ test: $(STAMP)
 test-examples: $(STAMP)
 	$(BIN)/python scripts/examples.py
 
+# Verifies the committed bundles and compares them with new ones; artifacts-replace writes the new ones over them.
 artifacts: $(STAMP)
 	$(BIN)/python scripts/build_artifacts.py
 	@if command -v $(CC) > /dev/null; then $(MAKE) --no-print-directory stream; \
 	else echo "No C compiler called $(CC): scripts/stream.c was not compiled."; fi
+
+artifacts-replace: $(STAMP)
+	$(BIN)/python scripts/build_artifacts.py --replace
 
 stream:
 	@mkdir -p build
