@@ -19,6 +19,7 @@ ROOMS: dict[str, str] = {
     "errors": "",
     "version": "",
     "progress": "",
+    "garbage": "",
     "models": "rnn gru lstm stack char",
     "signature": "tree signature",
     "program": "quiet operator_facts build constants program agree",

@@ -5,9 +5,7 @@ the module is such a fold is a hypothesis; :mod:`rnn_export.verification.grid` c
 verified.
 """
 
-import gc
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
 import numpy as np
 import onnx_ir as ir
@@ -15,6 +13,7 @@ import torch
 from onnx_ir.passes import common
 
 from rnn_export.errors import CaptureError
+from rnn_export.garbage import uncollected
 from rnn_export.module.subject import Subject
 from rnn_export.program.program import IR_VERSION, OPSET, Program, name_apart
 from rnn_export.program.quiet import quiet
@@ -44,7 +43,7 @@ def _trace(subject: Subject) -> ir.Model:
     arguments = [leaf.index_select(spec.batch_axis, rows) for leaf, spec in zip(example, specs, strict=True)]
     first, *leaves = ({spec.batch_axis: batch} for spec in specs)
     try:
-        with quiet(), _uncollected(), torch.no_grad():
+        with quiet(), uncollected(), torch.no_grad():
             step = torch.export.export(
                 subject.flat().eval(), tuple(arguments), dynamic_shapes=(first, tuple(leaves))
             )
@@ -62,24 +61,6 @@ def _trace(subject: Subject) -> ir.Model:
         raise CaptureError("the exporter gave nothing")
     _name_batch(exported.model, specs[0])
     return exported.model
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Put off the collection of garbage: the million objects that the exporters import stay.
-
-    They count as old afterwards, so that the next collection of what is young does not look at them either.
-    """
-    enabled, frozen = gc.isenabled(), gc.get_freeze_count()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if not frozen:  # what the caller has frozen stays so
-            gc.freeze()
-            gc.unfreeze()
-        if enabled:
-            gc.enable()
 
 
 def _graphs(step: torch.export.ExportedProgram) -> Iterator[torch.fx.Graph]:

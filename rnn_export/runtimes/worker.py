@@ -30,6 +30,7 @@ from rnn_export.bundle.golden import Case
 from rnn_export.bundle.untrusted import schema
 from rnn_export.bundle.untrusted.files import Files
 from rnn_export.errors import BundleError, RuntimeUnavailableError, mismatch
+from rnn_export.garbage import uncollected
 from rnn_export.runtimes.table import RUNTIMES
 from rnn_export.signature.signature import Array, Call, Signature
 
@@ -182,10 +183,9 @@ def _work(request: int, answer: int, errors: int) -> None:
     for descriptor, standard in ((request, 0), (errors, 1), (errors, 2)):
         os.dup2(descriptor, standard)
     if runtime := sys.stdin.readline().strip():
-        gc.disable()  # what is imported stays
-        RUNTIMES[runtime].load()
-        gc.freeze()
-        gc.enable()
+        with uncollected():
+            RUNTIMES[runtime].load()
+            gc.freeze()  # what is imported stays
     os.dup2(answer, 1)
     for descriptor in (request, answer, errors):
         os.close(descriptor)
