@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from importlib.abc import MetaPathFinder
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -155,7 +155,6 @@ def serve() -> None:
             for descriptor in (control.detach(), descriptors.pop(), *statuses.values()):
                 os.close(descriptor)
             _work(*descriptors)
-            return
         statuses[child] = descriptors.pop()
         _write_number(statuses[child], child)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
@@ -176,7 +175,7 @@ def _write_number(descriptor: int, number: int) -> None:
         os.write(descriptor, f"{number}\n".encode())
 
 
-def _work(request: int, answer: int, errors: int) -> None:
+def _work(request: int, answer: int, errors: int) -> NoReturn:
     """Be a worker: import the runtime that the first line names, and wait for the request."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
@@ -190,6 +189,9 @@ def _work(request: int, answer: int, errors: int) -> None:
     for descriptor in (request, answer, errors):
         os.close(descriptor)
     main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # to take Python and the runtime apart first takes as long as a check
 
 
 def main() -> None:
