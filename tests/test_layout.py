@@ -19,6 +19,7 @@ ROOMS: dict[str, str] = {
     "errors": "",
     "version": "",
     "progress": "",
+    "garbage": "",
     "models": "rnn gru lstm stack char",
     "signature": "tree signature",
     "program": "quiet values build program scan operator_facts agree",

@@ -27,7 +27,7 @@ class Nursery:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process, self.lock = process, threading.Lock()
 
-    def ask(self, request: Mapping[str, Any], room: int) -> tuple[bytes, str]:
+    def ask(self, request: Mapping[str, Any], room: int, *_: object) -> tuple[bytes, str]:
         """Stand in for :func:`rnn_export.runtimes.process.ask`."""
         with tempfile.NamedTemporaryFile() as answer, self.lock:
             self.process.stdin.write(json.dumps({"request": request, "answer": answer.name}) + "\n")
