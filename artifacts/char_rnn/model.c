@@ -1,11 +1,15 @@
-/* char_rnn: written by rnn-export 0.1.0. model.h says how to call it. */
+/* char_rnn: written by rnn-export 0.1.0. model.h says how to call it.
+
+   The first part has the sizes, the weights and the functions that you call. Behind #else stands what computes. It is
+   compiled once for each kind of processor that may run it, with LANES floats in a vector: this file includes itself.
+   Read it from the end: walk() runs some rows of the batch over all time steps. */
 #ifndef VARIANT
 #include "model.h"
 #include <string.h>
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(PLAIN_LOOPS)
 #include <immintrin.h> /* of the compiler; for AVX-512 */
 #endif
-#define FILE_NAME "model.c" /* this file includes itself, once a processor */
+#define FILE_NAME "model.c"
 
 #if defined(__GNUC__) || defined(__clang__)
 #define INLINE TARGET static inline __attribute__((always_inline, unused))
@@ -27,6 +31,8 @@
 #define UNROLL
 #define REPEAT
 #endif
+
+/* Functions get the name of the processor: tanh_avx2 and so on. */
 #define JOIN_(a, b) a##_##b
 #define JOIN(a, b) JOIN_(a, b)
 #define vec JOIN(vec, VARIANT)
@@ -52,22 +58,39 @@
 #define piece JOIN(piece, VARIANT)
 #define vtanh JOIN(vtanh, VARIANT)
 #define vsigmoid JOIN(vsigmoid, VARIANT)
-#define sub_19_tile JOIN(sub_19_tile, VARIANT)
-#define add_21_tile JOIN(add_21_tile, VARIANT)
+#define R_tile JOIN(R_tile, VARIANT)
+#define H_tile JOIN(H_tile, VARIANT)
 #define walk JOIN(walk, VARIANT)
 #define run_row JOIN(run_row, VARIANT)
 #define run_rows JOIN(run_rows, VARIANT)
 #define run_all JOIN(run_all, VARIANT)
-#define SLOTS 56 /* rows times time steps that are computed together */
 
+/* A slot is one row at one time step. */
+#define SLOTS 56 /* rows times time steps that are computed together */
 #define FEW 1 /* rows, up to which few time steps are computed together: less to wait for */
+#define FEW_SLOTS 8
+#define PAD 16 /* numbers behind a buffer, which the last vector of a row may read */
+/* Of each vector: SIZE numbers, WIDE if rounded up to whole vectors of the processor; a row of its buffer begins ROW
+   numbers behind the one before. */
+enum {
+    H_SIZE = 128, H_ROW = 128,
+    LOOKUP_SIZE = 128, LOOKUP_ROW = 128,
+    LOOKUP_2_SIZE = 128, LOOKUP_2_ROW = 128,
+    LOOKUP_3_SIZE = 128, LOOKUP_3_ROW = 128,
+    SUB_1_SIZE = 128, SUB_1_ROW = 128,
+    MUL_1_SIZE = 128, MUL_1_ROW = 128,
+    OUTPUTS_WIDE = 96, OUTPUTS_SIZE = 94, OUTPUTS_ROW = 96,
+    INPUTS_SIZE = 1, INPUTS_ROW = 16,
+    MUL_2_ROW = 128,
+};
 
 struct call {
-    size_t steps, batch;
+    size_t steps;
+    size_t batch;
     const int64_t *inputs;
     const float *state_in;
-    float *outputs, *state_out, *workspace;
-    const int64_t *lengths;
+    float *outputs;
+    float *state_out;
 };
 
 ALIGNED static const float net_W_xz[12160] = {
@@ -4756,17 +4779,7 @@ ALIGNED static const float net_W_xh[12160] = {
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 };
-ALIGNED static const float zeros[256] = {
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-};
-ALIGNED static const float net_W_hz_net_W_hr[32768] = {
+ALIGNED static const float net_W_hz_W_hr[32768] = {
     0.1515378f, -0.78224444f, 0.3476782f, 0.11851214f, 0.3955481f, 0.0018968016f, 0.04047624f, 0.5509401f,
     0.29523355f, 0.1791582f, 0.22283456f, 0.2139499f, -0.49123076f, -0.021738097f, 0.24129426f, -0.03827217f,
     0.09343918f, -0.29171452f, 0.4940982f, 0.82599264f, -0.16590165f, -0.81833625f, 0.07028928f, 0.390364f,
@@ -9185,7 +9198,7 @@ ALIGNED static const float net_W_hz_net_W_hr[32768] = {
     0.018040402f, 0.15148304f, 0.27214912f, -0.16022502f, 0.19521879f, 0.31620395f, 0.00045734507f,
     0.08914471f, 0.11520197f, -0.30174276f, 0.14088264f, 0.050769847f,
 };
-ALIGNED static const float constant_2[128] = {
+ALIGNED static const float net_b_z[128] = {
     -0.8249233f, -0.3694512f, -1.0601714f, -0.23983295f, -0.25961253f, -0.22762077f, -0.3790848f, -0.5928486f,
     -0.054393645f, -0.5978332f, -0.115636274f, -0.22249436f, -1.045593f, -0.8069074f, -0.47179416f,
     -0.61873245f, -0.6367129f, -0.28379935f, -0.7259597f, -0.5561159f, -0.52610916f, -0.7742677f,
@@ -9205,7 +9218,7 @@ ALIGNED static const float constant_2[128] = {
     -0.30639738f, -0.54691017f, -0.8384625f, -0.99332166f, -0.4448399f, -0.64538836f, -0.69379354f,
     -0.33061787f, -0.6081122f,
 };
-ALIGNED static const float constant_3[128] = {
+ALIGNED static const float net_b_r[128] = {
     -0.02443499f, -0.09487055f, -0.11397924f, -0.14020371f, -0.22082977f, -0.15261202f, -0.1470477f,
     -0.14695653f, -0.21379855f, -0.100509636f, 0.011132881f, -0.13560863f, 0.036696717f, -0.20860751f,
     -0.15726976f, -0.026553493f, 0.025178205f, -0.1343663f, -0.0061542834f, -0.12403846f, -0.15566862f,
@@ -9225,12 +9238,6 @@ ALIGNED static const float constant_3[128] = {
     -0.08604955f, -0.15851574f, -0.06884828f, 0.0025757458f, -0.10236703f, -0.110448636f, -0.10733841f,
     -0.016664108f, -0.16840838f, 0.009044831f, -0.109974615f, -0.05086623f, -0.27427343f, -0.08249574f,
     -0.18827082f, -0.12724587f,
-};
-ALIGNED static const float zeros_2[128] = {
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 };
 ALIGNED static const float net_W_hh[16384] = {
     -0.30554488f, -0.19299802f, 0.0538158f, 0.3170733f, -0.50327116f, 0.33112714f, 0.2883927f, -0.23874123f,
@@ -11469,7 +11476,7 @@ ALIGNED static const float net_W_hh[16384] = {
     -0.08541826f, -0.19412656f, -0.23690124f, -0.01242723f, -0.24859849f, -0.012917718f, 0.34129003f,
     0.16909055f, -0.49525547f, -0.069402054f, 0.22914174f,
 };
-ALIGNED static const float constant_4[128] = {
+ALIGNED static const float net_b_h[128] = {
     -0.003968729f, -0.055787303f, -0.13410611f, -0.014700833f, -0.015536712f, -0.115325056f, -0.07568047f,
     0.1180069f, 0.089722164f, 0.08341912f, 0.14292574f, 0.07403895f, 0.0073440787f, 0.06529496f,
     -0.108545855f, 0.13227314f, -0.07843108f, 0.16524681f, 0.2645773f, 0.10402481f, -0.062400825f,
@@ -13166,7 +13173,7 @@ ALIGNED static const float net_W_hq[12288] = {
 void char_rnn_run(size_t steps, size_t batch, const int64_t *inputs, const float *state_in, float *outputs,
         float *state_out)
 {
-    const struct call call = {steps, batch, inputs, state_in, outputs, state_out, NULL, NULL};
+    const struct call call = {steps, batch, inputs, state_in, outputs, state_out};
 #ifdef CHOOSES
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512dq"))
@@ -13182,14 +13189,7 @@ void char_rnn_run(size_t steps, size_t batch, const int64_t *inputs, const float
 
 void char_rnn_initial_state(size_t batch, float *state)
 {
-    {
-        static const float first[128] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
-        for (size_t part = 0; part < 1; part++)
-            for (size_t row = 0; row < batch; row++) {
-                memcpy(state, first + part * 128, sizeof(first) / 1);
-                state += 128;
-            }
-    }
+    memset(state, 0, batch * CHAR_RNN_STATE_SIZE * sizeof *state);
 }
 
 const char *char_rnn_version(void)
@@ -13241,6 +13241,8 @@ INLINE void istore(int32_t *x, ivec y) { *(ivec *)x = y; }
         else if (tall_ >= 2 && left >= 2) { tile(2, __VA_ARGS__); i += 2; } \
         else { tile(1, __VA_ARGS__); i++; } \
     }
+/* Where the tile of number j begins in a matrix that is cut into panels of some columns, each with all rows. */
+#define PANEL(w, j, columns, rows) ((w) + (j) / (columns) * ((columns) * (rows)) + (j) % (columns))
 /* Add row i of W times number i of every x, and the same in each part of k. */
 INLINE void terms(const int rows, const int gates, const int each, const int parts, const int part, const float *x,
                   size_t x_step, const float *w, const int width, const int gap, vec sum[8][8][4])
@@ -13273,10 +13275,10 @@ INLINE void product(const int rows, const int gates, const int each, const int p
         terms(rows, gates, each, parts - 1, part, x + i, x_step, w + i * width, width, gap, some);
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < gates * each; v++) {
-            vec whole = some[r][v][0];
-            if (parts == 2) whole = whole + some[r][v][1];
-            if (parts == 4) whole = (whole + some[r][v][1]) + (some[r][v][2] + some[r][v][3]);
-            sum[r][v] = whole;
+            vec joined = some[r][v][0];
+            if (parts == 2) joined = joined + some[r][v][1];
+            if (parts == 4) joined = (joined + some[r][v][1]) + (some[r][v][2] + some[r][v][3]);
+            sum[r][v] = joined;
         }
 }
 /* y = b + x W for some rows, or y += x W where b is NULL. W is packed in panels of 64 columns, the last one of fewer. */
@@ -13324,9 +13326,9 @@ INLINE vec vexp(vec x)
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
     p = (p * r * r + r) + 1.0f;
-    const ivec whole = bits(shifted) - isplat(0x4b400000);
-    const ivec half = whole >> 1; /* in two steps: 2^n itself may be out of range */
-    return p * number((half + 127) << 23) * number((whole - half + 127) << 23);
+    const ivec exponent = bits(shifted) - isplat(0x4b400000);
+    const ivec half = exponent >> 1; /* in two steps: 2^n itself may be out of range */
+    return p * number((half + 127) << 23) * number((exponent - half + 127) << 23);
 }
 #if LANES == 16
 /* tanh(|x|) = c0 + c1 r + ... + c5 r^5, r = |x| - middle, in 32 pieces: four for each power of two from 1/16 on, one
@@ -13399,136 +13401,149 @@ INLINE vec vtanh(vec x)
 /* sigmoid(x) = 1 / (1 + exp(-x)); within 2.5 units in the last place, down to -88 */
 INLINE vec vsigmoid(vec x) { return splat(1.0f) / (vexp(-x) + 1.0f); }
 
-/* sum_0 = state_0 net.W_hz, net.W_hr */
-INLINE void sub_19_tile(const int rows, const int each, const float *start_0, const float *x_0, const float
-        *w_0, const float *y_0, const float *c_0, const float *y_1, const float *c_1, const float *y_2, float
-        *to_0, float *to_1, float *to_2)
+/* Z = sigmoid(net.W_xz[inputs] + H net.W_hz + net.b_z)
+   R = sigmoid(net.W_xr[inputs] + H net.W_hr + net.b_r)
+   mul_1 = R * H
+   mul_2 = Z * H
+   sub_1 = 1 - Z */
+INLINE void R_tile(const int rows, const int each, const float *H, const float *net_W_hz_W_hr_j,
+        const float *lookup_j, const float *net_b_z_j, const float *lookup_2_j, const float *net_b_r_j,
+        const float *H_j, float *to_mul_1, float *to_mul_2, float *to_sub_1)
 {
-    vec sum_0[8][8];
+    vec sum[8][8];
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < 2 * each; v++)
-            sum_0[r][v] = splat(0.0f);
-    product(rows, 2, each, 1, 128, x_0, 128, w_0, 2 * each * 16, each * 16, sum_0);
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int v = 0; v < 2 * each; v++)
-            sum_0[r][v] = load(start_0 + r * 0 + v / each * 128 + v % each * LANES) + sum_0[r][v];
+            sum[r][v] = splat(0.0f);
+    product(rows, 2, each, 1, H_SIZE, H, H_ROW, net_W_hz_W_hr_j, 2 * each * 16, each * 16, sum);
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int u = 0; u < each; u++) {
-            const vec add_5 = load(y_0 + r * 128 + u * LANES) + sum_0[r][u];
-            const vec add_6 = add_5 + load(c_0 + u * LANES);
-            const vec sigmoid_7 = vsigmoid(add_6);
-            const vec add_9 = load(y_1 + r * 128 + u * LANES) + sum_0[r][1 * each + u];
-            const vec add_10 = add_9 + load(c_1 + u * LANES);
-            const vec sigmoid_11 = vsigmoid(add_10);
-            const vec mul_13 = sigmoid_11 * load(y_2 + r * 128 + u * LANES);
-            const vec mul_18 = sigmoid_7 * load(y_2 + r * 128 + u * LANES);
-            const vec sub_19 = splat(1.0f) - sigmoid_7;
-            store(to_0 + r * 128 + u * LANES, mul_13);
-            store(to_1 + r * 128 + u * LANES, mul_18);
-            store(to_2 + r * 128 + u * LANES, sub_19);
+            const vec add_1 = load(lookup_j + r * LOOKUP_ROW + u * LANES) + sum[r][u];
+            const vec add_2 = add_1 + load(net_b_z_j + u * LANES);
+            const vec Z = vsigmoid(add_2);
+            const vec add_3 = load(lookup_2_j + r * LOOKUP_2_ROW + u * LANES) + sum[r][each + u];
+            const vec add_4 = add_3 + load(net_b_r_j + u * LANES);
+            const vec R = vsigmoid(add_4);
+            const vec mul_1 = R * load(H_j + r * H_ROW + u * LANES);
+            const vec mul_2 = Z * load(H_j + r * H_ROW + u * LANES);
+            const vec sub_1 = splat(1.0f) - Z;
+            store(to_mul_1 + r * MUL_1_ROW + u * LANES, mul_1);
+            store(to_mul_2 + r * MUL_2_ROW + u * LANES, mul_2);
+            store(to_sub_1 + r * SUB_1_ROW + u * LANES, sub_1);
         }
 }
-/* sum_0 = mul_13 net.W_hh */
-INLINE void add_21_tile(const int rows, const int each, const float *start_0, const float *x_0, const float
-        *w_0, const float *y_0, const float *c_0, const float *y_1, const float *y_2, float *to_0)
+
+/* H_tilde = tanh(net.W_xh[inputs] + mul_1 net.W_hh + net.b_h)
+   H = mul_2 + sub_1 * H_tilde */
+INLINE void H_tile(const int rows, const int each, const float *mul_1, const float *net_W_hh_j,
+        const float *lookup_3_j, const float *net_b_h_j, const float *sub_1_j, const float *mul_2_j,
+        float *to_H)
 {
-    vec sum_0[8][8];
+    vec sum[8][8];
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < each; v++)
-            sum_0[r][v] = splat(0.0f);
-    product(rows, 1, each, 2, 128, x_0, 128, w_0, each * 16, each * 16, sum_0);
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int v = 0; v < each; v++)
-            sum_0[r][v] = load(start_0 + r * 0 + v * LANES) + sum_0[r][v];
+            sum[r][v] = splat(0.0f);
+    product(rows, 1, each, 2, MUL_1_SIZE, mul_1, MUL_1_ROW, net_W_hh_j, each * 16, each * 16, sum);
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int u = 0; u < each; u++) {
-            const vec add_15 = load(y_0 + r * 128 + u * LANES) + sum_0[r][u];
-            const vec add_16 = add_15 + load(c_0 + u * LANES);
-            const vec tanh_17 = vtanh(add_16);
-            const vec mul_20 = load(y_1 + r * 128 + u * LANES) * tanh_17;
-            const vec add_21 = load(y_2 + r * 128 + u * LANES) + mul_20;
-            store(to_0 + r * 128 + u * LANES, add_21);
+            const vec add_5 = load(lookup_3_j + r * LOOKUP_3_ROW + u * LANES) + sum[r][u];
+            const vec add_6 = add_5 + load(net_b_h_j + u * LANES);
+            const vec H_tilde = vtanh(add_6);
+            const vec mul_3 = load(sub_1_j + r * SUB_1_ROW + u * LANES) * H_tilde;
+            const vec next_H = load(mul_2_j + r * MUL_2_ROW + u * LANES) + mul_3;
+            store(to_H + r * H_ROW + u * LANES, next_H);
         }
 }
 
 INLINE void walk(const struct call *c, size_t row, const size_t rows, size_t steps)
 {
-    ALIGNED float state_0[2 * SLOTS * 128 + 16];
+    ALIGNED float H[2 * SLOTS * H_ROW + PAD];
+    /* The state at the beginning. */
     for (size_t i = 0; i < rows; i++) {
-        memcpy(state_0 + i * 128 + 0 + 0, c->state_in + (row + i) * 128 + 0, 512);
+        memcpy(H + i * H_ROW, c->state_in + (row + i) * H_SIZE, H_SIZE * sizeof(float));
     }
-    {
-        ALIGNED int64_t inputs_copy[SLOTS * 16 + 16];
-        ALIGNED float lookup_3[SLOTS * 128 + 16];
-        ALIGNED float lookup_8[SLOTS * 128 + 16];
-        ALIGNED float lookup_12[SLOTS * 128 + 16];
-        ALIGNED float mul_13[SLOTS * 128 + 16];
-        ALIGNED float mul_18[SLOTS * 128 + 16];
-        ALIGNED float sub_19[SLOTS * 128 + 16];
-        ALIGNED float a_22[SLOTS * 96 + 16];
-        const size_t most = (rows <= FEW ? 8 : SLOTS) / rows;
-        for (size_t begin = 0, count; begin < steps; begin += count) {
-            count = steps - begin < most ? steps - begin : most;
-            const size_t slots = count * rows;
-            const int evenly = (rows == 1 || rows == c->batch);
-            const int64_t *inputs = evenly ? c->inputs + (begin * c->batch + row) * 1 : inputs_copy;
-            const size_t inputs_row = evenly ? (rows == 1 ? c->batch * 1 : 1) : 16;
-            if (!evenly)
-                for (size_t s = 0; s < count; s++)
-                    for (size_t i = 0; i < rows; i++) {
-                        const size_t t = begin + s, slot = s * rows + i;
-                        memcpy(inputs_copy + slot * 16, c->inputs + (t * c->batch + (row + i)) * 1, 8);
-                    }
-            for (size_t i = 0; i < slots; i++) {
-                const int64_t index = *(inputs + i * inputs_row);
-                const int64_t known = index >= 0 && index < 94 ? index : 94;
-                memcpy(lookup_3 + i * 128, net_W_xz + known * 128, 128 * sizeof(float));
-            }
-            for (size_t i = 0; i < slots; i++) {
-                const int64_t index = *(inputs + i * inputs_row);
-                const int64_t known = index >= 0 && index < 94 ? index : 94;
-                memcpy(lookup_8 + i * 128, net_W_xr + known * 128, 128 * sizeof(float));
-            }
-            for (size_t i = 0; i < slots; i++) {
-                const int64_t index = *(inputs + i * inputs_row);
-                const int64_t known = index >= 0 && index < 94 ? index : 94;
-                memcpy(lookup_12 + i * 128, net_W_xh + known * 128, 128 * sizeof(float));
-            }
-            for (size_t at = 0; at < slots; at += rows) {
-                for (int j = 0; j < 128; j += 2 * LANES)
-                    TILES(4, rows, sub_19_tile, 2, zeros + j, state_0 + (at + i) * 128, net_W_hz_net_W_hr + j
-                            / 32 * 8192 + j % 32, lookup_3 + (at + i) * 128 + j, constant_2 + j, lookup_8 +
-                            (at + i) * 128 + j, constant_3 + j, state_0 + (at + i) * 128 + j, mul_13 + (at +
-                            i) * 128 + j, mul_18 + (at + i) * 128 + j, sub_19 + (at + i) * 128 + j)
-                for (int j = 0; j < 128; j += 4 * LANES)
-                    TILES(8, rows, add_21_tile, 4, zeros_2 + j, mul_13 + (at + i) * 128, net_W_hh + j / 64 *
-                            8192 + j % 64, lookup_12 + (at + i) * 128 + j, constant_4 + j, sub_19 + (at + i) *
-                            128 + j, mul_18 + (at + i) * 128 + j, state_0 + (at + i + rows) * 128 + j)
-            }
-            /* a_22 = state_0 net.W_hq + net.b_q */
-            affine(1, slots, 128, 96, state_0 + rows * 128, 128, net_W_hq, net_b_q, a_22, 96);
+    ALIGNED int64_t inputs_copy[SLOTS * INPUTS_ROW + PAD];
+    ALIGNED float lookup[SLOTS * LOOKUP_ROW + PAD];
+    ALIGNED float lookup_2[SLOTS * LOOKUP_2_ROW + PAD];
+    ALIGNED float lookup_3[SLOTS * LOOKUP_3_ROW + PAD];
+    ALIGNED float mul_1[SLOTS * MUL_1_ROW + PAD];
+    ALIGNED float mul_2[SLOTS * MUL_2_ROW + PAD];
+    ALIGNED float sub_1[SLOTS * SUB_1_ROW + PAD];
+    ALIGNED float outputs[SLOTS * OUTPUTS_ROW + PAD];
+    const size_t most = (rows <= FEW ? FEW_SLOTS : SLOTS) / rows; /* time steps of a block */
+    for (size_t begin = 0, count; begin < steps; begin += count) {
+        count = steps - begin < most ? steps - begin : most;
+        const size_t slots = count * rows;
+        /* Rows that stand evenly spaced are read where the caller has them, others are copied. */
+        const int evenly = rows == 1 || rows == c->batch;
+        const int64_t *inputs = evenly ? c->inputs + begin * c->batch + row : inputs_copy;
+        const size_t inputs_row = !evenly ? INPUTS_ROW : rows == 1 ? c->batch : INPUTS_SIZE;
+        if (!evenly)
             for (size_t s = 0; s < count; s++)
                 for (size_t i = 0; i < rows; i++) {
                     const size_t t = begin + s, slot = s * rows + i;
-                    memcpy(c->outputs + (t * c->batch + (row + i)) * 94, a_22 + slot * 96, 94 * sizeof
-                            *(c->outputs + (t * c->batch + (row + i)) * 94));
+                    inputs_copy[slot * INPUTS_ROW] = c->inputs[t * c->batch + row + i];
                 }
-            memmove(state_0, state_0 + slots * 128, rows * 128 * sizeof *state_0);
+        /* lookup = net.W_xz[inputs] */
+        for (size_t i = 0; i < slots; i++) {
+            const int64_t index = inputs[i * inputs_row];
+            const int64_t known = index >= 0 && index < 94 ? index : 94; /* then zeros */
+            memcpy(lookup + i * LOOKUP_ROW, net_W_xz + known * LOOKUP_SIZE, LOOKUP_SIZE * sizeof(float));
         }
+        /* lookup_2 = net.W_xr[inputs] */
+        for (size_t i = 0; i < slots; i++) {
+            const int64_t index = inputs[i * inputs_row];
+            const int64_t known = index >= 0 && index < 94 ? index : 94; /* then zeros */
+            memcpy(lookup_2 + i * LOOKUP_2_ROW, net_W_xr + known * LOOKUP_2_SIZE,
+                    LOOKUP_2_SIZE * sizeof(float));
+        }
+        /* lookup_3 = net.W_xh[inputs] */
+        for (size_t i = 0; i < slots; i++) {
+            const int64_t index = inputs[i * inputs_row];
+            const int64_t known = index >= 0 && index < 94 ? index : 94; /* then zeros */
+            memcpy(lookup_3 + i * LOOKUP_3_ROW, net_W_xh + known * LOOKUP_3_SIZE,
+                    LOOKUP_3_SIZE * sizeof(float));
+        }
+        /* One time step after the other:
+           Z = sigmoid(net.W_xz[inputs] + H net.W_hz + net.b_z)
+           R = sigmoid(net.W_xr[inputs] + H net.W_hr + net.b_r)
+           H_tilde = tanh(net.W_xh[inputs] + (R * H) net.W_hh + net.b_h)
+           H = Z * H + (1 - Z) * H_tilde */
+        for (size_t at = 0; at < slots; at += rows) {
+            for (int j = 0; j < SUB_1_SIZE; j += 2 * LANES)
+                TILES(4, rows, R_tile, 2, H + (at + i) * H_ROW, PANEL(net_W_hz_W_hr, j, 32, 2 * H_SIZE),
+                        lookup + (at + i) * LOOKUP_ROW + j, net_b_z + j,
+                        lookup_2 + (at + i) * LOOKUP_2_ROW + j, net_b_r + j, H + (at + i) * H_ROW + j,
+                        mul_1 + (at + i) * MUL_1_ROW + j, mul_2 + (at + i) * MUL_2_ROW + j,
+                        sub_1 + (at + i) * SUB_1_ROW + j)
+            for (int j = 0; j < H_SIZE; j += 4 * LANES)
+                TILES(8, rows, H_tile, 4, mul_1 + (at + i) * MUL_1_ROW, PANEL(net_W_hh, j, 64, MUL_1_SIZE),
+                        lookup_3 + (at + i) * LOOKUP_3_ROW + j, net_b_h + j, sub_1 + (at + i) * SUB_1_ROW + j,
+                        mul_2 + (at + i) * MUL_2_ROW + j, H + (at + i + rows) * H_ROW + j)
+        }
+        /* outputs = H net.W_hq + net.b_q */
+        affine(1, slots, H_SIZE, OUTPUTS_WIDE, H + rows * H_ROW, H_ROW, net_W_hq, net_b_q, outputs,
+                OUTPUTS_ROW);
+        for (size_t s = 0; s < count; s++)
+            for (size_t i = 0; i < rows; i++) {
+                const size_t t = begin + s, slot = s * rows + i;
+                memcpy(c->outputs + (t * c->batch + row + i) * OUTPUTS_SIZE, outputs + slot * OUTPUTS_ROW,
+                        OUTPUTS_SIZE * sizeof(float));
+            }
+        /* The next block begins with the last state of this one. */
+        memmove(H, H + slots * H_ROW, rows * H_ROW * sizeof *H);
     }
+    /* The state at the end. */
     for (size_t i = 0; i < rows; i++) {
-        memmove(c->state_out + (row + i) * 128 + 0, state_0 + i * 128 + 0, 512);
+        memmove(c->state_out + (row + i) * H_SIZE, H + i * H_ROW, H_SIZE * sizeof(float));
     }
 }
 
 /* A row alone has a copy of its own: it waits for nothing but the state. */
-APART TARGET static void run_row(const struct call *c, size_t row, size_t steps) { walk(c, row, 1, steps); }
+APART TARGET static void run_row(const struct call *c, size_t row) { walk(c, row, 1, c->steps); }
 
-APART TARGET static void run_rows(const struct call *c, size_t row, size_t rows)
-{
-    walk(c, row, rows, c->steps);
-}
+APART TARGET static void run_rows(const struct call *c, size_t row, size_t rows) { walk(c, row, rows, c->steps); }
 
+/* Run blocks of rows that are as equal in size as can be. */
 APART TARGET static void run_all(const struct call *c)
 {
     const size_t blocks = (c->batch + SLOTS - 1) / SLOTS;
@@ -13536,7 +13551,7 @@ APART TARGET static void run_all(const struct call *c)
     for (size_t row = 0, rows; row < c->batch; row += rows) {
         rows = c->batch - row < most ? c->batch - row : most;
         if (LANES > 4 && rows == 1)
-            run_row(c, row, c->steps);
+            run_row(c, row);
         else
             run_rows(c, row, rows);
     }

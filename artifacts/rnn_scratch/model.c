@@ -1,11 +1,15 @@
-/* rnn_scratch: written by rnn-export 0.1.0. model.h says how to call it. */
+/* rnn_scratch: written by rnn-export 0.1.0. model.h says how to call it.
+
+   The first part has the sizes, the weights and the functions that you call. Behind #else stands what computes. It is
+   compiled once for each kind of processor that may run it, with LANES floats in a vector: this file includes itself.
+   Read it from the end: walk() runs some rows of the batch over all time steps. */
 #ifndef VARIANT
 #include "model.h"
 #include <string.h>
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(PLAIN_LOOPS)
 #include <immintrin.h> /* of the compiler; for AVX-512 */
 #endif
-#define FILE_NAME "model.c" /* this file includes itself, once a processor */
+#define FILE_NAME "model.c"
 
 #if defined(__GNUC__) || defined(__clang__)
 #define INLINE TARGET static inline __attribute__((always_inline, unused))
@@ -27,6 +31,8 @@
 #define UNROLL
 #define REPEAT
 #endif
+
+/* Functions get the name of the processor: tanh_avx2 and so on. */
 #define JOIN_(a, b) a##_##b
 #define JOIN(a, b) JOIN_(a, b)
 #define vec JOIN(vec, VARIANT)
@@ -52,21 +58,33 @@
 #define dot JOIN(dot, VARIANT)
 #define piece JOIN(piece, VARIANT)
 #define vtanh JOIN(vtanh, VARIANT)
-#define tanh_5_tile JOIN(tanh_5_tile, VARIANT)
+#define H_tile JOIN(H_tile, VARIANT)
 #define walk JOIN(walk, VARIANT)
 #define run_row JOIN(run_row, VARIANT)
 #define run_rows JOIN(run_rows, VARIANT)
 #define run_all JOIN(run_all, VARIANT)
-#define SLOTS 64 /* rows times time steps that are computed together */
 
+/* A slot is one row at one time step. */
+#define SLOTS 64 /* rows times time steps that are computed together */
 #define FEW 1 /* rows, up to which few time steps are computed together: less to wait for */
+#define FEW_SLOTS 8
+#define PAD 16 /* numbers behind a buffer, which the last vector of a row may read */
+/* Of each vector: SIZE numbers, WIDE if rounded up to whole vectors of the processor; a row of its buffer begins ROW
+   numbers behind the one before. */
+enum {
+    H_SIZE = 32, H_ROW = 32,
+    INPUTS_SIZE = 16, INPUTS_ROW = 16,
+    SUMS_SIZE = 32, SUMS_ROW = 32,
+    OUTPUTS_SIZE = 1, OUTPUTS_ROW = 16,
+};
 
 struct call {
-    size_t steps, batch;
+    size_t steps;
+    size_t batch;
     const float *inputs;
     const float *state_in;
-    float *outputs, *state_out, *workspace;
-    const int64_t *lengths;
+    float *outputs;
+    float *state_out;
 };
 
 ALIGNED static const float b_h[32] = {
@@ -360,7 +378,7 @@ ALIGNED static const float b_q[16] = {
 void rnn_scratch_run(size_t steps, size_t batch, const float *inputs, const float *state_in, float *outputs,
         float *state_out)
 {
-    const struct call call = {steps, batch, inputs, state_in, outputs, state_out, NULL, NULL};
+    const struct call call = {steps, batch, inputs, state_in, outputs, state_out};
 #ifdef CHOOSES
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512dq"))
@@ -376,14 +394,7 @@ void rnn_scratch_run(size_t steps, size_t batch, const float *inputs, const floa
 
 void rnn_scratch_initial_state(size_t batch, float *state)
 {
-    {
-        static const float first[32] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
-        for (size_t part = 0; part < 1; part++)
-            for (size_t row = 0; row < batch; row++) {
-                memcpy(state, first + part * 32, sizeof(first) / 1);
-                state += 32;
-            }
-    }
+    memset(state, 0, batch * RNN_SCRATCH_STATE_SIZE * sizeof *state);
 }
 
 const char *rnn_scratch_version(void)
@@ -435,6 +446,8 @@ INLINE void istore(int32_t *x, ivec y) { *(ivec *)x = y; }
         else if (tall_ >= 2 && left >= 2) { tile(2, __VA_ARGS__); i += 2; } \
         else { tile(1, __VA_ARGS__); i++; } \
     }
+/* Where the tile of number j begins in a matrix that is cut into panels of some columns, each with all rows. */
+#define PANEL(w, j, columns, rows) ((w) + (j) / (columns) * ((columns) * (rows)) + (j) % (columns))
 /* Add row i of W times number i of every x, and the same in each part of k. */
 INLINE void terms(const int rows, const int gates, const int each, const int parts, const int part, const float *x,
                   size_t x_step, const float *w, const int width, const int gap, vec sum[8][8][4])
@@ -467,10 +480,10 @@ INLINE void product(const int rows, const int gates, const int each, const int p
         terms(rows, gates, each, parts - 1, part, x + i, x_step, w + i * width, width, gap, some);
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < gates * each; v++) {
-            vec whole = some[r][v][0];
-            if (parts == 2) whole = whole + some[r][v][1];
-            if (parts == 4) whole = (whole + some[r][v][1]) + (some[r][v][2] + some[r][v][3]);
-            sum[r][v] = whole;
+            vec joined = some[r][v][0];
+            if (parts == 2) joined = joined + some[r][v][1];
+            if (parts == 4) joined = (joined + some[r][v][1]) + (some[r][v][2] + some[r][v][3]);
+            sum[r][v] = joined;
         }
 }
 /* y = b + x W for some rows, or y += x W where b is NULL. W is packed in panels of 64 columns, the last one of fewer. */
@@ -507,8 +520,8 @@ INLINE float total(vec x)
 {
 #if LANES == 16
     typedef float half __attribute__((vector_size(32)));
-    const union { vec all; half halves[2]; } whole = {x};
-    const union { half all; float numbers[8]; } y = {whole.halves[0] + whole.halves[1]};
+    const union { vec all; half halves[2]; } full = {x};
+    const union { half all; float numbers[8]; } y = {full.halves[0] + full.halves[1]};
     const float a = y.numbers[0] + y.numbers[4], b = y.numbers[1] + y.numbers[5];
     return (a + (y.numbers[2] + y.numbers[6])) + (b + (y.numbers[3] + y.numbers[7]));
 #elif LANES > 1
@@ -525,14 +538,14 @@ INLINE float total(vec x)
 INLINE void dot(size_t rows, const int k, const int n, const float *x, size_t x_step, const float *w, const float *b,
                 float *y, size_t y_step)
 {
-    const int whole = k / LANES * LANES, width = (k + 15) / 16 * 16;
+    const int most = k / LANES * LANES, width = (k + 15) / 16 * 16; /* the rest does not fill a vector */
     for (size_t i = 0; i < rows; i++, x += x_step, y += y_step) {
         vec rest = splat(0.0f);
-        memcpy(&rest, x + whole, (size_t)(k - whole) * sizeof *x);
+        memcpy(&rest, x + most, (size_t)(k - most) * sizeof *x);
         UNROLL for (int column = 0; column < n; column++) {
             vec sum = splat(0.0f);
-            for (int j = 0; j < whole; j += LANES) sum += load(x + j) * load(w + column * width + j);
-            if (whole < k) sum += rest * load(w + column * width + whole);
+            for (int j = 0; j < most; j += LANES) sum += load(x + j) * load(w + column * width + j);
+            if (most < k) sum += rest * load(w + column * width + most);
             y[column] = b[column] + total(sum);
         }
     }
@@ -606,75 +619,78 @@ INLINE vec vtanh(vec x)
 }
 #endif
 
-/* sum_0 = a_3 + state_0 W_hh */
-INLINE void tanh_5_tile(const int rows, const int each, const float *start_0, const float *x_0, const float
-        *w_0, float *to_0)
+/* H = tanh(inputs W_xh + H W_hh + b_h) */
+INLINE void H_tile(const int rows, const int each, const float *sums_j, const float *H, const float *W_hh_j,
+        float *to_H)
 {
-    vec sum_0[8][8];
+    vec sum[8][8];
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < each; v++)
-            sum_0[r][v] = load(start_0 + r * 32 + v * LANES);
-    product(rows, 1, each, 4, 32, x_0, 32, w_0, each * 16, each * 16, sum_0);
+            sum[r][v] = load(sums_j + r * SUMS_ROW + v * LANES);
+    product(rows, 1, each, 4, H_SIZE, H, H_ROW, W_hh_j, each * 16, each * 16, sum);
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int u = 0; u < each; u++) {
-            const vec tanh_5 = vtanh(sum_0[r][u]);
-            store(to_0 + r * 32 + u * LANES, tanh_5);
+            const vec next_H = vtanh(sum[r][u]);
+            store(to_H + r * H_ROW + u * LANES, next_H);
         }
 }
 
 INLINE void walk(const struct call *c, size_t row, const size_t rows, size_t steps)
 {
-    ALIGNED float state_0[2 * SLOTS * 32 + 16];
+    ALIGNED float H[2 * SLOTS * H_ROW + PAD];
+    /* The state at the beginning. */
     for (size_t i = 0; i < rows; i++) {
-        memcpy(state_0 + i * 32 + 0 + 0, c->state_in + (row + i) * 32 + 0, 128);
+        memcpy(H + i * H_ROW, c->state_in + (row + i) * H_SIZE, H_SIZE * sizeof(float));
     }
-    {
-        ALIGNED float inputs_copy[SLOTS * 16 + 16];
-        ALIGNED float a_3[SLOTS * 32 + 16];
-        ALIGNED float a_6[SLOTS * 16 + 16];
-        const size_t most = (rows <= FEW ? 8 : SLOTS) / rows;
-        for (size_t begin = 0, count; begin < steps; begin += count) {
-            count = steps - begin < most ? steps - begin : most;
-            const size_t slots = count * rows;
-            const int evenly = (rows == 1 || rows == c->batch);
-            const float *inputs = evenly ? c->inputs + (begin * c->batch + row) * 16 : inputs_copy;
-            const size_t inputs_row = evenly ? (rows == 1 ? c->batch * 16 : 16) : 16;
-            if (!evenly)
-                for (size_t s = 0; s < count; s++)
-                    for (size_t i = 0; i < rows; i++) {
-                        const size_t t = begin + s, slot = s * rows + i;
-                        memcpy(inputs_copy + slot * 16, c->inputs + (t * c->batch + (row + i)) * 16, 64);
-                    }
-            /* a_3 = inputs W_xh + b_h */
-            affine(1, slots, 16, 32, inputs, inputs_row, W_xh, b_h, a_3, 32);
-            for (size_t at = 0; at < slots; at += rows) {
-                for (int j = 0; j < 32; j += 2 * LANES)
-                    TILES(8, rows, tanh_5_tile, 2, a_3 + (at + i) * 32 + j, state_0 + (at + i) * 32, W_hh + j
-                            / 32 * 1024 + j % 32, state_0 + (at + i + rows) * 32 + j)
-            }
-            /* a_6 = state_0 W_hq + b_q */
-            dot(slots, 32, 1, state_0 + rows * 32, 32, W_hq, b_q, a_6, 16);
+    ALIGNED float inputs_copy[SLOTS * INPUTS_ROW + PAD];
+    ALIGNED float sums[SLOTS * SUMS_ROW + PAD];
+    ALIGNED float outputs[SLOTS * OUTPUTS_ROW + PAD];
+    const size_t most = (rows <= FEW ? FEW_SLOTS : SLOTS) / rows; /* time steps of a block */
+    for (size_t begin = 0, count; begin < steps; begin += count) {
+        count = steps - begin < most ? steps - begin : most;
+        const size_t slots = count * rows;
+        /* Rows that stand evenly spaced are read where the caller has them, others are copied. */
+        const int evenly = rows == 1 || rows == c->batch;
+        const float *inputs = evenly ? c->inputs + (begin * c->batch + row) * INPUTS_SIZE : inputs_copy;
+        const size_t inputs_row = !evenly ? INPUTS_ROW : rows == 1 ? c->batch * INPUTS_SIZE : INPUTS_SIZE;
+        if (!evenly)
             for (size_t s = 0; s < count; s++)
                 for (size_t i = 0; i < rows; i++) {
                     const size_t t = begin + s, slot = s * rows + i;
-                    *(c->outputs + (t * c->batch + (row + i)) * 1) = *(a_6 + slot * 16);
+                    memcpy(inputs_copy + slot * INPUTS_ROW,
+                            c->inputs + (t * c->batch + row + i) * INPUTS_SIZE, INPUTS_SIZE * sizeof(float));
                 }
-            memmove(state_0, state_0 + slots * 32, rows * 32 * sizeof *state_0);
+        /* sums = inputs W_xh + b_h */
+        affine(1, slots, INPUTS_SIZE, SUMS_SIZE, inputs, inputs_row, W_xh, b_h, sums, SUMS_ROW);
+        /* One time step after the other:
+           H = tanh(inputs W_xh + H W_hh + b_h) */
+        for (size_t at = 0; at < slots; at += rows) {
+            for (int j = 0; j < H_SIZE; j += 2 * LANES)
+                TILES(8, rows, H_tile, 2, sums + (at + i) * SUMS_ROW + j, H + (at + i) * H_ROW, PANEL(W_hh, j,
+                        32, H_SIZE), H + (at + i + rows) * H_ROW + j)
         }
+        /* outputs = H W_hq + b_q */
+        dot(slots, H_SIZE, OUTPUTS_SIZE, H + rows * H_ROW, H_ROW, W_hq, b_q, outputs, OUTPUTS_ROW);
+        for (size_t s = 0; s < count; s++)
+            for (size_t i = 0; i < rows; i++) {
+                const size_t t = begin + s, slot = s * rows + i;
+                c->outputs[t * c->batch + row + i] = outputs[slot * OUTPUTS_ROW];
+            }
+        /* The next block begins with the last state of this one. */
+        memmove(H, H + slots * H_ROW, rows * H_ROW * sizeof *H);
     }
+    /* The state at the end. */
     for (size_t i = 0; i < rows; i++) {
-        memmove(c->state_out + (row + i) * 32 + 0, state_0 + i * 32 + 0, 128);
+        memmove(c->state_out + (row + i) * H_SIZE, H + i * H_ROW, H_SIZE * sizeof(float));
     }
 }
 
 /* A row alone has a copy of its own: it waits for nothing but the state. */
-APART TARGET static void run_row(const struct call *c, size_t row, size_t steps) { walk(c, row, 1, steps); }
+APART TARGET static void run_row(const struct call *c, size_t row) { walk(c, row, 1, c->steps); }
 
-APART TARGET static void run_rows(const struct call *c, size_t row, size_t rows)
-{
-    walk(c, row, rows, c->steps);
-}
+APART TARGET static void run_rows(const struct call *c, size_t row, size_t rows) { walk(c, row, rows, c->steps); }
 
+/* Run blocks of rows that are as equal in size as can be. */
 APART TARGET static void run_all(const struct call *c)
 {
     const size_t blocks = (c->batch + SLOTS - 1) / SLOTS;
@@ -682,7 +698,7 @@ APART TARGET static void run_all(const struct call *c)
     for (size_t row = 0, rows; row < c->batch; row += rows) {
         rows = c->batch - row < most ? c->batch - row : most;
         if (LANES > 4 && rows == 1)
-            run_row(c, row, c->steps);
+            run_row(c, row);
         else
             run_rows(c, row, rows);
     }
