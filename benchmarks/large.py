@@ -18,7 +18,8 @@ from pathlib import Path
 
 import torch
 
-from rnn_export.backends.c.write.model import WEIGHTS, compile_program
+from rnn_export.backends.c.write.model import compile_program
+from rnn_export.bundle.layout import WEIGHTS
 from rnn_export.capture import step
 from rnn_export.models import LSTMScratch
 from rnn_export.module.subject import inspect_module

@@ -16,11 +16,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from rnn_export.bundle.layout import MODEL_H, WEIGHTS
 from rnn_export.bundle.staging import FULL, beside, clean, explained, sync
 from rnn_export.bundle.untrusted.files import Read
 from rnn_export.errors import BundleError, RuntimeUnavailableError
 
-HEADER, WEIGHTS = "model.h", "model.c.weights"
 COMPILERS = ("cc", "gcc", "clang")
 OPTIONS = ("-O2", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
 LIMIT = 600.0  # seconds
@@ -89,7 +89,7 @@ def library(source: Path, read: Read = Path.read_bytes) -> Path:
         BundleError: the cache cannot be written.
     """
     facts = [*_versions(compiler() or []), *OPTIONS, os.environ.get("CFLAGS", ""), sys.platform]
-    parts = _parts(source, read)
+    parts = read_parts(source, read)
     digests = [hashlib.sha256(content).hexdigest() for content in parts.values()]
     key = hashlib.sha256("\0".join([*digests, *facts]).encode()).hexdigest()
     folder = cache()
@@ -99,19 +99,19 @@ def library(source: Path, read: Read = Path.read_bytes) -> Path:
         if not target.exists():
             with beside(folder / BUILD) as own:
                 built = own / "model.so"
-                build(_placed(parts, own), built, "-shared", "-fPIC")
+                build(write_parts(parts, own), built, "-shared", "-fPIC")
                 sync(built)
                 built.replace(target)
     return target
 
 
-def _parts(source: Path, read: Read) -> dict[str, bytes]:
+def read_parts(source: Path, read: Read) -> dict[str, bytes]:
     """Read a ``model.c`` and what it includes."""
-    paths = [source, source.with_name(HEADER), source.with_name(WEIGHTS)]
+    paths = [source, source.with_name(MODEL_H), source.with_name(WEIGHTS)]
     return {path.name: read(path) for path in paths if path.exists()}
 
 
-def _placed(parts: dict[str, bytes], folder: Path) -> Path:
+def write_parts(parts: dict[str, bytes], folder: Path) -> Path:
     """Write the parts of a ``model.c`` where nobody else writes: what is compiled is what was read."""
     for name, content in parts.items():
         (folder / name).write_bytes(content)
@@ -160,7 +160,7 @@ def entry(source: Path, read: Read = Path.read_bytes) -> Entry:
     Raises:
         RuntimeUnavailableError: it declares no function that runs a model.
     """
-    header = source.with_name(HEADER)
+    header = source.with_name(MODEL_H)
     text = read(header).decode(errors="replace")
     found = re.search(r"^void (\w+)_run\(", text, re.MULTILINE)
     if found is None:

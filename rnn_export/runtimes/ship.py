@@ -5,10 +5,11 @@ import shlex
 import subprocess
 from pathlib import Path
 
+from rnn_export.bundle.layout import MODEL_H
 from rnn_export.bundle.staging import beside, explained, sync
 from rnn_export.bundle.untrusted.files import Read
 from rnn_export.errors import BundleError, RuntimeUnavailableError
-from rnn_export.runtimes.compiler import HEADER, _parts, _placed, build, entry
+from rnn_export.runtimes.compiler import build, entry, read_parts, write_parts
 
 PRODUCTS = {"shared": ("-shared", "-fPIC"), "object": ("-c", "-fPIC"), "static": ("-c", "-fPIC")}
 ENDINGS = {"shared": ".so", "object": ".o", "static": ".a"}
@@ -28,17 +29,17 @@ def ship(source: Path, folder: Path, kind: str, march: str = "", read: Read = Pa
         RuntimeUnavailableError: there is no compiler or archiver, or it fails.
         BundleError: the folder cannot be written; it is as it was if nothing could be built.
     """
-    name, parts = entry(source, read).model, _parts(source, read)
+    name, parts = entry(source, read).model, read_parts(source, read)
     stem = name if kind == "object" else f"lib{name}"
     target = folder / f"{stem}{ENDINGS[kind]}"
     options = [*([f"-march={march}"] if march else []), *PRODUCTS[kind]]
     with explained(folder, BundleError), beside(target) as own:
         built = own / f"{name}{ENDINGS['object' if kind == 'static' else kind]}"
-        build(_placed(parts, own), built, *options)
+        build(write_parts(parts, own), built, *options)
         if kind == "static":
             built = _archived(built)
         sync(own)
-        (own / HEADER).replace(folder / HEADER)
+        (own / MODEL_H).replace(folder / MODEL_H)
         built.replace(target)
     return target
 

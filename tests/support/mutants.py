@@ -20,14 +20,14 @@ from torch import nn
 
 from rnn_export.backends import onnx as onnx_backend
 from rnn_export.backends import torchscript
-from rnn_export.backends.c.write.model import WEIGHTS, compile_program
+from rnn_export.backends.c.write.model import compile_program
 from rnn_export.bundle.bundle import Bundle
+from rnn_export.bundle.layout import MODEL_H, WEIGHTS
 from rnn_export.capture.script.script import WRAPPED
 from rnn_export.module.inspection import find_streaming
 from rnn_export.module.subject import Subject, inspect_module
 from rnn_export.module.wrappers import copied
 from rnn_export.program.program import Program, name_apart
-from rnn_export.runtimes.compiler import HEADER
 from rnn_export.signature.signature import BATCH, TIME
 from tests.support import mutant_nodes as nodes
 from tests.support.cases import CallCase, ModelCase
@@ -284,7 +284,7 @@ class Workshop:
             _write_c(
                 path,
                 finished,
-                right.with_name(HEADER).read_text(),
+                right.with_name(MODEL_H).read_text(),
                 weights.read_bytes() if weights.exists() else b"",
             )
         else:
@@ -294,6 +294,6 @@ class Workshop:
 
 def _write_c(path: Path, source: str, header: str, weights: bytes) -> None:
     path.write_text(source)
-    path.with_name(HEADER).write_text(header)
+    path.with_name(MODEL_H).write_text(header)
     if weights:
         path.with_name(WEIGHTS).write_bytes(weights)

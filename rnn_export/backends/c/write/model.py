@@ -16,13 +16,12 @@ from rnn_export.backends.c.trace.trace import Tracer, sizes_apart
 from rnn_export.backends.c.write.layout import C_TYPES, units, words
 from rnn_export.backends.c.write.literals import constant_text
 from rnn_export.backends.c.write.source import Source, resource
+from rnn_export.bundle.layout import MODEL_C, MODEL_H
 from rnn_export.errors import CompileError
 from rnn_export.program.program import Program
 from rnn_export.signature.signature import Signature, StateSpec, identifier
 from rnn_export.version import __version__
 
-FILE = "model.c"
-WEIGHTS = "model.c.weights"
 LINE = 110  # characters
 FRAME = 32 << 10  # bytes; what GCC and clang use beside the buffers, from -O1 on, as tests measure
 FEW_SLOTS = 8  # time steps that are computed together where there is a row alone
@@ -131,10 +130,10 @@ def _source(source: Source, name: str) -> str:
     functions = dict.fromkeys(OWN.findall("\n".join([*source.kernels, *source.tiles, *source.walk])))
     runs = ("run_all",) if signature.lengths else ("run_row", "run_rows", "run_all")
     named = {*members, *re.findall(r"\w+", zeros)}
-    return _template("model.c").render(
+    return _template(MODEL_C).render(
         name=name,
         version=__version__,
-        file=FILE,
+        file=MODEL_C,
         functions=["vec", "ivec", *functions, *runs],
         slots=source.plan.slots,
         few_slots=min(FEW_SLOTS, source.plan.slots),
@@ -175,7 +174,7 @@ def _leaf(leaf: StateSpec) -> dict[str, Any]:
 def _header(source: Source, name: str) -> str:
     """Write ``model.h``: every argument with its shape, and the sizes as constants."""
     signature = source.signature
-    return _template("model.h").render(
+    return _template(MODEL_H).render(
         name=name,
         upper=name.upper(),
         version=__version__,
