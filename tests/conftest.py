@@ -3,18 +3,27 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from rnn_export.runtimes import process
 from tests.support.cases import CASES, ModelCase
-from tests.support.exports import Exported, export_once, shared_folder
+from tests.support.exports import Exported, Exports, libraries, remembered, shared_folder, sources
+from tests.support.forked import Nursery
 
-# Tests compile much C: quickly, and for this processor alone.
+# Tests compile much C: quickly, for this processor alone, and once.
 os.environ.setdefault("CFLAGS", "-O1 -march=native")
+os.environ["XDG_CACHE_HOME"] = str(libraries())
 
 FIGURE = "figure"
+NO_CACHE = "--no-export-cache"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(NO_CACHE, action="store_true", help="export every case anew, whatever build/tests holds")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -53,15 +62,39 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """Give a case's bundle; treat it as read-only."""
-    return partial(export_once, shared_folder(tmp_path_factory, "bundles"))
+def exports(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exports:
+    if request.config.getoption(NO_CACHE):
+        return Exports(shared_folder(tmp_path_factory, "exports"))
+    return Exports(remembered("exports", sources()))
 
 
 @pytest.fixture(scope="session")
-def exported_ragged(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+def exported(exports: Exports) -> Exported:
+    """Give a case's bundle; treat it as read-only."""
+    return exports
+
+
+@pytest.fixture(scope="session")
+def exported_ragged(exports: Exports) -> Exported:
     """Give a case's bundle for rows that end apart; treat it as read-only."""
-    return partial(export_once, shared_folder(tmp_path_factory, "bundles_ragged"), lengths=True)
+    return partial(exports, lengths=True)
+
+
+FRESH_PROCESS = process.ask
+
+
+@pytest.fixture(scope="session", autouse=True)
+def workers() -> Iterator[Nursery]:
+    """Answer what verify asks in forks of one process, which has imported all that a fresh one has to."""
+    with closing(Nursery()) as nursery, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "ask", nursery.ask)
+        yield nursery
+
+
+@pytest.fixture
+def fresh_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answer it as for a user, in a fresh process each."""
+    monkeypatch.setattr(process, "ask", FRESH_PROCESS)
 
 
 @pytest.fixture

@@ -3,8 +3,9 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import ml_dtypes
@@ -25,7 +26,7 @@ from rnn_export.verification.verify import verify
 from tests.support import mutant_nodes as nodes
 from tests.support.cases import CASES, WAYS, ModelCase, Way
 from tests.support.exports import Exported, shared_folder
-from tests.support.forked import Nursery, nursery
+from tests.support.forked import Nursery
 from tests.support.mutants import CONTROL, MUTATIONS, OF_LENGTHS, Mutation, Workshop
 
 pytestmark = [
@@ -65,13 +66,6 @@ class Judgement:
     verdict: str
     share: float = 0.0
     detail: str = ""
-
-
-@pytest.fixture(scope="session")
-def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    cache = str(tmp_path_factory.mktemp("libraries"))
-    with nursery(CFLAGS=C_OPTIONS, XDG_CACHE_HOME=cache) as started:
-        yield started
 
 
 @pytest.fixture(scope="session")
@@ -130,7 +124,7 @@ def _verified(folder: Path, bundle: Bundle, workers: Nursery) -> Sequence[Check]
     manifest = json.loads((bundle.folder / MANIFEST).read_text())
     (folder / MANIFEST).write_text(json.dumps({**manifest, "files": describe_files(folder)}))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(process, "ask", workers.ask)
+        patch.setattr(process, "ask", partial(workers.ask, CFLAGS=C_OPTIONS))
         return verify(folder).checks
 
 
