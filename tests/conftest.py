@@ -26,12 +26,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(NO_CACHE, action="store_true", help="export every case anew, whatever build/tests holds")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", "needs(*tools): programs that a test starts; it is skipped without them"
-    )
-
-
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose tools are not installed; where ``CI`` is set they have to be."""
     tools = [tool for mark in item.iter_markers("needs") for tool in mark.args]

@@ -1,6 +1,6 @@
 """The one table of models that every layer is tried on. A new model is one line here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,6 +122,20 @@ CASES = [
         streamable=False,
     ),
 ]
+
+
+def sample(values: Sequence[Any], *quick: str) -> list[Any]:
+    """Give cases, or their names, as parameters: `make test` tries those that are named, `make test-all` all.
+
+    What runs long for each case, and seldom differs between them, is tried on a few of them day by day.
+    """
+    names = [value if isinstance(value, str) else value.name for value in values]
+    assert {*quick} <= {*names}
+    return [
+        pytest.param(value, id=name, marks=[] if name in quick else [pytest.mark.exhaustive])
+        for value, name in zip(values, names, strict=True)
+    ]
+
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 

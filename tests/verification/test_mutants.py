@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -49,6 +50,8 @@ TABLES: list[tuple[ModelCase | Way, bool]] = [
     *((case, False) for case in (*CASES, *WAYS) if case in CASES or case.name in UNLIKE.split()),
     *((case, True) for case in CASES if case.name in RAGGED.split()),
 ]
+# Two models between which every mutation changes a file of every backend: what `make test` tries.
+QUICK = [table for table in TABLES if (table[0].name, table[1]) in {("char_deep", False), ("rnn", True)}]
 BACKENDS = ("pt", "c", "loop", "scan", "operator", "gated")
 SEVERAL = 3  # models of each backend, at the least, that a mutation has to be tried on
 C_OPTIONS = "-O1 -DPLAIN_LOOPS"  # compiles four times as fast as vectors
@@ -180,9 +183,13 @@ def test_products_are_those_of_bfloat16(dtype: str) -> None:
     np.testing.assert_array_equal(got, x.astype(ml_dtypes.bfloat16).astype(dtype))
 
 
-@pytest.mark.parametrize(
-    ("case", "ragged"), [pytest.param(*each, id=f"{each[0].name}{'-lengths' * each[1]}") for each in TABLES]
-)
+def parameters(table: tuple[ModelCase | Way, bool]) -> Any:
+    case, ragged = table
+    marks = [] if table in QUICK else [pytest.mark.exhaustive]
+    return pytest.param(case, ragged, marks=marks, id=f"{case.name}{'-lengths' * ragged}")
+
+
+@pytest.mark.parametrize(("case", "ragged"), [*map(parameters, TABLES)])
 def test_every_wrong_file_is_caught(case: ModelCase | Way, ragged: bool, judge: Judge) -> None:
     found = judge(case, ragged)
     assert [each for each in found if each.verdict not in FINE] == []
@@ -192,7 +199,17 @@ def test_every_wrong_file_is_caught(case: ModelCase | Way, ragged: bool, judge: 
     assert any(each.verdict == RIGHT for each in found)
 
 
-@pytest.mark.parametrize("mutation", [*MUTATIONS, *OF_LENGTHS])
+each_mutation = pytest.mark.parametrize("mutation", [*MUTATIONS, *OF_LENGTHS])
+
+
+@each_mutation
+def test_every_mutation_is_caught_in_every_backend(mutation: str, judge: Judge) -> None:
+    found = [each for table in QUICK for each in judge(*table) if each.mutation == mutation]
+    assert {backend for _, _, backend in _files(found)} >= {*BACKENDS}
+
+
+@pytest.mark.exhaustive
+@each_mutation
 def test_every_mutation_is_tried_on_several_models_of_every_backend(
     mutation: str, judge: Judge, figure: Callable[[str], None]
 ) -> None:
@@ -203,6 +220,7 @@ def test_every_mutation_is_tried_on_several_models_of_every_backend(
     figure(f"mutants, {mutation}: {_figures(found)}")
 
 
+@pytest.mark.exhaustive
 def test_the_figure(judge: Judge, figure: Callable[[str], None]) -> None:
     found = [each for each in _everything(judge) if each.mutation not in CONTROL]
     models, mutations = ({each.model for each in found}, {each.mutation for each in found})
