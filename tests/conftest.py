@@ -35,6 +35,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         end(f"not installed: {', '.join(missing)}")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with mutants, which take longest: else one process is left alone with them at the end."""
+    items.sort(key=lambda item: "judge" not in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Take a line of figures that is printed when all tests have run."""

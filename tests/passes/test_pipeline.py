@@ -159,9 +159,10 @@ def test_a_pass_that_changes_the_program_is_stopped(monkeypatch: pytest.MonkeyPa
         weight.const_value = ir.tensor(weight.const_value.numpy() * np.float32(0.5), name=weight.name)
         return program
 
+    program = form(FUSED, "step")
     monkeypatch.setattr(pipeline, "PASSES", ((halve, ""),))
     with pytest.raises(PassError, match="pass halve changed what the Program computes"):
-        pipeline.optimize(form(FUSED, "step"))
+        pipeline.optimize(program)
 
 
 def test_programs_of_other_weights_do_not_agree() -> None:

@@ -80,7 +80,10 @@ def libraries() -> Path:
 
 
 class Exports:
-    """Gives the bundle of a case, exported once, in the environment that the tests began with."""
+    """Gives the bundle of a case, exported once, in the environment that the tests began with.
+
+    What a test patches in the package is still patched: ask for the bundle first.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

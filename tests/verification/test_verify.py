@@ -173,10 +173,11 @@ def test_a_crash_is_a_failure(rnn: ModelCase, exported: Exported, tmp_path: Path
 def test_a_missing_runtime_is_not_a_pass(
     rnn: ModelCase, exported: Exported, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    folder = exported(rnn).folder
     monkeypatch.setattr(
         "rnn_export.runtimes.table.find_spec", lambda name: None if name == "torch" else object()
     )
-    report = verify(exported(rnn).folder)
+    report = verify(folder)
     unchecked = [check for check in report.checks if check.verdict == NOT_CHECKED]
     assert [(check.file, check.detail) for check in unchecked] == [("model.pt", "torch is not installed")]
     assert not report.passed

@@ -251,9 +251,8 @@ def other_activation(operator: fuse_pass.Operator) -> fuse_pass.Operator:
 def test_a_wrong_proposal_is_rejected(
     wrong: Callable[[fuse_pass.Operator], fuse_pass.Operator], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = fuse_pass.propose
+    program, right = form(FUSED, "scan"), fuse_pass.propose
     monkeypatch.setattr(fuse_pass, "propose", lambda cut: map(wrong, right(cut)))
-    program = form(FUSED, "scan")
     assert fuse_pass.fuse(program) is program
     monkeypatch.setattr(fuse_pass, "propose", right)
     assert "GRU" in operators(fuse_pass.fuse(program))
