@@ -1,8 +1,8 @@
 """Time the scratch nets: ours against what others make of the same nets. Writes BENCHMARKS.md.
 
 One core; all columns of a row take turns on the same inputs; medians in microseconds a call. Each column's
-results are compared with eager's before it is timed. The peers of benchmarks/peers.py are the extra ``bench``;
-what is timed is in benchmarks/shapes.py, how it is laid out in benchmarks/tables.py.
+results are compared with eager's before it is timed. The peers of benchmarks/peers.py are the extra
+``bench``; what is timed is in benchmarks/shapes.py, how it is laid out in benchmarks/tables.py.
 
     make bench                                    # installs the peers, writes BENCHMARKS.md; some minutes
     .venv/bin/python benchmarks/bench.py --forms     # the table behind rnn_export/passes/choose.py
@@ -47,7 +47,7 @@ from rnn_export.bundle.bundle import Bundle
 from rnn_export.capture import step
 from rnn_export.cli.terminal import progress, reporting
 from rnn_export.exporter import export
-from rnn_export.module.subject import examine
+from rnn_export.module.subject import inspect_module
 from rnn_export.passes.pipeline import optimize
 from rnn_export.runtimes.table import RUNTIMES
 from rnn_export.signature.signature import Signature
@@ -71,7 +71,7 @@ NAMES = {
 }
 
 
-def judge(expected: Sequence[Any], run: Run) -> str:
+def find_fault(expected: Sequence[Any], run: Run) -> str:
     """Compare a run with eager's results, each against its largest value; say what is wrong."""
     for got, want in zip(map(np.asarray, run()), map(np.asarray, expected), strict=True):
         if got.shape != want.shape:
@@ -83,14 +83,14 @@ def judge(expected: Sequence[Any], run: Run) -> str:
 
 
 def race(starts: Mapping[str, Callable[[], Run]], task: Task, seconds: float) -> dict[str, float | str]:
-    """Start, judge and time each column."""
+    """Start, compare and time each column."""
     with one_core():
         expected = eager(task)()
         cells: dict[str, float | str] = {}
         runs: dict[str, Run] = {}
         for name, start in starts.items():
             unlike = (name, type(task.net)) in ANOTHER
-            found = attempt(start, (lambda run: "") if unlike else partial(judge, expected))
+            found = attempt(start, (lambda run: "") if unlike else partial(find_fault, expected))
             if isinstance(found, str):
                 cells[name] = found
             else:
@@ -137,7 +137,7 @@ def _bound(start: Callable[[Path, Signature], Any], bundle: Bundle, file: str, t
 
 def forms(net: nn.Module, example: tuple[torch.Tensor, Any]) -> dict[str, onnx.ModelProto]:
     """Make every form of a net, as they are before one is chosen."""
-    stages = optimize(step.capture(examine(net, example)))
+    stages = optimize(step.capture(inspect_module(net, example)))
     return {stage.form: stage.program.proto() for stage in stages if stage.form}
 
 
@@ -154,7 +154,7 @@ def choices(seconds: float = SECONDS) -> tuple[list[str], list[list[str]]]:
     for shape in FORM_SHAPES:
         net = shape.net()
         example = shape.example(net)
-        signature = examine(net, example).signature
+        signature = inspect_module(net, example).signature
         arrays = [example[0].numpy(), *(leaf.numpy() for leaf in example[1])]
         with tempfile.TemporaryDirectory() as folder:
             models = forms(net, example)

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from rnn_export.capture import step
 from rnn_export.models import RNNScratch
-from rnn_export.module.subject import examine
+from rnn_export.module.subject import inspect_module
 from rnn_export.program.quiet import quiet
 from rnn_export.signature.tree import tree_leaves
 
@@ -203,7 +203,7 @@ def try_old(net: nn.Module, example: Example, *, length: int = T, scripted: bool
 
 def try_capture(net: nn.Module, example: Example) -> str:
     """Trace one step with this package, fold it, and run the file."""
-    program = step.capture(examine(net, example(T, B)))
+    program = step.capture(inspect_module(net, example(T, B)))
     return told(program.proto(), net, example, T)
 
 

@@ -21,7 +21,7 @@ import torch
 from rnn_export.backends.c.write.model import WEIGHTS, compile_program
 from rnn_export.capture import step
 from rnn_export.models import LSTMScratch
-from rnn_export.module.subject import examine
+from rnn_export.module.subject import inspect_module
 from rnn_export.passes.pipeline import optimize
 from rnn_export.runtimes.compiler import OPTIONS
 
@@ -34,7 +34,7 @@ MEASURE = (
 def write(units: int, folder: Path) -> None:
     """Write the net's C, and print what it takes."""
     model = LSTMScratch(units, units, units // 4)
-    subject = examine(model, (torch.randn(3, 2, units), model.begin_state(2, torch.device("cpu"))))
+    subject = inspect_module(model, (torch.randn(3, 2, units), model.begin_state(2, torch.device("cpu"))))
     stages = optimize(replace(step.capture(subject), signature=subject.signature))
     program = next(stage.program for stage in stages if stage.name == "unstack")
     start = time.perf_counter()

@@ -33,16 +33,16 @@ from rnn_export.errors import (
     mismatch,
 )
 from rnn_export.module import fold_check
-from rnn_export.module.subject import Subject, examine
+from rnn_export.module.subject import Subject, inspect_module
 from rnn_export.module.submodule_state import expose
 from rnn_export.module.wrappers import Wrapper
 from rnn_export.passes.choose import rank
 from rnn_export.passes.pipeline import Stage, forms_of, optimize
 from rnn_export.program.program import Program
-from rnn_export.progress import Tell
-from rnn_export.report.page import seal
+from rnn_export.progress import ProgressCallback
+from rnn_export.report.page import write_report
 from rnn_export.verification import grid, tolerance
-from rnn_export.verification.judge import FAILED
+from rnn_export.verification.compare import FAILED
 from rnn_export.verification.verify import VerificationReport, check_bundle
 from rnn_export.version import __version__
 
@@ -65,7 +65,7 @@ def export(
     name: str | None = None,
     metadata: Mapping[str, str] | None = None,
     overwrite: bool = False,
-    progress: Tell | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Bundle:
     """Export a recurrent module as a bundle, every file proven equal to eager PyTorch.
 
@@ -86,7 +86,7 @@ def export(
         name: what the model is called in its files; the folder's name unless given.
         metadata: strings that travel with the model, in the manifest and in the ONNX files.
         overwrite: whether to replace a bundle that is there.
-        progress: is told what is being done.
+        progress: called with what is being done, the parts done and their number.
 
     Raises:
         InputError: the example is not what the module takes.
@@ -98,52 +98,52 @@ def export(
     """
     folder = Path(folder)
     check_target(folder, overwrite=overwrite)
-    tell = progress or (lambda stage, done, total: None)
-    subject = _folded(examine(model, example, step=step))
+    report_progress = progress or (lambda stage, done, total: None)
+    subject = _folded(inspect_module(model, example, step=step))
     subject = replace(subject, signature=replace(subject.signature, lengths=lengths))
     name, metadata = name or folder.resolve().name, dict(metadata or {})
 
     with staged(folder, overwrite=overwrite) as staging:
-        stages, forms, reasons = _write_models(subject, staging, name, metadata, tell)
-        tell("Running eager PyTorch over the grid", 0, 1)
+        stages, forms, reasons = _write_models(subject, staging, name, metadata, report_progress)
+        report_progress("Running eager PyTorch over the grid", 0, 1)
         vectors = grid.build(subject)
         _check_horizon(vectors.dynamics, subject)
         golden.write(staging, vectors, subject.signature, _tolerances(vectors.cases, subject))
         manifest = replace(_manifest(subject, staging, name, metadata), passes=_summary(stages))
-        tell("Verifying", 0, 1)
+        report_progress("Verifying", 0, 1)
         report = check_bundle(Bundle(staging, manifest), progress)
         report = replace(report, left_out=tuple(reasons))
         report, form = _settle(staging, report, rank(forms, subject.steps, subject.batch))
-        sealed = seal(staging, replace(manifest, form=form, verification=report.to_json()))
+        complete = write_report(staging, replace(manifest, form=form, verification=report.to_json()))
         Bundle.open(staging)  # nothing is written that could not be read
-    return Bundle(folder, sealed.manifest)
+    return Bundle(folder, complete.manifest)
 
 
 def _folded(subject: Subject) -> Subject:
     """Find out whether a module is a fold: as it is, or once its hidden state is handed out."""
-    reason = fold_check.why_whole_only(subject)
+    reason = fold_check.streaming_obstacle(subject)
     if reason and not subject.signature.state:
         exposed = expose(subject.model, subject.inputs)
         if exposed is not None:
             model, states = exposed
-            inner = examine(model, (subject.inputs, states))
-            if not fold_check.why_whole_only(inner):
+            inner = inspect_module(model, (subject.inputs, states))
+            if not fold_check.streaming_obstacle(inner):
                 return replace(inner, sample=subject.sample)
-    return replace(subject, signature=replace(subject.signature, whole_only=reason))
+    return replace(subject, signature=replace(subject.signature, not_streamable_because=reason))
 
 
 def _write_models(
-    subject: Subject, staging: Path, name: str, metadata: dict[str, str], tell: Tell
+    subject: Subject, staging: Path, name: str, metadata: dict[str, str], report_progress: ProgressCallback
 ) -> tuple[list[Stage], dict[str, Program], list[str]]:
     """Write ``model.pt`` and every form of the model as a variant.
 
     Gives what the passes made of the Program, its forms, and why a form could not be written.
     """
     dense = replace(subject, signature=replace(subject.signature, lengths=False))
-    scripted, program = _capture(dense, tell)
+    scripted, program = _capture(dense, report_progress)
     stages, reasons = ([], []) if program is None else _optimized(program, subject)
     forms = _forms(stages, subject)
-    tell("Writing the files", 2, 3)
+    report_progress("Writing the files", 2, 3)
     module = script.with_lengths(scripted or script.script_step(dense), subject.signature)
     torchscript.write(module, staging / MODEL_PT)
     reasons += _write_c(stages, subject, staging, name)
@@ -227,7 +227,9 @@ def _variant(form: str) -> str:
     return f"variants/{form}.onnx"
 
 
-def _capture(subject: Subject, tell: Tell) -> tuple[ScriptModule | None, Program | None]:
+def _capture(
+    subject: Subject, report_progress: ProgressCallback
+) -> tuple[ScriptModule | None, Program | None]:
     """Script the module, and make a Program of it. One of the two is needed.
 
     The Program is the fold of the traced step, or else the scripted module with its loops turned into
@@ -236,13 +238,13 @@ def _capture(subject: Subject, tell: Tell) -> tuple[ScriptModule | None, Program
     """
     scripted: ScriptModule | None = None
     failures: list[ModelError] = []
-    tell("Scripting the module", 0, 3)
+    report_progress("Scripting the module", 0, 3)
     if not isinstance(subject.model, Wrapper):
         try:
             scripted = script.script(subject)
         except ScriptError as error:
             failures.append(error)
-    tell("Tracing one time step", 1, 3)
+    report_progress("Tracing one time step", 1, 3)
     if subject.signature.streamable:
         try:
             return scripted, step.capture(subject)
@@ -273,7 +275,7 @@ def _scanned(scripted: ScriptModule, subject: Subject) -> Program:
 
 def _refusal(subject: Subject, error: ModelError) -> ModelError:
     """Say as well, if it is so, why the module is not a fold of its step."""
-    reason = subject.signature.whole_only
+    reason = subject.signature.not_streamable_because
     if not reason:
         return error
     name = type(subject.original).__name__

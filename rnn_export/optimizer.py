@@ -63,16 +63,16 @@ class Optimization:
     after: Mapping[str, int]
 
     def lines(self) -> list[str]:
-        """Tell what was found and done: a line a loop, the operators before and after, the verdict."""
+        """Describe what was found and done: a line a loop, the operators before and after, the verdict."""
         if not self.form:
             return [
                 *map(str, self.loops),
                 f"Nothing was changed: {self.left or 'no loop could be rewritten'}.",
             ]
         counts = (", ".join(f"{n} {op}" for op, n in sorted(c.items())) for c in (self.before, self.after))
-        told = (f"{when}: {listed}" for when, listed in zip(("Before", "After"), counts, strict=True))
+        totals = (f"{when}: {listed}" for when, listed in zip(("Before", "After"), counts, strict=True))
         verdict = f"Both give the same in ONNX Runtime, in {len(CALLS)} random calls."
-        return [*map(str, self.loops), *told, verdict]
+        return [*map(str, self.loops), *totals, verdict]
 
     def to_json(self) -> dict[str, Any]:
         """Give plain data, without the model."""

@@ -1,6 +1,6 @@
-"""What a long call says while it works."""
+"""How a long call reports its progress."""
 
 from collections.abc import Callable
 
-# Told while it works: what is being done, how many parts of it are done, of how many.
-Tell = Callable[[str, int, int], None]
+# Called with what is being done, how many parts of it are done, and of how many.
+ProgressCallback = Callable[[str, int, int], None]

@@ -13,7 +13,7 @@ import rnn_export
 from rnn_export.bundle.bundle import Bundle
 from rnn_export.errors import ExportWarning, InputError, ModelError, RnnExportError
 from rnn_export.models import RNNScratch
-from rnn_export.module.subject import examine
+from rnn_export.module.subject import inspect_module
 from rnn_export.verification import grid
 from tests.support.cases import CASES, CPU, ModelCase, each_case, sample
 from tests.support.exports import Exported
@@ -74,7 +74,7 @@ def test_the_time_an_export_takes_grows_with_neither_time_nor_batch(rnn: ModelCa
             return self.net(inputs, state)
 
     for time, batch in ((5000, 2), (2, 5000)):
-        subject = examine(Counting(), (torch.zeros(time, batch, 4), (torch.zeros(batch, 6),)))
+        subject = inspect_module(Counting(), (torch.zeros(time, batch, 4), (torch.zeros(batch, 6),)))
         seen = subject.model.seen
         assert max(steps for steps, _ in seen) <= 17
         assert max(subject.inputs.shape[:2]) <= 16

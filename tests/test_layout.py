@@ -43,7 +43,7 @@ ROOMS: dict[str, str] = {
         c/write/header c/write/model
         """,
     "runtimes": "compiler c ship onnxruntime reference torchscript table load process worker",
-    "verification": "dynamics rounding grid tolerance judge verify",
+    "verification": "dynamics rounding grid tolerance compare verify",
     "benchmark": "bench",
     "scaffolding": "scaffold",
     "report": "graph layout picture charts calls unchecked page latency",

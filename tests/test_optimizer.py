@@ -17,7 +17,7 @@ from rnn_export.capture.onnx_file import reader
 from rnn_export.capture.script import script
 from rnn_export.cli.main import app
 from rnn_export.errors import OnnxFileError, PassError
-from rnn_export.module.subject import examine
+from rnn_export.module.subject import inspect_module
 from rnn_export.passes import pipeline
 from rnn_export.program.program import Program
 from tests.support import loops
@@ -27,7 +27,7 @@ A_LOOP = loops.FOLDS["a list"]
 
 
 def model_of(case: ModelCase) -> onnx.ModelProto:
-    subject = examine(*case.build())
+    subject = inspect_module(*case.build())
     return script.export_loop(script.script(subject), subject)
 
 

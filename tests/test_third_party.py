@@ -13,7 +13,8 @@ import rnn_export
 from rnn_export.bundle.golden import RUN, STEP
 from rnn_export.capture import step
 from rnn_export.errors import ScriptError
-from rnn_export.module.subject import Subject, examine
+from rnn_export.module import fold_check
+from rnn_export.module.subject import Subject, inspect_module
 from rnn_export.passes.pipeline import forms_of, optimize
 from rnn_export.verification import grid, tolerance
 from rnn_export.verification.verify import PASSED, VerificationReport
@@ -97,8 +98,8 @@ def test_two_layers_rows_first_and_ragged(name: str) -> None:
     torch.manual_seed(0)
     size = 8 if name in SAME_SIZE else 12
     model = getattr(torchrecurrent, name)(8, size, num_layers=2, batch_first=True).eval()
-    subject = examine(model, torch.randn(3, 4, 8) * 0.5)
-    assert grid.why_whole_only(subject) == ""
+    subject = inspect_module(model, torch.randn(3, 4, 8) * 0.5)
+    assert fold_check.streaming_obstacle(subject) is None
     assert subject.signature.inputs.shape == ("batch", "time", 8)
     ragged = replace(subject, signature=replace(subject.signature, lengths=True))
     assert worst_share(ragged, (STEP,) if name in AMPLIFIES else (RUN, STEP)) <= 1
@@ -114,7 +115,7 @@ def test_two_layers_rows_first_and_ragged(name: str) -> None:
 def test_a_cell_is_exported_as_one_step(name: str) -> None:
     torch.manual_seed(0)
     size = 8 if name.removesuffix("Cell") in SAME_SIZE else 12
-    subject = examine(getattr(torchrecurrent, name)(8, size).eval(), torch.randn(3, 8), step=True)
-    assert grid.why_whole_only(subject) == ""
+    subject = inspect_module(getattr(torchrecurrent, name)(8, size).eval(), torch.randn(3, 8), step=True)
+    assert fold_check.streaming_obstacle(subject) is None
     assert subject.signature.inputs.shape == ("time", "batch", 8)
     assert worst_share(subject) <= 1

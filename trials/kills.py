@@ -49,7 +49,7 @@ class Place:
     contents: dict[str, dict[str, Any]]
 
     def found(self) -> str:
-        """Tell what is under the name.
+        """ProgressCallback what is under the name.
 
         Raises:
             BrokenPromiseError: it is something else than what was verified.
@@ -250,14 +250,14 @@ def _serve() -> None:
     from rnn_export.bundle import staging  # noqa: PLC0415
     from rnn_export.capture import step  # noqa: PLC0415
     from rnn_export.models import RNNScratch  # noqa: PLC0415
-    from rnn_export.module.subject import examine  # noqa: PLC0415
+    from rnn_export.module.subject import inspect_module  # noqa: PLC0415
     from rnn_export.runtimes.table import RUNTIMES  # noqa: PLC0415
 
     torch.manual_seed(SEED)
     model = RNNScratch(2, 3, 1, sigma=0.5)  # every form of it is right
     example = torch.rand(3, 2, 2), model.begin_state(2, torch.device("cpu"))
 
-    step.capture(examine(model, example))  # the rest of the imports; what follows could start threads
+    step.capture(inspect_module(model, example))  # the rest of the imports; what follows could start threads
     del RUNTIMES["reference"]  # half of the processes that verify, and no other kind
     place, rename = staging.place, staging._rename
 

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from rnn_export.bundle.bundle import Bundle
 from rnn_export.bundle.golden import RUN, Case
-from rnn_export.progress import Tell
+from rnn_export.progress import ProgressCallback
 from rnn_export.runtimes.table import RUNTIMES, Runtime
 from rnn_export.signature.signature import BATCH, TIME, Array, Call, Signature
 from rnn_export.verification import tolerance
@@ -115,11 +115,11 @@ def ratios(times: Mapping[Key, float]) -> dict[Key, float]:
     }
 
 
-def attempt(start: Callable[[], Made], judge: Callable[[Made], str]) -> Made | str:
-    """Start something and judge it, which calls it for the first time; give it, or say what is wrong."""
+def attempt(start: Callable[[], Made], find_fault: Callable[[Made], str]) -> Made | str:
+    """Start something and call it for the first time; give it, or say what is wrong with it."""
     try:
         made = start()
-        fault = judge(made)
+        fault = find_fault(made)
     except ModuleNotFoundError:
         return NOT_INSTALLED
     except Exception as error:  # whatever an engine raises is its result
@@ -133,7 +133,7 @@ def bench(
     shapes: Sequence[Shape] = (),
     *,
     seconds: float = SECONDS,
-    progress: Tell | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Benchmark:
     """Time every file of a bundle in every runtime that can run it.
 
@@ -142,7 +142,7 @@ def bench(
         shapes: pairs of time steps and batch; a few small ones, and as many time steps as the longest
             golden run has, unless given.
         seconds: how long to time one shape, about.
-        progress: is told what is being done.
+        progress: called with what is being done, the parts done and their number.
 
     Each file is first compared with a golden run; one that is wrong there is named and not timed. For one
     thread in every runtime call it within :func:`one_core`, before torch is loaded.
@@ -176,7 +176,7 @@ def _load(bundle: Bundle, case: Case) -> dict[tuple[str, str], Call | str]:
     """Load each file in each runtime, or say why not."""
     allowed = tolerance.bounds(bundle.cases, bundle.signature)[case.name]
 
-    def judge(call: Call) -> str:
+    def find_fault(call: Call) -> str:
         results = call(*case.arguments)
         found = tolerance.deviation(case, results, allowed, bundle.signature)
         return found.where if found.share > 1 else ""
@@ -189,7 +189,7 @@ def _load(bundle: Bundle, case: Case) -> dict[tuple[str, str], Call | str]:
     loaded: dict[tuple[str, str], Call | str] = {}
     for file in bundle.manifest.files:
         for runtime in (known for known in RUNTIMES.values() if file.endswith(known.suffix)):
-            found = attempt(partial(load, runtime, file), judge)
+            found = attempt(partial(load, runtime, file), find_fault)
             loaded[file, runtime.name] = found
     return loaded
 

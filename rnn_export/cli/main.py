@@ -91,8 +91,8 @@ def export_command(
 ) -> None:
     """Export a module as a bundle: TorchScript, ONNX and C, dynamic in time and batch, verified."""
     with reporting():
-        with progress() as tell:
-            tell("Loading PyTorch", 0, 1)
+        with progress() as report_progress:
+            report_progress("Loading PyTorch", 0, 1)
             from rnn_export.cli.target import load_target  # noqa: PLC0415
             from rnn_export.exporter import export  # noqa: PLC0415 (takes seconds, after the usage is checked)
 
@@ -105,7 +105,7 @@ def export_command(
                 lengths=lengths,
                 name=name,
                 overwrite=overwrite,
-                progress=tell,
+                progress=report_progress,
             )
         report = VerificationReport.stored(bundle.manifest)
         show(report, folder, as_json=as_json)
@@ -141,8 +141,8 @@ def verify_command(
     with reporting():
         if key:
             signing.check(folder, key, signature)
-        with progress() as tell:
-            report = verify(folder, progress=tell)
+        with progress() as report_progress:
+            report = verify(folder, progress=report_progress)
         show(report, folder, as_json=as_json)
         if not report.passed:
             raise typer.Exit(1)
@@ -187,16 +187,16 @@ def optimize_command(
 ) -> None:
     """Rewrite the loops of an ONNX file made by others: proven to give the same, and faster."""
     with reporting():
-        with progress() as tell:
-            tell("Rewriting the loops", 0, 1)
+        with progress() as report_progress:
+            report_progress("Rewriting the loops", 0, 1)
             from rnn_export.optimizer import optimize  # noqa: PLC0415 (takes a second)
 
             done = optimize(file, result, overwrite=overwrite)
         if as_json:
             out.print_json(json.dumps({"file": str(result), **done.to_json()}))
             return
-        for said in done.lines():
-            line(escape(said))
+        for text in done.lines():
+            line(escape(text))
         line(f"[green]Written:[/] {escape(str(result))}")
 
 
@@ -213,9 +213,9 @@ def bench_command(
     if len(times) != len(batches):
         raise typer.BadParameter(f"expected one --batch for each --time, got {len(batches)} for {len(times)}")
     with reporting():
-        with progress() as tell, bench.one_core():
+        with progress() as report_progress, bench.one_core():
             shapes = list(zip(times, batches, strict=True))
-            benchmark = bench.bench(folder, shapes, seconds=seconds, progress=tell)
+            benchmark = bench.bench(folder, shapes, seconds=seconds, progress=report_progress)
         if as_json:
             out.print_json(json.dumps({"folder": str(folder), **benchmark.to_json()}))
             return
@@ -238,11 +238,11 @@ def report_command(
 ) -> None:
     """Make the page that shows a bundle, report.html, with how long its calls take on this machine."""
     with reporting():
-        with progress() as tell:
-            tell("Reading the bundle", 0, 1)
+        with progress() as report_progress:
+            report_progress("Reading the bundle", 0, 1)
             from rnn_export.report.latency import make_report  # noqa: PLC0415 (takes a second)
 
-            page = make_report(folder, measure=measure, out=result, progress=tell)
+            page = make_report(folder, measure=measure, out=result, progress=report_progress)
         line(f"[green]Written:[/] {escape(str(page))}")
         if show_it:
             typer.launch(page.resolve().as_uri())

@@ -17,8 +17,8 @@ from rnn_export.bundle.bundle import Bundle
 from rnn_export.bundle.golden import Dynamics
 from rnn_export.bundle.untrusted.json_text import CONTROL
 from rnn_export.errors import RnnExportError
-from rnn_export.progress import Tell
-from rnn_export.verification.judge import NOT_CHECKED, PASSED, Check, Tokens
+from rnn_export.progress import ProgressCallback
+from rnn_export.verification.compare import NOT_CHECKED, PASSED, Check, Tokens
 from rnn_export.verification.verify import VerificationReport
 
 out = Console()
@@ -50,16 +50,16 @@ def reporting() -> Iterator[None]:
 
 
 @contextmanager
-def progress() -> Iterator[Tell]:
+def progress() -> Iterator[ProgressCallback]:
     """Show what is being done, on standard error, gone when it is done."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task("", total=None)
 
-        def tell(stage: str, done: int, total: int) -> None:
+        def report_progress(stage: str, done: int, total: int) -> None:
             bar.update(task, description=stage, completed=done, total=total)
 
-        yield tell
+        yield report_progress
 
 
 def show(report: VerificationReport, folder: Path, *, as_json: bool = False) -> None:
@@ -73,15 +73,17 @@ def show(report: VerificationReport, folder: Path, *, as_json: bool = False) -> 
             line(escape(f"{check.file} in {check.runtime}: {check.detail}"))
     for reason in report.left_out:
         line("[dim]" + escape(f"left out: {reason}"))
-    said = [check.tokens for check in report.checks if check.tokens]
-    if said:
-        line(f"[dim]{next_token(said)}")
+    tokens = [check.tokens for check in report.checks if check.tokens]
+    if tokens:
+        line(f"[dim]{next_token(tokens)}")
     if report.dynamics and report.dynamics.horizon is not None:
         line(f"[yellow]rounding errors grow:[/] {growth(report.dynamics)}")
-    ways = (
-        f"whole sequences only: {report.whole_only}" if report.whole_only else "whole, cut, and step by step"
+    modes = (
+        f"whole sequences only: {report.not_streamable_because}"
+        if report.not_streamable_because
+        else "whole, cut, and step by step"
     )
-    line("[dim]" + escape(f"T in {report.grid['time']} x B in {report.grid['batch']}, {ways}"))
+    line("[dim]" + escape(f"T in {report.grid['time']} x B in {report.grid['batch']}, {modes}"))
     verdict = (
         "[green]Every file agrees with eager PyTorch" if report.passed else "[bold red]Verification failed"
     )
@@ -100,14 +102,14 @@ def growth(dynamics: Dynamics) -> str:
     )
 
 
-def next_token(said: Sequence[Tokens]) -> str:
+def next_token(tokens: Sequence[Tokens]) -> str:
     """Say what the worst file makes of the next token.
 
     >>> next_token([Tokens(1.0, 2e-7, 5000), Tokens(0.9998, 3e-6, 5000)])
     "the next token: at least 99.98% as eager's, of 5,000; log-probabilities within 3.0e-06"
     """
-    least, furthest = min(one.agreement for one in said), max(one.log_probability for one in said)
-    places = min(one.places for one in said)
+    least, furthest = min(one.agreement for one in tokens), max(one.log_probability for one in tokens)
+    places = min(one.places for one in tokens)
     return (
         f"the next token: at least {least:.2%} as eager's, of {places:,}; "
         f"log-probabilities within {furthest:.1e}"

@@ -20,8 +20,10 @@ NOT_RETURNED = "forward takes a state and does not return the new one"
 FOLD_TOLERANCE = 1e-9  # float64, over a few steps: far above rounding, far below any real dependence
 
 
-def why_whole_only(subject: Subject) -> str:
-    """Run a short sequence whole and step by step, in float64, and say where they differ, if they do.
+def streaming_obstacle(subject: Subject) -> str | None:
+    """Run a short sequence whole and step by step, in float64, and say where they differ.
+
+    ``None`` means that they do not: the module may be streamed.
 
     NaN parameters would hide a difference; random numbers take their place here.
     """
@@ -45,7 +47,7 @@ def why_whole_only(subject: Subject) -> str:
     difference = max(map(_difference, steps[-1][1:], last), default=0.0)
     if difference > FOLD_TOLERANCE:
         return f"step by step, the final state differs by {difference:.1g}: {AHEAD}"
-    return ""
+    return None
 
 
 def _outputs_at(

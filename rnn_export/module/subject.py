@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from rnn_export.errors import ExportWarning, InputError, ModelError, mismatch
 from rnn_export.module.axes import SHORT, Axes, check_state, find_axes, shorter
 from rnn_export.module.calling import OUTPUTS, Calling, Reading, describe, equal, own_start, read
-from rnn_export.module.wrappers import Flat, Wrapper, copied, unroll
+from rnn_export.module.wrappers import Flat, Wrapper, copied, over_time
 from rnn_export.signature.signature import BATCH, TIME, Signature, StateSpec, TensorSpec
 from rnn_export.signature.tree import Tree, enumerate_names, map_leaves, names_of, tree_leaves, tree_of
 
@@ -68,7 +68,7 @@ class Subject:
         return sorted(name for name in names if name.partition(".")[0] != "torch")
 
 
-def examine(model: nn.Module, example: Any, *, step: bool = False) -> Subject:
+def inspect_module(model: nn.Module, example: Any, *, step: bool = False) -> Subject:
     """Check a module and its example, and find out what a call looks like.
 
     Args:
@@ -95,7 +95,7 @@ def examine(model: nn.Module, example: Any, *, step: bool = False) -> Subject:
         called = own
         if step:
             state = begin(inputs.shape[0]) if begin and state is None else state
-            called, state = unroll(own, inputs, state)
+            called, state = over_time(own, inputs, state)
             inputs = inputs[None]
         subject = _find_out(called, inputs, state, begin, alone)
         _warn_of_training_mode(model, subject)

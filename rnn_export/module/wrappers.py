@@ -68,7 +68,7 @@ class Wrapper(nn.Module):
         self.original = original
 
 
-class Unrolled(Wrapper):
+class CellOverTime(Wrapper):
     """A one-step module, ``forward(x_t, state)``, run over all time steps of ``inputs`` (time in front)."""
 
     def __init__(self, cell: nn.Module, takes: Tree, only_state: bool) -> None:
@@ -95,7 +95,7 @@ def copied(model: nn.Module) -> nn.Module:
     return twin
 
 
-def unroll(cell: nn.Module, x_t: Tensor, state: Any) -> tuple[Unrolled, Any]:
+def over_time(cell: nn.Module, x_t: Tensor, state: Any) -> tuple[CellOverTime, Any]:
     """Make a sequence module of a one-step module; give it with the state that it begins with.
 
     A state of ``None`` means that the cell is called without one: it begins with zeros then.
@@ -110,7 +110,7 @@ def unroll(cell: nn.Module, x_t: Tensor, state: Any) -> tuple[Unrolled, Any]:
         new = result if only_state or not isinstance(result, tuple | list) else _unwrapped(result[1:])
         start = map_leaves(new, torch.zeros_like) if state is None else state
         if _returns(cell, x_t, start, tree_leaves(new)):
-            return Unrolled(cell, tree_of(start, names_of(start)), only_state), start
+            return CellOverTime(cell, tree_of(start, names_of(start)), only_state), start
     raise InputError(
         mismatch(
             f"result of a step of {type(cell).__name__}",

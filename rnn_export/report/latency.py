@@ -11,8 +11,8 @@ from rnn_export.bundle.bundle import Bundle, staged
 from rnn_export.bundle.golden import RUN
 from rnn_export.bundle.untrusted.files import MANIFEST
 from rnn_export.errors import BundleError
-from rnn_export.progress import Tell
-from rnn_export.report.page import REPORT, render, seal
+from rnn_export.progress import ProgressCallback
+from rnn_export.report.page import REPORT, render, write_report
 from rnn_export.runtimes.table import RUNTIMES
 from rnn_export.version import __version__
 
@@ -26,7 +26,7 @@ def make_report(
     *,
     measure: bool = False,
     out: str | Path | None = None,
-    progress: Tell | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Path:
     """Make the report of a bundle, with how long its calls take on this machine.
 
@@ -34,7 +34,7 @@ def make_report(
         folder: a bundle. Its report is replaced, and its manifest gets what was measured: both or neither.
         measure: whether to measure again what the manifest has already.
         out: a file for the page; the bundle is left as it is then.
-        progress: is told what is being done.
+        progress: called with what is being done, the parts done and their number.
 
     Returns:
         The page.
@@ -52,11 +52,11 @@ def make_report(
         with staged(bundle.folder, overwrite=True) as staging:
             bundle.copy(staging)
             (staging / MANIFEST).unlink()
-            seal(staging, manifest)
+            write_report(staging, manifest)
     return Path(folder) / REPORT
 
 
-def time_bundle(bundle: Bundle, progress: Tell | None = None) -> dict[str, Any]:
+def time_bundle(bundle: Bundle, progress: ProgressCallback | None = None) -> dict[str, Any]:
     """Time every file in every runtime on one core: what ``latency`` of a manifest holds.
 
     Gives the name of the ``processor``, the ``versions`` that ran, the ``shapes`` of the calls, each with

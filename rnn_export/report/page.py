@@ -15,7 +15,7 @@ from rnn_export.report.calls import scaffolds, snippets
 from rnn_export.report.charts import errors, latencies
 from rnn_export.report.picture import draw
 from rnn_export.report.unchecked import gaps
-from rnn_export.verification.judge import NOT_CHECKED, PASSED
+from rnn_export.verification.compare import NOT_CHECKED, PASSED
 from rnn_export.verification.verify import VerificationReport
 
 REPORT = "report.html"
@@ -47,13 +47,13 @@ class FileRow:
     sha256: str
 
 
-def seal(folder: Path, manifest: Manifest) -> Bundle:
+def write_report(folder: Path, manifest: Manifest) -> Bundle:
     """Write the report and the manifest of a folder that holds all other files of a bundle."""
     bundle = Bundle(folder, replace(manifest, files=describe_files(folder)))
     (folder / REPORT).write_text(render(bundle), encoding="utf-8")
-    sealed = Bundle(folder, replace(manifest, files=describe_files(folder)))
-    (folder / MANIFEST).write_text(sealed.manifest.to_json())
-    return sealed
+    complete = Bundle(folder, replace(manifest, files=describe_files(folder)))
+    (folder / MANIFEST).write_text(complete.manifest.to_json())
+    return complete
 
 
 def render(bundle: Bundle) -> str:

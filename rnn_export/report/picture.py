@@ -201,8 +201,8 @@ def _told(diagram: Diagram) -> dict[str, Node]:
     nodes = {}
     for key, node in diagram.nodes.items():
         new = [f"→ {shape}" for shape in gives[key] if shape and shape not in takes[key]]
-        told = node.kind == OPERATOR and new
-        nodes[key] = replace(node, details=(*node.details, *new)) if told else node
+        detailed = node.kind == OPERATOR and new
+        nodes[key] = replace(node, details=(*node.details, *new)) if detailed else node
     return nodes
 
 

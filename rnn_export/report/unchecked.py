@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from rnn_export.bundle.bundle import Bundle
 from rnn_export.runtimes.table import RUNTIMES
-from rnn_export.verification.judge import NOT_CHECKED
+from rnn_export.verification.compare import NOT_CHECKED
 from rnn_export.verification.verify import VerificationReport
 
 
@@ -36,8 +36,8 @@ def _of_files(report: VerificationReport) -> list[Gap]:
 def _of_calls(bundle: Bundle, report: VerificationReport) -> list[Gap]:
     signature = bundle.signature
     found = []
-    if signature.whole_only:
-        why = f"The net takes whole sequences only: {signature.whole_only}."
+    if signature.not_streamable_because:
+        why = f"The net takes whole sequences only: {signature.not_streamable_because}."
         found.append(Gap("Sequences cut in pieces, streaming", why))
     if not signature.returns_state and signature.state:
         found.append(Gap("The state after a call", "The module does not return it, so no file does."))

@@ -50,18 +50,18 @@ def build(source: Path, target: Path, *options: str) -> None:
     line = [*command, *OPTIONS, *options, *shlex.split(os.environ.get("CFLAGS", "")), str(source)]
     environment = {**os.environ, "TMPDIR": str(target.parent), "LC_ALL": "C"}
     try:
-        status, said = _run([*line, "-o", str(target)], environment)
+        status, messages = _run([*line, "-o", str(target)], environment)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise RuntimeUnavailableError(f"{shlex.join(line)} failed: {error}") from error
     for reason in map(os.strerror, FULL) if status else ():
-        if reason in said:
+        if reason in messages:
             raise OSError(errno.ENOSPC, f"{shlex.join(line)}: {reason}", str(target))
     if status:
-        raise RuntimeUnavailableError(f"{shlex.join(line)} failed: {said.strip()[:2000]}")
+        raise RuntimeUnavailableError(f"{shlex.join(line)} failed: {messages.strip()[:2000]}")
 
 
 def _run(line: list[str], environment: dict[str, str]) -> tuple[int, str]:
-    """Run a compiler, whose own processes end with it and with this one; give its status and what it said."""
+    """Run a compiler, whose own processes end with it and with this one; give its status and its messages."""
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
     with subprocess.Popen(  # noqa: S603
         line,
@@ -74,11 +74,11 @@ def _run(line: list[str], environment: dict[str, str]) -> tuple[int, str]:
         process_group=0,
     ) as process:
         try:
-            _, said = process.communicate(timeout=LIMIT)
+            _, messages = process.communicate(timeout=LIMIT)
         except BaseException:
             os.killpg(process.pid, signal.SIGKILL)
             raise
-    return process.returncode, said
+    return process.returncode, messages
 
 
 def library(source: Path, read: Read = Path.read_bytes) -> Path:
@@ -119,11 +119,11 @@ def _placed(parts: dict[str, bytes], folder: Path) -> Path:
 
 
 def _versions(command: list[str]) -> list[str]:
-    """Name a compiler, with what it says of its version: another one may have taken its place."""
+    """Name a compiler, with the version that it prints: another one may have taken its place."""
     if not command:
         return []
-    said = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
-    return [*command, said.stdout]
+    answer = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+    return [*command, answer.stdout]
 
 
 def cache() -> Path:
@@ -165,5 +165,5 @@ def entry(source: Path, read: Read = Path.read_bytes) -> Entry:
     found = re.search(r"^void (\w+)_run\(", text, re.MULTILINE)
     if found is None:
         raise RuntimeUnavailableError(f"{header} declares no function that runs a model")
-    room = re.search(r"^#define \w+_WORKSPACE_SIZE (\d{1,9})\b", text, re.MULTILINE)
-    return Entry(found[1], int(room[1]) if room else 0)
+    workspace = re.search(r"^#define \w+_WORKSPACE_SIZE (\d{1,9})\b", text, re.MULTILINE)
+    return Entry(found[1], int(workspace[1]) if workspace else 0)

@@ -17,12 +17,12 @@ PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 BOOT = "import sys; sys.path[:0] = {paths!r}; from rnn_export.runtimes.worker import main; main()"
 
 
-def ask(request: Mapping[str, Any], room: int) -> tuple[bytes, str]:
+def ask(request: Mapping[str, Any], limit: int) -> tuple[bytes, str]:
     """Let a fresh process answer a request.
 
     Args:
         request: what :mod:`rnn_export.runtimes.worker` is to do.
-        room: the number of bytes that the answer may have.
+        limit: the number of bytes that the answer may have.
 
     Returns:
         The answer, and what went wrong if something did.
@@ -36,31 +36,31 @@ def ask(request: Mapping[str, Any], room: int) -> tuple[bytes, str]:
         cwd=PACKAGE_PARENT.anchor,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     ) as process:
-        limit = Timer(TIME_LIMIT, process.kill)
-        limit.start()
+        timer = Timer(TIME_LIMIT, process.kill)
+        timer.start()
         with ThreadPoolExecutor(1) as pool:
-            said = pool.submit(_last, process)
-            answer = _answer(process, json.dumps(request).encode(), room)
-        late = limit.finished.is_set()
-        limit.cancel()
+            errors = pool.submit(_last, process)
+            answer = _answer(process, json.dumps(request).encode(), limit)
+        late = timer.finished.is_set()
+        timer.cancel()
     if late:
         return b"", f"did not finish within {TIME_LIMIT:.0f} s"
-    if len(answer) > room:
-        return b"", f"gave more than the {room} bytes that its results have"
+    if len(answer) > limit:
+        return b"", f"gave more than the {limit} bytes that its results have"
     if process.returncode:
-        last = said.result().decode(errors="replace").strip().splitlines()[-3:]
+        last = errors.result().decode(errors="replace").strip().splitlines()[-3:]
         return b"", f"the process ended with status {process.returncode}: {' '.join(last)}"
     return answer, ""
 
 
-def _answer(process: "subprocess.Popen[bytes]", request: bytes, room: int) -> bytes:
-    """Give a process its request, and read what it gives, up to one byte more than there is room for."""
+def _answer(process: "subprocess.Popen[bytes]", request: bytes, limit: int) -> bytes:
+    """Give a process its request, and read what it gives, up to one byte more than the limit."""
     assert process.stdin is not None
     assert process.stdout is not None
     with suppress(BrokenPipeError), process.stdin as pipe:  # it ended before it had read all
         pipe.write(request)
-    answer = process.stdout.read(room + 1)
-    if len(answer) > room:
+    answer = process.stdout.read(limit + 1)
+    if len(answer) > limit:
         process.kill()
     return answer
 

@@ -89,8 +89,8 @@ class Runner:
         """
         if state is not None and not self.signature.streamable:
             raise InputError(
-                f"argument 'state': this model takes whole sequences only: {self.signature.whole_only}. "
-                "Leave the state out, and pass the whole sequence."
+                "argument 'state': this model takes whole sequences only: "
+                f"{self.signature.not_streamable_because}. Leave the state out, and pass the whole sequence."
             )
         if state is None:
             sizes: dict[str, int] = {}

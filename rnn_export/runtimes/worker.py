@@ -29,10 +29,10 @@ from rnn_export.errors import BundleError, RuntimeUnavailableError, mismatch
 from rnn_export.runtimes.table import RUNTIMES
 from rnn_export.signature.signature import Array, Call, Signature
 
-ROOM = 1 << 26  # bytes, for what is said of cases that failed
+FAILURES = 1 << 26  # bytes, for the messages of cases that failed
 HEADER = 1 << 10  # bytes of an array's own description, and of its place in the archive
 ERRORS = "errors"  # the key, in the results, of a JSON object of what failed
-UNAVAILABLE = "unavailable"  # the only key, if the runtime cannot judge the file
+UNAVAILABLE = "unavailable"  # the only key, if the runtime cannot run the file
 FAULT = "fault"  # the only key, if the system is at fault: a full disk, a folder that is gone
 WATCH, GRACE = 0.2, 2.0  # seconds: how often to look for who asked, and how long an orderly end may take
 MODES = {golden.RUN: ("whole", "cut"), golden.STEP: ("step",)}
@@ -102,9 +102,9 @@ def check_results(arrays: Sequence[Array], case: Case) -> None:
         raise BundleError(mismatch("results of the file", expected, found, "Export the bundle again."))
 
 
-def room(cases: Sequence[Case]) -> int:
-    """Give the number of bytes that results may have: whole and cut, and what is said of failures."""
-    return ROOM + 2 * sum(array.nbytes + HEADER for case in cases for array in case.float64)
+def largest_answer(cases: Sequence[Case]) -> int:
+    """Give the number of bytes that results may have: whole and cut, and the messages of failures."""
+    return FAILURES + 2 * sum(array.nbytes + HEADER for case in cases for array in case.float64)
 
 
 def read_results(answer: bytes, cases: Sequence[Case]) -> dict[str, Array]:
@@ -113,7 +113,7 @@ def read_results(answer: bytes, cases: Sequence[Case]) -> dict[str, Array]:
     Raises:
         BundleError: it is no archive of arrays, or larger than what was asked for.
     """
-    most = room(cases)
+    most = largest_answer(cases)
     try:
         with zipfile.ZipFile(io.BytesIO(answer)) as archive:
             size = sum(member.file_size for member in archive.infolist())

@@ -189,7 +189,7 @@ def _requirements(signature: Signature) -> list[tuple[str, str]]:
         "outputs of float32": (signature.outputs.dtype, {"float32"}),
     }
     return [
-        ("a net that can be streamed", signature.whole_only),
+        ("a net that can be streamed", signature.not_streamable_because or ""),
         ("a net without lengths", "one with an input 'lengths'" if signature.lengths else ""),
         *((expected, "" if dtype in known else dtype) for expected, (dtype, known) in dtypes.items()),
     ]

@@ -13,6 +13,9 @@ from rnn_export.signature.tree import Tree
 TIME = "time"
 BATCH = "batch"
 Array = np.ndarray[Any, np.dtype[Any]]
+FIELDS = {
+    "not_streamable_because": "whole_only"
+}  # what a field is called in a bundle, if it has another name there
 # One call: the inputs and the state's leaves in; the outputs and the new state's leaves out, in a list.
 Call = Callable[..., list[Array]]
 
@@ -123,8 +126,8 @@ class Signature:
     A call takes ``inputs`` and every leaf of ``state``, in this order, and gives ``outputs`` and, if
     ``returns_state``, the leaves of the new state. The position of the time and batch axes is that of the
     module; outputs without a time axis are those of the last time step. ``tree`` says how ``model.pt`` wraps
-    the leaves. ``whole_only`` says why a sequence may not be cut; it is empty if it may be cut anywhere as
-    long as the state is handed on.
+    the leaves. ``not_streamable_because`` is the reason why a sequence may not be cut; ``None`` if it may be
+    cut anywhere, as long as the state is handed on.
 
     With ``lengths`` a call takes, last of all, the number of time steps of each row: int64, of shape
     ``[batch]``, from 0 to time. A row's outputs are zero from there on, and its new state is the one after
@@ -136,13 +139,13 @@ class Signature:
     outputs: TensorSpec
     tree: Tree
     returns_state: bool = True
-    whole_only: str = ""
+    not_streamable_because: str | None = None
     lengths: bool = False
 
     @property
     def streamable(self) -> bool:
         """Whether a sequence may be cut anywhere, the state handed on."""
-        return not self.whole_only
+        return self.not_streamable_because is None
 
     @property
     def arguments(self) -> tuple[TensorSpec, ...]:
@@ -223,7 +226,10 @@ class Signature:
         data = asdict(self)
         for leaf, spec in zip(data["state"], self.state, strict=True):
             leaf["output_name"] = spec.output_name
-        return {**data, "streamable": self.streamable}
+        data["not_streamable_because"] = self.not_streamable_because or ""
+        return {FIELDS.get(name, name): value for name, value in data.items()} | {
+            "streamable": self.streamable
+        }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Signature":
@@ -238,7 +244,7 @@ class Signature:
             outputs=TensorSpec(**spec(data["outputs"])),
             tree=data["tree"],
             returns_state=data["returns_state"],
-            whole_only=data["whole_only"],
+            not_streamable_because=data["whole_only"] or None,
             lengths=data["lengths"],
         )
 

@@ -18,26 +18,27 @@ from rnn_export.bundle.bundle import Bundle, Manifest
 from rnn_export.bundle.golden import RUN, Case, Dynamics
 from rnn_export.bundle.untrusted import schema
 from rnn_export.errors import BundleError, mismatch
-from rnn_export.progress import Tell
+from rnn_export.progress import ProgressCallback
 from rnn_export.runtimes import process, worker
 from rnn_export.runtimes.table import RUNTIMES, Runtime
 from rnn_export.verification import tolerance
-from rnn_export.verification.judge import FAILED, NOT_CHECKED, PASSED, Check, Curve, Standard, judge
+from rnn_export.verification.compare import FAILED, NOT_CHECKED, PASSED, Check, Curve, Standard, compare
 
 
 @dataclass(frozen=True)
 class VerificationReport:
     """All checks of a bundle: each file in each runtime, on which lengths and batches.
 
-    ``whole_only`` says why sequences were not cut; it is empty where they were. ``left_out`` says which forms
-    of the model were tried at the export, were wrong, and are not in the bundle. ``dynamics`` says what the
-    net does to rounding errors, where that could be measured, and for how long implementations can agree.
+    ``not_streamable_because`` is the reason why sequences were not cut, or ``None``. ``left_out`` says which
+    forms of the model were tried at the export, were wrong, and are not in the bundle. ``dynamics`` says what
+    the net does to rounding errors, where that could be measured, and for how long implementations can
+    agree.
     """
 
     name: str
     checks: tuple[Check, ...]
     grid: dict[str, list[int]]
-    whole_only: str
+    not_streamable_because: str | None
     curve: Curve
     dynamics: Dynamics | None = None
     left_out: tuple[str, ...] = ()
@@ -71,7 +72,7 @@ class VerificationReport:
         """Give plain data for the manifest and for scripts; what is infinite becomes ``null``."""
         return {
             "passed": self.passed,
-            "whole_only": self.whole_only,
+            "whole_only": self.not_streamable_because or "",
             "grid": self.grid,
             "tolerance": {
                 "factor": tolerance.FACTOR,
@@ -93,14 +94,16 @@ class VerificationReport:
             BundleError: the manifest holds none.
         """
         where = f"the manifest of {manifest.name!r}, verification"
-        report = schema.typed({"name": manifest.name, **manifest.verification}, cls, where)
+        found = {"name": manifest.name, **manifest.verification}
+        found["not_streamable_because"] = found.pop("whole_only", None) or None
+        report = schema.typed(found, cls, where)
         unknown = {check.runtime for check in report.checks} - set(RUNTIMES)
         if unknown:
             raise BundleError(mismatch(where, f"runtimes of {[*RUNTIMES]}", unknown, "Update rnn-export."))
         return report
 
 
-def verify(folder: str | Path, progress: Tell | None = None) -> VerificationReport:
+def verify(folder: str | Path, progress: ProgressCallback | None = None) -> VerificationReport:
     """Check a bundle from its folder alone, after checking every file's sha256.
 
     Every file is loaded in a fresh process, in every runtime that is installed, and compared with the
@@ -113,7 +116,7 @@ def verify(folder: str | Path, progress: Tell | None = None) -> VerificationRepo
     return check_bundle(Bundle.open(folder), progress)
 
 
-def check_bundle(bundle: Bundle, progress: Tell | None = None) -> VerificationReport:
+def check_bundle(bundle: Bundle, progress: ProgressCallback | None = None) -> VerificationReport:
     """Check the files of an open bundle in every runtime."""
     standard = Standard(bundle.cases, bundle.signature)
     pairs = [
@@ -134,7 +137,7 @@ def check_bundle(bundle: Bundle, progress: Tell | None = None) -> VerificationRe
         bundle.manifest.name,
         tuple(done[file, runtime.name] for file, runtime in pairs),
         _grid(bundle.cases),
-        bundle.signature.whole_only,
+        bundle.signature.not_streamable_because,
         standard.curve,
         bundle.golden.dynamics,
         tuple(bundle.manifest.verification.get("left_out", ())),
@@ -156,7 +159,7 @@ def _grid(cases: Iterable[Case]) -> dict[str, list[int]]:
 def _check(bundle: Bundle, file: str, runtime: Runtime, standard: Standard) -> Check:
     if not runtime.installed:
         return Check(file, runtime.name, NOT_CHECKED, detail=f"{runtime.package} is not installed")
-    answer, failure = _run_worker(bundle, file, runtime, worker.room(standard.cases))
+    answer, failure = _run_worker(bundle, file, runtime, worker.largest_answer(standard.cases))
     if failure:
         if not (bundle.folder / file).exists():
             failure = f"{bundle.folder / file} was removed meanwhile"
@@ -170,10 +173,10 @@ def _check(bundle: Bundle, file: str, runtime: Runtime, standard: Standard) -> C
         raise BundleError(f"{file} cannot be checked in {runtime.name}: {found[worker.FAULT]}")
     if worker.UNAVAILABLE in found:
         return Check(file, runtime.name, NOT_CHECKED, detail=str(found[worker.UNAVAILABLE]))
-    return judge(file, runtime.name, found, standard)
+    return compare(file, runtime.name, found, standard)
 
 
-def _run_worker(bundle: Bundle, file: str, runtime: Runtime, room: int) -> tuple[bytes, str]:
+def _run_worker(bundle: Bundle, file: str, runtime: Runtime, limit: int) -> tuple[bytes, str]:
     """Run all cases in a fresh process; give its answer, and what went wrong if something did."""
     request = {
         "folder": str(bundle.folder.resolve()),
@@ -184,7 +187,7 @@ def _run_worker(bundle: Bundle, file: str, runtime: Runtime, room: int) -> tuple
         "blocked": bundle.manifest.model["source_modules"],
         "asked_by": os.getpid(),
     }
-    return process.ask(request, room)
+    return process.ask(request, limit)
 
 
 def _finite(value: Any) -> Any:

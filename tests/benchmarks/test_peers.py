@@ -41,7 +41,7 @@ def test_the_layer_of_pytorch_is_the_same_net(cell: type[torch.nn.Module]) -> No
     import peers
 
     given = task(cell)
-    assert script.judge(peers.eager(given)(), peers.torch_nn(given)) == ""
+    assert script.find_fault(peers.eager(given)(), peers.torch_nn(given)) == ""
 
 
 def test_a_peer_that_is_wrong_missing_or_failing_is_named() -> None:

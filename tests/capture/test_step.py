@@ -15,14 +15,14 @@ from rnn_export.capture.script import script
 from rnn_export.errors import CaptureError, ExportWarning, ScriptError
 from rnn_export.models import GRUScratch, RNNScratch
 from rnn_export.module import eager
-from rnn_export.module.subject import examine
+from rnn_export.module.subject import inspect_module
 from rnn_export.verification import grid
 from tests.support.cases import CPU, ModelCase, each_fold
 
 
 @each_fold
 def test_the_fold_is_the_module(case: ModelCase) -> None:
-    subject = examine(*case.build())
+    subject = inspect_module(*case.build())
     program = step.capture(subject)
     onnx.checker.check_model(program.proto(), full_check=True)
     assert [node.op_type for node in program.model.graph] == ["Scan"]
@@ -38,20 +38,22 @@ def test_the_fold_is_the_module(case: ModelCase) -> None:
 def test_the_graph_depends_on_neither_time_nor_batch() -> None:
     net = GRUScratch(4, 6, 3)
     sizes = ((1, 1), (5, 2), (300, 7))
-    programs = [step.capture(examine(net, (torch.randn(t, b, 4), net.begin_state(b, CPU)))) for t, b in sizes]
+    programs = [
+        step.capture(inspect_module(net, (torch.randn(t, b, 4), net.begin_state(b, CPU)))) for t, b in sizes
+    ]
     assert len({program.proto().SerializeToString(deterministic=True) for program in programs}) == 1
 
 
 def test_one_capture_leaves_no_trace_in_the_next(rnn: ModelCase) -> None:
-    subject = examine(*rnn.build())
+    subject = inspect_module(*rnn.build())
     other = GRUScratch(2, 3, 1)
     alone = step.capture(subject).proto()
-    step.capture(examine(other, (torch.randn(4, 2, 2), other.begin_state(2, CPU))))
+    step.capture(inspect_module(other, (torch.randn(4, 2, 2), other.begin_state(2, CPU))))
     assert step.capture(subject).proto() == alone
 
 
 def test_nothing_is_said(rnn: ModelCase, capfd: pytest.CaptureFixture[str]) -> None:
-    step.capture(examine(*rnn.build()))
+    step.capture(inspect_module(*rnn.build()))
     assert capfd.readouterr() == ("", "")
 
 
@@ -79,7 +81,7 @@ def test_what_torchscript_cannot_compile_is_exported_all_the_same(tmp_path) -> N
     model = Generator().eval()
     example = torch.randn(9, 2, 4), [torch.zeros(2, 6), torch.zeros(2, 6)]
     with pytest.raises(ScriptError):
-        script.script(examine(model, example))
+        script.script(inspect_module(model, example))
     bundle = rnn_export.export(model, example, tmp_path / "bundle")
     assert bundle.signature.streamable
     assert "variants/loop.onnx" not in bundle.manifest.files
@@ -108,7 +110,7 @@ def test_a_step_that_cannot_be_traced_is_named_and_scripted(tmp_path) -> None:
     with pytest.raises(
         CaptureError, match=r"one time step of Decides cannot be traced: .*Keep Python decisions"
     ):
-        step.capture(examine(model, example))
+        step.capture(inspect_module(model, example))
     bundle = rnn_export.export(model, example, tmp_path / "bundle")
     assert bundle.manifest.form != "loop"  # the scripted loop, rewritten
     assert {"If", "Loop"} & {node.op_type for node in onnx.load(bundle.folder / "model.onnx").graph.node} == {

@@ -7,48 +7,48 @@ from torch import nn
 
 import rnn_export
 from rnn_export.errors import InputError, ModelError
-from rnn_export.module.subject import examine
-from rnn_export.module.wrappers import unroll
+from rnn_export.module.subject import inspect_module
+from rnn_export.module.wrappers import over_time
 from rnn_export.signature.tree import tree_leaves, tree_pairs
 from rnn_export.verification.verify import PASSED, VerificationReport
 from tests.support import nets
-from tests.support.cases import Way, each_way, randomized
+from tests.support.cases import CallCase, each_call_case, randomized
 from tests.support.exports import Exported
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")  # said by torch.nn itself
 
 
-@each_way
-def test_the_call_is_found_out(way: Way, exported: Exported) -> None:
-    signature = exported(way).signature
+@each_call_case
+def test_the_call_is_found_out(case: CallCase, exported: Exported) -> None:
+    signature = exported(case).signature
 
     def axes(spec: object) -> str:
         return str(spec).split(" ", 1)[1]
 
-    assert axes(signature.inputs) == way.inputs
-    assert tuple(map(axes, signature.state)) == way.state
-    assert axes(signature.outputs) == way.outputs
+    assert axes(signature.inputs) == case.inputs
+    assert tuple(map(axes, signature.state)) == case.state
+    assert axes(signature.outputs) == case.outputs
 
 
-@each_way
-def test_every_file_is_proven(way: Way, exported: Exported) -> None:
-    bundle = exported(way)
+@each_call_case
+def test_every_file_is_proven(case: CallCase, exported: Exported) -> None:
+    bundle = exported(case)
     report = VerificationReport.stored(bundle.manifest)
     assert report.passed
-    assert bundle.signature.streamable is way.streamable
+    assert bundle.signature.streamable is case.streamable
     checked = [check for check in report.checks if check.verdict == PASSED]
-    assert all(bool(check.cut) is way.streamable for check in checked)
+    assert all(bool(check.cut) is case.streamable for check in checked)
     assert {"model.onnx", "model.pt"} <= set(bundle.manifest.files)
 
 
-@each_way
-def test_the_files_give_what_the_module_gives(way: Way, exported: Exported) -> None:
-    model, example = way.build()
+@each_call_case
+def test_the_files_give_what_the_module_gives(case: CallCase, exported: Exported) -> None:
+    model, example = case.build()
     inputs = example if isinstance(example, torch.Tensor) else example[0]
-    called = inputs[None] if way.step else inputs
+    called = inputs[None] if case.step else inputs
     with torch.no_grad():
         result = model(*(example if isinstance(example, tuple) else (example,)))
-    leaves = [leaf.unsqueeze(0) if way.step else leaf for leaf in tree_leaves(result)]
+    leaves = [leaf.unsqueeze(0) if case.step else leaf for leaf in tree_leaves(result)]
     steps = called.shape[0]
     wanted = (
         torch.stack(leaves[:steps])
@@ -56,14 +56,14 @@ def test_the_files_give_what_the_module_gives(way: Way, exported: Exported) -> N
         else leaves[0]
     )
     for runtime in ("onnxruntime", "torchscript"):
-        outputs, state = rnn_export.load(exported(way).folder, runtime)(called.numpy())
+        outputs, state = rnn_export.load(exported(case).folder, runtime)(called.numpy())
         np.testing.assert_allclose(outputs, wanted.numpy(), atol=2e-6, rtol=1e-5)
-        assert len(state) == (len(way.state) if way.name != "outputs_alone" else 0)
+        assert len(state) == (len(case.state) if case.name != "outputs_alone" else 0)
 
 
-@each_way
-def test_streaming_gives_the_whole(way: Way, exported: Exported) -> None:
-    runner = rnn_export.load(exported(way).folder)
+@each_call_case
+def test_streaming_gives_the_whole(case: CallCase, exported: Exported) -> None:
+    runner = rnn_export.load(exported(case).folder)
     spec, outputs_axis = runner.signature.inputs, runner.signature.outputs.time_axis
     rng = np.random.default_rng(0)
     shape = spec.sized(time=13, batch=2)
@@ -71,7 +71,7 @@ def test_streaming_gives_the_whole(way: Way, exported: Exported) -> None:
         rng.integers(0, 11, shape) if spec.dtype == "int64" else rng.standard_normal(shape).astype(spec.dtype)
     )
     whole, last = runner(inputs)
-    if not way.streamable:
+    if not case.streamable:
         with pytest.raises(InputError, match=r"whole sequences only.*Leave the state out"):
             runner(inputs, runner.initial_state(2))
         return
@@ -100,14 +100,14 @@ def test_a_step_that_returns_no_state_is_named() -> None:
     with pytest.raises(
         InputError, match=r"result of a step of Forgetful: expected its new state, or .*got float32"
     ):
-        unroll(Forgetful(), torch.zeros(3, 4), torch.zeros(3, 6))
+        over_time(Forgetful(), torch.zeros(3, 4), torch.zeros(3, 6))
 
 
 def test_a_step_that_fails_is_named() -> None:
     with pytest.raises(
         InputError, match=r"a step of RNNCell failed on x_t float32 \[3, 5\]: .*without a time axis"
     ):
-        examine(nn.RNNCell(4, 6), torch.zeros(3, 5), step=True)
+        inspect_module(nn.RNNCell(4, 6), torch.zeros(3, 5), step=True)
 
 
 def test_a_beginning_that_is_not_zero_is_not_guessed() -> None:
@@ -118,7 +118,7 @@ def test_a_beginning_that_is_not_zero_is_not_guessed() -> None:
     with pytest.raises(
         InputError, match="state None: expected the same results as a state of zeros, got others"
     ):
-        examine(Learned(), torch.randn(9, 3, 4))
+        inspect_module(Learned(), torch.randn(9, 3, 4))
 
 
 def test_a_hidden_state_that_does_not_begin_with_zeros_stays_hidden(tmp_path) -> None:
@@ -156,4 +156,4 @@ def test_parts_of_a_state_that_mix_rows_are_named() -> None:
     with pytest.raises(
         ModelError, match="a tensor of the state: expected one axis that grows with the batch"
     ):
-        examine(Summed(), torch.randn(9, 3, 4))
+        inspect_module(Summed(), torch.randn(9, 3, 4))

@@ -12,23 +12,23 @@ from torch import nn
 import rnn_export
 from rnn_export.capture import step
 from rnn_export.errors import InputError, LengthsError
-from rnn_export.module.subject import examine
+from rnn_export.module.subject import inspect_module
 from rnn_export.passes import lengths as lengths_pass
 from rnn_export.program.program import Program
 from rnn_export.verification.verify import NOT_CHECKED, VerificationReport
-from tests.support.cases import CASES, WAYS, ModelCase, Way, sample
+from tests.support.cases import CALL_CASES, CASES, CallCase, ModelCase, sample
 from tests.support.exports import Exported
 
 # Every case and every way but those that differ from another one in nothing that matters here.
 SAME = {"notebook", "one_unit", "wide", "deep_rnn", "char_rnn", "state_left_out", "as_many_steps_as_rows"}
-RAGGED: list[ModelCase | Way] = [case for case in (*CASES, *WAYS) if case.name not in SAME]
+RAGGED: list[ModelCase | CallCase] = [case for case in (*CASES, *CALL_CASES) if case.name not in SAME]
 QUICK = ("rnn", "gru", "lstm", "deep_bidirectional", "tagger", "classifier", "torch_bidirectional")
 each_ragged = pytest.mark.parametrize("case", sample(RAGGED, *QUICK))
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")  # said by torch.nn itself
 
 
 @each_ragged
-def test_each_row_is_as_if_run_alone(case: ModelCase | Way, exported_ragged: Exported) -> None:
+def test_each_row_is_as_if_run_alone(case: ModelCase | CallCase, exported_ragged: Exported) -> None:
     bundle = exported_ragged(case)
     signature = bundle.signature
     assert signature.input_names[-1] == "lengths"
@@ -62,7 +62,7 @@ def test_each_row_is_as_if_run_alone(case: ModelCase | Way, exported_ragged: Exp
 
 
 @each_ragged
-def test_every_file_is_proven(case: ModelCase | Way, exported_ragged: Exported) -> None:
+def test_every_file_is_proven(case: ModelCase | CallCase, exported_ragged: Exported) -> None:
     report = VerificationReport.stored(exported_ragged(case).manifest)
     assert report.passed
     unchecked = {check.detail for check in report.checks if check.verdict == NOT_CHECKED}
@@ -125,7 +125,7 @@ def test_a_net_of_all_time_steps_is_left_as_rows_run_alone(exported_ragged: Expo
 
 
 def test_a_loop_that_mixes_rows_is_refused(rnn: ModelCase) -> None:
-    program = step.capture(examine(*rnn.build()))
+    program = step.capture(inspect_module(*rnn.build()))
     ragged = Program(program.copy().model, replace(program.signature, lengths=True))
     [scan] = ragged.model.graph
     body = scan.attributes["body"].as_graph()
@@ -135,7 +135,7 @@ def test_a_loop_that_mixes_rows_is_refused(rnn: ModelCase) -> None:
 
 
 def test_the_pass_adds_the_input_once(rnn: ModelCase) -> None:
-    program = step.capture(examine(*rnn.build()))
+    program = step.capture(inspect_module(*rnn.build()))
     assert lengths_pass.lengths(program).proto() == program.proto()
     once = lengths_pass.lengths(replace(program, signature=replace(program.signature, lengths=True)))
     assert [value.name for value in once.model.graph.inputs] == ["inputs", "state_0", "lengths"]

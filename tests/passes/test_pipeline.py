@@ -12,13 +12,13 @@ from rnn_export import exporter
 from rnn_export.capture import step
 from rnn_export.errors import PassError
 from rnn_export.module import eager
-from rnn_export.module.subject import Subject, examine
+from rnn_export.module.subject import Subject, inspect_module
 from rnn_export.passes import pipeline
 from rnn_export.passes.choose import OPERATORS, rank
 from rnn_export.program.agree import agree
 from rnn_export.program.program import Program
 from rnn_export.verification import grid
-from tests.support.cases import FOLDS, WAYS, ModelCase, Way, each_fold
+from tests.support.cases import CALL_CASES, FOLDS, CallCase, ModelCase, each_fold
 from tests.support.stages import EXPECTED, FUSED, form, off_cycle, operators, stages
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")  # said by torch.nn itself
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")  # said 
 
 @each_fold
 def test_every_stage_is_the_module(case: ModelCase) -> None:
-    subject = examine(*case.build())
+    subject = inspect_module(*case.build())
     reference = eager.start(subject, torch.float64)
     draw = grid.Draw(subject, reference)
     inputs, state = draw.inputs(11, 5), draw.state(5)
@@ -48,7 +48,7 @@ def test_loops_hold_nothing_but_recurrences(case: ModelCase) -> None:
 
 @each_fold
 def test_passes_are_reproducible(case: ModelCase) -> None:
-    again = pipeline.optimize(step.capture(examine(*case.build())))
+    again = pipeline.optimize(step.capture(inspect_module(*case.build())))
     for one, other in zip(stages(case), again, strict=True):
         assert one.program.proto() == other.program.proto(), one.name
 
@@ -72,12 +72,12 @@ LAYERS = {
     "torch_lstm_float64": ["Scan"],
     "parallel_in_training": ["Scan"],
 }
-FOLDED = [way for way in WAYS if way.name in LAYERS]
+FOLDED = [case for case in CALL_CASES if case.name in LAYERS]
 
 
-@pytest.fixture(scope="module", params=FOLDED, ids=lambda way: way.name)
-def optimized(request: pytest.FixtureRequest) -> tuple[Way, Subject, list[pipeline.Stage]]:
-    subject = exporter._folded(examine(*request.param.build(), step=request.param.step))
+@pytest.fixture(scope="module", params=FOLDED, ids=lambda case: case.name)
+def optimized(request: pytest.FixtureRequest) -> tuple[CallCase, Subject, list[pipeline.Stage]]:
+    subject = exporter._folded(inspect_module(*request.param.build(), step=request.param.step))
     return request.param, subject, pipeline.optimize(step.capture(subject))
 
 
@@ -87,30 +87,30 @@ def test_every_way_of_a_fold_is_here() -> None:
         "state_within",
         "torch_bidirectional",
     }  # run whole, as no step of theirs is theirs
-    assert {way.name for way in WAYS} == {*LAYERS, *others}
+    assert {case.name for case in CALL_CASES} == {*LAYERS, *others}
 
 
-def test_every_layer_is_an_operator(optimized: tuple[Way, Subject, list[pipeline.Stage]]) -> None:
-    way, _, stages_of_way = optimized
-    names = [stage.name for stage in stages_of_way]
-    for stage in stages_of_way[names.index("distribute") :]:
+def test_every_layer_is_an_operator(optimized: tuple[CallCase, Subject, list[pipeline.Stage]]) -> None:
+    case, _, stages_of_case = optimized
+    names = [stage.name for stage in stages_of_case]
+    for stage in stages_of_case[names.index("distribute") :]:
         loops = [node for node in stage.program.model.graph if node.op_type == "Scan"]
         assert not [off_cycle(scan) for scan in loops if off_cycle(scan)], stage.name
-    program = next(stage.program for stage in stages_of_way if stage.form == "operator")
-    assert [name for name in operators(program) if name in {*OPERATORS, "Scan"}] == LAYERS[way.name]
-    assert operators(program).count("Transpose") == (way.inputs[1] == "b") + (
-        way.outputs[:12] == "[batch, time"
+    program = next(stage.program for stage in stages_of_case if stage.form == "operator")
+    assert [name for name in operators(program) if name in {*OPERATORS, "Scan"}] == LAYERS[case.name]
+    assert operators(program).count("Transpose") == (case.inputs[1] == "b") + (
+        case.outputs[:12] == "[batch, time"
     )
     assert "CumSum" not in operators(program)
 
 
-def test_every_form_of_a_way_is_the_module(optimized: tuple[Way, Subject, list[pipeline.Stage]]) -> None:
-    _, subject, stages_of_way = optimized
+def test_every_form_of_a_way_is_the_module(optimized: tuple[CallCase, Subject, list[pipeline.Stage]]) -> None:
+    _, subject, stages_of_case = optimized
     reference = eager.start(subject, torch.float64)
     draw = grid.Draw(subject, reference)
     inputs, state = draw.inputs(11, 5), draw.state(5)
     feeds = dict(zip(subject.signature.input_names, (inputs, *state), strict=True))
-    for name, program in pipeline.forms_of(stages_of_way).items():
+    for name, program in pipeline.forms_of(stages_of_case).items():
         onnx.checker.check_model(program.proto(), full_check=True)
         for got, want in zip(program.run(feeds).values(), reference(inputs, *state), strict=True):
             np.testing.assert_allclose(got, want, atol=2e-6, rtol=1e-5, err_msg=name)
@@ -118,8 +118,8 @@ def test_every_form_of_a_way_is_the_module(optimized: tuple[Way, Subject, list[p
 
 @pytest.mark.parametrize("name", ["torch_gru_deep", "torch_lstm_rows_first", "tagger", "classifier", "step"])
 def test_ragged_layers_are_operators(name: str) -> None:
-    [way] = [way for way in WAYS if way.name == name]
-    subject = exporter._folded(examine(*way.build(), step=way.step))
+    [case] = [case for case in CALL_CASES if case.name == name]
+    subject = exporter._folded(inspect_module(*case.build(), step=case.step))
     ragged = replace(subject.signature, lengths=True)
     forms = pipeline.forms_of(pipeline.optimize(replace(step.capture(subject), signature=ragged)))
     program = forms["operator"]
@@ -130,8 +130,10 @@ def test_ragged_layers_are_operators(name: str) -> None:
 
 
 def test_an_output_layer_runs_once_for_the_last_time_step() -> None:
-    [way] = [way for way in WAYS if way.name == "classifier"]
-    forms = pipeline.forms_of(pipeline.optimize(step.capture(exporter._folded(examine(*way.build())))))
+    [case] = [case for case in CALL_CASES if case.name == "classifier"]
+    forms = pipeline.forms_of(
+        pipeline.optimize(step.capture(exporter._folded(inspect_module(*case.build()))))
+    )
     assert operators(forms["operator"]) == ["Transpose", "GRU", "Squeeze", "Gemm"]
     [scan] = [node for node in forms["scan"].model.graph if node.op_type == "Scan"]
     assert len(scan.outputs) == 1

@@ -47,8 +47,8 @@ def test_every_bundle_has_its_report(case: ModelCase, exported: Exported) -> Non
     for check in VerificationReport.stored(bundle.manifest).checks:
         assert check.runtime in page.text["errors"]
     assert "Not measured" in page.text["latency"]
-    assert bundle.signature.whole_only in page.text["model"]
-    assert bundle.signature.whole_only in page.text["unchecked"]
+    assert bundle.signature.not_streamable_because in page.text["model"]
+    assert bundle.signature.not_streamable_because in page.text["unchecked"]
 
 
 def test_the_page_is_that_of_its_bundle(rnn: ModelCase, exported: Exported) -> None:

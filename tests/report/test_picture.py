@@ -7,11 +7,11 @@ import pytest
 from rnn_export.report import picture
 from rnn_export.report.layout import Edge, arrange
 from rnn_export.report.picture import Box, draw
-from tests.support.cases import CASES, WAYS, ModelCase, Way, the
+from tests.support.cases import CALL_CASES, CASES, CallCase, ModelCase, the
 from tests.support.exports import Exported
 from tests.support.report_pages import page_of
 
-DRAWN = [case for case in CASES if case.name not in ("notebook", "lstm_float64")] + WAYS[-4:]
+DRAWN = [case for case in CASES if case.name not in ("notebook", "lstm_float64")] + CALL_CASES[-4:]
 
 
 def crossing(one: Box, other: Box) -> bool:
@@ -29,7 +29,7 @@ def on_path(step: picture.StepGraph) -> list[str]:
 
 
 @pytest.mark.parametrize("case", DRAWN, ids=lambda case: case.name)
-def test_nothing_covers_anything(case: ModelCase | Way, exported: Exported) -> None:
+def test_nothing_covers_anything(case: ModelCase | CallCase, exported: Exported) -> None:
     step = draw(exported(case))
     drawn = step.picture
     assert drawn is not None
@@ -45,7 +45,7 @@ def test_nothing_covers_anything(case: ModelCase | Way, exported: Exported) -> N
 
 
 @pytest.mark.parametrize("case", DRAWN, ids=lambda case: case.name)
-def test_each_state_leads_back_to_the_next_time_step(case: ModelCase | Way, exported: Exported) -> None:
+def test_each_state_leads_back_to_the_next_time_step(case: ModelCase | CallCase, exported: Exported) -> None:
     bundle = exported(case)
     step = draw(bundle)
     assert step.picture is not None

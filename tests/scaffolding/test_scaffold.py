@@ -15,7 +15,7 @@ from rnn_export import scaffold
 from rnn_export.cli.main import app
 from rnn_export.errors import BundleError, ScaffoldError
 from rnn_export.scaffolding.scaffold import HOSTS, MODELS, examples
-from tests.support.cases import CASES, WAYS
+from tests.support.cases import CALL_CASES, CASES
 from tests.support.exports import Exported
 from tests.support.paths import ROOT
 from tests.support.sources import sources
@@ -23,7 +23,7 @@ from tests.support.sources import sources
 COMMITTED = [ROOT / "artifacts" / name for name in ("char_rnn", "rnn_scratch")]
 # Rows first with two leaves, the last step alone, token ids, a state that begins elsewhere, a deep one.
 UNUSUAL = ["torch_lstm_rows_first", "classifier", "tagger", "starts_elsewhere", "deep_mixed", "list_state"]
-NAMED = {case.name: case for case in [*CASES, *WAYS]}
+NAMED = {case.name: case for case in [*CASES, *CALL_CASES]}
 
 each_host = pytest.mark.parametrize("host", HOSTS)
 

@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
-class Way:
+class CallCase:
     """A way in which people write ``forward``: the module, its example, and what a call of the files is."""
 
     name: str
@@ -141,8 +141,8 @@ each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 X, ROWS_FIRST = floats(9, 3, 4), floats(3, 9, 4)
 
-WAYS = [
-    Way(
+CALL_CASES = [
+    CallCase(
         "textbook",
         nets.Textbook,
         lambda: (X(), (torch.zeros(3, 6),)),
@@ -150,7 +150,7 @@ WAYS = [
         ("[batch, 6]",),
         "[time, batch, 6]",
     ),
-    Way(
+    CallCase(
         "optional_state",
         nets.OptionalState,
         lambda: (X(), None),
@@ -158,8 +158,8 @@ WAYS = [
         ("[batch, 6]",),
         "[batch, 2]",
     ),
-    Way("state_left_out", nets.OptionalState, X, "[time, batch, 4]", ("[batch, 6]",), "[batch, 2]"),
-    Way(
+    CallCase("state_left_out", nets.OptionalState, X, "[time, batch, 4]", ("[batch, 6]",), "[batch, 2]"),
+    CallCase(
         "torch_rnn",
         lambda: nn.RNN(4, 6, 2, nonlinearity="relu"),
         X,
@@ -167,8 +167,10 @@ WAYS = [
         ("[2, batch, 6]",),
         "[time, batch, 6]",
     ),
-    Way("torch_gru", lambda: nn.GRU(4, 6), X, "[time, batch, 4]", ("[1, batch, 6]",), "[time, batch, 6]"),
-    Way(
+    CallCase(
+        "torch_gru", lambda: nn.GRU(4, 6), X, "[time, batch, 4]", ("[1, batch, 6]",), "[time, batch, 6]"
+    ),
+    CallCase(
         "torch_gru_deep",
         lambda: nn.GRU(4, 6, 2, bias=False, dropout=0.5),
         lambda: (X(), torch.zeros(2, 3, 6)),
@@ -176,7 +178,7 @@ WAYS = [
         ("[2, batch, 6]",),
         "[time, batch, 6]",
     ),
-    Way(
+    CallCase(
         "torch_lstm_rows_first",
         lambda: nn.LSTM(4, 6, 2, batch_first=True),
         ROWS_FIRST,
@@ -184,7 +186,7 @@ WAYS = [
         ("[2, batch, 6]", "[2, batch, 6]"),
         "[batch, time, 6]",
     ),
-    Way(
+    CallCase(
         "torch_lstm_projected",
         lambda: nn.LSTM(4, 6, proj_size=2),
         X,
@@ -192,7 +194,7 @@ WAYS = [
         ("[1, batch, 2]", "[1, batch, 6]"),
         "[time, batch, 2]",
     ),
-    Way(
+    CallCase(
         "torch_lstm_float64",
         lambda: nn.LSTM(4, 6).double(),
         floats(9, 3, 4, dtype=torch.float64),
@@ -200,7 +202,7 @@ WAYS = [
         ("[1, batch, 6]", "[1, batch, 6]"),
         "[time, batch, 6]",
     ),
-    Way(
+    CallCase(
         "as_many_steps_as_rows",
         lambda: nn.GRU(4, 6),
         floats(3, 3, 4),
@@ -208,7 +210,7 @@ WAYS = [
         ("[1, batch, 6]",),
         "[time, batch, 6]",
     ),
-    Way(
+    CallCase(
         "tagger",
         lambda: nets.Tagger(nn.LSTM(5, 6, batch_first=True)),
         tokens(3, 9, below=11),
@@ -216,7 +218,7 @@ WAYS = [
         ("[1, batch, 6]", "[1, batch, 6]"),
         "[batch, time, 3]",
     ),
-    Way(
+    CallCase(
         "classifier",
         lambda: nets.Classifier(nn.GRU(4, 6, batch_first=True)),
         ROWS_FIRST,
@@ -224,7 +226,7 @@ WAYS = [
         ("[1, batch, 6]",),
         "[batch, 3]",
     ),
-    Way(
+    CallCase(
         "parallel_in_training",
         lambda: nets.MinGRU(4, 6),
         lambda: (ROWS_FIRST(), torch.zeros(3, 1, 6)),
@@ -232,7 +234,7 @@ WAYS = [
         ("[batch, 1, 6]",),
         "[batch, time, 6]",
     ),
-    Way(
+    CallCase(
         "torch_rnn_cell",
         lambda: nn.RNNCell(4, 6),
         floats(3, 4),
@@ -241,7 +243,7 @@ WAYS = [
         "[time, batch, 6]",
         step=True,
     ),
-    Way(
+    CallCase(
         "torch_lstm_cell",
         lambda: nn.LSTMCell(4, 6),
         floats(3, 4),
@@ -250,7 +252,7 @@ WAYS = [
         "[time, batch, 6]",
         step=True,
     ),
-    Way(
+    CallCase(
         "step",
         nets.Step,
         lambda: (floats(3, 4)(), (torch.zeros(3, 6), torch.zeros(3, 6))),
@@ -259,7 +261,7 @@ WAYS = [
         "[time, batch, 2]",
         step=True,
     ),
-    Way(
+    CallCase(
         "outputs_alone",
         nets.OutputsAlone,
         lambda: (X(), torch.zeros(3, 4)),
@@ -268,8 +270,10 @@ WAYS = [
         "[time, batch, 4]",
         streamable=False,
     ),
-    Way("state_within", nets.StateWithin, X, "[time, batch, 4]", (), "[time, batch, 4]", streamable=False),
-    Way(
+    CallCase(
+        "state_within", nets.StateWithin, X, "[time, batch, 4]", (), "[time, batch, 4]", streamable=False
+    ),
+    CallCase(
         "torch_bidirectional",
         lambda: nn.LSTM(4, 6, bidirectional=True),
         X,
@@ -280,7 +284,7 @@ WAYS = [
     ),
 ]
 
-each_way = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+each_call_case = pytest.mark.parametrize("case", CALL_CASES, ids=lambda case: case.name)
 
 FOLDS = [case for case in CASES if case.streamable]
 each_fold = pytest.mark.parametrize("case", FOLDS, ids=lambda case: case.name)
@@ -292,7 +296,7 @@ NO_C = {
     "torch_lstm_float64": "its numbers are float64",
     "looks_ahead": "reduces over the rows of a batch, or over time steps",
 }
-COMPILED = [case for case in [*CASES, *WAYS] if case.name not in NO_C]
+COMPILED = [case for case in [*CASES, *CALL_CASES] if case.name not in NO_C]
 each_compiled = pytest.mark.parametrize("case", COMPILED, ids=lambda case: case.name)
 
 
@@ -300,6 +304,6 @@ each_compiled = pytest.mark.parametrize("case", COMPILED, ids=lambda case: case.
 LARGE = ModelCase("large", lambda: CharRNN(5000, LSTMScratch(5000, 64, 8)), tokens(3, 2, below=5000))
 
 
-def the(name: str) -> ModelCase | Way:
+def the(name: str) -> ModelCase | CallCase:
     """Give a case by its name."""
-    return next(case for case in [*CASES, *WAYS, LARGE] if case.name == name)
+    return next(case for case in [*CASES, *CALL_CASES, LARGE] if case.name == name)

@@ -16,10 +16,10 @@ from filelock import FileLock
 
 import rnn_export
 from rnn_export.runtimes.compiler import compiler
-from tests.support.cases import ModelCase, Way, the
+from tests.support.cases import CallCase, ModelCase, the
 from tests.support.paths import ROOT
 
-Exported = Callable[[ModelCase | Way], rnn_export.Bundle]
+Exported = Callable[[ModelCase | CallCase], rnn_export.Bundle]
 
 CACHE = ROOT / "build" / "tests"
 SETTINGS = ("CC", "CFLAGS", "XDG_CACHE_HOME")  # what tests of compilers change in the environment
@@ -89,7 +89,7 @@ class Exports:
         self.folder = folder
         self.environment = {name: os.environ[name] for name in SETTINGS if name in os.environ}
 
-    def __call__(self, case: ModelCase | Way, **options: bool) -> rnn_export.Bundle:
+    def __call__(self, case: ModelCase | CallCase, **options: bool) -> rnn_export.Bundle:
         assert case is the(case.name), "expected a case of the table: what others depend on is not known"
         shared = self.folder / "_".join(["bundles", *options])
         shared.mkdir(parents=True, exist_ok=True)

@@ -24,13 +24,13 @@ from rnn_export.backends import torchscript
 from rnn_export.backends.c.write.model import WEIGHTS, compile_program
 from rnn_export.bundle.bundle import Bundle
 from rnn_export.capture.script.script import WRAPPED
-from rnn_export.module.subject import Subject, examine
+from rnn_export.module.subject import Subject, inspect_module
 from rnn_export.module.wrappers import copied
 from rnn_export.program.program import Program, name_apart
 from rnn_export.runtimes.compiler import HEADER
 from rnn_export.signature.signature import BATCH, TIME
 from tests.support import mutant_nodes as nodes
-from tests.support.cases import ModelCase, Way
+from tests.support.cases import CallCase, ModelCase
 from tests.support.mutant_calls import Call, CCall, Index, OnnxCall, TorchCall
 
 # --- of parameters: change a module in place, and say whether there was anything to change ----------------
@@ -195,7 +195,7 @@ CONTROL: dict[str, Mutation] = {"nothing": OfCall(right)}  # written around the 
 class Workshop:
     """Makes wrong files of one case, of every backend that its bundle has."""
 
-    def __init__(self, case: ModelCase | Way, bundle: Bundle, scratch: Path) -> None:
+    def __init__(self, case: ModelCase | CallCase, bundle: Bundle, scratch: Path) -> None:
         self.case, self.bundle, self.signature = case, bundle, bundle.signature
         self.subject = self._subject(lambda net: True)
         stages, *_ = exporter._write_models(self.subject, scratch, "right", {}, lambda *_: None)
@@ -232,7 +232,7 @@ class Workshop:
         model = copied(model).requires_grad_(False)
         if not change(model):
             return None
-        subject = exporter._folded(examine(model, example, step=getattr(self.case, "step", False)))
+        subject = exporter._folded(inspect_module(model, example, step=getattr(self.case, "step", False)))
         return replace(subject, signature=self.signature)
 
     def _exported(self, mutation: OfParameters, folder: Path) -> dict[str, Path]:

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from rnn_export.bundle.bundle import Bundle
 from rnn_export.bundle.golden import Dynamics
 from rnn_export.report.page import REPORT
-from rnn_export.verification.judge import Curve, Tokens
+from rnn_export.verification.compare import Curve, Tokens
 from rnn_export.verification.verify import VerificationReport
 
 TIME = (1, 2, 5, 10, 20)

@@ -3,7 +3,7 @@
 import onnx_ir as ir
 
 from rnn_export.capture import step
-from rnn_export.module.subject import examine
+from rnn_export.module.subject import inspect_module
 from rnn_export.passes import pipeline
 from rnn_export.passes.time.distribute import recurrent_nodes
 from rnn_export.program.program import Program
@@ -15,7 +15,7 @@ STAGES: dict[str, list[pipeline.Stage]] = {}
 def stages(case: ModelCase) -> list[pipeline.Stage]:
     """Give every stage of a fold, which others share: ask for it before anything is patched."""
     if case.name not in STAGES:
-        STAGES[case.name] = pipeline.optimize(step.capture(examine(*case.build())))
+        STAGES[case.name] = pipeline.optimize(step.capture(inspect_module(*case.build())))
     return STAGES[case.name]
 
 

@@ -18,8 +18,8 @@ from rnn_export import exporter
 from rnn_export.bundle.bundle import MANIFEST, Bundle, describe_files
 from rnn_export.errors import VerificationError
 from rnn_export.models import RNNScratch
-from rnn_export.module.subject import examine
-from rnn_export.verification.judge import FAILED
+from rnn_export.module.subject import inspect_module
+from rnn_export.verification.compare import FAILED
 from rnn_export.verification.verify import VerificationReport, verify
 from tests.support.cases import CPU, randomized
 
@@ -41,7 +41,7 @@ def with_radius(size: int, radius: float) -> tuple[nn.Module, Any]:
 
 def files_of(model: nn.Module, example: Any, right: Bundle, folder: Path) -> Bundle:
     """Put all files of another model beside the golden vectors of a right bundle, hashes and all."""
-    subject = exporter._folded(examine(model, example))
+    subject = exporter._folded(inspect_module(model, example))
     folder.mkdir()
     _, forms, _ = exporter._write_models(subject, folder, "wrong", {}, lambda *_: None)
     form = exporter.rank(forms, subject.steps, subject.batch)[0]

@@ -8,16 +8,16 @@ import torch
 
 from rnn_export.bundle.golden import STEP
 from rnn_export.errors import ModelError
-from rnn_export.module import eager
-from rnn_export.module.subject import examine
+from rnn_export.module import eager, fold_check
+from rnn_export.module.subject import inspect_module
 from rnn_export.verification import grid
 from tests.support.cases import ModelCase, each_case
 
 
 @each_case
 def test_whether_a_net_may_be_cut_is_found_out(case: ModelCase) -> None:
-    reason = grid.why_whole_only(examine(*case.build()))
-    assert (reason == "") == case.streamable
+    reason = fold_check.streaming_obstacle(inspect_module(*case.build()))
+    assert (reason is None) == case.streamable
     assert case.streamable or "the outputs first differ at time step 0, by 0." in reason
 
 
@@ -27,12 +27,12 @@ def test_nan_parameters_do_not_hide_that_a_net_looks_ahead(case: ModelCase) -> N
     model, example = case.build()
     with torch.no_grad():
         next(model.parameters()).fill_(torch.nan)
-    assert (grid.why_whole_only(examine(model, example)) == "") == case.streamable
+    assert (fold_check.streaming_obstacle(inspect_module(model, example)) is None) == case.streamable
 
 
 @each_case
 def test_draws_are_reproducible_and_like_the_example(case: ModelCase) -> None:
-    subject = examine(*case.build())
+    subject = inspect_module(*case.build())
     call = eager.start(subject, torch.float32)
     one, two = grid.Draw(subject, call), grid.Draw(subject, call)
     drawn = one.inputs(40, 5)
@@ -102,12 +102,12 @@ class LostState(Attribute):
     ],
 )
 def test_the_cause_is_named(net: type[torch.nn.Module], reason: str) -> None:
-    subject = examine(net(), (torch.randn(9, 3, 4), torch.ones(3, 6)))
-    assert re.search(reason, grid.why_whole_only(subject)), grid.why_whole_only(subject)
+    subject = inspect_module(net(), (torch.randn(9, 3, 4), torch.ones(3, 6)))
+    assert re.search(reason, fold_check.streaming_obstacle(subject)), fold_check.streaming_obstacle(subject)
 
 
 def test_single_steps_start_from_states_that_eager_reached(rnn: ModelCase) -> None:
-    subject = examine(*rnn.build())
+    subject = inspect_module(*rnn.build())
     cases = {case.name: case for case in grid.build(subject).cases}
     run, steps = cases["T7_B2_random"], cases["T7_B2_random_steps"]
     assert steps.kind == STEP
@@ -130,7 +130,7 @@ def test_a_net_for_some_batches_only_is_named(rnn: ModelCase) -> None:
             outputs, state = self.net(inputs, state)
             return outputs[:, :4], state
 
-    subject = examine(Narrow(), rnn.build()[1])
+    subject = inspect_module(Narrow(), rnn.build()[1])
     with pytest.raises(
         ModelError, match=r"outputs of Narrow for .*'batch': 5}: expected \[9, 5, 3\], got \[9, 4, 3\]"
     ):

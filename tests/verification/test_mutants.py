@@ -22,10 +22,10 @@ from rnn_export.program.program import run_model
 from rnn_export.runtimes import process
 from rnn_export.runtimes.table import RUNTIMES
 from rnn_export.signature.signature import BATCH, TIME, Array
-from rnn_export.verification.judge import FAILED, NOT_CHECKED, PASSED, Check
+from rnn_export.verification.compare import FAILED, NOT_CHECKED, PASSED, Check
 from rnn_export.verification.verify import verify
 from tests.support import mutant_nodes as nodes
-from tests.support.cases import CASES, WAYS, ModelCase, Way
+from tests.support.cases import CALL_CASES, CASES, CallCase, ModelCase
 from tests.support.exports import Exported, shared_folder
 from tests.support.forked import Nursery
 from tests.support.mutants import CONTROL, MUTATIONS, OF_LENGTHS, Mutation, Workshop
@@ -46,8 +46,8 @@ UNLIKE = (
     "torch_lstm_rows_first torch_lstm_projected tagger classifier parallel_in_training torch_bidirectional"
 )
 RAGGED = "rnn lstm deep_rnn deep_mixed bidirectional list_state"
-TABLES: list[tuple[ModelCase | Way, bool]] = [
-    *((case, False) for case in (*CASES, *WAYS) if case in CASES or case.name in UNLIKE.split()),
+TABLES: list[tuple[ModelCase | CallCase, bool]] = [
+    *((case, False) for case in (*CASES, *CALL_CASES) if case in CASES or case.name in UNLIKE.split()),
     *((case, True) for case in CASES if case.name in RAGGED.split()),
 ]
 # Two models between which every mutation changes a file of every backend: what `make test` tries.
@@ -55,7 +55,7 @@ QUICK = [table for table in TABLES if (table[0].name, table[1]) in {("char_deep"
 BACKENDS = ("pt", "c", "loop", "scan", "operator", "gated")
 SEVERAL = 3  # models of each backend, at the least, that a mutation has to be tried on
 C_OPTIONS = "-O1 -DPLAIN_LOOPS"  # compiles four times as fast as vectors
-Judge = Callable[[ModelCase | Way, bool], "list[Judgement]"]
+Judge = Callable[[ModelCase | CallCase, bool], "list[Judgement]"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def judge(
     shared = shared_folder(tmp_path_factory, "mutants")
     shared.mkdir(exist_ok=True)
 
-    def judged(case: ModelCase | Way, ragged: bool) -> list[Judgement]:
+    def judged(case: ModelCase | CallCase, ragged: bool) -> list[Judgement]:
         kept = shared / f"{case.name}{'_ragged' * ragged}.json"
         with FileLock(kept.with_suffix(".lock")):
             if not kept.exists():
@@ -94,7 +94,11 @@ def judge(
 
 
 def _judged(
-    case: ModelCase | Way, bundle: Bundle, mutations: dict[str, Mutation], scratch: Path, workers: Nursery
+    case: ModelCase | CallCase,
+    bundle: Bundle,
+    mutations: dict[str, Mutation],
+    scratch: Path,
+    workers: Nursery,
 ) -> list[Judgement]:
     """Put the wrong files of each mutation of a model into a bundle, and let verify judge it."""
     (scratch / "right").mkdir()
@@ -183,14 +187,14 @@ def test_products_are_those_of_bfloat16(dtype: str) -> None:
     np.testing.assert_array_equal(got, x.astype(ml_dtypes.bfloat16).astype(dtype))
 
 
-def parameters(table: tuple[ModelCase | Way, bool]) -> Any:
+def parameters(table: tuple[ModelCase | CallCase, bool]) -> Any:
     case, ragged = table
     marks = [] if table in QUICK else [pytest.mark.exhaustive]
     return pytest.param(case, ragged, marks=marks, id=f"{case.name}{'-lengths' * ragged}")
 
 
 @pytest.mark.parametrize(("case", "ragged"), [*map(parameters, TABLES)])
-def test_every_wrong_file_is_caught(case: ModelCase | Way, ragged: bool, judge: Judge) -> None:
+def test_every_wrong_file_is_caught(case: ModelCase | CallCase, ragged: bool, judge: Judge) -> None:
     found = judge(case, ragged)
     assert [each for each in found if each.verdict not in FINE] == []
     caught = {(each.mutation, each.backend) for each in found if each.verdict in (CAUGHT, EQUIVALENT)}

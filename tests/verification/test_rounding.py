@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from rnn_export.module import eager
-from rnn_export.module.subject import examine
+from rnn_export.module.subject import inspect_module
 from rnn_export.verification.rounding import SAMPLES, Rounding, spread
 from tests.support.cases import CASES, ModelCase
 
@@ -56,7 +56,7 @@ def test_operations_that_write_in_place_and_give_several_results_round_too() -> 
 @pytest.mark.parametrize("case", [case for case in CASES if case.streamable], ids=lambda case: case.name)
 def test_it_grants_what_eager_needs_in_a_step_and_not_much_more(case: ModelCase) -> None:
     """Eager's float32 is one more sample: within what is granted, which is not many times as much."""
-    subject = examine(*case.build())
+    subject = inspect_module(*case.build())
     single, double = (eager.start(subject, dtype) for dtype in (torch.float32, torch.float64))
     random = np.random.default_rng(0)
     inputs = np.concatenate([subject.inputs[:1].numpy()] * 20, axis=1)
@@ -75,7 +75,7 @@ def test_it_grants_what_eager_needs_in_a_step_and_not_much_more(case: ModelCase)
 
 
 def test_it_is_the_same_every_time(rnn: ModelCase) -> None:
-    subject = examine(*rnn.build())
+    subject = inspect_module(*rnn.build())
     call = eager.start(subject, torch.float64)
     arguments = (subject.inputs.numpy(), *(leaf.numpy() for leaf in subject.state))
     right = call(*arguments)

@@ -29,22 +29,22 @@ def case(name: str = "run", kind: str = RUN, steps: int = 3, eager_error: float 
     return Case(name, kind, *inputs.shape[:2], inputs, before, None, float32, (outputs, state))
 
 
-def judge(one: Case, offset: list[float], cases: list[Case] | None = None) -> tolerance.Deviation:
+def deviation(one: Case, offset: list[float], cases: list[Case] | None = None) -> tolerance.Deviation:
     allowed = tolerance.bounds(cases or [one], SIGNATURE)[one.name]
     return tolerance.deviation(one, [one.float64[0] + offset, one.float64[1]], allowed, SIGNATURE)
 
 
 def test_as_far_as_eager_is_right_and_thousands_of_times_is_wrong() -> None:
     one = case(eager_error=0.01)
-    assert judge(one, [0.01, 0]).share <= 0.5
-    assert judge(one, [0.03, 0]).share <= 1
-    assert judge(one, [0.05, 0]).share > 1
+    assert deviation(one, [0.01, 0]).share <= 0.5
+    assert deviation(one, [0.03, 0]).share <= 1
+    assert deviation(one, [0.05, 0]).share > 1
 
 
 def test_a_small_unit_is_not_hidden_behind_a_large_one() -> None:
     one = case(eager_error=0.01)
-    assert judge(one, [0, 3 * EPS]).share <= 1
-    assert judge(one, [0, 0.001]).share > 1
+    assert deviation(one, [0, 3 * EPS]).share <= 1
+    assert deviation(one, [0, 0.001]).share > 1
 
 
 def test_the_bound_grows_with_the_run_and_not_with_longer_ones() -> None:

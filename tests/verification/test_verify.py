@@ -18,12 +18,12 @@ from rnn_export.capture import step
 from rnn_export.capture.script import script
 from rnn_export.errors import BundleError, VerificationError
 from rnn_export.models import RNNScratch
-from rnn_export.module.subject import examine
+from rnn_export.module.subject import inspect_module
 from rnn_export.passes.pipeline import forms_of, optimize
 from rnn_export.program.program import Program
 from rnn_export.runtimes.table import RUNTIMES
 from rnn_export.runtimes.worker import Blocked
-from rnn_export.verification.judge import FAILED, NOT_CHECKED, PASSED
+from rnn_export.verification.compare import FAILED, NOT_CHECKED, PASSED
 from rnn_export.verification.verify import VerificationReport, verify
 from tests.support.cases import CASES, CPU, ModelCase, each_case, sample
 from tests.support.exports import Exported
@@ -96,7 +96,7 @@ def test_export_writes_nothing_if_a_file_is_wrong(
     model, example = rnn.build()
     shutil.copytree(exported(rnn).folder, tmp_path / "bundle")
     right = script.script
-    monkeypatch.setattr(exporter.script, "script", lambda subject: right(examine(wrong, example)))
+    monkeypatch.setattr(exporter.script, "script", lambda subject: right(inspect_module(wrong, example)))
     wrong = without_bias(rnn)
     with pytest.raises(VerificationError, match="nothing was written") as caught:
         rnn_export.export(model, example, tmp_path / "bundle", overwrite=True)
@@ -106,7 +106,7 @@ def test_export_writes_nothing_if_a_file_is_wrong(
 
 
 def forms_for(model: nn.Module, example: tuple[torch.Tensor, object]) -> dict[str, Program]:
-    return forms_of(optimize(step.capture(examine(model, example))))
+    return forms_of(optimize(step.capture(inspect_module(model, example))))
 
 
 def test_a_form_that_is_wrong_is_left_out(
@@ -139,7 +139,7 @@ def test_nothing_is_written_if_every_form_is_wrong(
     wrong = forms_for(model, example)
     monkeypatch.setattr(exporter, "_forms", lambda *_: wrong)
     export_loop = script.export_loop
-    damaged = script.script(examine(model, example))
+    damaged = script.script(inspect_module(model, example))
     monkeypatch.setattr(script, "export_loop", lambda _, subject: export_loop(damaged, subject))
     with pytest.raises(VerificationError, match=r"variants/loop.onnx in onnxruntime: failed"):
         rnn_export.export(*rnn.build(), tmp_path / "bundle")

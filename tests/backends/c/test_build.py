@@ -26,7 +26,7 @@ from tests.support.c_programs import (
     needs_compiler,
     run_driver,
 )
-from tests.support.cases import COMPILED, ModelCase, Way, sample, the
+from tests.support.cases import COMPILED, CallCase, ModelCase, sample, the
 from tests.support.exports import Exported
 from tests.support.paths import ROOT
 
@@ -41,7 +41,9 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("case", sample(COMPILED, "lstm", "tagger", "deep_bidirectional"))
-def test_the_sanitizers_report_nothing(case: ModelCase | Way, exported: Exported, tmp_path: Path) -> None:
+def test_the_sanitizers_report_nothing(
+    case: ModelCase | CallCase, exported: Exported, tmp_path: Path
+) -> None:
     bundle = exported(case)
     program = tmp_path / "driver"
     build_driver(bundle.folder, bundle.manifest.name, program, "-march=native", *SANITIZE)
@@ -66,7 +68,7 @@ def test_the_sanitizers_of_clang_report_nothing(name: str, exported: Exported, t
     ],
 )
 def test_no_compiler_warns(
-    command: str, options: list[str], case: ModelCase | Way, exported: Exported, tmp_path: Path
+    command: str, options: list[str], case: ModelCase | CallCase, exported: Exported, tmp_path: Path
 ) -> None:
     source = exported(case).folder / "model.c"
     compile_c(command, tmp_path / "model.o", *STRICT, *options, "-c", source)
@@ -104,7 +106,7 @@ def test_cpp_calls_it(name: str, exported: Exported, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("case", sample(COMPILED, "lstm", "tagger", "deep_bidirectional"))
 def test_nothing_is_called_locked_or_changed(
-    case: ModelCase | Way, exported: Exported, tmp_path: Path
+    case: ModelCase | CallCase, exported: Exported, tmp_path: Path
 ) -> None:
     bundle, target = exported(case), tmp_path / "model.o"
     compile_c(compiler() or [], target, *STRICT, "-O1", "-c", bundle.folder / "model.c")

@@ -14,7 +14,7 @@ from torch.nn import functional
 from rnn_export.backends.c.write.model import compile_program
 from rnn_export.capture import step
 from rnn_export.errors import CompileError
-from rnn_export.module.subject import Subject, examine
+from rnn_export.module.subject import Subject, inspect_module
 from rnn_export.passes.pipeline import PASSES
 from rnn_export.program.program import Program
 from rnn_export.runtimes import c
@@ -126,7 +126,7 @@ def captured(function: Callable[[], Callable[[Tensor], Tensor]]) -> tuple[Subjec
     """Give a cell's Program after the passes that C is written after."""
     torch.manual_seed(0)
     cell = Cell(function()).eval()
-    subject = examine(cell, (torch.randn(9, 3, 4), torch.randn(3, HIDDEN)))
+    subject = inspect_module(cell, (torch.randn(9, 3, 4), torch.randn(3, HIDDEN)))
     program = step.capture(subject)
     for run, _ in PASSES[:4]:
         program = run(program)

@@ -11,7 +11,7 @@ from rnn_export.runtimes.compiler import compiler
 from rnn_export.runtimes.table import RUNTIMES
 from rnn_export.signature.signature import Array, Call
 from rnn_export.verification.verify import PASSED, VerificationReport
-from tests.support.cases import CASES, COMPILED, NO_C, WAYS, ModelCase, Way, each_compiled
+from tests.support.cases import CALL_CASES, CASES, COMPILED, NO_C, CallCase, ModelCase, each_compiled
 from tests.support.exports import Exported
 
 pytestmark = [
@@ -21,7 +21,7 @@ pytestmark = [
 
 
 @each_compiled
-def test_c_is_verified(case: ModelCase | Way, exported: Exported) -> None:
+def test_c_is_verified(case: ModelCase | CallCase, exported: Exported) -> None:
     report = VerificationReport.stored(exported(case).manifest)
     assert not [reason for reason in report.left_out if reason.startswith("model.c")]
     [check] = [check for check in report.checks if check.file == "model.c"]
@@ -30,9 +30,9 @@ def test_c_is_verified(case: ModelCase | Way, exported: Exported) -> None:
 
 
 @pytest.mark.parametrize(
-    "case", [case for case in [*CASES, *WAYS] if case.name in NO_C], ids=lambda case: case.name
+    "case", [case for case in [*CASES, *CALL_CASES] if case.name in NO_C], ids=lambda case: case.name
 )
-def test_a_net_that_c_cannot_have_says_why(case: ModelCase | Way, exported: Exported) -> None:
+def test_a_net_that_c_cannot_have_says_why(case: ModelCase | CallCase, exported: Exported) -> None:
     bundle = exported(case)
     assert not {"model.c", "model.h"} & set(bundle.manifest.files)
     [reason] = [
@@ -58,7 +58,7 @@ def drawn(bundle: rnn_export.Bundle, time: int, batch: int) -> tuple[Array, tupl
 
 
 @each_compiled
-def test_a_row_gives_the_same_bits_in_any_batch(case: ModelCase | Way, exported: Exported) -> None:
+def test_a_row_gives_the_same_bits_in_any_batch(case: ModelCase | CallCase, exported: Exported) -> None:
     bundle = exported(case)
     runner = rnn_export.load(bundle.folder, runtime="c")
     inputs, state = drawn(bundle, 5, 71)
@@ -76,7 +76,9 @@ def test_a_row_gives_the_same_bits_in_any_batch(case: ModelCase | Way, exported:
 
 
 @each_compiled
-def test_a_sequence_gives_the_same_bits_wherever_it_is_cut(case: ModelCase | Way, exported: Exported) -> None:
+def test_a_sequence_gives_the_same_bits_wherever_it_is_cut(
+    case: ModelCase | CallCase, exported: Exported
+) -> None:
     bundle = exported(case)
     if not bundle.signature.streamable:
         pytest.skip("whole sequences only")

@@ -18,7 +18,7 @@ from rnn_export.runtimes import c
 from rnn_export.runtimes.compiler import compiler
 from rnn_export.signature.signature import Array, Signature, StateSpec, TensorSpec
 from rnn_export.verification.verify import PASSED, VerificationReport
-from tests.support.cases import WAYS
+from tests.support.cases import CALL_CASES
 
 SIZE, HIDDEN = 3, 5
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
@@ -245,7 +245,7 @@ def test_lengths_of_its_own_are_refused() -> None:
 @pytest.mark.skipif(compiler() is None, reason="no C compiler")
 @pytest.mark.parametrize("lengths", [False, True])
 def test_a_bidirectional_module_is_verified(lengths: bool, tmp_path: Path) -> None:
-    way = next(way for way in WAYS if way.name == "torch_bidirectional")
-    bundle = rnn_export.export(*way.build(), tmp_path / "bundle", lengths=lengths)
+    case = next(case for case in CALL_CASES if case.name == "torch_bidirectional")
+    bundle = rnn_export.export(*case.build(), tmp_path / "bundle", lengths=lengths)
     report = VerificationReport.stored(bundle.manifest)
     assert [check.verdict for check in report.checks if check.file == "model.c"] == [PASSED]

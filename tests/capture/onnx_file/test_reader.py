@@ -9,7 +9,7 @@ from onnx import parser
 from rnn_export.capture.onnx_file import reader
 from rnn_export.capture.script import script
 from rnn_export.errors import OnnxFileError
-from rnn_export.module.subject import examine
+from rnn_export.module.subject import inspect_module
 from rnn_export.passes import pipeline
 from rnn_export.passes.time.distribute import is_plain, is_reversed
 from rnn_export.program.program import Program
@@ -41,7 +41,7 @@ def operators(program: Program) -> set[str]:
 
 @each_case
 def test_the_loops_that_torch_writes_are_folds(case: ModelCase) -> None:
-    subject = examine(*case.build())
+    subject = inspect_module(*case.build())
     model = script.export_loop(script.script(subject), subject)
     reading = reader.read(model, subject.signature)
     assert reading.left == []
@@ -203,7 +203,7 @@ def test_functions_are_inlined() -> None:
 
 def test_marks_follow_a_loop_through_the_passes() -> None:
     case = next(case for case in CASES if case.name == "bidirectional")
-    subject = examine(*case.build())
+    subject = inspect_module(*case.build())
     model = script.export_loop(script.script(subject), subject)
     last = pipeline.optimize(reader.read(model, marked=True).program)[-1].program
     marked = {node.op_type: mark for node in last.model.graph for mark in node.metadata_props.values()}

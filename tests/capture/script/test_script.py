@@ -8,13 +8,13 @@ from torch import nn
 from rnn_export.capture.script.script import export_loop, script
 from rnn_export.errors import ScriptError
 from rnn_export.models import DeepRNNScratch, GRUScratch, LSTMScratch, RNNScratch
-from rnn_export.module.subject import examine
+from rnn_export.module.subject import inspect_module
 from rnn_export.signature.tree import tree_build, tree_leaves
 from tests.support.cases import CPU, ModelCase, each_case
 
 
 def scripted(model: nn.Module, inputs: torch.Tensor, state: object) -> torch.jit.ScriptModule:
-    return script(examine(model, (inputs, state)))
+    return script(inspect_module(model, (inputs, state)))
 
 
 @each_case
@@ -35,7 +35,7 @@ def test_the_graph_does_not_grow_with_time(case: ModelCase) -> None:
 @each_case
 def test_equals_eager_at_another_length_and_batch(case: ModelCase) -> None:
     model, (inputs, state) = case.build()
-    subject = examine(model, (inputs, state))
+    subject = inspect_module(model, (inputs, state))
     compiled = script(subject)
     rows = inputs[:, :1].repeat_interleave(4, dim=1)
     inputs = torch.cat([rows, rows.flip(0)])
@@ -86,7 +86,7 @@ def test_the_users_own_scripting_is_left_alone() -> None:
 
 @each_case
 def test_loop_form_is_valid_onnx(case: ModelCase) -> None:
-    subject = examine(*case.build())
+    subject = inspect_module(*case.build())
     model = export_loop(script(subject), subject)
     onnx.checker.check_model(model, full_check=True)
     assert any(node.op_type == "Loop" for node in model.graph.node)
@@ -183,6 +183,6 @@ def test_an_operation_without_onnx_form_is_named() -> None:
         def forward(self, inputs, state):
             return torch.special.modified_bessel_i0(inputs * self.scale), state
 
-    subject = examine(Exotic(), (torch.zeros(3, 2, 4), (torch.zeros(2, 4),)))
+    subject = inspect_module(Exotic(), (torch.zeros(3, 2, 4), (torch.zeros(2, 4),)))
     with pytest.raises(ScriptError, match=r"Exotic cannot be exported to ONNX: .*bessel"):
         export_loop(script(subject), subject)

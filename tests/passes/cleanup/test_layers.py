@@ -10,7 +10,7 @@ from torch import nn
 
 from rnn_export.capture import step
 from rnn_export.module import eager
-from rnn_export.module.subject import Subject, examine
+from rnn_export.module.subject import Subject, inspect_module
 from rnn_export.passes import pipeline
 from rnn_export.passes.choose import OPERATORS
 from rnn_export.passes.cleanup.layers import unstack
@@ -104,7 +104,7 @@ def subject_of(model: nn.Module, state: object) -> Subject:
     torch.manual_seed(0)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.5)
-    return examine(model.eval(), (torch.randn(6, 4, 5), state))
+    return inspect_module(model.eval(), (torch.randn(6, 4, 5), state))
 
 
 def check_same(program: Program, subject: Subject) -> None:

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from rnn_export.capture import step
-from rnn_export.module.subject import examine
+from rnn_export.module.subject import inspect_module
 from rnn_export.passes.pipeline import forms_of, optimize
 from tests.support.cases import CASES
 
@@ -26,7 +26,9 @@ class Framed(nn.Module):
 
 def test_layers_over_the_sequence_have_no_axis_too_many() -> None:
     torch.manual_seed(0)
-    stages = optimize(step.capture(examine(Framed().eval(), (torch.randn(6, 2, 3), torch.zeros(2, 5)))))
+    stages = optimize(
+        step.capture(inspect_module(Framed().eval(), (torch.randn(6, 2, 3), torch.zeros(2, 5))))
+    )
     found = [node.op_type for node in forms_of(stages)["operator"].model.graph]
     assert [name for name in found if "queeze" not in name] == [
         *("MatMul", "Add", "Relu", "RNN", "MatMul", "Add", "Sigmoid")
@@ -39,7 +41,7 @@ def test_token_ids_become_vectors_in_three_operators() -> None:
     [case] = [case for case in CASES if case.name == "char_rnn"]
     found = [
         node.op_type
-        for node in forms_of(optimize(step.capture(examine(*case.build()))))["operator"].model.graph
+        for node in forms_of(optimize(step.capture(inspect_module(*case.build()))))["operator"].model.graph
     ]
     assert found[:3] == ["Unsqueeze", "Equal", "Cast"]
     assert found.count("Cast") == 1
@@ -61,6 +63,6 @@ class Twice(nn.Module):
 
 
 def test_what_a_step_computes_twice_is_computed_once() -> None:
-    stages = optimize(step.capture(examine(Twice().eval(), (torch.randn(6, 2, 3), torch.zeros(2, 3)))))
+    stages = optimize(step.capture(inspect_module(Twice().eval(), (torch.randn(6, 2, 3), torch.zeros(2, 3)))))
     [scan] = [node for node in forms_of(stages)["step"].model.graph if node.op_type == "Scan"]
     assert [node.op_type for node in scan.attributes["body"].as_graph()].count("Gemm") == 1

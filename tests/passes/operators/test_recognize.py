@@ -11,7 +11,7 @@ from torch import nn
 
 from rnn_export.capture import step
 from rnn_export.module import eager
-from rnn_export.module.subject import examine
+from rnn_export.module.subject import inspect_module
 from rnn_export.passes import pipeline
 from rnn_export.passes.choose import OPERATORS
 from rnn_export.passes.operators import recognize as fuse_pass
@@ -186,7 +186,7 @@ def test_a_cell_written_differently_is_the_same_operator(
     torch.manual_seed(0)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.5)
-    subject = examine(model.eval(), (torch.randn(6, 2, 3), state))
+    subject = inspect_module(model.eval(), (torch.randn(6, 2, 3), state))
     forms = pipeline.forms_of(pipeline.optimize(step.capture(subject)))
     check_minimal(forms["scan"])
     program = forms["operator"]
@@ -223,7 +223,7 @@ def leaky(m, X, H):
 
 @pytest.mark.parametrize("cell", [coupled, leaky])
 def test_what_is_none_of_the_three_stays_a_loop(cell: Callable[..., object]) -> None:
-    program = pipeline.optimize(step.capture(examine(Loop(cell).eval(), (torch.randn(6, 2, 3), ONE))))[
+    program = pipeline.optimize(step.capture(inspect_module(Loop(cell).eval(), (torch.randn(6, 2, 3), ONE))))[
         -1
     ].program
     assert operators(program).count("Scan") == 1

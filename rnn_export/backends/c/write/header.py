@@ -33,7 +33,7 @@ def wrapped(line: str) -> str:
 
 
 def _weights(source: Source, name: str) -> list[str]:
-    """Tell where the numbers of a large model stand, and why."""
+    """ProgressCallback where the numbers of a large model stand, and why."""
     count = len(source.weights.content()) // 4
     if not count:
         return []
@@ -88,8 +88,8 @@ def header(source: Source, name: str) -> str:
         else "the state after the last time step; it may be state_in"
     )
     whole = (
-        [f"\n   Whole sequences only: {signature.whole_only}.".replace("*/", "* /")]
-        if signature.whole_only
+        [f"\n   Whole sequences only: {signature.not_streamable_because}.".replace("*/", "* /")]
+        if signature.not_streamable_because
         else []
     )
     return "\n".join(

@@ -147,7 +147,7 @@ class Standard:
         return tuple(float(f"{number:.{DIGITS}g}") if np.isfinite(number) else None for number in numbers)
 
 
-def judge(file: str, runtime: str, results: Mapping[str, Array], standard: Standard) -> Check:
+def compare(file: str, runtime: str, results: Mapping[str, Array], standard: Standard) -> Check:
     """Compare what the worker left with eager's results."""
     found = {mode: list(_deviations(mode, results, standard)) for mode in MODES}
     measures = {mode: _measure(pairs, standard.signature) for mode, pairs in found.items() if pairs}
@@ -157,8 +157,8 @@ def judge(file: str, runtime: str, results: Mapping[str, Array], standard: Stand
         default=("", Deviation(0.0, 0.0, "")),
     )
     step, whole, cut = map(measures.get, MODES)
-    said = _tokens(results, standard), _curve(results, standard)
-    check = Check(file, runtime, FAILED, step, whole, cut, *said)
+    tokens, curve = _tokens(results, standard), _curve(results, standard)
+    check = Check(file, runtime, FAILED, step, whole, cut, tokens, curve)
     missing = _missing(standard, measures)
     if worst.share <= 1 and not missing:
         return replace(check, verdict=PASSED)

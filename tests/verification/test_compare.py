@@ -10,7 +10,7 @@ from rnn_export.bundle import golden
 from rnn_export.bundle.bundle import Bundle
 from rnn_export.runtimes import worker
 from rnn_export.signature.signature import Array
-from rnn_export.verification.judge import FAILED, PASSED, POINTS, Check, Standard, judge
+from rnn_export.verification.compare import FAILED, PASSED, POINTS, Check, Standard, compare
 from rnn_export.verification.verify import VerificationReport
 from tests.support.cases import CASES, ModelCase, each_case
 from tests.support.exports import Exported
@@ -26,7 +26,7 @@ def judged(bundle: Bundle, change: Change = lambda case, mode, outputs: outputs)
             outputs, *state = case.results(bundle.signature.dtype)
             arrays = [change(case, mode, outputs.copy()), *state]
             results.update({f"{case.name}/{mode}/{number}": array for number, array in enumerate(arrays)})
-    return judge("model.onnx", "eager", results, Standard(bundle.cases, bundle.signature))
+    return compare("model.onnx", "eager", results, Standard(bundle.cases, bundle.signature))
 
 
 def case_named(name: str) -> ModelCase:
