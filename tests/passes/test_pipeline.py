@@ -18,7 +18,7 @@ from rnn_export.passes.choose import OPERATORS, rank
 from rnn_export.program.agree import agree
 from rnn_export.program.program import Program
 from rnn_export.verification import grid
-from tests.support.cases import CALL_CASES, FOLDS, CallCase, ModelCase, each_fold
+from tests.support.cases import CALL_CASES, FOLDS, CallCase, ModelCase, each_fold, sample
 from tests.support.stages import EXPECTED, FUSED, form, off_cycle, operators, stages
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")  # said by torch.nn itself
@@ -46,7 +46,7 @@ def test_loops_hold_nothing_but_recurrences(case: ModelCase) -> None:
         assert not [off_cycle(scan) for scan in loops if off_cycle(scan)], stage.name
 
 
-@each_fold
+@pytest.mark.parametrize("case", sample(FOLDS, "gru", "deep_mixed"))
 def test_passes_are_reproducible(case: ModelCase) -> None:
     again = pipeline.optimize(step.capture(inspect_module(*case.build())))
     for one, other in zip(stages(case), again, strict=True):
@@ -75,7 +75,10 @@ LAYERS = {
 FOLDED = [case for case in CALL_CASES if case.name in LAYERS]
 
 
-@pytest.fixture(scope="module", params=FOLDED, ids=lambda case: case.name)
+QUICK = ("textbook", "torch_gru_deep", "torch_lstm_rows_first", "tagger", "classifier", "step")
+
+
+@pytest.fixture(scope="module", params=sample(FOLDED, *QUICK))
 def optimized(request: pytest.FixtureRequest) -> tuple[CallCase, Subject, list[pipeline.Stage]]:
     subject = exporter._folded(inspect_module(*request.param.build(), step=request.param.step))
     return request.param, subject, pipeline.optimize(step.capture(subject))
