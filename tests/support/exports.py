@@ -40,12 +40,11 @@ def processor() -> str:
     return digest([platform.machine(), platform.processor(), *sorted({*facts})])
 
 
-def sources() -> str:
+def sources(root: Path = ROOT) -> str:
     """Name all that a bundle depends on: sources, packages, compiler and its options, processor."""
-    support = [ROOT / "tests" / "support" / f"{name}.py" for name in ("cases", "nets", "notebook", "exports")]
-    files = [*(ROOT / "rnn_export").rglob("*"), *support]
+    files = [*(root / "rnn_export").rglob("*"), *(root / "tests" / "support").rglob("*")]
     contents = (
-        f"{path.relative_to(ROOT)} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+        f"{path.relative_to(root)} {hashlib.sha256(path.read_bytes()).hexdigest()}"
         for path in sorted(files)
         if path.is_file() and path.suffix != ".pyc"
     )
