@@ -4,10 +4,11 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
+from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from rnn_export.runtimes import process
 from tests.support.cases import CASES, ModelCase
@@ -88,6 +89,14 @@ def workers() -> Iterator[Nursery]:
     with closing(Nursery()) as nursery, pytest.MonkeyPatch.context() as patch:
         patch.setattr(process, "ask", nursery.ask)
         yield nursery
+
+
+@pytest.fixture(scope="session", autouse=True)
+def torchlib() -> Iterator[None]:
+    """Read PyTorch's table of operators in ONNX once: else it takes a third of the time of every capture."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(cache(ONNXRegistry.from_torchlib)))
+        yield
 
 
 @pytest.fixture
