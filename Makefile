@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 PYTEST := -n auto --dist worksteal --durations 10
 
-.PHONY: test test-all test-exhaustive test-examples artifacts stream train bench docs clean
+.PHONY: test test-all test-exhaustive test-examples artifacts artifacts-replace stream train bench docs clean
 
 test: $(STAMP)
 	$(BIN)/ruff check .
@@ -24,10 +24,14 @@ test-exhaustive: $(STAMP)
 test-examples: $(STAMP)
 	$(BIN)/python scripts/examples.py
 
+# Verifies the committed bundles and compares them with new ones; artifacts-replace writes the new ones over them.
 artifacts: $(STAMP)
 	$(BIN)/python scripts/build_artifacts.py
 	@if command -v $(CC) > /dev/null; then $(MAKE) --no-print-directory stream; \
 	else echo "No C compiler called $(CC): scripts/stream.c was not compiled."; fi
+
+artifacts-replace: $(STAMP)
+	$(BIN)/python scripts/build_artifacts.py --replace
 
 stream:
 	@mkdir -p build

@@ -1,5 +1,10 @@
 """Everything that this package raises or warns about, one small tree."""
 
+import sys
+import warnings
+
+PACKAGE = __name__.partition(".")[0]
+
 
 class RnnExportError(Exception):
     """Base of all errors that this package raises on purpose."""
@@ -22,15 +27,15 @@ class CaptureError(ModelError):
 
 
 class OnnxFileError(RnnExportError):
-    """An ONNX file of others cannot be read, tried out or written."""
+    """An ONNX file of another exporter cannot be read, run or written."""
 
 
 class NotAFoldError(ModelError):
-    """A loop of an ONNX file cannot be proven to be a fold over time; the message is the reason."""
+    """A loop of an ONNX file does not provably go one time step after another; the message is the reason."""
 
 
 class LengthsError(ModelError):
-    """A loop of the module is not one whose rows can end apart."""
+    """The rows of a batch cannot have different lengths in a loop of the module."""
 
 
 class CompileError(ModelError):
@@ -76,3 +81,11 @@ class ExportWarning(UserWarning):
 def mismatch(where: str, expected: object, got: object, remedy: str) -> str:
     """Word an error the one way: where, what was expected, what came, what to do."""
     return f"{where}: expected {expected}, got {got}. {remedy}"
+
+
+def warn(message: str) -> None:
+    """Warn of something, at the line of the user's code that called this package."""
+    depth, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE:
+        depth, frame = depth + 1, frame.f_back
+    warnings.warn(message, ExportWarning, stacklevel=depth)

@@ -21,7 +21,7 @@ from tests.support.exports import Exported
 
 @each_case
 def test_the_model_is_not_touched(case: ModelCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rnn_export.exporter.grid.build", stop)
+    monkeypatch.setattr("rnn_export.verification.grid.build", stop)
     model, example = case.build()
     model.train().requires_grad_(True)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -150,8 +150,9 @@ def test_dropout_in_training_mode_is_exported_in_eval_mode_and_said(tmp_path: Pa
     example = (torch.randn(9, 2, 4), model.net.begin_state(2, CPU))
     with pytest.warns(
         ExportWarning, match="WithDropout is in training mode.* A copy in eval mode is exported"
-    ):
+    ) as said:
         bundle = rnn_export.export(model, example, tmp_path / "bundle")
+    assert [warning.filename for warning in said] == [__file__]
     assert model.training
     got, _ = rnn_export.load(bundle.folder)(example[0].numpy())
     with torch.no_grad():
@@ -168,8 +169,9 @@ def test_nan_parameters_are_said_and_compared_with_nan(tmp_path: Path) -> None:
     with torch.no_grad():
         net.W_hq[2, 1] = torch.nan
     example = (torch.randn(9, 2, 4), net.begin_state(2, CPU))
-    with pytest.warns(ExportWarning, match="NaN in the parameters W_hq"):
+    with pytest.warns(ExportWarning, match="NaN in the parameters W_hq") as said:
         bundle = rnn_export.export(net.eval(), example, tmp_path / "bundle")
+    assert [warning.filename for warning in said] == [__file__]
     got, _ = rnn_export.load(bundle.folder)(example[0].numpy())
     assert torch.from_numpy(got).isnan().any(dim=(0, 1)).tolist() == [False, True, False]
 

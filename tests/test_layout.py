@@ -22,28 +22,28 @@ ROOMS: dict[str, str] = {
     "models": "rnn gru lstm stack char",
     "signature": "tree signature",
     "program": "quiet operator_facts build constants program agree",
-    "module": "calling axes wrappers subject eager sampling fold_check submodule_state",
+    "module": "calling axes wrappers subject eager sampling fold_check submodule_state inspection",
     "bundle": """
         staging untrusted/files untrusted/json_text untrusted/schema untrusted/signature untrusted/protobuf
-        untrusted/archive golden bundle signing
+        untrusted/archive golden layout bundle description signing
         """,
     "capture": """
         step script/source script/script onnx_file/affine_index onnx_file/sequence_reads
-        onnx_file/loop_to_scan onnx_file/sequence_lists onnx_file/scan_direction onnx_file/reader
+        onnx_file/loop_to_scan onnx_file/sequence_lists onnx_file/scan_direction onnx_file/reader capture
         """,
     "passes": """
         cleanup/constant_folding cleanup/simplify cleanup/entrywise cleanup/unit_axes cleanup/layers
         time/lift time/distribute lengths time/regroup time/last_step cleanup/products
-        operators/step_function operators/cells operators/recognize operators/rnn_as_gru choose pipeline
+        operators/step_function operators/cells operators/recognize operators/rnn_as_gru choose pipeline forms
         """,
     "backends": """
         torchscript onnx c/trace/graph c/trace/symbols c/trace/nodes c/plan/buffers c/plan/layout c/plan/merge
         c/write/names c/write/functions c/write/pack c/write/tiles c/plan/schedule c/plan/plan c/write/emit
         c/write/walk c/write/source c/trace/operators c/trace/trace c/trace/rules c/trace/composed
-        c/write/header c/write/model
+        c/write/header c/write/model write
         """,
     "runtimes": "compiler c ship onnxruntime reference torchscript table load process worker",
-    "verification": "dynamics rounding grid tolerance compare verify",
+    "verification": "dynamics rounding grid tolerance compare verify verify_export choose",
     "benchmark": "bench",
     "scaffolding": "scaffold",
     "report": "graph layout picture charts calls unchecked page latency",

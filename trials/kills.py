@@ -252,6 +252,7 @@ def _serve() -> None:
     from rnn_export.models import RNNScratch  # noqa: PLC0415
     from rnn_export.module.subject import inspect_module  # noqa: PLC0415
     from rnn_export.runtimes.table import RUNTIMES  # noqa: PLC0415
+    from rnn_export.verification import verify_export  # noqa: PLC0415
 
     torch.manual_seed(SEED)
     model = RNNScratch(2, 3, 1, sigma=0.5)  # every form of it is right
@@ -276,7 +277,7 @@ def _serve() -> None:
     def work(folder: str, content: str, verified: str) -> None:
         if verified:
             check = _verified_as(Bundle.open(verified).manifest)
-            setattr(exporter, "check_bundle", check)  # noqa: B010 (no name that it exports)
+            setattr(verify_export, "check_bundle", check)  # noqa: B010 (no name that it exports)
         exporter.export(model, example, folder, name="net", metadata={"content": content}, overwrite=True)
 
     for line in sys.stdin:

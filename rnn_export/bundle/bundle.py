@@ -111,13 +111,29 @@ class Bundle:
     folder: Path
     manifest: Manifest
 
+    def __repr__(self) -> str:
+        signature, facts = self.signature, self.manifest.files
+        arguments = ", ".join(f"{spec.name} {spec}" for spec in signature.arguments)
+        pairs = zip(signature.output_names, signature.results, strict=True)
+        results = ", ".join(f"{name} {spec}" for name, spec in pairs)
+        outermost = sorted(name for name in facts if "/" not in name)
+        size = sum(fact["bytes"] for fact in facts.values())
+        listed = f"{', '.join(outermost)} and {len(facts) - len(outermost)} more, {size:,} bytes"
+        return "\n".join(
+            (
+                f"Bundle {self.manifest.name!r} in {self.folder}",
+                f"  call: {arguments} -> {results}",
+                f"  files: {listed}",
+            )
+        )
+
     @classmethod
     def open(cls, folder: str | Path) -> "Bundle":
-        """Read a bundle, and look at all of it: here it is decided what is trusted.
+        """Read a bundle and check all of it, without running anything.
 
-        Every file is the one that the manifest names, no ONNX file names another file or an operator that
-        is not ONNX's own, a ``.pt`` is an archive as PyTorch writes it. Nothing is run. A ``.pt`` and a
-        ``.c`` are code all the same, and who can rewrite the manifest can rewrite the hashes: they say that
+        Every file has to be the one that the manifest names. An ONNX file may name no other file, and no
+        operator but ONNX's own; a ``.pt`` has to be an archive as PyTorch writes it. A ``.pt`` and a ``.c``
+        are code nevertheless, and somebody who can rewrite the manifest can rewrite the hashes: they say that
         a copy is whole, not who made it (:mod:`rnn_export.bundle.signing` does).
 
         Raises:

@@ -1,6 +1,5 @@
 """What comes in: the user's module and its example, checked before anything is done with them."""
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rnn_export.errors import ExportWarning, InputError, ModelError, mismatch
+from rnn_export.errors import InputError, ModelError, mismatch, warn
 from rnn_export.module.axes import SHORT, Axes, check_state, find_axes, shorter
 from rnn_export.module.calling import OUTPUTS, Calling, Reading, describe, equal, own_start, read
 from rnn_export.module.wrappers import Flat, Wrapper, copied, over_time
@@ -258,22 +257,16 @@ def _warn_of_training_mode(model: nn.Module, subject: Subject) -> None:
         part.training = module.training
     arguments = (subject.inputs, *subject.state)
     if not equal(subject.flat(trained)(*arguments), subject.flat()(*arguments)):
-        warnings.warn(
+        warn(
             f"{type(model).__name__} is in training mode, where it computes something else (dropout or batch "
-            "norm, say). A copy in eval mode is exported; call model.eval() to silence this.",
-            ExportWarning,
-            stacklevel=4,
+            "norm, say). A copy in eval mode is exported; call model.eval() to silence this."
         )
 
 
 def _warn_of_nan(model: nn.Module) -> None:
     names = [name for name, tensor in model.named_parameters() if tensor.isnan().any()]
     if names:
-        warnings.warn(
-            f"NaN in the parameters {', '.join(names)}. The files reproduce it: NaN is compared with NaN.",
-            ExportWarning,
-            stacklevel=4,
-        )
+        warn(f"NaN in the parameters {', '.join(names)}. The files reproduce it: NaN is compared with NaN.")
 
 
 def _signature(

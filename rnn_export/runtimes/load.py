@@ -11,8 +11,9 @@ from rnn_export.runtimes.table import RUNTIMES, Runner
 def load(folder: str | Path, runtime: str = "onnxruntime") -> Runner:
     """Load a bundle's model after looking at every file of the bundle, and checking its sha256.
 
-    A ``.pt`` and a ``.c`` are code that runs with your rights: load them from people whom you trust, and know
-    that it is theirs (:func:`rnn_export.bundle.signing.check`). A hash only says that a copy is whole.
+    A ``.pt`` and a ``.c`` are code that runs with your rights: load only those of people whom you trust. A
+    hash says that a copy is whole, not who made it; a signature does
+    (:func:`rnn_export.bundle.signing.check`).
 
     Args:
         folder: a bundle.

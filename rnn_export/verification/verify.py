@@ -45,7 +45,7 @@ class VerificationReport:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing failed, and no file went unchecked of which that is not allowed."""
+        """Whether no check failed, and every file was checked that has to be."""
         checked = {
             check.file for check in self.checks if check.verdict == PASSED or RUNTIMES[check.runtime].optional
         }

@@ -29,6 +29,18 @@ def test_opens_with_everything_in_it(case: ModelCase, exported: Exported) -> Non
     assert bundle.manifest == exported(case).manifest
 
 
+def test_a_bundle_is_shown_in_three_lines(rnn: ModelCase, exported: Exported) -> None:
+    bundle = exported(rnn)
+    name, call, files = repr(bundle).splitlines()
+    assert name == f"Bundle 'rnn' in {bundle.folder}"
+    assert call == (
+        "  call: inputs float32 [time, batch, 4], state_0 float32 [batch, 6]"
+        " -> outputs float32 [time, batch, 3], state_0_out float32 [batch, 6]"
+    )
+    assert files.startswith("  files: model.c, model.h, model.onnx, model.pt, report.html and ")
+    assert files.endswith(" bytes")
+
+
 def append(path: Path) -> None:
     path.write_bytes(path.read_bytes() + b"\0")
 

@@ -126,10 +126,11 @@ def test_a_loop_that_cannot_be_rewritten_is_shipped_as_it_is(
         return reader.Reading(None, (reader.Recurrence("Loop", "loop", 1, "it is odd"),))
 
     monkeypatch.setattr(reader, "read", left)
-    with pytest.warns(ExportWarning, match=r"cannot be traced: .*model.onnx is the scripted loop"):
+    with pytest.warns(ExportWarning, match=r"cannot be traced: .*model.onnx is the scripted loop") as said:
         bundle = rnn_export.export(
             Decides().eval(), (torch.randn(9, 2, 4), (torch.zeros(2, 6),)), tmp_path / "bundle"
         )
+    assert __file__ in {warning.filename for warning in said}
     loop = (bundle.folder / "variants" / "loop.onnx").read_bytes()
     assert (bundle.folder / "model.onnx").read_bytes() == loop
     assert (bundle.manifest.form, bundle.manifest.passes) == ("loop", [])

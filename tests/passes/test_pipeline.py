@@ -8,10 +8,10 @@ import onnx_ir as ir
 import pytest
 import torch
 
-from rnn_export import exporter
 from rnn_export.capture import step
 from rnn_export.errors import PassError
 from rnn_export.module import eager
+from rnn_export.module.inspection import find_streaming
 from rnn_export.module.subject import Subject, inspect_module
 from rnn_export.passes import pipeline
 from rnn_export.passes.choose import OPERATORS, rank
@@ -80,7 +80,7 @@ QUICK = ("textbook", "torch_gru_deep", "torch_lstm_rows_first", "tagger", "class
 
 @pytest.fixture(scope="module", params=sample(FOLDED, *QUICK))
 def optimized(request: pytest.FixtureRequest) -> tuple[CallCase, Subject, list[pipeline.Stage]]:
-    subject = exporter._folded(inspect_module(*request.param.build(), step=request.param.step))
+    subject = find_streaming(inspect_module(*request.param.build(), step=request.param.step))
     return request.param, subject, pipeline.optimize(step.capture(subject))
 
 
@@ -122,7 +122,7 @@ def test_every_form_of_a_way_is_the_module(optimized: tuple[CallCase, Subject, l
 @pytest.mark.parametrize("name", ["torch_gru_deep", "torch_lstm_rows_first", "tagger", "classifier", "step"])
 def test_ragged_layers_are_operators(name: str) -> None:
     [case] = [case for case in CALL_CASES if case.name == name]
-    subject = exporter._folded(inspect_module(*case.build(), step=case.step))
+    subject = find_streaming(inspect_module(*case.build(), step=case.step))
     ragged = replace(subject.signature, lengths=True)
     forms = pipeline.forms_of(pipeline.optimize(replace(step.capture(subject), signature=ragged)))
     program = forms["operator"]
@@ -134,9 +134,7 @@ def test_ragged_layers_are_operators(name: str) -> None:
 
 def test_an_output_layer_runs_once_for_the_last_time_step() -> None:
     [case] = [case for case in CALL_CASES if case.name == "classifier"]
-    forms = pipeline.forms_of(
-        pipeline.optimize(step.capture(exporter._folded(inspect_module(*case.build()))))
-    )
+    forms = pipeline.forms_of(pipeline.optimize(step.capture(find_streaming(inspect_module(*case.build())))))
     assert operators(forms["operator"]) == ["Transpose", "GRU", "Squeeze", "Gemm"]
     [scan] = [node for node in forms["scan"].model.graph if node.op_type == "Scan"]
     assert len(scan.outputs) == 1

@@ -18,12 +18,12 @@ import onnx_ir as ir
 import torch
 from torch import nn
 
-from rnn_export import exporter
 from rnn_export.backends import onnx as onnx_backend
 from rnn_export.backends import torchscript
 from rnn_export.backends.c.write.model import WEIGHTS, compile_program
 from rnn_export.bundle.bundle import Bundle
 from rnn_export.capture.script.script import WRAPPED
+from rnn_export.module.inspection import find_streaming
 from rnn_export.module.subject import Subject, inspect_module
 from rnn_export.module.wrappers import copied
 from rnn_export.program.program import Program, name_apart
@@ -32,6 +32,7 @@ from rnn_export.signature.signature import BATCH, TIME
 from tests.support import mutant_nodes as nodes
 from tests.support.cases import CallCase, ModelCase
 from tests.support.mutant_calls import Call, CCall, Index, OnnxCall, TorchCall
+from tests.support.written import written
 
 # --- of parameters: change a module in place, and say whether there was anything to change ----------------
 
@@ -198,8 +199,7 @@ class Workshop:
     def __init__(self, case: ModelCase | CallCase, bundle: Bundle, scratch: Path) -> None:
         self.case, self.bundle, self.signature = case, bundle, bundle.signature
         self.subject = self._subject(lambda net: True)
-        stages, *_ = exporter._write_models(self.subject, scratch, "right", {}, lambda *_: None)
-        self.dense = next((stage.program for stage in stages if stage.name == exporter.DENSE), None)
+        self.dense = written(self.subject, scratch, "right").improved.dense
 
     @property
     def backends(self) -> dict[str, Path]:
@@ -232,14 +232,14 @@ class Workshop:
         model = copied(model).requires_grad_(False)
         if not change(model):
             return None
-        subject = exporter._folded(inspect_module(model, example, step=getattr(self.case, "step", False)))
+        subject = find_streaming(inspect_module(model, example, step=getattr(self.case, "step", False)))
         return replace(subject, signature=self.signature)
 
     def _exported(self, mutation: OfParameters, folder: Path) -> dict[str, Path]:
         subject = self._subject(mutation.change)
         if subject is None:
             return {}
-        exporter._write_models(subject, folder, self.bundle.manifest.name, {}, lambda *_: None)
+        written(subject, folder, self.bundle.manifest.name)
         made = {backend: folder / "variants" / f"{backend}.onnx" for backend in self.backends}
         made |= {"pt": folder / "model.pt", "c": folder / "model.c"}
         for path in [*folder.rglob("*.onnx"), folder / "model.c"]:

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 import rnn_export
-from rnn_export import exporter
 from rnn_export.bundle import staging
 from rnn_export.bundle.bundle import Bundle, describe_files
+from rnn_export.capture import step
+from rnn_export.passes import forms
+from rnn_export.verification import verify_export
 from rnn_export.verification.verify import VerificationReport
 from tests.support.cases import ModelCase
 
@@ -24,11 +26,11 @@ Export = Callable[[Path], Bundle]
 
 def quick_export(case: ModelCase, verified: Bundle, monkeypatch: pytest.MonkeyPatch) -> Export:
     """Give the export of a case that overwrites: traced once, and verified as a bundle of it was."""
-    for module, name in ((exporter.step, "capture"), (exporter, "optimize")):
+    for module, name in ((step, "capture"), (forms, "optimize")):
         monkeypatch.setattr(module, name, _once(getattr(module, name)))
     report = VerificationReport.stored(verified.manifest)
     report = report.renamed("model.onnx", f"variants/{verified.manifest.form}.onnx")
-    monkeypatch.setattr(exporter, "check_bundle", lambda *_: report)
+    monkeypatch.setattr(verify_export, "check_bundle", lambda *_: report)
     model, example = case.build()
     return lambda folder: rnn_export.export(model, example, folder, name=case.name, overwrite=True)
 

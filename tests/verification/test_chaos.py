@@ -14,14 +14,16 @@ import torchrecurrent
 from torch import nn
 
 import rnn_export
-from rnn_export import exporter
 from rnn_export.bundle.bundle import MANIFEST, Bundle, describe_files
 from rnn_export.errors import VerificationError
 from rnn_export.models import RNNScratch
+from rnn_export.module.inspection import find_streaming
 from rnn_export.module.subject import inspect_module
+from rnn_export.passes.choose import rank
 from rnn_export.verification.compare import FAILED
 from rnn_export.verification.verify import VerificationReport, verify
 from tests.support.cases import CPU, randomized
+from tests.support.written import written
 
 WRONG_BY = 1e-3  # one weight
 
@@ -41,10 +43,10 @@ def with_radius(size: int, radius: float) -> tuple[nn.Module, Any]:
 
 def files_of(model: nn.Module, example: Any, right: Bundle, folder: Path) -> Bundle:
     """Put all files of another model beside the golden vectors of a right bundle, hashes and all."""
-    subject = exporter._folded(inspect_module(model, example))
+    subject = find_streaming(inspect_module(model, example))
     folder.mkdir()
-    _, forms, _ = exporter._write_models(subject, folder, "wrong", {}, lambda *_: None)
-    form = exporter.rank(forms, subject.steps, subject.batch)[0]
+    forms = written(subject, folder, "wrong").improved.forms
+    form = rank(forms, subject.steps, subject.batch)[0]
     (folder / f"variants/{form}.onnx").rename(folder / "model.onnx")
     shutil.copytree(right.folder / "golden", folder / "golden")
     manifest = json.loads((right.folder / MANIFEST).read_text())

@@ -12,13 +12,13 @@ from onnx import load
 from torch import nn
 
 import rnn_export
-from rnn_export import exporter
 from rnn_export.bundle.bundle import MANIFEST, Bundle, describe_files
 from rnn_export.capture import step
 from rnn_export.capture.script import script
 from rnn_export.errors import BundleError, VerificationError
 from rnn_export.models import RNNScratch
 from rnn_export.module.subject import inspect_module
+from rnn_export.passes import forms as made
 from rnn_export.passes.pipeline import forms_of, optimize
 from rnn_export.program.program import Program
 from rnn_export.runtimes.table import RUNTIMES
@@ -96,7 +96,7 @@ def test_export_writes_nothing_if_a_file_is_wrong(
     model, example = rnn.build()
     shutil.copytree(exported(rnn).folder, tmp_path / "bundle")
     right = script.script
-    monkeypatch.setattr(exporter.script, "script", lambda subject: right(inspect_module(wrong, example)))
+    monkeypatch.setattr(script, "script", lambda subject: right(inspect_module(wrong, example)))
     wrong = without_bias(rnn)
     with pytest.raises(VerificationError, match="nothing was written") as caught:
         rnn_export.export(model, example, tmp_path / "bundle", overwrite=True)
@@ -116,7 +116,7 @@ def test_a_form_that_is_wrong_is_left_out(
     forms = forms_for(model, example)
     wrong = forms_for(without_bias(rnn), example)
     fused = {form: wrong[form] for form in ("gated", "operator")}
-    monkeypatch.setattr(exporter, "_forms", lambda *_: {**forms, **fused})
+    monkeypatch.setattr(made, "_worth_shipping", lambda *_: {**forms, **fused})
     bundle = rnn_export.export(*rnn.build(), tmp_path / "bundle")
     assert "variants/operator.onnx" not in bundle.manifest.files
     operators = {node.op_type for node in load(bundle.folder / "model.onnx").graph.node}
@@ -137,7 +137,7 @@ def test_nothing_is_written_if_every_form_is_wrong(
 ) -> None:
     model, example = without_bias(rnn), rnn.build()[1]
     wrong = forms_for(model, example)
-    monkeypatch.setattr(exporter, "_forms", lambda *_: wrong)
+    monkeypatch.setattr(made, "_worth_shipping", lambda *_: wrong)
     export_loop = script.export_loop
     damaged = script.script(inspect_module(model, example))
     monkeypatch.setattr(script, "export_loop", lambda _, subject: export_loop(damaged, subject))

@@ -23,10 +23,10 @@ from torch.jit import _monkeytype_config, _recursive, _script, _state
 from rnn_export.capture.script import source
 from rnn_export.errors import ScriptError
 from rnn_export.module.subject import Subject
+from rnn_export.program.program import OPSET
 from rnn_export.signature.signature import TIME, Signature
 from rnn_export.signature.tree import wrap
 
-OPSET = 18
 WRAPPED = "model"  # the module's name inside the flat wrapper; part of the exporter's parameter names
 SCRIPTED_STEPS = 3  # of the example: types and graphs do not depend on the number of time steps
 COMPILER = threading.Lock()

@@ -98,7 +98,7 @@ def test_cpp_calls_it(name: str, exported: Exported, tmp_path: Path) -> None:
     prefix = identifier(bundle.manifest.name)
     main = tmp_path / "main.cpp"
     main.write_text(f'#include "model.h"\nint main() {{ return {prefix}_version()[0] != {prefix[0]!r}; }}\n')
-    compile_c(compiler() or [], tmp_path / "model.o", "-c", bundle.folder / "model.c")
+    compile_c(compiler() or [], tmp_path / "model.o", "-march=native", "-c", bundle.folder / "model.c")
     strict = ["-Wall", "-Wextra", "-pedantic", "-Werror", f"-I{bundle.folder}"]
     compile_c("g++", tmp_path / "main", *strict, main, tmp_path / "model.o")
     assert subprocess.run([tmp_path / "main"], check=False).returncode == 0

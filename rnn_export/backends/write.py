@@ -1,0 +1,82 @@
+"""Every file that can be written of a model: the fourth stage of an export."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from onnx import ModelProto
+
+from rnn_export.backends import onnx, torchscript
+from rnn_export.backends.c.write.model import compile_program
+from rnn_export.bundle.layout import LOOP, MODEL_C, MODEL_H, MODEL_PT, WEIGHTS, variant
+from rnn_export.capture.capture import refusal
+from rnn_export.capture.script import script
+from rnn_export.errors import CompileError, ScriptError
+from rnn_export.passes.forms import Improved
+
+PREFIX = f"{script.WRAPPED}."  # what exporters put before the names of the parameters
+
+
+@dataclass(frozen=True)
+class Written:
+    """The files of a model in a folder, not verified yet.
+
+    Attributes:
+        improved: what they were written from.
+        folder: where they are: ``model.pt``, ``model.c`` and every form in ``variants/``.
+        name: what the model is called in them.
+        metadata: what the user has to say of it.
+        left_out: why a file could not be written.
+    """
+
+    improved: Improved
+    folder: Path
+    name: str
+    metadata: Mapping[str, str]
+    left_out: tuple[str, ...]
+
+
+def write_files(improved: Improved, folder: Path, name: str, metadata: Mapping[str, str]) -> Written:
+    """Write ``model.pt``, ``model.c``, and every form of the model as a variant.
+
+    Raises:
+        ModelError: no form can be written.
+    """
+    captured = improved.captured
+    torchscript.write(captured.module, folder / MODEL_PT)
+    left_out = [*improved.left_out, *_write_c(improved, folder, name)]
+    models = {form: program.proto() for form, program in improved.forms.items()}
+    left_out += _add_loop(improved, models)
+    for form, model in models.items():
+        finished = onnx.finish(model, captured.subject.signature, name, metadata, prefix=PREFIX)
+        onnx.write(finished, folder / variant(form))
+    return Written(improved, folder, name, metadata, tuple(left_out))
+
+
+def _add_loop(improved: Improved, models: dict[str, ModelProto]) -> list[str]:
+    """Add the scripted loop to the forms; give the reason if it cannot be done."""
+    captured = improved.captured
+    if not captured.compiled:
+        return []
+    try:
+        models[LOOP] = script.export_loop(captured.module, captured.subject)
+    except ScriptError as error:
+        if not improved.forms:
+            raise refusal(captured.subject, error) from error
+        return [f"{variant(LOOP)}: {error}"]
+    return []
+
+
+def _write_c(improved: Improved, folder: Path, name: str) -> list[str]:
+    """Write the step as C; give the reason if it cannot be done."""
+    if improved.dense is None:
+        return [f"{MODEL_C}: no single time step of the module could be captured"]
+    try:
+        files = compile_program(improved.dense, improved.captured.subject.signature, name, PREFIX)
+    except CompileError as error:
+        return [f"{MODEL_C}: {error}"]
+    (folder / MODEL_C).write_text(files.source)
+    (folder / MODEL_H).write_text(files.header)
+    if files.weights:
+        (folder / WEIGHTS).write_bytes(files.weights)
+    return []

@@ -1,0 +1,17 @@
+"""What the files of a bundle are called."""
+
+MODEL_PT = "model.pt"
+MODEL_ONNX = "model.onnx"
+MODEL_C = "model.c"
+MODEL_H = "model.h"
+WEIGHTS = "model.c.weights"  # the numbers of a large model.c
+LOOP = "loop"  # the form that the scripted module has
+
+
+def variant(form: str) -> str:
+    """Name the file of a form of the model in ONNX.
+
+    >>> variant("scan")
+    'variants/scan.onnx'
+    """
+    return f"variants/{form}.onnx"

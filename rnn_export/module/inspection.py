@@ -1,0 +1,43 @@
+"""The first stage of an export: what is the module, and can it be streamed?"""
+
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from rnn_export.module.fold_check import streaming_obstacle
+from rnn_export.module.subject import Subject, inspect_module
+from rnn_export.module.submodule_state import expose
+
+
+def inspect_export(model: nn.Module, example: Any, *, step: bool = False, lengths: bool = False) -> Subject:
+    """Find out all that an export has to know of a module.
+
+    Args:
+        model: the user's module.
+        example: what one call of it takes, as for :func:`rnn_export.export`.
+        step: whether the module takes a single time step.
+        lengths: whether the files are to take the number of time steps of each row.
+
+    Raises:
+        InputError: the example is not what the module takes.
+        ModelError: the module cannot be exported.
+    """
+    subject = find_streaming(inspect_module(model, example, step=step))
+    return replace(subject, signature=replace(subject.signature, lengths=lengths))
+
+
+def find_streaming(subject: Subject) -> Subject:
+    """Find out whether a module can be streamed: as it is, or once the state of its submodules is handed out.
+
+    A module that cannot is given back with the reason.
+    """
+    reason = streaming_obstacle(subject)
+    if reason and not subject.signature.state:
+        exposed = expose(subject.model, subject.inputs)
+        if exposed is not None:
+            model, states = exposed
+            inner = inspect_module(model, (subject.inputs, states))
+            if not streaming_obstacle(inner):
+                return replace(inner, sample=subject.sample)
+    return replace(subject, signature=replace(subject.signature, not_streamable_because=reason))

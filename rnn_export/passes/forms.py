@@ -1,0 +1,62 @@
+"""The passes on a captured module: the third stage of an export."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rnn_export.capture.capture import Captured
+from rnn_export.errors import LengthsError
+from rnn_export.passes.choose import rank
+from rnn_export.passes.pipeline import Stage, forms_of, optimize
+from rnn_export.program.program import Program
+
+DENSE = "unstack"  # the pass after which a Program is as simple as it gets, and takes no lengths yet
+
+
+@dataclass(frozen=True)
+class Improved:
+    """A captured module, and what the passes made of its Program.
+
+    Attributes:
+        captured: the module.
+        stages: the Program after each pass; none if there is no Program.
+        forms: the Programs that are worth shipping, by name.
+        left_out: why there are no forms, if there should be some.
+    """
+
+    captured: Captured
+    stages: tuple[Stage, ...]
+    forms: dict[str, Program]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def dense(self) -> Program | None:
+        """The simplest Program without lengths, which C is written from."""
+        return next((stage.program for stage in self.stages if stage.name == DENSE), None)
+
+    @property
+    def summary(self) -> list[dict[str, Any]]:
+        """How many of each operator there are after each pass, as the manifest has it."""
+        return [
+            {"name": stage.name, "form": stage.form, "operators": dict(sorted(stage.operators().items()))}
+            for stage in self.stages
+        ]
+
+
+def improve(captured: Captured) -> Improved:
+    """Run the passes on a captured module; give no forms if it has no Program, or none that takes lengths."""
+    if captured.program is None:
+        return Improved(captured, (), {})
+    subject = captured.subject
+    try:
+        stages = optimize(replace(captured.program, signature=subject.signature))
+    except LengthsError as error:
+        return Improved(captured, (), {}, (str(error),))
+    return Improved(captured, tuple(stages), _worth_shipping(stages, subject.steps, subject.batch))
+
+
+def _worth_shipping(stages: list[Stage], steps: int, batch: int) -> dict[str, Program]:
+    """Give the forms of a Program, the one as it was captured only where it is the fastest."""
+    forms = forms_of(stages)
+    if "scan" in forms and rank(forms, steps, batch)[0] != "step":
+        del forms["step"]
+    return forms

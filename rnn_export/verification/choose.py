@@ -1,0 +1,72 @@
+"""Which form becomes ``model.onnx``, and which files are left out: the sixth stage of an export."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rnn_export.bundle.bundle import Manifest
+from rnn_export.bundle.layout import LOOP, MODEL_C, MODEL_H, MODEL_ONNX, WEIGHTS, variant
+from rnn_export.errors import VerificationError
+from rnn_export.passes.choose import rank
+from rnn_export.verification.compare import FAILED, PASSED
+from rnn_export.verification.verify import VerificationReport
+from rnn_export.verification.verify_export import Verified
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A folder in which every file agrees with eager PyTorch, and its manifest."""
+
+    folder: Path
+    manifest: Manifest
+
+
+def choose_form(verified: Verified) -> Chosen:
+    """Make the first form that verified ``model.onnx``, and take out the files that did not.
+
+    Raises:
+        VerificationError: ``model.pt`` or every form is wrong, or something could not be checked at all.
+    """
+    subject, folder = verified.written.improved.captured.subject, verified.written.folder
+    forms = rank(verified.written.improved.forms, subject.steps, subject.batch)
+    wrong = {check.file for check in verified.report.checks if check.verdict == FAILED}
+    chosen = next((form for form in forms if variant(form) not in wrong), LOOP)
+    left_out = _left_out(forms, wrong, chosen)
+    report = verified.report.without(left_out)
+    if not report.passed or not any(check.file == variant(chosen) for check in report.checks):
+        raise VerificationError(_failure(report))
+    _remove(folder, left_out)
+    report = _rename(folder, chosen, report)
+    manifest = replace(verified.bundle.manifest, form=chosen, verification=report.to_json())
+    return Chosen(folder, manifest)
+
+
+def _left_out(forms: Sequence[str], wrong: set[str], chosen: str) -> list[str]:
+    """Name the wrong files that a bundle can do without. The loop is one if another form was chosen."""
+    optional = [variant(form) for form in forms]
+    optional += [variant(LOOP)] if chosen != LOOP else []
+    return [file for file in (*optional, MODEL_C) if file in wrong]
+
+
+def _remove(folder: Path, files: Sequence[str]) -> None:
+    for file in files:
+        (folder / file).unlink()
+    if MODEL_C in files:
+        (folder / MODEL_H).unlink()
+        (folder / WEIGHTS).unlink(missing_ok=True)
+
+
+def _rename(folder: Path, chosen: str, report: VerificationReport) -> VerificationReport:
+    """Let a form be ``model.onnx``; the loop stays a variant as well."""
+    if chosen == LOOP:
+        shutil.copyfile(folder / variant(LOOP), folder / MODEL_ONNX)
+        return report.copied(variant(LOOP), MODEL_ONNX)
+    (folder / variant(chosen)).rename(folder / MODEL_ONNX)
+    return report.renamed(variant(chosen), MODEL_ONNX)
+
+
+def _failure(report: VerificationReport) -> str:
+    wrong = [check for check in report.checks if check.verdict != PASSED]
+    lines = [f"  {check.file} in {check.runtime}: {check.verdict}, {check.detail}" for check in wrong]
+    return "\n".join([f"{report.name} does not agree with eager PyTorch; nothing was written.", *lines])
