@@ -15,11 +15,13 @@ from rnn_export.errors import ExportWarning, InputError, ModelError, RnnExportEr
 from rnn_export.models import RNNScratch
 from rnn_export.module.subject import inspect_module
 from rnn_export.verification import grid
-from tests.support.cases import CASES, CPU, ModelCase, each_case, sample
+from tests.support.cases import CASES, CPU, ModelCase, sample
 from tests.support.exports import Exported
 
 
-@each_case
+@pytest.mark.parametrize(
+    "case", sample(CASES, "rnn", "deep_mixed", "bidirectional", "char_rnn", "list_state")
+)
 def test_the_model_is_not_touched(case: ModelCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rnn_export.verification.grid.build", stop)
     model, example = case.build()

@@ -140,6 +140,7 @@ def test_random_numbers_are_mulberry32() -> None:
     assert [round(next(numbers), 12) for _ in range(3)] == [0.627073940588, 0.002735721180, 0.527447039960]
 
 
+@pytest.mark.exhaustive
 def test_training_lowers_the_perplexity(monkeypatch: pytest.MonkeyPatch) -> None:
     import train_char_rnn as trainer
     from rich.console import Console

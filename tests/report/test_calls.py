@@ -100,6 +100,7 @@ def test_c_runs(bundle: Bundle, tmp_path: Path) -> None:
     assert [float(text) for text in printed] == pytest.approx(first, rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.needs("c++")
 def test_libtorch_runs(
     exported: Exported, exported_ragged: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

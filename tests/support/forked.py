@@ -27,7 +27,7 @@ class Nursery:
         self.process: subprocess.Popen[str] | None = None
         self.lock = threading.Lock()
 
-    def ask(self, request: Mapping[str, Any], most: int, **environment: str) -> tuple[bytes, str]:
+    def ask(self, request: Mapping[str, Any], most: int, *_: object, **environment: str) -> tuple[bytes, str]:
         """Stand in for :func:`rnn_export.runtimes.process.ask`; the environment is that of now, and more."""
         environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
         with tempfile.NamedTemporaryFile() as answer, self.lock:
