@@ -36,7 +36,7 @@ def write(units: int, folder: Path) -> None:
     model = LSTMScratch(units, units, units // 4)
     subject = inspect_module(model, (torch.randn(3, 2, units), model.begin_state(2, torch.device("cpu"))))
     stages = optimize(replace(step.capture(subject), signature=subject.signature))
-    program = next(stage.program for stage in stages if stage.name == "unstack")
+    program = next(stage.program for stage in stages if stage.name == "layers")
     start = time.perf_counter()
     files = compile_program(program, subject.signature, "large")
     seconds = time.perf_counter() - start

@@ -4,7 +4,8 @@
     python benchmarks/ulp.py --every 1      all of them: minutes for each function
     python benchmarks/ulp.py --lanes 16     as on a processor with AVX-512
 
-Prints, for each function, the largest error in units in the last place of the right result, where it is, and
+The functions, and how large their errors may be, are in ``rnn_export/backends/c/trace/elementwise.py``.
+Prints, for each one, the largest error in units in the last place of the right result, where it is, and
 whether NaN, the infinities and zeros come out as they should.
 """
 
@@ -16,35 +17,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from rnn_export.backends.c.trace.elementwise import kernels
 from rnn_export.backends.c.write.source import kernel_text
 from rnn_export.runtimes.compiler import OPTIONS, compiler
 
-# The function in double precision, and where its error is stated: beyond, the result is flushed or saturates.
-FUNCTIONS = {
-    "tanh": ("tanh(x)", "-INFINITY", "INFINITY"),
-    "exp": ("exp(x)", "-INFINITY", "INFINITY"),
-    "sigmoid": ("1 / (1 + exp(-x))", "-88", "INFINITY"),
-    "log": ("log(x)", "-INFINITY", "INFINITY"),
-    "sqrt": ("sqrt(x)", "-INFINITY", "INFINITY"),
-    "erf": ("erf(x)", "-INFINITY", "INFINITY"),
-    "expm1": ("expm1(x)", "-INFINITY", "0"),
-    "round": ("rint(x)", "-INFINITY", "INFINITY"),
-    "floor": ("floor(x)", "-INFINITY", "INFINITY"),
-    "sin": ("sin(x)", "-INFINITY", "INFINITY"),
-    "cos": ("cos(x)", "-INFINITY", "INFINITY"),
-    "pow": ("pow(x, -1.75)", "-INFINITY", "INFINITY"),
-    "pow_odd": ("pow(x, 5)", "-INFINITY", "INFINITY"),
-    "pow_of": ("pow(1.25, x)", "-INFINITY", "INFINITY"),
-    "pow_tiny": ("pow(0x1p-149, x)", "-INFINITY", "INFINITY"),
-    "softplus": ("x > 0 ? x + log1p(exp(-x)) : log1p(exp(x))", "-87", "INFINITY"),
-}
-# How a kernel of two arguments is called.
-CALLS = {
-    "pow": "vpow(x, splat(-1.75f))",
-    "pow_odd": "vpow(x, splat(5.0f))",
-    "pow_of": "vpow(splat(1.25f), x)",
-    "pow_tiny": "vpow(splat(0x1p-149f), x)",
-}
 DRIVER = """
 #include <math.h>
 #include <stdint.h>
@@ -112,12 +88,12 @@ class Error:
 
 def measure(name: str, every: int, lanes: int) -> Error:
     """Measure a function at every so many floats, in vectors of so many numbers."""
-    expression, low, high = FUNCTIONS[name]
-    kernels = re.sub(
-        r"^#define LANES.*", "", "\n".join(kernel_text({name.partition("_")[0]})), flags=re.MULTILINE
+    kernel = kernels()[name]
+    measured = kernel.measured[name]
+    sections = re.sub(r"^#define LANES.*", "", "\n".join(kernel_text({kernel.name})), flags=re.MULTILINE)
+    text = DRIVER.format(
+        kernels=sections, expression=measured.exact, low=measured.low, high=measured.high, call=measured.call
     )
-    call = CALLS.get(name, f"v{name}(x)")
-    text = DRIVER.format(kernels=kernels, expression=expression, low=low, high=high, call=call)
     command = compiler()
     if command is None:
         raise SystemExit("a C compiler is needed")
@@ -142,7 +118,7 @@ def main() -> None:
     parser.add_argument(
         "--lanes", type=int, default=8, help="16 where there is AVX-512: tanh is another there"
     )
-    parser.add_argument("functions", nargs="*", default=list(FUNCTIONS))
+    parser.add_argument("functions", nargs="*", default=list(kernels()))
     arguments = parser.parse_args()
     os.environ.pop("CFLAGS", None)
     for name in arguments.functions:

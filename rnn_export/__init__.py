@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from rnn_export.bundle.bundle import Bundle
+from rnn_export.garbage import uncollected
 from rnn_export.runtimes.load import load
 from rnn_export.verification.verify import VerificationReport, verify
 from rnn_export.version import __version__
@@ -23,4 +24,5 @@ _LATER = {"export": "exporter", "optimize": "optimizer", "scaffold": "scaffoldin
 def __getattr__(name: str) -> Any:
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    with uncollected():
+        return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)

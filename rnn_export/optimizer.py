@@ -22,9 +22,9 @@ from rnn_export.capture.onnx_file import reader
 from rnn_export.errors import OnnxFileError, mismatch
 from rnn_export.passes import pipeline
 from rnn_export.passes.choose import rank
-from rnn_export.passes.time.distribute import is_reversed
 from rnn_export.program.agree import agree
 from rnn_export.program.program import ORIGIN, Program
+from rnn_export.program.scan import Scan, scans
 
 CALLS = ((1, 1), (2, 1), (1, 3), (5, 3), (7, 2))  # time steps and rows, where a file leaves them free
 LARGEST = (1 << 31) - 1  # bytes of a protobuf message
@@ -101,7 +101,7 @@ def optimize(
         PassError: a pass changed what the model computes: a bug of this package.
     """
     if out is not None and Path(out).exists() and not overwrite:
-        raise _taken(out)
+        raise _exists_already(out)
     given = _loaded(model)
     result = _optimized(given)
     if out is not None:
@@ -191,7 +191,7 @@ def _optimized(given: onnx.ModelProto) -> Optimization:
     for form in rank(forms, *_sizes(reading.program.model)):
         finished = _finished(forms[form].copy().model, given)
         if _agree(original, Program(ir.from_proto(finished)), CALLS):
-            loops = tuple(_told(loop, number, forms[form].model) for number, loop in enumerate(loops))
+            loops = tuple(_with_outcome(loop, number, forms[form].model) for number, loop in enumerate(loops))
             return Optimization(finished, loops, form, "", count, _operators(ir.from_proto(finished)))
     raise OnnxFileError(
         f"no form ({', '.join(forms)}) gives in ONNX Runtime what the model gives; nothing was written. "
@@ -224,8 +224,8 @@ def _operators(model: ir.Model) -> dict[str, int]:
 
 def _sizes(model: ir.Model) -> tuple[int, int]:
     """Give the time steps and rows of a call, as far as the file fixes them."""
-    sequences = [node.inputs[-1] for node in model.graph if node.op_type == "Scan"]
-    shapes = [value.shape for value in sequences if value is not None and value.shape is not None]
+    sequences = [scan.sequences[-1] for scan in scans(model.graph)]
+    shapes = [value.shape for value in sequences if value.shape is not None]
     known = [list(shape)[:2] for shape in shapes if len(shape) > 2]
     pairs = zip(known[0] if known else TYPICAL, TYPICAL, strict=True)
     steps, rows = (size if isinstance(size, int) else typical for size, typical in pairs)
@@ -255,7 +255,7 @@ def _same_list(own: Any, given: Any) -> None:
     own.extend(given)
 
 
-def _told(loop: Loop, number: int, model: ir.Model) -> Loop:
+def _with_outcome(loop: Loop, number: int, model: ir.Model) -> Loop:
     """Say what a loop became."""
     parts = [node for node in model.graph if node.metadata_props.get(ORIGIN) == str(number)]
     return loop if loop.left else replace(loop, became=tuple(map(_kind, parts)))
@@ -263,11 +263,11 @@ def _told(loop: Loop, number: int, model: ir.Model) -> Loop:
 
 def _kind(node: ir.Node) -> str:
     direction = node.attributes.get_string("direction", "")
-    backward = is_reversed(node) if node.op_type == "Scan" else direction == "reverse"
+    backward = Scan(node).reversed if node.op_type == "Scan" else direction == "reverse"
     return f"{node.op_type} (reversed)" if backward else node.op_type
 
 
-def _taken(path: str | Path) -> OnnxFileError:
+def _exists_already(path: str | Path) -> OnnxFileError:
     return OnnxFileError(f"{path} exists. Name another file, or pass overwrite=True (--overwrite).")
 
 
@@ -280,4 +280,4 @@ def _write(model: onnx.ModelProto, path: Path, *, overwrite: bool) -> None:
         try:
             whole.replace(path) if overwrite else claim(whole, path)
         except FileExistsError as error:
-            raise _taken(path) from error
+            raise _exists_already(path) from error

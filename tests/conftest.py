@@ -80,7 +80,7 @@ def exported_ragged(exports: Exports) -> Exported:
     return partial(exports, lengths=True)
 
 
-FRESH_PROCESS = process.ask
+ASK, START = process.ask, process.Workers.start
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -88,6 +88,7 @@ def workers() -> Iterator[Nursery]:
     """Answer what verify asks in forks of one process, which has imported all that a fresh one has to."""
     with closing(Nursery()) as nursery, pytest.MonkeyPatch.context() as patch:
         patch.setattr(process, "ask", nursery.ask)
+        patch.setattr(process.Workers, "start", lambda *_: None)
         yield nursery
 
 
@@ -102,7 +103,8 @@ def torchlib() -> Iterator[None]:
 @pytest.fixture
 def fresh_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answer it as for a user, in a fresh process each."""
-    monkeypatch.setattr(process, "ask", FRESH_PROCESS)
+    monkeypatch.setattr(process, "ask", ASK)
+    monkeypatch.setattr(process.Workers, "start", START)
 
 
 @pytest.fixture

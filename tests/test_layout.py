@@ -19,9 +19,10 @@ ROOMS: dict[str, str] = {
     "errors": "",
     "version": "",
     "progress": "",
+    "garbage": "",
     "models": "rnn gru lstm stack char",
     "signature": "tree signature",
-    "program": "quiet operator_facts build constants program agree",
+    "program": "quiet values build program scan operator_facts agree",
     "module": "calling axes wrappers subject eager sampling fold_check submodule_state inspection",
     "bundle": """
         staging untrusted/files untrusted/json_text untrusted/schema untrusted/signature untrusted/protobuf
@@ -32,15 +33,17 @@ ROOMS: dict[str, str] = {
         onnx_file/loop_to_scan onnx_file/sequence_lists onnx_file/scan_direction onnx_file/reader capture
         """,
     "passes": """
-        cleanup/constant_folding cleanup/simplify cleanup/entrywise cleanup/unit_axes cleanup/layers
-        time/lift time/distribute lengths time/regroup time/last_step cleanup/products
+        contract cleanup/constant_folding cleanup/simplify cleanup/entrywise cleanup/unit_axes cleanup/layers
+        lengths time/recurrences time/regroup time/lift time/distribute time/last_step cleanup/products
         operators/step_function operators/cells operators/recognize operators/rnn_as_gru choose pipeline forms
         """,
     "backends": """
-        torchscript onnx c/trace/graph c/trace/symbols c/trace/nodes c/plan/buffers c/plan/layout c/plan/merge
-        c/write/names c/write/functions c/write/pack c/write/tiles c/plan/schedule c/plan/plan c/write/emit
-        c/write/walk c/write/source c/trace/operators c/trace/trace c/trace/rules c/trace/composed
-        c/write/header c/write/model write
+        torchscript onnx
+        c/trace/elementwise c/trace/graph c/trace/symbols c/trace/nodes c/trace/source_names
+        c/trace/operators c/trace/trace c/trace/rules c/trace/composed
+        c/plan/buffers c/plan/tiles c/plan/merge c/plan/schedule c/plan/plan
+        c/write/literals c/write/names c/write/pack c/write/context c/write/equations c/write/tiles
+        c/write/emit c/write/layout c/write/walk c/write/source c/write/model write
         """,
     "runtimes": "compiler c ship onnxruntime reference torchscript table load process worker",
     "verification": "dynamics rounding grid tolerance compare verify verify_export choose",

@@ -19,6 +19,7 @@ from rnn_export.cli.main import app
 from rnn_export.errors import OnnxFileError, PassError
 from rnn_export.module.subject import inspect_module
 from rnn_export.passes import pipeline
+from rnn_export.passes.contract import Pass
 from rnn_export.program.program import Program
 from tests.support import loops
 from tests.support.cases import CASES, ModelCase, sample
@@ -158,17 +159,22 @@ def halved(program: Program) -> Program:
     return program
 
 
+def halve(program: Program) -> bool:
+    program.model.graph = halved(program).model.graph
+    return True
+
+
 def test_a_wrong_conversion_is_noticed_and_the_loop_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = reader.fold
-    monkeypatch.setattr(reader, "fold", lambda program, place: halved(right(program, place)))
+    right = reader.scan_of_loop
+    monkeypatch.setattr(reader, "scan_of_loop", lambda program, place: halved(right(program, place)))
     result = rnn_export.optimize(A_LOOP)
     assert result.model is A_LOOP
     assert result.loops[0].left == "as a Scan it does not give the same results"
 
 
 def test_a_wrong_pass_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(pipeline, "PASSES", ((halved, "step"),))
-    with pytest.raises(PassError, match="pass halved changed what the Program computes"):
+    monkeypatch.setattr(pipeline, "PASSES", ((Pass("halve", halve), "step"),))
+    with pytest.raises(PassError, match="pass halve changed what the Program computes"):
         rnn_export.optimize(A_LOOP, tmp_path / "out.onnx")
     assert list(tmp_path.iterdir()) == []
 

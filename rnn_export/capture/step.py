@@ -5,7 +5,7 @@ the module is such a fold is a hypothesis; :mod:`rnn_export.verification.grid` c
 verified.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import onnx_ir as ir
@@ -13,9 +13,13 @@ import torch
 from onnx_ir.passes import common
 
 from rnn_export.errors import CaptureError
+from rnn_export.garbage import uncollected
 from rnn_export.module.subject import Subject
+from rnn_export.program.build import Builder
 from rnn_export.program.program import IR_VERSION, OPSET, Program, name_apart
 from rnn_export.program.quiet import quiet
+from rnn_export.program.scan import Scan
+from rnn_export.program.values import describe
 from rnn_export.signature.signature import BATCH, TIME, Signature, TensorSpec
 
 TRACED_BATCH = 3  # unlike 1, which the exporter would take for a constant
@@ -42,12 +46,13 @@ def _trace(subject: Subject) -> ir.Model:
     arguments = [leaf.index_select(spec.batch_axis, rows) for leaf, spec in zip(example, specs, strict=True)]
     first, *leaves = ({spec.batch_axis: batch} for spec in specs)
     try:
-        with quiet(), torch.no_grad():
+        with quiet(), uncollected(), torch.no_grad():
             step = torch.export.export(
                 subject.flat().eval(), tuple(arguments), dynamic_shapes=(first, tuple(leaves))
             )
-            known = torch.export.default_decompositions()
-            step = step.run_decompositions({operator: known[operator] for operator in TIME_LOOPS})
+            if any(node.target in TIME_LOOPS for graph in _graphs(step) for node in graph.nodes):
+                known = torch.export.default_decompositions()
+                step = step.run_decompositions({operator: known[operator] for operator in TIME_LOOPS})
             exported = torch.onnx.export(step, dynamo=True, opset_version=OPSET, verbose=False)
     except Exception as error:
         reason = str(error.__cause__ or error).strip().partition("\n")[0]
@@ -59,6 +64,12 @@ def _trace(subject: Subject) -> ir.Model:
         raise CaptureError("the exporter gave nothing")
     _name_batch(exported.model, specs[0])
     return exported.model
+
+
+def _graphs(step: torch.export.ExportedProgram) -> Iterator[torch.fx.Graph]:
+    """Give the graph of a step, and those of its branches."""
+    modules = step.graph_module.modules()
+    return (module.graph for module in modules if isinstance(module, torch.fx.GraphModule))
 
 
 def _name_batch(step: ir.Model, spec: TensorSpec) -> None:
@@ -77,32 +88,41 @@ def _fold(step: ir.Model, signature: Signature) -> ir.Model:
     old_inputs, old_outputs, nodes = list(graph.inputs), list(graph.outputs), list(graph)
     graph.outputs.clear()
     graph.remove(nodes)
-    for number, value in enumerate(value for node in nodes for value in node.outputs):
-        value.name = f"step/{number}"  # out of the way of the names below
+    _name_apart_from(signature, nodes, graph)
 
-    reserved = {*signature.input_names, *signature.output_names}
-    for initializer in initializers:
-        graph.initializers.pop(initializer.name or "")
-        if initializer.name in reserved:
-            initializer.name = f"parameter/{initializer.name}"
-
+    build, end = Builder(), Builder()
     x_t, *before = [_value(f"step/{spec.name}", spec, without=TIME) for spec in signature.arguments]
-    whole = _node("Unsqueeze", [x_t, _axis(signature.inputs)], _value("whole", signature.inputs, step=True))
-    for old, new in zip(old_inputs, (whole.outputs[0], *before), strict=True):
+    time = _axis(signature.inputs)
+    whole = build.emit("Unsqueeze", [x_t, time], like=_value("whole", signature.inputs, step=True))
+    for old, new in zip(old_inputs, (whole, *before), strict=True):
         old.replace_all_uses_with(new)
         if old in old_outputs:
             old_outputs[old_outputs.index(old)] = new
     alone = [] if signature.outputs.time_axis is None else [_axis(signature.outputs)]
     y_t, *after = [_value(f"step/{name}", spec, without=TIME) for name, spec in _results(signature)]
-    last = [
-        _node("Squeeze" if alone else "Identity", [old_outputs[0], *alone], y_t),
-        *(_node("Identity", [value], new) for value, new in zip(old_outputs[1:], after, strict=True)),
+    y_t = end.emit("Squeeze" if alone else "Identity", [old_outputs[0], *alone], like=y_t)
+    after = [
+        end.emit("Identity", [value], like=new) for value, new in zip(old_outputs[1:], after, strict=True)
     ]
     body = ir.Graph(
-        [*before, x_t], [*after, y_t], nodes=[whole, *nodes, *last], opset_imports={"": OPSET}, name="step"
+        [*before, x_t],
+        [*after, y_t],
+        nodes=[*build.nodes, *nodes, *end.nodes],
+        opset_imports={"": OPSET},
+        name="step",
     )
-    axes = [axis for axis in (whole.inputs[1], *alone) if axis is not None]
-    return _scan(body, signature, [*initializers, *axes])
+    return _scan(body, signature, [*initializers, time, *alone])
+
+
+def _name_apart_from(signature: Signature, nodes: list[ir.Node], graph: ir.Graph) -> None:
+    """Name values and initializers of the step so that they are out of the way of the signature's names."""
+    for number, value in enumerate(value for node in nodes for value in node.outputs):
+        value.name = f"step/{number}"
+    reserved = {*signature.input_names, *signature.output_names}
+    for initializer in list(graph.initializers.values()):
+        graph.initializers.pop(initializer.name or "")
+        if initializer.name in reserved:
+            initializer.name = f"parameter/{initializer.name}"
 
 
 def _scan(body: ir.Graph, signature: Signature, initializers: list[ir.Value]) -> ir.Model:
@@ -110,34 +130,31 @@ def _scan(body: ir.Graph, signature: Signature, initializers: list[ir.Value]) ->
     inputs, *state = map(_value, signature.input_names, signature.arguments)
     outputs, *new_state = map(_value, signature.output_names, signature.results)
     time, outputs_time = signature.inputs.shape.index(TIME), signature.outputs.time_axis
-    nodes, sequence, sequences = [], inputs, outputs
+    build, sequence = Builder(), inputs
     if time:
         order = [time, *(axis for axis in range(len(signature.inputs.shape)) if axis != time)]
         sizes = [signature.inputs.shape[axis] for axis in order]
-        sequence = ir.Value(name="sequence", shape=ir.Shape(sizes), type=inputs.type)
-        nodes.append(ir.node("Transpose", [inputs], {"perm": order}, outputs=[sequence]))
-    if outputs_time != 0:
-        sequences = ir.Value(name="sequences", type=outputs.type)
-    scan = ir.node(
-        "Scan",
-        [*state, sequence],
-        {"body": body, "num_scan_inputs": 1},
-        outputs=[*new_state, sequences],
-        name="scan",
-    )
-    nodes.append(scan)
+        sequence = build.emit("Transpose", [inputs], {"perm": order}, like=inputs, shape=sizes)
+    scan = Scan.build(body, state, [sequence])
+    build.nodes.append(scan.node)
+    [result] = scan.results
+    result.type = outputs.type
     if outputs_time is None:
         end = ir.val("end", const_value=ir.tensor(np.array(-1), name="end"))
         initializers = [*initializers, end]
-        nodes.append(ir.node("Gather", [sequences, end], {"axis": 0}, outputs=[outputs]))
+        result = build.emit("Gather", [result, end], {"axis": 0})
     elif outputs_time:
         order = list(range(1, len(signature.outputs.shape)))
         order.insert(outputs_time, 0)
-        nodes.append(ir.node("Transpose", [sequences], {"perm": order}, outputs=[outputs]))
+        result = build.emit("Transpose", [result], {"perm": order})
+    results = [result, *scan.final_states]
+    for value, wanted in zip(results, (outputs, *new_state), strict=True):
+        describe(value, wanted)
+        value.name = wanted.name
     graph = ir.Graph(
         [inputs, *state],
-        [outputs, *new_state],
-        nodes=nodes,
+        results,
+        nodes=build.nodes,
         initializers=initializers,
         opset_imports={"": OPSET},
         name="main",
@@ -155,10 +172,6 @@ def _axis(spec: TensorSpec) -> ir.Value:
     """Give the time axis as a constant."""
     name = f"time_axis_of_{spec.name}"
     return ir.val(name, const_value=ir.tensor(np.array([spec.time_axis]), name=name))
-
-
-def _node(op: str, inputs: Sequence[ir.Value], output: ir.Value) -> ir.Node:
-    return ir.node(op, inputs, outputs=[output])
 
 
 def _value(name: str, spec: TensorSpec, without: str | None = None, step: bool = False) -> ir.Value:

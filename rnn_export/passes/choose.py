@@ -39,6 +39,7 @@ from math import prod
 import onnx_ir as ir
 
 from rnn_export.program.program import Program
+from rnn_export.program.scan import Scan
 
 # The largest batch times hidden size up to which a form is the fastest.
 OPERATORS = {"RNN": 64, "GRU": 8191, "LSTM": 8191}
@@ -66,8 +67,7 @@ def _states(node: ir.Node) -> list[list[int | ir.SymbolicDim]]:
     if node.op_type != "Scan":
         inputs = node.inputs[0].shape if node.inputs[0] else None
         return [[inputs[1] if inputs else ir.SymbolicDim(None), node.attributes["hidden_size"].as_int()]]
-    count = len(node.inputs) - node.attributes["num_scan_inputs"].as_int()
-    shapes = [value.shape for value in node.attributes["body"].as_graph().inputs[:count]]
+    shapes = [value.shape for value in Scan(node).states]
     return [list(shape) for shape in shapes if shape is not None]
 
 

@@ -9,7 +9,7 @@ from rnn_export.passes.choose import rank
 from rnn_export.passes.pipeline import Stage, forms_of, optimize
 from rnn_export.program.program import Program
 
-DENSE = "unstack"  # the pass after which a Program is as simple as it gets, and takes no lengths yet
+DENSE = "layers"  # the pass after which a Program is as simple as it gets, and takes no lengths yet
 
 
 @dataclass(frozen=True)

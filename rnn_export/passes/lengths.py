@@ -1,11 +1,22 @@
-"""Ragged batches: a Program takes the number of time steps of each row as well.
+"""Rows of a batch that end apart: a Program takes the number of time steps of each row as well.
 
-- In every loop, a state of a row that has ended stays as it was: ``next' = Where(t < lengths, next, state)``.
-  A loop that runs backward so begins at the row's own last time step, with the state that came in.
+In every loop, a state of a row that has ended stays as it was, and outputs of such a row are zero::
+
+    H_T, Ys = Scan (H, xs) <body = step (H_s, x_t) => (H_t, y_t) { ... }>             # xs: float[T,B,4]
+
+    running = Less (Unsqueeze (Range (0, T, 1), [1]), Unsqueeze (lengths, [0]))       # bool[T,B]
+    H_T, Ys = Scan (H, xs, running) <body = step (H_s, x_t, float[B] runs) => (H_n, y_t) {
+        ...  H_n = Where (Unsqueeze (runs, [1]), H_t, H_s) }>
+    ys = Where (Unsqueeze (running, [2]), Ys, 0)                                      # float[T,B,3]
+
+- A loop that runs backward so begins at the row's own last time step, with the state that came in.
 - The operators ``RNN``, ``GRU`` and ``LSTM`` take the lengths as their ``sequence_lens``.
-- Outputs of rows that have ended are zero; those of the last time step alone are picked at the row's own.
+- Outputs of the last time step alone are picked at the row's own.
 
 ``Where`` selects: NaN in the inputs of a row that has ended reaches nothing.
+
+Requires: nothing; :class:`LengthsError` says what cannot take lengths.
+Ensures: ``lengths`` is the last input, if the signature has it.
 """
 
 from collections.abc import Sequence
@@ -15,41 +26,49 @@ import numpy as np
 import onnx_ir as ir
 
 from rnn_export.errors import LengthsError
-from rnn_export.passes.time.distribute import DIRECTIONS, is_plain, is_reversed
+from rnn_export.passes.contract import Property, rewriting
 from rnn_export.program.build import Builder
-from rnn_export.program.program import Program, name_apart, take_place, takes_lengths
+from rnn_export.program.operator_facts import RECURRENT, SEQUENCE_LENS
+from rnn_export.program.program import Program, take_place, takes_lengths
+from rnn_export.program.scan import Scan
 from rnn_export.signature.signature import BATCH, LENGTHS, TIME, Signature
 
-RECURRENT = ("RNN", "GRU", "LSTM")
-SEQUENCE_LENS = 4  # the place of that input, in all three
+
+def _wants_lengths(program: Program) -> bool:
+    return program.signature is not None and program.signature.lengths
 
 
-def lengths(program: Program) -> Program:
+TAKES_LENGTHS = Property(
+    "lengths is the last input, if the signature has it",
+    lambda program: takes_lengths(program) or not _wants_lengths(program),
+)
+
+
+@rewriting(ensures=[TAKES_LENGTHS])
+def lengths(program: Program) -> bool:
     """Add the input ``lengths``, if the signature has it and the graph has not.
 
     Raises:
         LengthsError: a loop is not one whose rows can end apart.
     """
-    program = program.copy()
     graph, signature = program.model.graph, program.signature
     if signature is None or not signature.lengths or takes_lengths(program):
-        return program
+        return False
     value = ir.Value(name=LENGTHS.name, shape=ir.Shape([BATCH]), type=ir.TensorType(ir.DataType.INT64))
     graph.inputs.append(value)
     ragged = _Ragged(graph, signature, value)
-    nodes = list(graph)
+    nodes = list(graph)  # before ours are among them
     graph.insert_before(nodes[0], ragged.build.nodes)
     for node in nodes:
         if node.op_type == "Scan":
-            ragged.hold(node)
+            ragged.hold(Scan(node))
         elif node.op_type in RECURRENT:
-            tell(graph, node, value)
+            give_lengths(graph, node, value)
     ragged.end()
-    name_apart(program.model)
-    return program
+    return True
 
 
-def tell(graph: ir.Graph, node: ir.Node, lengths: ir.Value) -> None:
+def give_lengths(graph: ir.Graph, node: ir.Node, lengths: ir.Value) -> None:
     """Give an operator the lengths, and let rows without a time step keep their state.
 
     Raises:
@@ -60,48 +79,37 @@ def tell(graph: ir.Graph, node: ir.Node, lengths: ir.Value) -> None:
     before, after = Builder(), Builder()
     node.resize_inputs(max(len(node.inputs), SEQUENCE_LENS + 1))
     node.replace_input_with(SEQUENCE_LENS, before.emit("Cast", [lengths], {"to": ir.DataType.INT32}))
-    zero = after.emit("Constant", [], {"value": ir.tensor(np.array(0))})
-    shape = after.constant([1, -1, 1])  # behind the directions, in front of the units
+    # [D, B, H]: the rows stand behind the directions and in front of the units
+    zero, shape = after.constant(0), after.constant([1, -1, 1])
     some = after.emit("Reshape", [after.emit("Greater", [lengths, zero]), shape])
-    finals = zip(node.outputs[1:], node.inputs[SEQUENCE_LENS + 1 :], strict=False)
-    kept = [(final, ir.node("Where", [some, final, start])) for final, start in finals if start]
     graph.insert_before(node, before.nodes)
-    graph.insert_after(node, [*after.nodes, *(where for _, where in kept)])  # ONNX Runtime gives zeros there
+    pairs = list(zip(node.outputs[1:], node.inputs[SEQUENCE_LENS + 1 :], strict=False))
+    # ONNX Runtime gives zeros as the final state of a row of no time steps
+    kept = [(final, after.emit("Where", [some, final, start], like=final)) for final, start in pairs if start]
+    graph.insert_after(node, after.nodes)
     for final, where in kept:
-        where.outputs[0].shape, where.outputs[0].type = final.shape, final.type
-        take_place(graph, final, where.outputs[0])
-        where.replace_input_with(1, final)
+        take_place(graph, final, where)
+        # the Where read the final state as well, and has just become its own input
+        where.producer().replace_input_with(1, final)  # type: ignore[union-attr]
 
 
-def release(scan: ir.Node) -> bool:
+def release(scan: Scan) -> bool:
     """Undo what makes a loop hold the states of rows that have ended; say whether there was such a thing."""
-    body = scan.attributes["body"].as_graph()
-    count = len(scan.inputs) - scan.attributes["num_scan_inputs"].as_int()
-    held = [node for value in body.outputs[:count] if (node := value.producer()) and node.op_type == "Where"]
+    held = [node for value in scan.next_states if (node := value.producer()) and node.op_type == "Where"]
     flags = list(dict.fromkeys(node.inputs[0] for node in held))
-    places = [body.inputs.index(flag) for flag in flags if flag in body.inputs[count:]]
-    told = {scan.inputs[place] for place in places}
-    if [node.inputs[2] for node in held] != body.inputs[:count] or len(places) < len(flags) or len(told) != 1:
+    read = dict(zip(scan.elements, scan.sequences, strict=True))
+    if any(flag not in read for flag in flags) or len({read[flag] for flag in flags if flag}) != 1:
+        return False
+    # every state is held by the same lengths, or the operator could not hold them
+    if [node.inputs[2] for node in held] != list(scan.states):
         return False
     for node in held:
         _, following, _ = node.inputs
         assert following is not None
         node.outputs[0].replace_all_uses_with(following, replace_graph_outputs=True)
-        body.remove(node, safe=True)
-    for place in sorted(places, reverse=True):
-        del body.inputs[place]
-        for later, value in list(enumerate(scan.inputs))[place + 1 :]:
-            scan.replace_input_with(later - 1, value)
-        scan.resize_inputs(len(scan.inputs) - 1)
-    _set_count(scan, scan.attributes["num_scan_inputs"].as_int() - len(places))
+        scan.body.remove(node, safe=True)
+    scan.remove_sequences(flag for flag in flags if flag)
     return True
-
-
-def _set_count(scan: ir.Node, over: int) -> None:
-    """Say how many sequences a loop reads, all in one direction."""
-    if is_reversed(scan):
-        scan.attributes[DIRECTIONS[0]] = ir.AttrInt64s(DIRECTIONS[0], [1] * over)
-    scan.attributes["num_scan_inputs"] = ir.AttrInt64("num_scan_inputs", over)
 
 
 @dataclass
@@ -114,58 +122,52 @@ class _Ragged:
     build: Builder = field(default_factory=Builder)
 
     def __post_init__(self) -> None:
-        inputs, time = self.graph.inputs[0], self.signature.inputs.shape.index(TIME)
-        size = self.build.emit("Shape", [inputs], {"start": time, "end": time + 1})
-        steps = self.build.emit("Squeeze", [size, self.build.constant([0])])
-        zero, one = (self._scalar(number) for number in (0, 1))
-        numbers = self.build.emit("Range", [zero, steps, one])
-        self.times = self.build.emit("Unsqueeze", [numbers, self.build.constant([1])])
-        self.ends = self.build.emit("Unsqueeze", [self.lengths, self.build.constant([0])])
-        self.running = self.build.emit("Less", [self.times, self.ends])
+        build, inputs, time = self.build, self.graph.inputs[0], self.signature.inputs.shape.index(TIME)
+        size = build.emit("Shape", [inputs], {"start": time, "end": time + 1})
+        steps = build.emit("Squeeze", [size, build.constant([0])])
+        zero, one = build.constant(0), build.constant(1)
+        numbers = build.emit("Range", [zero, steps, one])
+        self.times = build.emit("Unsqueeze", [numbers, build.constant([1])])
+        self.ends = build.emit("Unsqueeze", [self.lengths, build.constant([0])])
+        self.running = build.emit("Less", [self.times, self.ends])
         self.running.shape, self.running.type = ir.Shape([TIME, BATCH]), ir.TensorType(ir.DataType.BOOL)
 
-    def hold(self, scan: ir.Node) -> None:
+    def hold(self, scan: Scan) -> None:
         """Let a loop hold the states of rows that have ended."""
-        body, over = scan.attributes["body"].as_graph(), scan.attributes["num_scan_inputs"].as_int()
-        count = len(scan.inputs) - over
-        if not is_plain(scan):
+        if not scan.plain:
             raise LengthsError("a loop over other axes, or in both directions, cannot take lengths")
+        states, following = scan.states, scan.next_states
         running = ir.Value(name=None, shape=ir.Shape([BATCH]), type=self.running.type)
-        _set_count(scan, over + 1)
-        scan.resize_inputs(len(scan.inputs) + 1)
-        scan.replace_input_with(len(scan.inputs) - 1, self.running)
+        scan.append_sequence(self.running, running)
         build = Builder()
-        for place, (state, following) in enumerate(
-            zip(body.inputs[:count], body.outputs[:count], strict=True)
-        ):
-            if state.shape is None or BATCH not in list(map(str, state.shape)):
-                raise LengthsError(
-                    f"a state of shape {state.shape} has no axis for the batch: it cannot take lengths"
-                )
-            axis = list(map(str, state.shape)).index(BATCH)
-            others = [other for other in range(len(state.shape)) if other != axis]
-            going_on = build.emit("Unsqueeze", [running, build.constant(others)]) if others else running
-            going_on.type = running.type
-            going_on.shape = ir.Shape([BATCH if k == axis else 1 for k in range(len(state.shape))])
-            held = build.emit("Where", [going_on, following, state])
-            held.shape, held.type = state.shape, state.type
-            body.outputs[place] = held
-        body.inputs.append(running)
-        body.extend(build.nodes)
+        for place, (state, value) in enumerate(zip(states, following, strict=True)):
+            going_on = self._beside(build, running, state)
+            scan.body.outputs[place] = build.emit("Where", [going_on, value, state], like=state)
+        scan.body.extend(build.nodes)
+
+    def _beside(self, build: Builder, running: ir.Value, state: ir.Value) -> ir.Value:
+        """Give whether rows have not ended in a shape that broadcasts to a state's."""
+        sizes = list(map(str, state.shape or ()))
+        if BATCH not in sizes:
+            raise LengthsError(
+                f"a state of shape {state.shape} has no axis for the batch: it cannot take lengths"
+            )
+        axis = sizes.index(BATCH)
+        others = [other for other in range(len(sizes)) if other != axis]
+        if not others:
+            return running
+        shape = [BATCH if place == axis else 1 for place in range(len(sizes))]
+        return build.emit("Unsqueeze", [running, build.constant(others)], like=running, shape=shape)
 
     def end(self) -> None:
         """Let the outputs be zero from each row's end on, or pick its own last ones."""
-        spec, outputs = self.signature.outputs, self.graph.outputs[0]
-        build = Builder()
+        spec, outputs, build = self.signature.outputs, self.graph.outputs[0], Builder()
         if spec.time_axis is None:
             result = self._last(build, outputs)
         else:
             order = (spec.time_axis, spec.batch_axis)
-            running = (
-                self.running
-                if order[0] < order[1]
-                else build.emit("Transpose", [self.running], {"perm": [1, 0]})
-            )
+            first = order[0] < order[1]
+            running = self.running if first else build.emit("Transpose", [self.running], {"perm": [1, 0]})
             result = self._only(build, running, order, outputs)
         self.graph.extend(build.nodes)
         self.graph.outputs[0] = result
@@ -179,9 +181,10 @@ class _Ragged:
         loop = everything.producer() if everything is not None else None
         if everything is None or loop is None or loop.op_type != "Scan":
             raise LengthsError("outputs of the last time step that are no loop's cannot take lengths")
-        before = build.emit("Sub", [self.ends, build.emit("Constant", [], {"value": ir.tensor(np.array(1))})])
+        before = build.emit("Sub", [self.ends, build.constant(1)])
         last = build.emit("Equal", [self.times, before])
         kept = self._only(build, last, (0, self.signature.outputs.batch_axis + 1), everything)
+        # all other time steps are zero: the sum is exact
         return build.emit("ReduceSum", [kept, build.constant([0])], {"keepdims": 0})
 
     def _only(self, build: Builder, where: ir.Value, axes: Sequence[int], values: ir.Value) -> ir.Value:
@@ -190,9 +193,5 @@ class _Ragged:
         others = [axis for axis in range(rank) if axis not in axes]
         if others:
             where = build.emit("Unsqueeze", [where, build.constant(others)])
-        dtype = np.dtype(self.signature.outputs.dtype)
-        zero = build.emit("Constant", [], {"value": ir.tensor(np.zeros((), dtype))})
+        zero = build.constant(np.zeros((), self.signature.outputs.dtype))
         return build.emit("Where", [where, values, zero])
-
-    def _scalar(self, number: int) -> ir.Value:
-        return self.build.emit("Constant", [], {"value": ir.tensor(np.array(number))})

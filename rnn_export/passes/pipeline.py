@@ -1,55 +1,61 @@
 """What turns a Program into a better one; one file a pass.
 
-:func:`optimize` runs them in order. After each, the Program is run on random calls and has to give what it
-gave before.
+:func:`optimize` runs them in order. Each says whether it changed anything, and what it requires and ensures
+is checked (:mod:`rnn_export.passes.contract`). A Program that was changed is run on random calls and has to
+give what it gave before.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rnn_export.errors import PassError
 from rnn_export.passes import lengths
 from rnn_export.passes.cleanup import constant_folding, layers, products, simplify, unit_axes
+from rnn_export.passes.contract import Pass
 from rnn_export.passes.operators import recognize, rnn_as_gru
 from rnn_export.passes.time import distribute, last_step, regroup
 from rnn_export.program.agree import agree
 from rnn_export.program.program import Program
 
 # In order. A pass with a form leaves a Program behind that is worth shipping.
-PASSES: tuple[tuple[Callable[[Program], Program], str], ...] = (
-    (constant_folding.fold, ""),
+PASSES: tuple[tuple[Pass, str], ...] = (
+    (constant_folding.fold_constants, ""),
     (simplify.simplify, ""),
-    (unit_axes.squeeze, ""),
-    (layers.unstack, ""),
+    (unit_axes.remove_unit_axes, ""),
+    (layers.separate_layers, ""),
     (lengths.lengths, ""),
-    (constant_folding.fold, ""),
+    (constant_folding.fold_constants, ""),
     (simplify.simplify, "step"),
     (regroup.regroup, ""),
     (distribute.distribute, ""),
-    (constant_folding.fold, ""),
+    (constant_folding.fold_constants, ""),
     (simplify.simplify, ""),
-    (unit_axes.squeeze, ""),
-    (last_step.last, ""),
+    (unit_axes.remove_unit_axes, ""),
+    (last_step.last_step, ""),
     (simplify.simplify, ""),
     (products.products, ""),
-    (constant_folding.fold, ""),
+    (constant_folding.fold_constants, ""),
     (simplify.simplify, "scan"),
-    (recognize.fuse, ""),
-    (constant_folding.fold, ""),
+    (recognize.recognize, ""),
+    (constant_folding.fold_constants, ""),
     (simplify.simplify, "operator"),
-    (rnn_as_gru.gate, ""),
+    (rnn_as_gru.rnn_as_gru, ""),
     (simplify.simplify, "gated"),
 )
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A Program after a pass; ``form`` is what it is called if it is worth shipping."""
+    """A Program after a pass; ``form`` is what it is called if it is worth shipping.
+
+    ``changed`` says whether it is another one than before the pass.
+    """
 
     name: str
     form: str
     program: Program
+    changed: bool
 
     def operators(self) -> Counter[str]:
         """Count the operators, inside of loops as well."""
@@ -60,15 +66,16 @@ def optimize(program: Program) -> list[Stage]:
     """Run all passes; give the Program after each, the untouched one first.
 
     Raises:
-        PassError: a pass changed what the Program computes.
+        PassError: a pass changed what the Program computes, or what it requires or ensures does not hold.
         LengthsError: the Program is to take lengths, and cannot.
     """
-    stages = [Stage("capture", "", program)]
-    for run, form in PASSES:
-        after = run(stages[-1].program)
-        if not agree(stages[-1].program, after):
-            raise PassError(f"pass {run.__name__} changed what the Program computes. Please report it.")
-        stages.append(Stage(run.__name__, form, after))
+    stages = [Stage("capture", "", program, changed=True)]
+    for each, form in PASSES:
+        before = stages[-1].program
+        after = each(before)
+        if after is not before and not agree(before, after):
+            raise PassError(f"pass {each.name} changed what the Program computes. Please report it.")
+        stages.append(Stage(each.name, form, after, changed=after is not before))
     return stages
 
 

@@ -1,4 +1,20 @@
-"""What is known of the operators of ONNX."""
+"""What is known of the operators of ONNX: which work entry by entry, what the recurrent ones take and give.
+
+Names of inputs and defaults of attributes come from ONNX's own schemas. What stands here are the facts that
+the schemas have in their prose alone.
+
+Source: https://onnx.ai/onnx/operators.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import onnx.defs
+import onnx.helper
+import onnx_ir as ir
+
+from rnn_export.program.program import OPSET
 
 ELEMENTWISE = frozenset(
     """
@@ -8,3 +24,53 @@ ELEMENTWISE = frozenset(
     Softsign Sqrt Sub Sum Tan Tanh ThresholdedRelu Where Xor
     """.split()  # noqa: SIM905
 )
+
+
+@dataclass(frozen=True)
+class Recurrent:
+    """A recurrent operator: the order of its gates in ``W``, ``R`` and ``B``, its states, its activations.
+
+    The activations are those of one direction that are meant where none are given.
+    """
+
+    gates: str
+    states: str
+    activations: tuple[str, ...]
+
+
+RECURRENT = {
+    "RNN": Recurrent("i", "h", ("Tanh",)),
+    "GRU": Recurrent("zrh", "h", ("Sigmoid", "Tanh")),
+    "LSTM": Recurrent("iofc", "hc", ("Sigmoid", "Tanh", "Tanh")),
+}
+# X, W, R, B, sequence_lens, initial_h; LSTM alone has initial_c and P, behind what the others have.
+RECURRENT_INPUTS = tuple(value.name for value in onnx.defs.get_schema("LSTM", OPSET, "").inputs)
+SEQUENCE_LENS = RECURRENT_INPUTS.index("sequence_lens")
+
+
+@cache
+def default_of(op_type: str, name: str) -> Any:
+    """Give what an attribute is where it is left out; ``None`` if the schema has no default."""
+    attribute = onnx.defs.get_schema(op_type, OPSET, "").attributes[name]
+    given = attribute.default_value
+    return onnx.helper.get_attribute_value(given) if given.type else None
+
+
+def int_of(node: ir.Node, name: str) -> int:
+    """Give an attribute that is a whole number, or its default."""
+    return int(_given(node, name, node.attributes.get_int(name, None)))
+
+
+def float_of(node: ir.Node, name: str) -> float:
+    """Give an attribute that is a number, or its default."""
+    return float(_given(node, name, node.attributes.get_float(name, None)))
+
+
+def text_of(node: ir.Node, name: str) -> str:
+    """Give an attribute that is a text, or its default."""
+    given = _given(node, name, node.attributes.get_string(name, None))
+    return given.decode() if isinstance(given, bytes) else given
+
+
+def _given(node: ir.Node, name: str, value: Any) -> Any:
+    return default_of(node.op_type, name) if value is None else value

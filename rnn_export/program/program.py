@@ -15,6 +15,7 @@ import onnx_ir as ir
 import onnxruntime
 
 from rnn_export.errors import OnnxFileError, mismatch
+from rnn_export.program.build import Builder
 from rnn_export.signature.signature import BATCH, LENGTHS, TIME, Array, Signature
 
 OPSET = 18
@@ -34,8 +35,8 @@ class Program:
     signature: Signature | None = None
 
     def copy(self) -> "Program":
-        """Give a Program of its own, down to the nodes."""
-        return Program(ir.from_proto(ir.to_proto(self.model)), self.signature)
+        """Give a Program of its own, down to nodes and values; only the tensors of constants are shared."""
+        return Program(self.model.clone(), self.signature)
 
     def proto(self) -> onnx.ModelProto:
         """Give the ONNX model as others read it."""
@@ -46,7 +47,7 @@ class Program:
 
         Lengths are numbers of time steps.
 
-        Sizes that a file calls otherwise than ``time`` and ``batch`` are told apart: the first of them takes
+        Sizes that a file calls otherwise than ``time`` and ``batch`` are kept apart: the first of them takes
         the place of the one that is missing, the others get numbers of their own.
 
         Raises:
@@ -121,12 +122,11 @@ def take_place(graph: ir.Graph, old: ir.Value, new: ir.Value) -> None:
     """Let ``new`` take the place and, as a graph's output, the name of ``old``."""
     for place, output in enumerate(graph.outputs):
         if output is old:
-            identity = ir.node("Identity", [new])
-            identity.outputs[0].name, identity.outputs[0].shape = old.name, old.shape
-            identity.outputs[0].type = old.type
-            graph.append(identity)
-            old.name = None
-            graph.outputs[place] = identity.outputs[0]
+            build = Builder()
+            copied = build.emit("Identity", [new], like=old)
+            copied.name, old.name = old.name, None
+            graph.extend(build.nodes)
+            graph.outputs[place] = copied
     old.replace_all_uses_with(new)
 
 

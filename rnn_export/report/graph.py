@@ -11,6 +11,7 @@ from typing import Any
 import networkx as nx
 import onnx
 
+from rnn_export.program.scan import count_states
 from rnn_export.signature.signature import BATCH, TIME
 
 LOOPS = ("Scan", "Loop")
@@ -201,7 +202,7 @@ def _read_loop(reading: _Reading, node: onnx.NodeProto, body: onnx.GraphProto, k
     attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
     is_scan = node.op_type == "Scan"
     ahead = 0 if is_scan else 2  # a Loop's number of turns, and whether it goes on
-    carried = len(node.input) - ahead - attributes.get("num_scan_inputs", 0)
+    carried = count_states(node) if is_scan else len(node.input) - ahead
     taken = [_border(reading, node, body, number, ahead, carried) for number in range(len(body.input))]
     given = [
         Value(value.name, taken[ahead + number].title, taken[ahead + number].kind)

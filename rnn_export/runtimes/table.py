@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -47,9 +48,12 @@ class Runtime:
             raise RuntimeUnavailableError(
                 f"runtime {self.name!r} needs the package {self.package!r}. Run: pip install {self.package}"
             )
-        module = import_module(f"rnn_export.runtimes.{self.name}")
-        call: Call = module.start(path, signature, read)
+        call: Call = self.load().start(path, signature, read)
         return call
+
+    def load(self) -> ModuleType:
+        """Import it."""
+        return import_module(f"rnn_export.runtimes.{self.name}")
 
 
 RUNTIMES = {

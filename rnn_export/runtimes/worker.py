@@ -1,23 +1,27 @@
 """A fresh process that loads one file and runs all golden vectors, without the model's source.
 
-It is started by :mod:`rnn_export.verify` as ``python -I`` with a request in JSON on standard input, and gives
-the results on standard output, as an ``.npz`` file: there is no disk that could be full, and nothing is left
-behind by who is killed. It ends when the process that asked is gone.
+:mod:`rnn_export.runtimes.process` starts a process that serves, as ``python -I``; that forks a worker for
+each request. A worker reads the request in JSON on standard input, and gives the results on standard output,
+as an ``.npz`` file: there is no disk that could be full, and nothing is left behind by who is killed. All of
+them end when the process that asked is gone.
 """
 
+import gc
 import io
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
 import traceback
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from importlib.abc import MetaPathFinder
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -26,6 +30,7 @@ from rnn_export.bundle.golden import Case
 from rnn_export.bundle.untrusted import schema
 from rnn_export.bundle.untrusted.files import Files
 from rnn_export.errors import BundleError, RuntimeUnavailableError, mismatch
+from rnn_export.garbage import uncollected
 from rnn_export.runtimes.table import RUNTIMES
 from rnn_export.signature.signature import Array, Call, Signature
 
@@ -130,11 +135,73 @@ def read_results(answer: bytes, cases: Sequence[Case]) -> dict[str, Array]:
     return results
 
 
+def serve() -> None:
+    """Fork a worker for each message on standard input, until nobody can send one any more.
+
+    Descriptors come with a message: a worker's standard input, output and error, and where to write which
+    process it is and, in the next line, with what status it ended.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # without a word
+    control, statuses = socket.socket(fileno=os.dup(sys.stdin.fileno())), dict[int, int]()
+    signal.signal(signal.SIGCHLD, lambda *_: _report(statuses))
+    gc.freeze()  # a worker that collected garbage here would copy all memory
+    while True:
+        message, descriptors, *_ = socket.recv_fds(control, 1, 4)
+        if not message:
+            return
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # until it is known whose end that is
+        child = os.fork()
+        if not child:
+            for descriptor in (control.detach(), descriptors.pop(), *statuses.values()):
+                os.close(descriptor)
+            _work(*descriptors)
+        statuses[child] = descriptors.pop()
+        _write_number(statuses[child], child)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _report(statuses: dict[int, int]) -> None:
+    """Write with what status workers have ended, and forget them."""
+    while statuses and (ended := os.waitpid(-1, os.WNOHANG))[0]:
+        child, status = ended
+        _write_number(statuses[child], os.waitstatus_to_exitcode(status))
+        os.close(statuses.pop(child))
+
+
+def _write_number(descriptor: int, number: int) -> None:
+    with suppress(BrokenPipeError):  # who asked has gone
+        os.write(descriptor, f"{number}\n".encode())
+
+
+def _work(request: int, answer: int, errors: int) -> NoReturn:
+    """Be a worker: import the runtime that the first line names, and wait for the request."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+    for descriptor, standard in ((request, 0), (errors, 1), (errors, 2)):
+        os.dup2(descriptor, standard)
+    if runtime := sys.stdin.readline().strip():
+        with uncollected():
+            RUNTIMES[runtime].load()
+            gc.freeze()  # what is imported stays
+    os.dup2(answer, 1)
+    for descriptor in (request, answer, errors):
+        os.close(descriptor)
+    main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # to take Python and the runtime apart first takes as long as a check
+
+
 def main() -> None:
-    """Answer the request on standard input."""
+    """Answer the request on standard input, if there is one."""
     answer = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a model prints is no part of the answer
-    request: dict[str, Any] = json.load(sys.stdin)
+    asked = sys.stdin.read()
+    if not asked:
+        return
+    request: dict[str, Any] = json.loads(asked)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     threading.Thread(target=_end_with, args=[request["asked_by"]], daemon=True).start()
     sys.meta_path.insert(0, Blocked(request["blocked"]))

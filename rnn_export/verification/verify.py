@@ -20,6 +20,7 @@ from rnn_export.bundle.untrusted import schema
 from rnn_export.errors import BundleError, mismatch
 from rnn_export.progress import ProgressCallback
 from rnn_export.runtimes import process, worker
+from rnn_export.runtimes.process import Workers
 from rnn_export.runtimes.table import RUNTIMES, Runtime
 from rnn_export.verification import tolerance
 from rnn_export.verification.compare import FAILED, NOT_CHECKED, PASSED, Check, Curve, Standard, compare
@@ -116,8 +117,13 @@ def verify(folder: str | Path, progress: ProgressCallback | None = None) -> Veri
     return check_bundle(Bundle.open(folder), progress)
 
 
-def check_bundle(bundle: Bundle, progress: ProgressCallback | None = None) -> VerificationReport:
-    """Check the files of an open bundle in every runtime."""
+def check_bundle(
+    bundle: Bundle, progress: ProgressCallback | None = None, workers: Workers | None = None
+) -> VerificationReport:
+    """Check the files of an open bundle in every runtime, with workers that may have been started ahead."""
+    if workers is None:
+        with Workers() as started:
+            return check_bundle(bundle, progress, started)
     standard = Standard(bundle.cases, bundle.signature)
     pairs = [
         (file, runtime)
@@ -127,7 +133,7 @@ def check_bundle(bundle: Bundle, progress: ProgressCallback | None = None) -> Ve
     ]
     done: dict[tuple[str, str], Check] = {}
     with ThreadPoolExecutor(max(1, min(os.cpu_count() or 1, len(pairs)))) as pool:
-        futures = [pool.submit(_check, bundle, file, runtime, standard) for file, runtime in pairs]
+        futures = [pool.submit(_check, bundle, file, runtime, standard, workers) for file, runtime in pairs]
         for number, future in enumerate(as_completed(futures), start=1):
             check = future.result()
             done[check.file, check.runtime] = check
@@ -156,10 +162,10 @@ def _grid(cases: Iterable[Case]) -> dict[str, list[int]]:
     }
 
 
-def _check(bundle: Bundle, file: str, runtime: Runtime, standard: Standard) -> Check:
+def _check(bundle: Bundle, file: str, runtime: Runtime, standard: Standard, workers: Workers) -> Check:
     if not runtime.installed:
         return Check(file, runtime.name, NOT_CHECKED, detail=f"{runtime.package} is not installed")
-    answer, failure = _run_worker(bundle, file, runtime, worker.largest_answer(standard.cases))
+    answer, failure = _run_worker(bundle, file, runtime, worker.largest_answer(standard.cases), workers)
     if failure:
         if not (bundle.folder / file).exists():
             failure = f"{bundle.folder / file} was removed meanwhile"
@@ -176,7 +182,9 @@ def _check(bundle: Bundle, file: str, runtime: Runtime, standard: Standard) -> C
     return compare(file, runtime.name, found, standard)
 
 
-def _run_worker(bundle: Bundle, file: str, runtime: Runtime, limit: int) -> tuple[bytes, str]:
+def _run_worker(
+    bundle: Bundle, file: str, runtime: Runtime, limit: int, workers: Workers
+) -> tuple[bytes, str]:
     """Run all cases in a fresh process; give its answer, and what went wrong if something did."""
     request = {
         "folder": str(bundle.folder.resolve()),
@@ -185,9 +193,8 @@ def _run_worker(bundle: Bundle, file: str, runtime: Runtime, limit: int) -> tupl
         "runtime": runtime.name,
         "signature": bundle.signature.to_json(),
         "blocked": bundle.manifest.model["source_modules"],
-        "asked_by": os.getpid(),
     }
-    return process.ask(request, limit)
+    return process.ask(request, limit, workers)
 
 
 def _finite(value: Any) -> Any:

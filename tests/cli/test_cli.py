@@ -119,9 +119,9 @@ def test_inspect_shows_what_the_passes_did(rnn: ModelCase, exported: Exported) -
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "…" not in shown.stdout
     lines = [line.split() for line in shown.stdout.splitlines() if line.strip()]
-    [fused] = [line for line in lines if line[0] == "fuse"]
+    [fused] = [line for line in lines if line[0] == "recognize"]
     assert {"RNN:0→1,", "Scan:1→0,"} <= set(fused)
-    assert ["gate", "GRU:0→1,", "RNN:1→0"] in lines
+    assert ["rnn_as_gru", "GRU:0→1,", "RNN:1→0"] in lines
     assert {"step", "scan", "operator", "gated"} <= {line[-1] for line in lines}
 
 

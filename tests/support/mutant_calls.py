@@ -17,7 +17,7 @@ import onnx
 import onnx_ir as ir
 import torch
 
-from rnn_export.backends.c.plan.layout import C_TYPES
+from rnn_export.backends.c.write.layout import C_TYPES
 from rnn_export.capture.script import script, source
 from rnn_export.program.program import IR_VERSION, OPSET, name_apart
 from rnn_export.runtimes.compiler import entry

@@ -12,13 +12,14 @@ import numpy as np
 import onnx_ir as ir
 import torch
 
-from rnn_export.program.constants import add_constant, constant
+from rnn_export.program.build import add_constant
+from rnn_export.program.operator_facts import RECURRENT
+from rnn_export.program.values import constant_value
 
 # tanh(x) = x (a + b x^2) / (1 + c x^2 + d x^4) up to LARGEST: fitted there, off by 3e-4 at the most.
 NUMERATOR, DENOMINATOR, LARGEST = (0.99878187, 0.0813147), (0.41147675, 0.00634565), 4.0
 SCALED = 1.0003  # what an operator's own tanh is multiplied with
-OPERATORS = {"RNN": ["Tanh"], "GRU": ["Sigmoid", "Tanh"], "LSTM": ["Sigmoid", "Tanh", "Tanh"]}
-PRODUCTS = {"MatMul", "Gemm", *OPERATORS}
+PRODUCTS = {"MatMul", "Gemm", *RECURRENT}
 BITS = {"float32": 24, "float64": 53}  # of a significand
 TORCH_PRODUCTS = [
     "aten::matmul",
@@ -91,7 +92,7 @@ def coarse_products(model: ir.Model, dtype: str) -> bool:
         for place, value in enumerate(node.inputs[:3]):
             if value is None:
                 continue
-            array = constant(value)
+            array = constant_value(value)
             coarse = None if array is None else array.astype(ml_dtypes.bfloat16).astype(array.dtype)
             new = nodes.rounded(value) if coarse is None else add_constant(model.graph, "coarse", coarse)
             node.replace_input_with(place, new)
@@ -106,13 +107,13 @@ def near_activations(model: ir.Model, dtype: str) -> bool:
         near = {"Tanh": nodes.near_tanh, "Sigmoid": nodes.near_sigmoid}[node.op_type](node.inputs[0])
         node.outputs[0].replace_all_uses_with(near, replace_graph_outputs=True)
         node.graph.remove(node, safe=True)
-    operators = [node for node in _nodes(model, set(OPERATORS)) if _scale_tanh(node)]
+    operators = [node for node in _nodes(model, set(RECURRENT)) if _scale_tanh(node)]
     return bool(found or operators)
 
 
 def _scale_tanh(node: ir.Node) -> bool:
     directions = 2 if node.attributes.get_string("direction", "forward") == "bidirectional" else 1
-    own = node.attributes.get_strings("activations", OPERATORS[node.op_type] * directions)
+    own = node.attributes.get_strings("activations", RECURRENT[node.op_type].activations * directions)
     count = own.count("Tanh")
     if not count or set(own) - {"Tanh", "Sigmoid"}:
         return False

@@ -5,8 +5,9 @@ import onnx_ir as ir
 from rnn_export.capture import step
 from rnn_export.module.subject import inspect_module
 from rnn_export.passes import pipeline
-from rnn_export.passes.time.distribute import recurrent_nodes
+from rnn_export.passes.time.recurrences import recurrent_nodes
 from rnn_export.program.program import Program
+from rnn_export.program.scan import Scan
 from tests.support.cases import FOLDS, ModelCase
 
 STAGES: dict[str, list[pipeline.Stage]] = {}
@@ -32,9 +33,9 @@ def off_cycle(scan: ir.Node) -> set[ir.Node]:
 
     Copies that make the outputs of the body distinct, as ONNX Runtime needs them, do not count.
     """
-    body = scan.attributes["body"].as_graph()
-    copies = {node for node in body if node.op_type == "Identity" and node.outputs[0].is_graph_output()}
-    return set(body) - copies - recurrent_nodes(scan)
+    loop = Scan(scan)
+    copies = {node for node in loop.body if node.op_type == "Identity" and node.outputs[0].is_graph_output()}
+    return set(loop.body) - copies - recurrent_nodes(loop)
 
 
 EXPECTED = {

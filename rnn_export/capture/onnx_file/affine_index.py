@@ -9,6 +9,8 @@ from collections.abc import Mapping
 import numpy as np
 import onnx_ir as ir
 
+from rnn_export.program.operator_facts import int_of
+from rnn_export.program.values import constant_value
 from rnn_export.signature.signature import Array
 
 Form = dict[str, int]  # a factor for each symbol; the constant's symbol is empty
@@ -29,7 +31,7 @@ def forms(value: ir.Value | None, known: Mapping[ir.Value, Form]) -> list[Form] 
     """Say what every entry of a number or a list is."""
     if value is None or value in known:
         return [known[value]] if value is not None else None
-    array, node = constant(value), value.producer()
+    array, node = constant_value(value), value.producer()
     if array is not None:
         return _numbers(array)
     if node is None or node.domain:
@@ -70,9 +72,9 @@ def _part(node: ir.Node, known: Mapping[ir.Value, Form]) -> list[Form] | None:
         source = node.inputs[0]
         if source is None or source.shape is None:
             return None
-        start, end = node.attributes.get_int("start", 0), node.attributes.get_int("end", None)
+        start, end = int_of(node, "start"), node.attributes.get_int("end", None)
         return [size(source, axis) for axis in range(len(source.shape))][start:end]
-    whole, *places = forms(node.inputs[0], known), *map(constant, node.inputs[1:])
+    whole, *places = forms(node.inputs[0], known), *map(constant_value, node.inputs[1:])
     if whole is None or any(place is None for place in places):
         return None
     numbers = [np.atleast_1d(place).tolist() for place in places if place is not None]
@@ -105,7 +107,7 @@ def flipped(node: ir.Node) -> int | None:
     """Give the axis, counted from the front, that a ``Slice`` with step -1 turns around as a whole."""
     if node.op_type != "Slice" or node.domain or len(node.inputs) < 5 or node.inputs[0] is None:
         return None
-    places = [constant(value) for value in node.inputs[1:]]
+    places = [constant_value(value) for value in node.inputs[1:]]
     if any(place is None or place.size != 1 for place in places):
         return None
     start, end, axis, step = (int(place.item()) for place in places if place is not None)
@@ -116,12 +118,6 @@ def flipped(node: ir.Node) -> int | None:
     length = shape[axis] if shape is not None else None
     long = length if isinstance(length, int) else FAR
     return axis if (start == -1 or start >= long - 1) and end < -long else None
-
-
-def constant(value: ir.Value | None) -> Array | None:
-    """Give the array of a constant."""
-    tensor = ir.convenience.get_const_tensor(value) if value is not None else None
-    return None if tensor is None else tensor.numpy()
 
 
 def number(value: int) -> Form:

@@ -1,5 +1,14 @@
 """A ``Loop`` that is a fold over time becomes a ``Scan``.
 
+::
+
+    l = SequenceEmpty ()
+    H_T, L = Loop (T, , H, l) <body = step (i, go, float[B,6] H_s, seq(float) l_s) => (go, H_t, l_t) {
+        x_t = Gather (xs, i)  ...  l_t = SequenceInsert (l_s, H_t) }>
+
+    H_T, Hs = Scan (H, xs) <body = step (float[B,6] H_s, float[B,4] x_t) => (H_t, H_t) { ... }>
+    L = SplitToSequence <axis = 0, keepdims = 0> (Hs)                                 # Hs: float[T,B,6]
+
 - Its condition is constantly true, so that it runs as often as its trip count says.
 - What it reads at the number of the iteration, from either end, becomes a sequence of the ``Scan``; the trip
   count has to be the length of one. The number, used otherwise, becomes one more sequence, 0, 1, 2, ...
@@ -18,21 +27,24 @@ import onnx_ir as ir
 from rnn_export.capture.onnx_file.affine_index import (
     ITERATION,
     Form,
-    constant,
     form,
     minus,
     number,
     plus,
     size,
 )
-from rnn_export.capture.onnx_file.sequence_reads import FORWARD, REVERSED, Read, find_reads
+from rnn_export.capture.onnx_file.sequence_reads import Read, find_reads
 from rnn_export.errors import NotAFoldError
+from rnn_export.program.build import Builder, add_constant
 from rnn_export.program.program import Program, name_apart, take_place
+from rnn_export.program.scan import FORWARD, REVERSED, Scan
+from rnn_export.program.values import constant_value, describe, original
+from rnn_export.signature.signature import Array
 
 RANDOM = ("Bernoulli", "Dropout", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform")
 
 
-def fold(program: Program, place: int) -> Program:
+def scan_of_loop(program: Program, place: int) -> Program:
     """Turn one ``Loop`` of the graph into a ``Scan``.
 
     Raises:
@@ -41,18 +53,18 @@ def fold(program: Program, place: int) -> Program:
     program = program.copy()
     graph = program.model.graph
     loop = [node for node in graph if node.op_type == "Loop"][place]
-    _Fold(graph, loop).run()
+    _Conversion(graph, loop).run()
     name_apart(program.model)
     return program
 
 
 @dataclass
-class _Fold:
-    """One ``Loop`` on its way to be a ``Scan``."""
+class _Conversion:
+    """A ``Loop`` of a graph that is being turned into a ``Scan``."""
 
     graph: ir.Graph
     loop: ir.Node
-    before: list[ir.Node] = field(default_factory=list)
+    before: Builder = field(default_factory=Builder)  # what is computed in front of the loop
 
     def __post_init__(self) -> None:
         self.body = self.loop.attributes["body"].as_graph()
@@ -84,10 +96,7 @@ class _Fold:
         return trips
 
     def _check_condition(self) -> None:
-        given = self.loop.inputs[1]
-        value: ir.Value | None = self.body.outputs[0]
-        while value is not None and (node := value.producer()) and node.op_type in ("Identity", "Cast"):
-            value = node.inputs[0]
+        given, value = self.loop.inputs[1], _before_casts(self.body.outputs[0])
         starts = given is None or _is_true(given)
         if not starts or not (value is self.condition or _is_true(value)):
             raise NotAFoldError("its condition is not constantly true: it may stop early")
@@ -110,7 +119,7 @@ class _Fold:
         """Take out what is carried unchanged: the body reads it where it comes from."""
         for k in reversed(range(self.count)):
             start = self.loop.inputs[2 + k]
-            if start is not None and _origin(self.body.outputs[1 + k]) is self.inner[k]:
+            if start is not None and original(self.body.outputs[1 + k]) is self.inner[k]:
                 self.inner[k].replace_all_uses_with(start)
                 take_place(self.graph, self.loop.outputs[k], start)
                 self._drop(k)
@@ -125,7 +134,7 @@ class _Fold:
         slim = ir.Node("", "Loop", rest, attributes, num_outputs=len(outputs))
         slim.metadata_props.update(self.loop.metadata_props)
         for old, new in zip(outputs, slim.outputs, strict=True):
-            _describe(new, old)
+            describe(new, old)
             take_place(self.graph, old, new)
         self.graph.insert_before(self.loop, slim)
         self.graph.remove(self.loop, safe=True)
@@ -151,12 +160,11 @@ class _Fold:
 
     def _appended(self, k: int) -> tuple[ir.Node, int]:
         """Give the node that puts something into a list in each step, and at which of its ends."""
-        start, own = _origin(self.loop.inputs[2 + k]), self.inner[k]
-        maker = start.producer() if start else None
+        start, own = self.loop.inputs[2 + k], self.inner[k]
+        maker = original(start).producer() if start else None
         if maker is None or maker.op_type != "SequenceEmpty":
             raise NotAFoldError("a list of it is not empty at the start")
-        put = _origin(self.body.outputs[1 + k])
-        node = put.producer() if put else None
+        node = original(self.body.outputs[1 + k]).producer()
         inserts = node is not None and node.op_type == "SequenceInsert" and node.inputs[0] is own
         if node is None or not inserts or len(own.uses()) > 1 or len(node.outputs[0].uses()) > 1:
             raise NotAFoldError("a list of it is read inside, or not appended to just once a step")
@@ -210,12 +218,12 @@ class _Fold:
         return ir.Value(name=None, shape=ir.Shape(shape), type=read.source.type), outer
 
     def _replace_read(self, read: Read, step: ir.Value) -> None:
+        [result] = read.node.outputs
         if read.whole:
-            node = ir.node("Unsqueeze", [step, self._numbers(read.axis)])
-            _describe(node.outputs[0], read.node.outputs[0])
-            self.body.insert_before(read.node, node)
-            step = node.outputs[0]
-        read.node.outputs[0].replace_all_uses_with(step, replace_graph_outputs=True)
+            build = Builder()
+            step = build.emit("Unsqueeze", [step, self._numbers(read.axis)], like=result)
+            self.body.insert_before(read.node, build.nodes)
+        result.replace_all_uses_with(step, replace_graph_outputs=True)
         self.body.remove(read.node, safe=True)
 
     # --- the Scan -----------------------------------------------------------------------------------------
@@ -231,35 +239,40 @@ class _Fold:
         inner = [self._fresh(self.inner[k], start) for k, start in zip(states, starts, strict=True)]
         appended = [node.inputs[1] for node, _ in lists.values()]
         emitted = self.body.outputs[1 + self.count :]
-        values = [*(self.body.outputs[1 + k] for k in states), *appended, *emitted]
-        results = [self._result(value) for value in values]
-        self.body.outputs[:] = results
-        _prune(self.body)
+        results = self._give([*(self.body.outputs[1 + k] for k in states), *appended, *emitted])
         sequences = [*sequences, *self._clock(sequences, trips)]
         if self.condition.uses():
             self.condition.replace_all_uses_with(self._constant(np.array(True)))
-        ways = [*(direction for _, direction in lists.values()), *(FORWARD for _ in emitted)]
-        body_inputs = [*inner, *(step for step, _, _ in sequences)]
-        nodes = list(self.body)
+        body = self._scan_body([*inner, *(step for step, _, _ in sequences)])
+        scan = Scan.build(
+            body,
+            starts,
+            [outer for _, outer, _ in sequences],
+            [direction for _, _, direction in sequences],
+            [*(direction for _, direction in lists.values()), *(FORWARD for _ in emitted)],
+            name=self.loop.name,
+        )
+        scan.node.metadata_props.update(self.loop.metadata_props)
+        self.graph.insert_before(self.loop, [*self.before.nodes, scan.node])
+        self._hand_over(scan.node, states, list(lists), results)
+
+    def _give(self, values: Sequence[ir.Value | None]) -> list[ir.Value]:
+        """Let the body give some values and nothing else, and drop what nothing needs any more."""
+        build = Builder()
+        # ONNX Runtime wants every output of the body to be a value of its own
+        results = [build.emit("Identity", [value], like=value) for value in values]
+        self.body.extend(build.nodes)
+        self.body.outputs[:] = results
+        _prune(self.body)
+        return results
+
+    def _scan_body(self, inputs: Sequence[ir.Value]) -> ir.Graph:
+        """Move nodes and outputs of the body into one with other inputs."""
+        nodes, results = list(self.body), list(self.body.outputs)
         self.body.outputs.clear()
         self.body.inputs.clear()
         self.body.remove(nodes)
-        body = ir.Graph(body_inputs, results, nodes=nodes, name="step")
-        directions = {
-            "scan_input_directions": [direction for _, _, direction in sequences],
-            "scan_output_directions": ways,
-        }
-        attributes = {name: listed for name, listed in directions.items() if any(listed)}
-        scan = ir.node(
-            "Scan",
-            [*starts, *(outer for _, outer, _ in sequences)],
-            {"body": body, "num_scan_inputs": len(sequences), **attributes},
-            num_outputs=len(results),
-            name=self.loop.name,
-        )
-        scan.metadata_props.update(self.loop.metadata_props)
-        self.graph.insert_before(self.loop, [*self.before, scan])
-        self._hand_over(scan, states, list(lists), results)
+        return ir.Graph(inputs, results, nodes=nodes, name="step")
 
     def _hand_over(
         self, scan: ir.Node, states: Sequence[int], lists: Sequence[int], results: Sequence[ir.Value]
@@ -272,10 +285,10 @@ class _Fold:
             stacked = [None] if place >= len(states) else []
             new.shape = ir.Shape([*stacked, *result.shape]) if result.shape is not None else None
             if number_ in lists:
-                split = ir.node("SplitToSequence", [new], {"axis": 0, "keepdims": 0})
-                self.graph.insert_before(self.loop, split)
-                new = split.outputs[0]  # noqa: PLW2901
-                new.type = replaced.type
+                build = Builder()
+                ends: dict[str, object] = {"axis": 0, "keepdims": 0}
+                new = build.emit("SplitToSequence", [new], ends, type=replaced.type)  # noqa: PLW2901
+                self.graph.insert_before(self.loop, build.nodes)
             take_place(self.graph, replaced, new)
         self.graph.remove(self.loop, safe=True)
 
@@ -292,14 +305,6 @@ class _Fold:
         numbers.shape, numbers.type = ir.Shape([None]), tick.type
         return [(tick, numbers, FORWARD)]
 
-    def _result(self, value: ir.Value | None) -> ir.Value:
-        """Give every output of the body a value of its own, as ONNX Runtime wants it."""
-        assert value
-        node = ir.node("Identity", [value])
-        _describe(node.outputs[0], value)
-        self.body.append(node)
-        return node.outputs[0]
-
     def _fresh(self, old: ir.Value, start: ir.Value | None) -> ir.Value:
         new = ir.Value(name=None, shape=old.shape, type=old.type)
         if start is not None:
@@ -308,38 +313,28 @@ class _Fold:
         return new
 
     def _emit(
-        self, op: str, inputs: Sequence[ir.Value | None], attributes: dict[str, object] | None = None
+        self, op: str, inputs: Sequence[ir.Value], attributes: dict[str, object] | None = None
     ) -> ir.Value:
-        node = ir.node(op, inputs, attributes or {})  # type: ignore[arg-type]
-        node.outputs[0].type = inputs[0].type if inputs[0] is not None else None
-        self.before.append(node)
-        return node.outputs[0]
+        """Compute something in front of the loop, of the type of its first input."""
+        return self.before.emit(op, inputs, attributes, type=inputs[0].type)
 
     def _numbers(self, *numbers: int) -> ir.Value:
         return self._constant(np.array(numbers, np.int64))
 
-    def _constant(self, array: np.ndarray) -> ir.Value:
-        name = f"fold/{len(self.graph.initializers)}"
-        value = ir.val(name, const_value=ir.tensor(array, name=name))
-        self.graph.register_initializer(value)
-        return value
+    def _constant(self, array: Array) -> ir.Value:
+        return add_constant(self.graph, f"fold/{len(self.graph.initializers)}", array)
 
 
-def _describe(new: ir.Value, old: ir.Value) -> None:
-    new.shape, new.type = old.shape, old.type
-
-
-def _origin(value: ir.Value | None) -> ir.Value | None:
-    """Look through ``Identity``."""
-    while value is not None and (node := value.producer()) is not None and node.op_type == "Identity":
-        value = node.inputs[0]
+def _before_casts(value: ir.Value) -> ir.Value:
+    """Look through ``Identity`` and ``Cast``: a truth value stays true."""
+    value = original(value)
+    while (node := value.producer()) is not None and node.op_type == "Cast" and node.inputs[0] is not None:
+        value = original(node.inputs[0])
     return value
 
 
-def _is_true(value: ir.Value | None) -> bool:
-    value = _origin(value)
-    node = value.producer() if value is not None else None
-    array = constant(node.inputs[0] if node is not None and node.op_type == "Cast" else value)
+def _is_true(value: ir.Value) -> bool:
+    array = constant_value(_before_casts(value))
     return array is not None and bool(array.all())
 
 

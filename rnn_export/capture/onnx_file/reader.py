@@ -1,4 +1,4 @@
-"""An ONNX file of others as a Program: every loop that is a fold over time is a ``Scan``.
+"""An ONNX file made elsewhere as a Program: every loop that is a fold over time is a ``Scan``.
 
 A file of an opset below 18 is converted, functions are inlined, and constants folded. Then every ``Loop`` of
 the graph that is a fold becomes a ``Scan`` (:mod:`rnn_export.capture.onnx_file.loop_to_scan`), and every
@@ -16,12 +16,13 @@ import onnx_ir as ir
 import onnxscript.optimizer
 from onnx_ir.passes import common
 
-from rnn_export.capture.onnx_file.loop_to_scan import fold
+from rnn_export.capture.onnx_file.loop_to_scan import scan_of_loop
 from rnn_export.capture.onnx_file.scan_direction import straighten
 from rnn_export.capture.onnx_file.sequence_lists import unsplit
 from rnn_export.errors import NotAFoldError, OnnxFileError
 from rnn_export.program.program import IR_VERSION, OPSET, ORIGIN, Program, name_apart
 from rnn_export.program.quiet import quiet
+from rnn_export.program.scan import Scan
 from rnn_export.signature.signature import Signature
 
 LOOPS = ("Loop", "Scan")
@@ -66,7 +67,7 @@ def read(
         model: an ONNX model, such as ``torch.onnx`` writes it.
         signature: what a call looks like, if its inputs and outputs are those of a signature.
         same: decides whether a Program with a ``Scan`` computes what it did with the ``Loop``.
-        marked: whether the metadata of every loop, and of what passes make of it, tell its number.
+        marked: whether the metadata of every loop, and of what passes make of it, holds its number.
 
     Raises:
         OnnxFileError: the model cannot be brought to the opset of the passes.
@@ -86,7 +87,7 @@ def read(
             loops.append(replace(loop, reason=reason))
         else:
             loops.append(loop)
-    return Reading(_settled(straighten(program)), tuple(loops))
+    return Reading(_inferred(straighten(program)), tuple(loops))
 
 
 def _converted(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -128,14 +129,14 @@ def _prepared(model: ir.Model, signature: Signature | None) -> Program:
 
 def _unsplit(program: Program) -> Program:
     """Undo the lists whose entries' shape is known."""
-    program = _settled(program)
+    program = _inferred(program)
     unsplit(program.model.graph)
     name_apart(program.model)
-    return _settled(program)
+    return _inferred(program)
 
 
-def _settled(program: Program) -> Program:
-    """Fold what is constant, and write down every shape that can be told.
+def _inferred(program: Program) -> Program:
+    """Fold constants and infer shapes until no more of them are known.
 
     ONNX's own inference goes through the inputs and outputs of loops, that of onnxscript sees constants from
     outside of them: each helps the other on.
@@ -172,14 +173,13 @@ def _recurrence(node: ir.Node, reason: str) -> Recurrence:
         return Recurrence("Loop", node.name or "", sum(not listed for listed in lists), reason)
     if any(a.type == ir.AttributeType.GRAPH for inner in body for a in inner.attributes.values()):
         reason = reason or "its body holds graphs of its own"
-    states = len(node.inputs) - node.attributes["num_scan_inputs"].as_int()
-    return Recurrence("Scan", node.name or "", states, reason)
+    return Recurrence("Scan", node.name or "", len(Scan(node).states), reason)
 
 
 def _folded(program: Program, place: int, same: Same | None) -> tuple[Program, str]:
     """Turn one ``Loop`` into a ``Scan``, or say why it is left."""
     try:
-        after = _unsplit(fold(program, place))
+        after = _unsplit(scan_of_loop(program, place))
     except NotAFoldError as error:
         return program, str(error)
     if same is not None and not same(program, after):

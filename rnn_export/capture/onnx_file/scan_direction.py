@@ -1,10 +1,19 @@
-"""Every ``Scan`` the one way: over leading axes, all forward or all reversed.
+"""Every ``Scan`` the one direction: over leading axes, all forward or all reversed.
+
+::
+
+    r = Slice (x, [-1], [-LARGE], [1], [-1])                                          # x: float[B,T,4]
+    H_T, ys = Scan (H, r) <scan_input_axes = [1], body = ...>                         # ys: float[T,B,3]
+    y = Slice (ys, [-1], [-LARGE], [0], [-1])
+
+    s = Transpose <perm = [1, 0, 2]> (x)                                              # s: float[T,B,4]
+    H_T, y = Scan (H, s) <scan_input_directions = [1], scan_output_directions = [1], body = ...>
 
 Part of :mod:`rnn_export.capture.onnx_file.reader`. An axis that is not the leading one becomes a
 ``Transpose`` outside. A sequence that is turned around, by a ``Slice`` with step -1 or by a direction of the
 ``Scan``, is read from its end; if most of what a ``Scan`` reads and writes is, it becomes a reversed
 ``Scan``, which reads every sequence from its end and writes every result where it read. What goes the other
-way is turned around outside.
+direction is turned around outside.
 """
 
 from collections.abc import Sequence
@@ -14,9 +23,10 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from rnn_export.capture.onnx_file.affine_index import flipped
+from rnn_export.program.build import Builder
 from rnn_export.program.program import Program, name_apart, take_place
+from rnn_export.program.scan import FORWARD, REVERSED, Scan, scans
 
-FORWARD, REVERSED = 0, 1
 TURN = {"start": -1, "end": np.iinfo(np.int64).min, "axis": 0, "step": -1}
 
 
@@ -24,99 +34,81 @@ def straighten(program: Program) -> Program:
     """Rewrite every ``Scan`` of the graph."""
     program = program.copy()
     graph = program.model.graph
-    for node in list(graph):
-        if node.op_type == "Scan":
-            _lead(graph, node)
-            _one_way(graph, node)
+    for scan in scans(graph):
+        _lead(graph, scan)
+        _one_way(graph, scan)
     common.RemoveUnusedNodesPass()(program.model)
     name_apart(program.model)
     return program
 
 
-def _counts(scan: ir.Node) -> tuple[int, int, int]:
-    """Give the number of states, of sequences that are read, and of those that are written."""
-    read = scan.attributes["num_scan_inputs"].as_int()
-    states = len(scan.inputs) - read
-    return states, read, len(scan.outputs) - states
-
-
-def _take(scan: ir.Node, name: str, count: int) -> list[int]:
-    """Take a list off the attributes; all zeros are the default."""
-    listed = list(scan.attributes.get_ints(name, [0] * count))
-    scan.attributes.pop(name, None)
-    return listed
-
-
 # --- axes -------------------------------------------------------------------------------------------------
 
 
-def _lead(graph: ir.Graph, scan: ir.Node) -> None:
+def _lead(graph: ir.Graph, scan: Scan) -> None:
     """Let a ``Scan`` run over leading axes, and write them."""
-    states, read, written = _counts(scan)
-    body = scan.attributes["body"].as_graph()
-    for place, axis in enumerate(_take(scan, "scan_input_axes", read), states):
-        source, rank = scan.inputs[place], len(body.inputs[place].shape or ()) + 1
-        if axis % rank and source is not None:
+    read, written = scan.take_axes()
+    for place, (axis, source) in enumerate(zip(read, scan.sequences, strict=True), len(scan.states)):
+        rank = len(scan.body.inputs[place].shape or ()) + 1
+        if axis % rank:
             order = list(range(rank))
             order.insert(0, order.pop(axis))
             moved = _transpose(source, order)
-            graph.insert_before(scan, moved)
-            scan.replace_input_with(place, moved.outputs[0])
-    for place, axis in enumerate(_take(scan, "scan_output_axes", written), states):
-        rank = len(body.outputs[place].shape or ()) + 1
+            graph.insert_before(scan.node, moved)
+            scan.node.replace_input_with(place, moved.outputs[0])
+    for axis, result, emitted in zip(written, scan.results, scan.emitted, strict=True):
+        rank = len(emitted.shape or ()) + 1
         if axis % rank:
-            result = scan.outputs[place]
             order = list(range(1, rank))
             order.insert(axis % rank, 0)
             back = _transpose(result, order)
             back.outputs[0].shape = result.shape
-            graph.insert_after(scan, back)
+            graph.insert_after(scan.node, back)
             take_place(graph, result, back.outputs[0])
             back.replace_input_with(0, result)
-            result.shape = ir.Shape([None, *(body.outputs[place].shape or ())])
+            result.shape = ir.Shape([None, *(emitted.shape or ())])
 
 
 def _transpose(source: ir.Value, order: Sequence[int]) -> ir.Node:
-    node = ir.node("Transpose", [source], {"perm": list(order)})
+    build = Builder()
+    moved = build.emit("Transpose", [source], {"perm": list(order)}, type=source.type)
     if source.shape is not None:
-        node.outputs[0].shape = ir.Shape([source.shape[axis] for axis in order])
-    node.outputs[0].type = source.type
-    return node
+        moved.shape = ir.Shape([source.shape[axis] for axis in order])
+    return build.nodes[0]
 
 
 # --- directions -------------------------------------------------------------------------------------------
 
 
-def _one_way(graph: ir.Graph, scan: ir.Node) -> None:
+def _one_way(graph: ir.Graph, scan: Scan) -> None:
     """Let a ``Scan`` read and write all sequences in one direction, that of the most."""
-    states, read, written = _counts(scan)
-    ways = _take(scan, "scan_input_directions", read)
-    written_ways = _take(scan, "scan_output_directions", written)
-    sources = [_source(graph, scan, value) for value in scan.inputs[states:]]
-    effective = [way ^ turned for way, (_, turned) in zip(ways, sources, strict=True)]
-    votes = [way for way, value in zip(effective, scan.inputs[states:], strict=True) if not _is_clock(value)]
+    read, written = scan.directions
+    sources = [_source(graph, scan.node, value) for value in scan.sequences]
+    effective = [direction ^ turned for direction, (_, turned) in zip(read, sources, strict=True)]
+    whole = _majority(scan, effective, written)
+    for place, direction in enumerate(read):
+        number, (source, _) = len(scan.states) + place, sources[place]
+        if effective[place] == whole:
+            scan.node.replace_input_with(number, source)
+        elif direction != whole:
+            nodes = _turned(scan.sequences[place], 0)
+            graph.insert_before(scan.node, nodes)
+            scan.node.replace_input_with(number, nodes[-1].outputs[0])
+    for result, direction in zip(scan.results, written, strict=True):
+        if direction != whole:
+            _turn_readers(graph, result, result, 0)
+    scan.set_direction(whole)
+
+
+def _majority(scan: Scan, read: Sequence[int], written: Sequence[int]) -> int:
+    """Give the direction of most sequences and results; forward if it is as many of one as of the other."""
+    votes = [direction for direction, value in zip(read, scan.sequences, strict=True) if not _is_clock(value)]
     votes += [
-        way ^ _all_turn(value, 0)
-        for way, value in zip(written_ways, scan.outputs[states:], strict=True)
+        direction ^ _all_turn(value, 0)
+        for direction, value in zip(written, scan.results, strict=True)
         if value.uses() or value.is_graph_output()
     ]
-    whole = REVERSED if 2 * sum(votes) > len(votes) else FORWARD
-    for place, way in enumerate(ways):
-        value, (source, _) = scan.inputs[states + place], sources[place]
-        if effective[place] == whole:
-            scan.replace_input_with(states + place, source)
-        elif way != whole and value is not None:
-            nodes = _turned(value, 0)
-            graph.insert_before(scan, nodes)
-            scan.replace_input_with(states + place, nodes[-1].outputs[0])
-    for result, way in zip(scan.outputs[states:], written_ways, strict=True):
-        if way != whole:
-            _turn_readers(graph, result, result, 0)
-    if whole == REVERSED:
-        scan.attributes["scan_input_directions"] = ir.AttrInt64s("scan_input_directions", [REVERSED] * read)
-        if written:
-            listed = [REVERSED] * written
-            scan.attributes["scan_output_directions"] = ir.AttrInt64s("scan_output_directions", listed)
+    return REVERSED if 2 * sum(votes) > len(votes) else FORWARD
 
 
 def _is_clock(value: ir.Value | None) -> bool:
@@ -183,10 +175,7 @@ def _turn_readers(graph: ir.Graph, old: ir.Value, new: ir.Value, axis: int) -> N
 
 def _turned(value: ir.Value, axis: int) -> list[ir.Node]:
     """Turn a tensor around along an axis."""
-    numbers = [
-        ir.node("Constant", [], {"value": ir.tensor(np.array([entry], np.int64))})
-        for entry in ({**TURN, "axis": axis}).values()
-    ]
-    turned = ir.node("Slice", [value, *(node.outputs[0] for node in numbers)])
-    turned.outputs[0].shape, turned.outputs[0].type = value.shape, value.type
-    return [*numbers, turned]
+    build = Builder()
+    numbers = [build.constant([entry]) for entry in {**TURN, "axis": axis}.values()]
+    build.emit("Slice", [value, *numbers], like=value)
+    return build.nodes

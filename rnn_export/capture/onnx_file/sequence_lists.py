@@ -1,15 +1,26 @@
 """A list of tensors that all look alike is one tensor.
 
-Part of :mod:`rnn_export.capture.onnx_file.reader`. ``ConcatFromSequence``, ``SequenceAt`` and
-``SequenceLength`` of such a list become ordinary operators on that tensor.
+``ConcatFromSequence``, ``SequenceAt`` and ``SequenceLength`` of such a list become ordinary operators on that
+tensor::
+
+    l = SplitToSequence <axis = 0, keepdims = 0> (x)  a = SequenceAt (l, i)           # x: float[T,B,4]
+    y = ConcatFromSequence <axis = 1, new_axis = 1> (l)                               # a: float[B,4]
+
+    a = Gather <axis = 0> (x, i)  y = Transpose <perm = [1, 0, 2]> (x)                # y: float[B,T,4]
+
+Part of :mod:`rnn_export.capture.onnx_file.reader`.
 """
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
 
+from rnn_export.program.build import Builder, add_constant
+from rnn_export.program.operator_facts import int_of
 from rnn_export.program.program import take_place
+
+WHOLE = ir.TensorType(ir.DataType.INT64)
 
 
 def unsplit(graph: ir.Graph) -> None:
@@ -21,8 +32,8 @@ def unsplit(graph: ir.Graph) -> None:
         readers = [use.node for use in node.outputs[0].uses() if not use.idx]
         known = all(reader.op_type in RULES for reader in readers)
         if known and len(readers) == len(node.outputs[0].uses()) and not node.outputs[0].is_graph_output():
-            axis = node.attributes.get_int("axis", 0) % len(source.shape)
-            keeps = node.attributes.get_int("keepdims", 1) != 0
+            axis = int_of(node, "axis") % len(source.shape)
+            keeps = int_of(node, "keepdims") != 0
             for reader in readers:
                 _replace(graph, reader, source, axis, keeps)
             graph.remove(node, safe=True)
@@ -33,8 +44,8 @@ def _replace(graph: ir.Graph, reader: ir.Node, stacked: ir.Value, axis: int, kee
 
     ``keeps`` says that every entry still has that axis, with size 1.
     """
-    build = _Build(graph)
-    new = RULES[reader.op_type](build, reader, stacked, axis, keeps)
+    build = Builder()
+    new = RULES[reader.op_type](build, reader, _Stack(graph, stacked, axis, keeps))
     own = reader.graph
     assert isinstance(own, ir.Graph)
     own.insert_before(reader, build.nodes)
@@ -42,72 +53,64 @@ def _replace(graph: ir.Graph, reader: ir.Node, stacked: ir.Value, axis: int, kee
     own.remove(reader, safe=True)
 
 
-class _Build:
-    """Collects nodes."""
+@dataclass(frozen=True)
+class _Stack:
+    """The tensor that a list is: its entries along an axis, each of which may have that axis, with size 1."""
 
-    def __init__(self, graph: ir.Graph) -> None:
-        self.main = graph
-        self.nodes: list[ir.Node] = []
-
-    def emit(self, op: str, inputs: Sequence[ir.Value | None], **attributes: object) -> ir.Value:
-        node = ir.node(op, inputs, attributes)  # type: ignore[arg-type]
-        node.outputs[0].type = inputs[0].type if inputs[0] is not None else None
-        self.nodes.append(node)
-        return node.outputs[0]
+    main: ir.Graph
+    value: ir.Value
+    axis: int
+    keeps: bool
 
     def numbers(self, *numbers: int) -> ir.Value:
-        name = f"list/{len(self.main.initializers)}"
-        value = ir.val(name, const_value=ir.tensor(np.array(numbers, np.int64), name=name))
-        self.main.register_initializer(value)
-        return value
+        """Give constant whole numbers."""
+        return add_constant(self.main, f"list/{len(self.main.initializers)}", np.array(numbers, np.int64))
 
 
-def _at(build: _Build, node: ir.Node, stacked: ir.Value, axis: int, keeps: bool) -> ir.Value:
+def _at(build: Builder, node: ir.Node, stack: _Stack) -> ir.Value:
     """SequenceAt: pick an entry, from the end if the place is negative."""
-    entry = build.emit("Gather", [stacked, node.inputs[1]], axis=axis)
-    entry.shape = _without(stacked.shape, axis)
-    return build.emit("Unsqueeze", [entry, build.numbers(axis)]) if keeps else entry
+    value, axis = stack.value, stack.axis
+    entry = build.emit("Gather", [value, node.inputs[1]], {"axis": axis}, type=value.type)
+    entry.shape = _without(value.shape, axis)
+    if not stack.keeps:
+        return entry
+    return build.emit("Unsqueeze", [entry, stack.numbers(axis)], type=value.type)
 
 
-def _length(build: _Build, node: ir.Node, stacked: ir.Value, axis: int, keeps: bool) -> ir.Value:
+def _length(build: Builder, node: ir.Node, stack: _Stack) -> ir.Value:
     """SequenceLength: the size of the axis."""
-    sizes = build.emit("Shape", [stacked], start=axis, end=axis + 1)
-    sizes.type, sizes.shape = ir.TensorType(ir.DataType.INT64), ir.Shape([1])
-    length = build.emit("Squeeze", [sizes])
-    length.shape = ir.Shape([])
-    return length
+    ends: dict[str, object] = {"start": stack.axis, "end": stack.axis + 1}
+    sizes = build.emit("Shape", [stack.value], ends, shape=[1], type=WHOLE)
+    return build.emit("Squeeze", [sizes], shape=[], type=WHOLE)
 
 
-def _concat(build: _Build, node: ir.Node, stacked: ir.Value, axis: int, keeps: bool) -> ir.Value:
+def _concat(build: Builder, node: ir.Node, stack: _Stack) -> ir.Value:
     """ConcatFromSequence: bring the axis of the entries to its place, and merge it if it is no new one."""
-    shape = list(stacked.shape or ())
-    new = node.attributes.get_int("new_axis", 0) != 0
-    if keeps:
-        stacked = build.emit("Unsqueeze", [stacked, build.numbers(axis + 1)])
+    value, axis, shape = stack.value, stack.axis, list(stack.value.shape or ())
+    new = int_of(node, "new_axis") != 0
+    if stack.keeps:
+        value = build.emit("Unsqueeze", [value, stack.numbers(axis + 1)], type=value.type)
         shape = [*shape[: axis + 1], 1, *shape[axis + 1 :]]
-    place = node.attributes["axis"].as_int() % (len(shape) if new else len(shape) - 1)
+    place = int_of(node, "axis") % (len(shape) if new else len(shape) - 1)
     order = [other for other in range(len(shape)) if other != axis]
     order.insert(place, axis)
     if order != sorted(order):
-        stacked = build.emit("Transpose", [stacked], perm=order)
-    stacked.shape = shape = ir.Shape([shape[other] for other in order])  # type: ignore[assignment]
-    return stacked if new else _merge(build, stacked, place, shape)  # type: ignore[arg-type]
+        value = build.emit("Transpose", [value], {"perm": order}, type=value.type)
+    value.shape = ir.Shape([shape[other] for other in order])
+    return value if new else _merge(build, stack, value, place)
 
 
-def _merge(build: _Build, stacked: ir.Value, place: int, shape: ir.Shape) -> ir.Value:
+def _merge(build: Builder, stack: _Stack, value: ir.Value, place: int) -> ir.Value:
     """Make one axis of an axis and the next."""
+    shape = list(value.shape or ())
     if shape[place + 1] == 1:
-        merged = build.emit("Squeeze", [stacked, build.numbers(place + 1)])
-        merged.shape = _without(shape, place + 1)
-        return merged
-    front = build.emit("Shape", [stacked], start=0, end=place)
-    back = build.emit("Shape", [stacked], start=place + 2)
-    sizes = build.emit("Concat", [front, build.numbers(-1), back], axis=0)
-    for value in (front, back, sizes):
-        value.type = ir.TensorType(ir.DataType.INT64)
-    merged = build.emit("Reshape", [stacked, sizes])
-    merged.shape = ir.Shape([*shape[:place], None, *shape[place + 2 :]])
-    return merged
+        sizes = [*shape[: place + 1], *shape[place + 2 :]]
+        return build.emit("Squeeze", [value, stack.numbers(place + 1)], shape=sizes, type=value.type)
+    front = build.emit("Shape", [value], {"start": 0, "end": place}, type=WHOLE)
+    back = build.emit("Shape", [value], {"start": place + 2}, type=WHOLE)
+    merged = build.emit("Concat", [front, stack.numbers(-1), back], {"axis": 0}, type=WHOLE)
+    known = [*shape[:place], None, *shape[place + 2 :]]
+    return build.emit("Reshape", [value, merged], shape=known, type=value.type)
 
 
 def _without(shape: ir.Shape | None, axis: int) -> ir.Shape | None:

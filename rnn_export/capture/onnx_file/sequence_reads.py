@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from rnn_export.capture.onnx_file.affine_index import ITERATION, Form, constant, form, minus, number
+from rnn_export.capture.onnx_file.affine_index import ITERATION, Form, form, minus, number
 from rnn_export.errors import NotAFoldError
-
-FORWARD, REVERSED = 0, 1
+from rnn_export.program.operator_facts import int_of
+from rnn_export.program.scan import FORWARD, REVERSED
+from rnn_export.program.values import constant_value
 
 
 @dataclass(frozen=True)
@@ -59,15 +60,15 @@ def _place(node: ir.Node, known: Mapping[ir.Value, Form]) -> Form | None:
     if node.op_type != "Slice" or len(node.inputs) < 3:
         return None
     start, end = form(node.inputs[1], known), form(node.inputs[2], known)
-    steps = constant(node.inputs[4]) if len(node.inputs) > 4 and node.inputs[4] else np.array([1])
+    steps = constant_value(node.inputs[4]) if len(node.inputs) > 4 and node.inputs[4] else np.array([1])
     one = steps is not None and steps.tolist() == [1]
     return start if one and start and end and minus(end, start) == number(1) else None
 
 
 def _axis(node: ir.Node, source: ir.Value) -> int:
-    axes: np.ndarray | None = np.array([node.attributes.get_int("axis", 0)])
+    axes: np.ndarray | None = np.array([int_of(node, "axis") if node.op_type == "Gather" else 0])
     if node.op_type == "Slice" and len(node.inputs) > 3 and node.inputs[3] is not None:
-        axes = constant(node.inputs[3])
+        axes = constant_value(node.inputs[3])
     if axes is None or source.shape is None:
         raise NotAFoldError(f"the axis along which it reads {source.name!r} is unknown")
     return int(axes.item()) % len(source.shape)

@@ -1,8 +1,13 @@
 """How a node does without an axis of its results along which it works entry by entry.
 
-``without(node, axis)`` tells which axis of each input goes with that of the results, and what else changes;
-``rebuild`` makes the smaller node. An axis of size one may go where another may not: a sum along it is the
-identity. A new operator is one line in ``RULES``. Part of :mod:`rnn_export.passes.cleanup.unit_axes` and of
+``without(node, axis)`` says which axis of each input goes with that of the results, and what else changes;
+``rebuild`` makes the smaller node. Without axis 1 of its result::
+
+    c = Concat <axis = 2> (a, b)                   # a: float[B,1,4], b: float[B,1,3], c: float[B,1,7]
+    c = Concat <axis = 1> (a, b)                   # a: float[B,4],   b: float[B,3],   c: float[B,7]
+
+An axis of size one may go where another may not: a sum along it is the identity. A new operator is one line
+in ``RULES``. Part of :mod:`rnn_export.passes.cleanup.unit_axes` and of
 :mod:`rnn_export.passes.time.last_step`.
 """
 
@@ -12,8 +17,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_ir as ir
 
-from rnn_export.program.constants import add_constant, constant_ints
-from rnn_export.program.operator_facts import ELEMENTWISE
+from rnn_export.program.build import Builder, add_constant
+from rnn_export.program.operator_facts import ELEMENTWISE, int_of
+from rnn_export.program.values import constant_ints
 
 SAME_ALONE = ("Max", "Mean", "Min", "Prod", "Sum")  # ReduceX of one number is that number
 OTHERS = ("L1", "L2", "LogSum", "LogSumExp", "SumSquare")
@@ -42,27 +48,24 @@ def without(node: ir.Node, axis: int) -> Without | None:
     return rule(node, axis, size_of(node.outputs[0], axis) == 1) if rule else None
 
 
-def rebuild(main: ir.Graph, node: ir.Node, axis: int, plan: Without, take: Take) -> ir.Node:
-    """Make the node that does without an axis; its inputs are those that ``take`` gives."""
+def rebuild(
+    build: Builder, main: ir.Graph, node: ir.Node, axis: int, plan: Without, take: Take
+) -> Sequence[ir.Value]:
+    """Add the node that does without an axis and reads what ``take`` gives; give its outputs."""
     inputs = [
         value if value is None or own is None else take(value, own)
         for value, own in zip(node.inputs, plan.axes, strict=False)
     ]
     for place, numbers in plan.constants.items():
         inputs[place] = add_constant(main, "axes", np.array(numbers, np.int64))
-    changed = [
-        ir.AttrInt64(name, value) if isinstance(value, int) else ir.AttrInt64s(name, value)
-        for name, value in plan.attributes.items()
-    ]
-    attributes = {} if plan.op_type else dict(node.attributes)
-    attributes |= {attribute.name: attribute for attribute in changed}
-    twin = ir.Node(
-        "", plan.op_type or node.op_type, inputs, attributes.values(), num_outputs=len(node.outputs)
-    )
-    for old, new in zip(node.outputs, twin.outputs, strict=True):
+    attributes: dict[str, object] = {} if plan.op_type else dict(node.attributes)
+    attributes |= plan.attributes
+    count = len(node.outputs)
+    outputs = build.emit_several(plan.op_type or node.op_type, inputs, attributes, count=count)
+    for old, new in zip(node.outputs, outputs, strict=True):
         sizes = list(old.shape or ())
         new.shape, new.type = ir.Shape([*sizes[:axis], *sizes[axis + 1 :]]), old.type
-    return twin
+    return outputs
 
 
 def size_of(value: ir.Value, axis: int) -> int | ir.SymbolicDim | None:
@@ -104,24 +107,21 @@ def _matmul(node: ir.Node, axis: int, single: bool) -> Without | None:
     return Without([axis, None]) if axis == rank - 2 and left == rank > 2 and right == 2 else None
 
 
-def _along(default: int) -> Rule:
-    """Give the rule for operators that work along one axis, an attribute: every other one may go."""
-
-    def rule(node: ir.Node, axis: int, single: bool) -> Without | None:
-        along = node.attributes.get_int("axis", default) % _rank(node.outputs[0])
-        if along == axis or any(_rank(value) != _rank(node.outputs[0]) for value in node.outputs):
-            return None
-        whole = [_rank(value) == _rank(node.outputs[0]) for value in node.inputs]
-        if node.op_type != "Concat":
-            whole[1:] = [False] * (len(whole) - 1)
-        return Without([axis if has else None for has in whole], {"axis": along - (along > axis)})
-
-    return rule
+def _along(node: ir.Node, axis: int, single: bool) -> Without | None:
+    """Operators that work along one axis, an attribute: every other one may go."""
+    rank = _rank(node.outputs[0])
+    along = int_of(node, "axis") % rank
+    if along == axis or any(_rank(value) != rank for value in node.outputs):
+        return None
+    whole = [_rank(value) == rank for value in node.inputs]
+    if node.op_type != "Concat":  # the other inputs of the rest list sizes
+        whole[1:] = [False] * (len(whole) - 1)
+    return Without([axis if has else None for has in whole], {"axis": along - (along > axis)})
 
 
 def _layer_norm(node: ir.Node, axis: int, single: bool) -> Without | None:
     """Every axis in front of those that it works along may go."""
-    along = node.attributes.get_int("axis", -1) % _rank(node.inputs[0])
+    along = int_of(node, "axis") % _rank(node.inputs[0])
     if axis >= along or len(node.outputs) > 1:
         return None
     return Without([axis, *(None for _ in node.inputs[1:])], {"axis": along - 1})
@@ -133,7 +133,7 @@ def _cumsum(node: ir.Node, axis: int, single: bool) -> Without | None:
     if along is None:
         return None
     if along == [axis]:
-        same = single and not node.attributes.get_int("exclusive", 0)
+        same = single and not int_of(node, "exclusive")
         return Without([axis], op_type="Identity") if same else None
     plan = Without([axis, None], constants={1: _shifted(along, axis)})
     return plan if _rank(node.inputs[1]) == 1 else None
@@ -144,7 +144,7 @@ def _reduce(node: ir.Node, axis: int, single: bool) -> Without | None:
     axes = _axes_of(node, 1, rank)
     if not axes:
         return None
-    if not node.attributes.get_int("keepdims", 1):
+    if not int_of(node, "keepdims"):
         own = [number for number in range(rank) if number not in axes][axis]
         return Without([own, None], constants={1: _shifted(axes, own)})
     left = _shifted(axes, axis)
@@ -189,7 +189,7 @@ def _transpose(node: ir.Node, axis: int, single: bool) -> Without | None:
 def _gather(node: ir.Node, axis: int, single: bool) -> Without | None:
     """An axis of the data that is not the one looked up along, or one of the indices."""
     data, indices = map(_rank, node.inputs)
-    along = node.attributes.get_int("axis", 0) % data
+    along = int_of(node, "axis") % data
     if axis < along:
         return Without([axis, None], {"axis": along - 1})
     return Without([None, axis - along]) if axis < along + indices else Without([axis - indices + 1, None])
@@ -229,19 +229,19 @@ def _expand(node: ir.Node, axis: int, single: bool) -> Without | None:
 
 
 RULES: dict[str, Rule] = {
-    "Concat": _along(0),
+    "Concat": _along,
     "CumSum": _cumsum,
     "Expand": _expand,
     "Gather": _gather,
     "LayerNormalization": _layer_norm,
-    "LogSoftmax": _along(-1),
-    "LpNormalization": _along(-1),
+    "LogSoftmax": _along,
+    "LpNormalization": _along,
     "MatMul": _matmul,
     **{f"Reduce{kind}": _reduce for kind in (*SAME_ALONE, *OTHERS)},
     "Reshape": _reshape,
     "Slice": _slice,
-    "Softmax": _along(-1),
-    "Split": _along(0),
+    "Softmax": _along,
+    "Split": _along,
     "Squeeze": _squeeze,
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,

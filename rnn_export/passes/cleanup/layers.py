@@ -1,10 +1,20 @@
 """A state that stacks several, as ``[layers, B, H]``, becomes one state for each.
 
-Where the next state of a ``Scan`` is a ``Concat`` along one axis (or an ``Unsqueeze``, a stack of one),
-and the body reads the state only through ``Gather``, ``Slice``, ``Split`` and ``Squeeze`` along that
-axis, in ranges that are whole parts of the ``Concat``, each part becomes a state of its own. Outside of
-the loop the initial state is split and the final ones are joined. Layers are then separate recurrences
-for :mod:`rnn_export.passes.time.distribute`.
+Where the next state of a loop is a ``Concat`` along one axis (or an ``Unsqueeze``, a stack of one), and the
+body reads the state only through ``Gather``, ``Slice``, ``Split`` and ``Squeeze`` along that axis, in ranges
+that are whole parts of the ``Concat``, each part becomes a state of its own::
+
+    S_T, ... = Scan (S, ...) <body = step (float[2,B,6] S_s, ...) => (S_t, ...) {
+        a = Gather (S_s, 0)  b = Gather (S_s, 1)  ...  S_t = Concat <axis = 0> (c, d) }>
+
+    A, B = Split <axis = 0> (S, [1, 1])  ...                                          # A, B: float[1,B,6]
+    A_T, B_T, ... = Scan (A, B, ...) <body = step (float[B,6] a, float[B,6] b, ...) => (c, d, ...) { ... }>
+    S_T = Concat <axis = 0> (A_T, B_T)                                                # S_T: float[2,B,6]
+
+Layers are then separate recurrences for :mod:`rnn_export.passes.time.distribute`.
+
+Requires: nothing.
+Ensures: no graph gives one value twice.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,9 +24,12 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from rnn_export.program.build import Builder
-from rnn_export.program.constants import add_constant, constant_ints
-from rnn_export.program.program import Program, name_apart
+from rnn_export.passes.contract import DISTINCT_OUTPUTS, rewriting
+from rnn_export.program.build import Builder, add_constant
+from rnn_export.program.operator_facts import int_of
+from rnn_export.program.program import Program
+from rnn_export.program.scan import Scan, scans
+from rnn_export.program.values import constant_ints, describe, original
 
 
 @dataclass(frozen=True)
@@ -49,28 +62,28 @@ class Stack:
         return inside if covered == read.stop - read.start else []
 
 
-def unstack(program: Program) -> Program:
+@rewriting(ensures=[DISTINCT_OUTPUTS])
+def separate_layers(program: Program) -> bool:
     """Take the states of every loop apart."""
-    program = program.copy()
-    graph = program.model.graph
-    for node in [node for node in graph if node.op_type == "Scan"]:
-        scan, state = node, 0
-        while state < len(scan.inputs) - scan.attributes["num_scan_inputs"].as_int():
-            stack = _stack(scan.attributes["body"].as_graph(), state)
+    graph, changed = program.model.graph, False
+    for loop in scans(graph):
+        scan, state = loop, 0
+        while state < len(scan.states):
+            stack = _stack(scan, state)
             if stack:
-                scan = _take_apart(graph, scan, state, stack)
+                scan, changed = _take_apart(graph, scan, state, stack), True
             else:
                 state += 1
-    common.OutputFixPass()(program.model)  # a part may be an output of the step as well
-    name_apart(program.model)
-    return program
+    # a part may be an output of the step as well
+    return common.OutputFixPass()(program.model).modified or changed
 
 
-def _stack(body: ir.Graph, number: int) -> Stack | None:
+def _stack(scan: Scan, number: int) -> Stack | None:
     """Give a state as a stack, if it can be taken apart."""
-    state = body.inputs[number]
-    axis, parts = _parts(body.outputs[number])
-    outside = any(use.node.graph is not body for use in state.uses()) or state.is_graph_output()
+    state = scan.states[number]
+    axis, parts = _parts(scan.next_states[number])
+    # a graph inside of the body, or a result, would need the whole stack
+    outside = any(use.node.graph is not scan.body for use in state.uses()) or state.is_graph_output()
     if state.shape is None or not parts or outside or (len(parts) == 1 and not parts[0].flat):
         return None
     reads = [list(_reads(reader, state, axis, parts[-1].stop)) for reader in state.consumers()]
@@ -80,13 +93,12 @@ def _stack(body: ir.Graph, number: int) -> Stack | None:
 
 def _parts(following: ir.Value) -> tuple[int, list[Range]]:
     """Give the axis and the parts of what a ``Concat`` or an ``Unsqueeze`` makes."""
+    following = original(following)
     node = following.producer()
-    if node is not None and node.op_type == "Identity" and node.inputs[0] is not None:
-        return _parts(node.inputs[0])
     if node is None or following.shape is None or node.op_type not in ("Concat", "Unsqueeze"):
         return 0, []
     single = node.op_type == "Unsqueeze"
-    axes = constant_ints(node.inputs[1]) if single else [node.attributes["axis"].as_int()]
+    axes = constant_ints(node.inputs[1]) if single else [int_of(node, "axis")]
     if axes is None or len(axes) != 1:
         return 0, []
     axis = axes[0] % len(following.shape)
@@ -115,9 +127,9 @@ def _reads(node: ir.Node, state: ir.Value, axis: int, size: int) -> Iterator[Ran
     """Give the ranges that a node takes out of a state; nothing if it does something else with it."""
     rank = len(state.shape or ())
     numbers = [constant_ints(argument) for argument in node.inputs[1:]]
-    along = node.attributes.get_int("axis", 0) % rank == axis
     if node.inputs[0] is not state or state in node.inputs[1:] or node.domain != "":
         return
+    along = node.op_type in ("Gather", "Split") and int_of(node, "axis") % rank == axis
     if node.op_type == "Gather" and along and numbers[0] and len(numbers[0]) == 1:
         index, shape = numbers[0][0] % size, node.inputs[1].shape  # type: ignore[union-attr]
         yield Range(node.outputs[0], index, index + 1, shape is not None and len(shape) == 0)
@@ -140,37 +152,32 @@ def _axes(numbers: Sequence[list[int] | None], place: int, rank: int) -> list[in
     return None if given is None else [axis % rank for axis in given]
 
 
-def _take_apart(graph: ir.Graph, scan: ir.Node, number: int, stack: Stack) -> ir.Node:
+def _take_apart(graph: ir.Graph, scan: Scan, number: int, stack: Stack) -> Scan:
     """Put a loop with a state for each part in the place of one; give the new loop."""
     axis = add_constant(graph, "axis", np.array([stack.axis]))
-    _rewrite_body(scan.attributes["body"].as_graph(), number, stack, axis)
-    build, count = Builder(), len(stack.parts)
-    starts = _split(build, graph, scan.inputs[number], stack)  # type: ignore[arg-type]
+    _rewrite_body(scan, number, stack, axis)
+    build, count, old = Builder(), len(stack.parts), list(scan.node.outputs)
+    starts = _split(build, graph, scan.initial_states[number], stack)
     starts = [
         _with_axis(build, start, axis, flat=False, wanted=part.flat)
         for start, part in zip(starts, stack.parts, strict=True)
     ]
-    again = ir.Node(
-        "",
-        "Scan",
-        [*scan.inputs[:number], *starts, *scan.inputs[number + 1 :]],
-        scan.attributes.values(),
-        num_outputs=len(scan.outputs) + count - 1,
+    again = scan.with_initial_states(
+        [*scan.initial_states[:number], *starts, *scan.initial_states[number + 1 :]]
     )
-    again.metadata_props.update(scan.metadata_props)
-    build.nodes.append(again)
-    lasts = []
-    for part, last in zip(stack.parts, again.outputs[number:], strict=False):
-        last.shape, last.type = part.value.shape, part.value.type
+    build.nodes.append(again.node)
+    outputs, lasts = again.node.outputs, []
+    for part, last in zip(stack.parts, outputs[number:], strict=False):
+        describe(last, part.value)
         lasts.append(_with_axis(build, last, axis, flat=part.flat, wanted=False))
-    new = [*again.outputs[:number], _join(build, lasts, stack.axis), *again.outputs[number + count :]]
-    ir.convenience.replace_nodes_and_values(graph, scan, [scan], build.nodes, scan.outputs, new)
+    new = [*outputs[:number], _join(build, lasts, stack.axis), *outputs[number + count :]]
+    ir.convenience.replace_nodes_and_values(graph, scan.node, [scan.node], build.nodes, old, new)
     return again
 
 
-def _rewrite_body(body: ir.Graph, number: int, stack: Stack, axis: ir.Value) -> None:
+def _rewrite_body(scan: Scan, number: int, stack: Stack, axis: ir.Value) -> None:
     """Let the body have a state for each part, and read those."""
-    following = [part.value for part in stack.parts]
+    body, following = scan.body, [part.value for part in stack.parts]
     states = [ir.Value(name=None, shape=value.shape, type=value.type) for value in following]
     build = Builder()
     for read in stack.reads:
@@ -180,6 +187,7 @@ def _rewrite_body(body: ir.Graph, number: int, stack: Stack, axis: ir.Value) -> 
         ]
         joined = _join(build, pieces, stack.axis)
         read.value.replace_all_uses_with(joined, replace_graph_outputs=True)
+        # a part may hand an old state on as it is
         following = [joined if value is read.value else value for value in following]
     readers = list(stack.state.consumers())
     body.insert_before(body[0], build.nodes)
@@ -188,39 +196,34 @@ def _rewrite_body(body: ir.Graph, number: int, stack: Stack, axis: ir.Value) -> 
     body.outputs[number : number + 1] = following
 
 
-def _split(build: Builder, graph: ir.Graph, start: ir.Value, stack: Stack) -> list[ir.Value]:
+def _split(build: Builder, graph: ir.Graph, start: ir.Value, stack: Stack) -> Sequence[ir.Value]:
     """Take the initial state apart; the parts keep the axis."""
     widths = [part.stop - part.start for part in stack.parts]
     if len(widths) == 1:
         return [start]
     sizes = add_constant(graph, "sizes", np.array(widths))
-    split = ir.node("Split", [start, sizes], {"axis": stack.axis}, num_outputs=len(widths))
-    build.nodes.append(split)
-    for value, width in zip(split.outputs, widths, strict=True):
-        rest = list(stack.state.shape or ())
+    parts = build.emit_several("Split", [start, sizes], {"axis": stack.axis}, count=len(widths))
+    rest = list(stack.state.shape or ())
+    for value, width in zip(parts, widths, strict=True):
         value.shape = ir.Shape([*rest[: stack.axis], width, *rest[stack.axis + 1 :]])
         value.type = stack.state.type
-    return list(split.outputs)
+    return parts
 
 
 def _with_axis(build: Builder, value: ir.Value, axis: ir.Value, *, flat: bool, wanted: bool) -> ir.Value:
     """Add or drop the axis of size one, if a value is not as it is wanted."""
     if flat == wanted:
         return value
-    result = build.emit("Squeeze" if wanted else "Unsqueeze", [value, axis])
     [place], sizes = constant_ints(axis) or [0], list(value.shape or ())
     sizes[place : place + wanted] = [] if wanted else [1]
-    result.shape, result.type = ir.Shape(sizes), value.type
-    return result
+    return build.emit("Squeeze" if wanted else "Unsqueeze", [value, axis], like=value, shape=sizes)
 
 
 def _join(build: Builder, parts: Sequence[ir.Value], axis: int) -> ir.Value:
     """Concatenate parts, if there are several."""
     if len(parts) == 1:
         return parts[0]
-    joined = build.emit("Concat", parts, {"axis": axis})
     sizes = [list(part.shape or ()) for part in parts]
     total = sum(size[axis] for size in sizes if isinstance(size[axis], int))
-    joined.shape = ir.Shape([*sizes[0][:axis], total, *sizes[0][axis + 1 :]])
-    joined.type = parts[0].type
-    return joined
+    whole = [*sizes[0][:axis], total, *sizes[0][axis + 1 :]]
+    return build.emit("Concat", parts, {"axis": axis}, like=parts[0], shape=whole)

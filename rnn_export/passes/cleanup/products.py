@@ -1,7 +1,16 @@
 """Fewer, larger products, in the graph and in the bodies of its loops.
 
-- Products with the same left operand become one, with the matrices side by side, and a ``Split``.
-- A product of matrices with a term of its own shape, or one row, added becomes one ``Gemm``.
+Products with the same left operand become one, with the matrices side by side, and a ``Split``. A product of
+matrices with a term of its own shape, or one row, added becomes one ``Gemm``::
+
+    a = MatMul (x, W)  b = MatMul (x, V)  c = Add (b, row)                            # W: float[4,6]
+    y = MatMul (h, R)  z = Add (y, c)                                                 # V, R: float[4,3]
+
+    ab = MatMul (x, WV)  a, b = Split <axis = -1> (ab, [6, 3])  c = Add (b, row)      # WV: float[4,9]
+    z = Gemm (h, R, c)
+
+Requires: every constant is an initializer of the graph.
+Ensures: no two products of constant matrices share their left operand.
 """
 
 from collections import defaultdict
@@ -10,81 +19,77 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from rnn_export.program.constants import add_constant
-from rnn_export.program.program import Program, name_apart, take_place
+from rnn_export.passes.contract import CONSTANTS_OUTSIDE, Property, rewriting
+from rnn_export.program.build import Builder, add_constant
+from rnn_export.program.program import Program, take_place
+from rnn_export.program.values import constant_value, describe
 from rnn_export.signature.signature import Array
 
+Products = list[tuple[ir.Node, Array]]  # with their matrices
+NOT_SHARED = Property(
+    "no two products of constant matrices share their left operand",
+    lambda program: not any(_shared(graph) for graph in program.model.graphs()),
+)
 
-def products(program: Program) -> Program:
+
+@rewriting(requires=[CONSTANTS_OUTSIDE], ensures=[NOT_SHARED])
+def products(program: Program) -> bool:
     """Merge the products of every graph."""
-    program = program.copy()
+    changed = False
     for graph in program.model.graphs():
-        _merge_products(graph, program.model.graph)
-        _add_into_products(graph)
-    common.RemoveUnusedNodesPass()(program.model)
-    name_apart(program.model)
-    return program
+        # Looked for again after each: what one of them gives may be the left operand of others.
+        while shared := _shared(graph):
+            _merge(graph, program.model.graph, *shared[0])
+            changed = True
+        added = [_add_into_product(graph, node) for node in list(graph) if node.op_type == "Add"]
+        changed |= any(added)
+    return common.RemoveUnusedNodesPass()(program.model).modified or changed
 
 
-def _merge_products(graph: ir.Graph, main: ir.Graph) -> None:
-    """Make one product of those that share their left operand."""
-    for left, parts in _shared(graph):
-        nodes = [node for node, _ in parts]
-        widths = [matrix.shape[1] for _, matrix in parts]
-        joined = add_constant(
-            main,
-            "+".join(str(node.inputs[1].name) for node in nodes if node.inputs[1]),
-            np.hstack([m for _, m in parts]),
-        )
-        sizes = add_constant(main, "sizes_" + "_".join(map(str, widths)), np.array(widths, np.int64))
-        product = ir.node("MatMul", [left, joined])
-        rest = list(nodes[0].outputs[0].shape or ())[:-1]
-        product.outputs[0].shape = ir.Shape([*rest, sum(widths)])
-        product.outputs[0].type = nodes[0].outputs[0].type
-        split = ir.node("Split", [product.outputs[0], sizes], {"axis": -1}, num_outputs=len(nodes))
-        graph.insert_before(nodes[0], [product, split])
-        for part, node in zip(split.outputs, nodes, strict=True):
-            part.shape, part.type = node.outputs[0].shape, node.outputs[0].type
-            node.outputs[0].replace_all_uses_with(part)
-        graph.remove(nodes, safe=True)
-
-
-def _shared(graph: ir.Graph) -> list[tuple[ir.Value, list[tuple[ir.Node, Array]]]]:
+def _shared(graph: ir.Graph) -> list[tuple[ir.Value, Products]]:
     """List the products with constant matrices that share a left operand."""
-    shared: dict[ir.Value, list[tuple[ir.Node, Array]]] = defaultdict(list)
+    shared: dict[ir.Value, Products] = defaultdict(list)
     for node in graph:
         if node.op_type == "MatMul" and not node.outputs[0].is_graph_output():
-            left, right = node.inputs
-            matrix = (
-                right.const_value.numpy() if right is not None and right.const_value is not None else None
-            )
-            if (
-                left is not None
-                and matrix is not None
-                and matrix.ndim == 2
-                and node.outputs[0].shape is not None
-            ):
+            left, matrix = node.inputs[0], constant_value(node.inputs[1])
+            known = matrix is not None and matrix.ndim == 2 and node.outputs[0].shape is not None
+            if left is not None and matrix is not None and known:
                 shared[left].append((node, matrix))
     return [(left, parts) for left, parts in shared.items() if len(parts) > 1]
 
 
-def _add_into_products(graph: ir.Graph) -> None:
-    """Write ``a B + c`` as one Gemm where ``a`` and ``c`` are matrices of the same batch."""
-    for node in list(graph):
-        if node.op_type != "Add":
+def _merge(graph: ir.Graph, main: ir.Graph, left: ir.Value, parts: Products) -> None:
+    """Make one product of those that share their left operand."""
+    nodes, widths = [node for node, _ in parts], [matrix.shape[1] for _, matrix in parts]
+    name = "+".join(str(node.inputs[1].name) for node in nodes if node.inputs[1])
+    joined = add_constant(main, name, np.hstack([matrix for _, matrix in parts]))
+    sizes = add_constant(main, "sizes_" + "_".join(map(str, widths)), np.array(widths, np.int64))
+    build, first = Builder(), nodes[0].outputs[0]
+    whole = [*list(first.shape or ())[:-1], sum(widths)]
+    product = build.emit("MatMul", [left, joined], like=first, shape=whole)
+    split = build.emit_several("Split", [product, sizes], {"axis": -1}, count=len(nodes))
+    graph.insert_before(nodes[0], build.nodes)
+    for part, node in zip(split, nodes, strict=True):
+        describe(part, node.outputs[0])
+        node.outputs[0].replace_all_uses_with(part)
+    graph.remove(nodes, safe=True)
+
+
+def _add_into_product(graph: ir.Graph, node: ir.Node) -> bool:
+    """Write ``a B + c`` as one Gemm where ``a`` is a matrix and ``c`` is as large as the sum, or one row."""
+    [total] = node.outputs
+    for product, term in (node.inputs, node.inputs[::-1]):
+        maker = product.producer() if product else None
+        if product is None or term is None or maker is None or not _only_feeds(maker, product, node):
             continue
-        for product, term in (node.inputs, node.inputs[::-1]):
-            maker = product.producer() if product else None
-            if product is None or term is None or maker is None or not _only_feeds(maker, product, node):
-                continue
-            values, whole = (*maker.inputs, node.outputs[0]), node.outputs[0].shape
-            matrices = all(value and value.shape is not None and len(value.shape) == 2 for value in values)
-            if whole is not None and matrices and term.shape in (whole, whole[1:]):
-                fused = ir.node("Gemm", [*maker.inputs, term])
-                fused.outputs[0].shape, fused.outputs[0].type = node.outputs[0].shape, node.outputs[0].type
-                graph.insert_before(node, fused)
-                take_place(graph, node.outputs[0], fused.outputs[0])
-                break
+        matrices = all(v and v.shape is not None and len(v.shape) == 2 for v in (*maker.inputs, total))
+        if total.shape is not None and matrices and term.shape in (total.shape, total.shape[1:]):
+            build = Builder()
+            result = build.emit("Gemm", [*maker.inputs, term], like=total)
+            graph.insert_before(node, build.nodes)
+            take_place(graph, total, result)
+            return True
+    return False
 
 
 def _only_feeds(maker: ir.Node, product: ir.Value, reader: ir.Node) -> bool:

@@ -1,9 +1,18 @@
-"""Clean-up, in the graph and in the bodies of its loops.
+"""Nodes that do nothing, that nothing reads, or that are there twice go; in the graph and in its loops.
 
 onnx-ir drops unused nodes and merges equal ones. What a traced step leaves over is added here: a node that
 undoes its only argument's ``Unsqueeze``, ``Squeeze`` or ``Transpose``, or does nothing (an ``Identity``, a
-``Slice`` of everything, a ``Reshape`` or ``Expand`` to the same shape, a ``Concat`` of one), is dropped; a
-``Cast`` of a truth value that was cast before is one of the truth value.
+``Slice`` of everything, a ``Reshape`` or ``Expand`` to the same shape, a ``Concat`` of one)::
+
+    u = Unsqueeze (x, [0])  s = Squeeze (u, [0])  c = Concat <axis = 0> (s)           # x: float[B,4]
+    a = Tanh (c)  b = Tanh (x)  y = Add (a, b)
+
+    a = Tanh (x)  y = Add (a, a)
+
+A ``Cast`` of a truth value that was cast before is one of the truth value.
+
+Requires: nothing.
+Ensures: no graph gives one value twice.
 """
 
 from collections.abc import Callable
@@ -11,50 +20,52 @@ from collections.abc import Callable
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from rnn_export.program.constants import constant_ints
+from rnn_export.passes.contract import DISTINCT_OUTPUTS, rewriting
+from rnn_export.program.operator_facts import int_of
 from rnn_export.program.program import IR_VERSION, Program, name_apart
+from rnn_export.program.values import constant_ints
 
 MERGING = common.CommonSubexpressionEliminationPass()
 
 
-def simplify(program: Program) -> Program:
+@rewriting(ensures=[DISTINCT_OUTPUTS])
+def simplify(program: Program) -> bool:
     """Clean and merge until nothing changes."""
-    program = program.copy()
-    model = program.model
-    while True:
-        before = _size(model)
-        for graph in list(model.graphs()):
-            MERGING(ir.Model(graph, ir_version=IR_VERSION))  # it leaves out the bodies of loops
-        common.RemoveUnusedNodesPass()(model)
-        name_apart(model)
-        for graph in model.graphs():
-            for node in list(graph):
-                rule = RULES.get(node.op_type) if node.domain == "" else None
-                _drop(graph, node, rule(node) if rule else None)
-        common.RemoveUnusedNodesPass()(model)
-        if _size(model) == before:
-            common.OutputFixPass()(model)
-            name_apart(model)
-            return program
+    model, changed = program.model, False
+    while _simplify_once(model):
+        changed = True
+    return common.OutputFixPass()(model).modified or changed
 
 
-def _size(model: ir.Model) -> list[str]:
-    return [node.op_type for graph in model.graphs() for node in graph]
+def _simplify_once(model: ir.Model) -> bool:
+    changed = False
+    for graph in list(model.graphs()):
+        # The pass looks at the graph of a model and not at the bodies of its loops: each is one for a moment.
+        changed |= MERGING(ir.Model(graph, ir_version=IR_VERSION)).modified
+    changed |= common.RemoveUnusedNodesPass()(model).modified
+    name_apart(model)
+    for graph in model.graphs():
+        for node in list(graph):
+            rule = RULES.get(node.op_type) if node.domain == "" else None
+            changed |= _drop(graph, node, rule(node) if rule else None) or _skip_cast_of_truth(node)
+    return common.RemoveUnusedNodesPass()(model).modified or changed
 
 
-def _drop(graph: ir.Graph, node: ir.Node, source: ir.Value | None) -> None:
-    """Let readers of a node that does nothing read its source, if there is one."""
+def _drop(graph: ir.Graph, node: ir.Node, source: ir.Value | None) -> bool:
+    """Let readers of a node that does nothing read its source; say whether it has one."""
     if source is None:
-        return
+        return False
     result = node.outputs[0]
     if result.is_graph_output():
         maker = source.producer()
         if maker is None or maker.graph is not graph or source.is_graph_output():
-            return
+            return False
+        # What comes out has a name that is fixed: the source takes it over.
         graph.outputs[graph.outputs.index(result)] = source
         source.name, result.name = result.name, source.name
     source.shape, source.type = source.shape or result.shape, source.type or result.type
     result.replace_all_uses_with(source)
+    return True
 
 
 def _same_shape(node: ir.Node) -> ir.Value | None:
@@ -65,13 +76,18 @@ def _same_shape(node: ir.Node) -> ir.Value | None:
     return source if source.shape == result.shape and None not in list(map(str, source.shape)) else None
 
 
-def _cast_of_truth(node: ir.Node) -> None:
-    """Cast: what a truth value was cast to before makes no difference."""
-    producer = node.inputs[0].producer() if node.inputs[0] else None
-    if producer is not None and producer.op_type == "Cast":
-        source = producer.inputs[0]
-        if source is not None and source.dtype == ir.DataType.BOOL:
-            node.replace_input_with(0, source)
+def _skip_cast_of_truth(node: ir.Node) -> bool:
+    """Let a ``Cast`` of a truth value that was cast before read the truth value; say whether it is one."""
+    if node.op_type != "Cast" or node.inputs[0] is None:
+        return False
+    producer = node.inputs[0].producer()
+    if producer is None or producer.op_type != "Cast":
+        return False
+    source = producer.inputs[0]
+    if source is None or source.dtype != ir.DataType.BOOL:
+        return False
+    node.replace_input_with(0, source)
+    return True
 
 
 def _whole_slice(node: ir.Node) -> ir.Value | None:
@@ -113,7 +129,7 @@ def _picked_again(node: ir.Node) -> ir.Value | None:
         return None
     indices = node.inputs[1]
     scalar = indices is not None and indices.shape is not None and len(indices.shape) == 0
-    same = constant_ints(producer.inputs[1]) == [node.attributes.get_int("axis", 0)]
+    same = constant_ints(producer.inputs[1]) == [int_of(node, "axis")]
     return producer.inputs[0] if scalar and same else None
 
 
@@ -136,7 +152,6 @@ def _reordered_back(node: ir.Node) -> ir.Value | None:
 
 
 RULES: dict[str, Callable[[ir.Node], ir.Value | None]] = {
-    "Cast": _cast_of_truth,
     "Concat": _only_part,
     "Expand": _same_shape,
     "Gather": _picked_again,

@@ -1,20 +1,29 @@
 """Which ONNX operator a step is, found by trying every assignment of its activations to the gates.
 
+For a GRU, of the step's three activations ``a_0, a_1, a_2`` and the next state ``h'``::
+
+    z, r, n = a_1, a_0, a_2          one of six assignments
+    h' = (1 - z) n + z h             holds at random points, or not
+    z = sigmoid (x W_z + h R_z + b_z)    measured: the argument of a_1 at zero and at unit vectors
+
 Part of :mod:`rnn_export.passes.operators.recognize`. An operator is one function here and one line in
 ``RULES``.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import permutations
+from typing import TypeVar
 
 import numpy as np
 
 from rnn_export.passes.operators.step_function import Step
+from rnn_export.program.operator_facts import RECURRENT
 from rnn_export.signature.signature import Array
 
 POINTS = 4  # random points at which an equation has to hold
 TOLERANCE = 1e-9  # float64, relative to the largest value
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,10 @@ class Probe:
         return got.shape == want.shape and bool(np.abs(got - want).max(initial=0) <= TOLERANCE * scale)
 
     def affine(self, number: int, h: int, fixed: dict[int, float] | None = None) -> Affine | None:
-        """Measure the argument of an activation, the activations in ``fixed`` held at a value."""
+        """Measure the argument of an activation, the activations in ``fixed`` held at a value.
+
+        Row 0 is at zero and gives b; the next I rows, at unit vectors of x, give W; the last H rows R.
+        """
         step = self.step
         size, hidden = step.size, step.hidden
         rows = 1 + size + hidden
@@ -102,30 +114,51 @@ def _rnn(step: Step, probe: Probe) -> Iterator[Operator]:
 def _gru(step: Step, probe: Probe) -> Iterator[Operator]:
     if step.states != 1 or len(step.kinds) != 3:
         return
-    h = probe.states[0]
     for z, r, n in permutations(range(3)):
-        update, candidate = probe.activations[z], probe.activations[n]
-        kept = probe.holds(probe.following[0], (1 - update) * candidate + update * h)
-        swapped = probe.holds(probe.following[0], update * candidate + (1 - update) * h)
-        if step.kinds[z] != step.kinds[r] or not (kept or (swapped and step.kinds[z] == "Sigmoid")):
+        shares = _update_gate(step, probe, z, n)
+        if shares is None or step.kinds[z] != step.kinds[r]:
             continue
-        shares, resets = probe.affine(z, 0), probe.affine(r, 0)
+        resets = probe.affine(r, 0)
         shut, opened = probe.affine(n, 0, {r: 0.0}), probe.affine(n, 0, {r: 1.0})
-        if not shares or not resets or not shut or not opened or shut.R.any():
-            continue
-        if swapped:  # 1 - sigmoid(a) = sigmoid(-a)
-            shares = Affine(-shares.W, -shares.R, -shares.b)
-        reset = probe.activations[r]
-        before = probe.x @ opened.W + (reset * h) @ opened.R + opened.b
-        inner = opened.b - shut.b
-        after = probe.x @ opened.W + reset * (h @ opened.R + inner) + shut.b
-        zeros = np.zeros(step.hidden)
-        activations = (step.kinds[z], step.kinds[n])
-        for linear, value, bias, recurrent in ((0, before, opened.b, zeros), (1, after, shut.b, inner)):
-            if probe.holds(probe.arguments[n], value):
-                gates = (shares, resets, Affine(opened.W, opened.R, bias))
-                biases = (zeros, zeros, recurrent)
-                yield Operator("GRU", gates, biases, activations, (0,), {"linear_before_reset": linear})
+        if resets and shut and opened and not shut.R.any():
+            yield from _resetting(probe, (z, r, n), (shares, resets, shut, opened))
+
+
+def _update_gate(step: Step, probe: Probe, z: int, n: int) -> Affine | None:
+    """Measure the update gate, if the next state mixes ``n`` and ``h`` by it, this way round or the other."""
+    h, update, candidate = probe.states[0], probe.activations[z], probe.activations[n]
+    kept = probe.holds(probe.following[0], (1 - update) * candidate + update * h)
+    swapped = probe.holds(probe.following[0], update * candidate + (1 - update) * h)
+    if not kept and not (swapped and step.kinds[z] == "Sigmoid"):
+        return None
+    shares = probe.affine(z, 0)
+    if swapped and shares:  # 1 - sigmoid(a) = sigmoid(-a)
+        return Affine(-shares.W, -shares.R, -shares.b)
+    return shares
+
+
+def _resetting(
+    probe: Probe, roles: tuple[int, int, int], measured: tuple[Affine, Affine, Affine, Affine]
+) -> Iterator[Operator]:
+    """Give the operator whose reset gate stands before the product with R, and the one with it behind."""
+    (z, r, n), (shares, resets, shut, opened), step = roles, measured, probe.step
+    h, reset = probe.states[0], probe.activations[r]
+    before = probe.x @ opened.W + (reset * h) @ opened.R + opened.b
+    inner = opened.b - shut.b
+    after = probe.x @ opened.W + reset * (h @ opened.R + inner) + shut.b
+    zeros = np.zeros(step.hidden)
+    for linear, value, bias, recurrent in ((0, before, opened.b, zeros), (1, after, shut.b, inner)):
+        if probe.holds(probe.arguments[n], value):
+            gates = {"z": shares, "r": resets, "h": Affine(opened.W, opened.R, bias)}
+            biases = {"z": zeros, "r": zeros, "h": recurrent}
+            yield Operator(
+                "GRU",
+                _ordered("GRU", gates),
+                _ordered("GRU", biases),
+                (step.kinds[z], step.kinds[n]),
+                (0,),
+                {"linear_before_reset": linear},
+            )
 
 
 def _lstm(step: Step, probe: Probe) -> Iterator[Operator]:
@@ -133,20 +166,34 @@ def _lstm(step: Step, probe: Probe) -> Iterator[Operator]:
         return
     for h, c in ((0, 1), (1, 0)):
         for squashed in range(5):
-            if not probe.holds(probe.arguments[squashed], probe.following[c]):
-                continue
-            for i, o, f, g in permutations([k for k in range(5) if k != squashed]):
-                a, kinds = probe.activations, step.kinds
-                if not kinds[i] == kinds[o] == kinds[f]:
-                    continue
-                cell = probe.holds(probe.following[c], a[f] * probe.states[c] + a[i] * a[g])
-                if not cell or not probe.holds(probe.following[h], a[o] * a[squashed]):
-                    continue
-                gates = [gate for k in (i, o, f, g) if (gate := probe.affine(k, h))]
-                if len(gates) == 4:
-                    zeros = (np.zeros(step.hidden),) * 4
-                    used = (kinds[i], kinds[g], kinds[squashed])
-                    yield Operator("LSTM", tuple(gates), zeros, used, (h, c), {})
+            # what the last activation takes is the next cell
+            if probe.holds(probe.arguments[squashed], probe.following[c]):
+                for roles in permutations([k for k in range(5) if k != squashed]):
+                    yield from _with_gates(probe, (h, c), squashed, roles)
+
+
+def _with_gates(
+    probe: Probe, states: tuple[int, int], squashed: int, roles: tuple[int, ...]
+) -> Iterator[Operator]:
+    """Give the operator in which four activations are the gates ``i, o, f`` and ``c``, if it holds."""
+    (h, c), (i, o, f, g) = states, roles
+    a, kinds = probe.activations, probe.step.kinds
+    if not kinds[i] == kinds[o] == kinds[f]:
+        return
+    cell = probe.holds(probe.following[c], a[f] * probe.states[c] + a[i] * a[g])
+    if not cell or not probe.holds(probe.following[h], a[o] * a[squashed]):
+        return
+    measured = {name: probe.affine(k, h) for name, k in zip("iofc", roles, strict=True)}
+    gates = {name: gate for name, gate in measured.items() if gate}
+    if len(gates) == len(measured):
+        zeros = (np.zeros(probe.step.hidden),) * len(gates)
+        used = (kinds[i], kinds[g], kinds[squashed])
+        yield Operator("LSTM", _ordered("LSTM", gates), zeros, used, (h, c), {})
+
+
+def _ordered(op_type: str, gates: Mapping[str, T]) -> tuple[T, ...]:
+    """Put what belongs to the gates in the operator's order."""
+    return tuple(gates[name] for name in RECURRENT[op_type].gates)
 
 
 RULES: tuple[Callable[[Step, Probe], Iterator[Operator]], ...] = (_rnn, _gru, _lstm)

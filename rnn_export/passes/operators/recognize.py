@@ -1,9 +1,15 @@
 """Propose an ONNX ``RNN``, ``GRU`` or ``LSTM`` for a loop, and verify it: no syntactic patterns.
 
+    H_T, Hs = Scan (H, ps) <body = step (H_s, p) => (H_t, H_t) {                      # Hs: float[T,B,6]
+        r = MatMul (H_s, R)  s = Add (p, r)  H_t = Tanh (s) }>                        # ps = MatMul (xs, W)
+
+    Ys, Y_h = RNN <hidden_size = 6, ...> (xs, W', R', B', , Unsqueeze (H, [0]))       # Ys: float[T,1,B,6]
+    Hs = Squeeze (Ys, [1])  H_T = Squeeze (Y_h, [0])
+
 1. Cut the step at its activations (Sigmoid, Tanh, Relu). What is left between them is computed in float64
    with the activations as free inputs.
 2. Measure. A value that is affine in the inputs and the state gives its weights away when it is evaluated at
-   zero and at unit vectors; whether it *is* affine, random points tell.
+   zero and at unit vectors; whether it *is* affine, random points show.
 3. For each operator, try every assignment of the activations to the operator's gates, and keep the one whose
    equations hold on random numbers:
 
@@ -18,38 +24,40 @@ the input ``lengths`` is the graph's last one.
 
 Gates in another order, packed or separate weights, ``n + z (h - n)``, missing biases: none of it matters.
 
+Requires: every constant is an initializer of the graph; others would not be known to be constant.
+Ensures: what comes in and goes out stays, as for every pass.
+
 Source: the operators' equations, https://onnx.ai/onnx/operators (opset 14).
 """
 
-from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
 
-from rnn_export.passes.lengths import release, tell
+from rnn_export.passes.contract import CONSTANTS_OUTSIDE, rewriting
+from rnn_export.passes.lengths import give_lengths, release
 from rnn_export.passes.operators.cells import Operator, propose
 from rnn_export.passes.operators.step_function import ACTIVATIONS, Step
 from rnn_export.program.agree import agree
-from rnn_export.program.constants import add_constant
+from rnn_export.program.build import Builder, add_constant
 from rnn_export.program.program import Program, name_apart
+from rnn_export.program.scan import Scan, scans
 from rnn_export.signature.signature import Array
 
 
-def fuse(program: Program) -> Program:
+@rewriting(requires=[CONSTANTS_OUTSIDE])
+def recognize(program: Program) -> bool:
     """Replace every loop that is one of the operators; leave the others as they are."""
-    place = 0
-    while place < len(_loops(program)):
-        candidate = _with_operator(program, place)
-        if candidate is not None and _accepted(program, candidate):
-            program = candidate
+    found, place = program, 0
+    while place < len(scans(found.model.graph)):
+        candidate = _with_operator(found, place)
+        if candidate is not None and _accepted(found, candidate):
+            found = candidate
         else:
             place += 1
-    return program
-
-
-def _loops(program: Program) -> list[ir.Node]:
-    return [node for node in program.model.graph if node.op_type == "Scan"]
+    program.model.graph = found.model.graph  # a candidate that fails is thrown away: each is a copy
+    return found is not program
 
 
 def _accepted(program: Program, candidate: Program) -> bool:
@@ -60,22 +68,24 @@ def _accepted(program: Program, candidate: Program) -> bool:
 
 
 def _with_operator(program: Program, place: int) -> Program | None:
+    """Give a Program with an operator in the place of one loop; ``None`` if no operator can be proposed."""
     program = program.copy()
     graph = program.model.graph
-    scan = _loops(program)[place]
-    _activate_parts(scan.attributes["body"].as_graph())
+    scan = scans(graph)[place]
+    _activate_parts(scan.body)
+    # a step that holds states has a Where in it, which is no algebra: the operator does that by itself
     lengths = graph.inputs[-1] if release(scan) else None
     step, operator = _proposed(scan)
     if step is None or operator is None:
         return None
-    node = _build(graph, scan, step, operator)
+    node = _Replacement(graph, scan, step, operator).run()
     if lengths is not None:
-        tell(graph, node, lengths)
+        give_lengths(graph, node, lengths)
     name_apart(program.model)
     return program
 
 
-def _proposed(scan: ir.Node) -> tuple[Step | None, Operator | None]:
+def _proposed(scan: Scan) -> tuple[Step | None, Operator | None]:
     try:
         step = Step.cut(scan)
         return step, next(propose(step), None) if step else None
@@ -84,59 +94,78 @@ def _proposed(scan: ir.Node) -> tuple[Step | None, Operator | None]:
 
 
 def _activate_parts(body: ir.Graph) -> None:
-    """Take one activation of several gates side by side apart: activate each part that is cut out of it."""
+    """Take one activation of several gates side by side apart: activate each part that is cut out of it.
+
+    Each activation is taken for one gate; one for all of them would be a single, wider gate.
+    """
     for node in list(body):
         readers = node.outputs[0].consumers()
         packed = node.op_type in ACTIVATIONS and not node.outputs[0].is_graph_output()
-        if not packed or not readers or any(reader.op_type not in ("Split", "Slice") for reader in readers):
-            continue
-        for reader in readers:
-            reader.replace_input_with(0, node.inputs[0])
-            for part in [part for part in reader.outputs if part.uses() or part.is_graph_output()]:
-                activated = ir.node(node.op_type, [part])
-                activated.outputs[0].shape, activated.outputs[0].type = part.shape, part.type
-                part.replace_all_uses_with(activated.outputs[0], replace_graph_outputs=True)
-                activated.replace_input_with(0, part)
-                body.insert_after(reader, activated)
-        body.remove(node, safe=True)
+        if packed and readers and all(reader.op_type in ("Split", "Slice") for reader in readers):
+            for reader in readers:
+                _activate_after(body, node, reader)
+            body.remove(node, safe=True)
 
 
-def _build(graph: ir.Graph, scan: ir.Node, step: Step, operator: Operator) -> ir.Node:
-    """Put the operator in the loop's place, and give it."""
-    dtype = (step.source.dtype or ir.DataType.FLOAT).numpy()
-    nodes: list[ir.Node] = []
+def _activate_after(body: ir.Graph, activation: ir.Node, reader: ir.Node) -> None:
+    """Cut first and activate then what a ``Split`` or ``Slice`` takes out of an activation."""
+    reader.replace_input_with(0, activation.inputs[0])
+    for part in [part for part in reader.outputs if part.uses() or part.is_graph_output()]:
+        build = Builder()
+        activated = build.emit(activation.op_type, [part], like=part)
+        part.replace_all_uses_with(activated, replace_graph_outputs=True)
+        build.nodes[0].replace_input_with(0, part)  # it has just become its own input
+        body.insert_after(reader, build.nodes)
 
-    def constant(name: str, array: Array) -> ir.Value:
-        return add_constant(graph, f"{operator.op_type}/{name}", array)
 
-    def emit(
-        op: str, inputs: Sequence[ir.Value | None], count: int = 1, **attributes: Any
-    ) -> Sequence[ir.Value]:
-        nodes.append(ir.node(op, inputs, attributes, num_outputs=count))
-        return nodes[-1].outputs
+@dataclass
+class _Replacement:
+    """An operator that takes the place of a loop."""
 
-    weights = np.concatenate([gate.W.T for gate in operator.gates])[None].astype(dtype)
-    recurrent = np.concatenate([gate.R.T for gate in operator.gates])[None].astype(dtype)
-    biases = np.concatenate([*(gate.b for gate in operator.gates), *operator.recurrent_biases])[None].astype(
-        dtype
-    )
-    directions, rows = constant("axis", np.array([0])), constant("axis", np.array([1]))
-    start = [emit("Unsqueeze", [scan.inputs[number], directions])[0] for number in operator.states]
-    everything, *finals = emit(
-        operator.op_type,
-        [step.source, constant("W", weights), constant("R", recurrent), constant("B", biases), None, *start],
-        1 + len(start),
-        hidden_size=step.hidden,
-        direction=step.direction,
-        activations=list(operator.activations),
-        **operator.attributes,
-    )
-    fused = nodes[-1]
-    fused.metadata_props.update(scan.metadata_props)
-    last = dict(
-        zip(operator.states, (emit("Squeeze", [final, directions])[0] for final in finals), strict=True)
-    )
-    sequences = [emit("Squeeze", [everything, rows])[0] for _ in scan.outputs[step.states :]]
-    new = [*(last[number] for number in range(step.states)), *sequences]
-    ir.convenience.replace_nodes_and_values(graph, scan, [scan], nodes, scan.outputs, new)
-    return fused
+    graph: ir.Graph
+    scan: Scan
+    step: Step
+    operator: Operator
+
+    def run(self) -> ir.Node:
+        """Put the operator in the loop's place, and give it."""
+        build, states = Builder(), self.operator.states
+        directions = self._constant("axis", np.array([0]))
+        rows = self._constant("axis", np.array([1]))
+        starts = [build.emit("Unsqueeze", [self.scan.initial_states[k], directions]) for k in states]
+        everything, *finals = self._emit(build, starts)
+        node = build.nodes[-1]
+        node.metadata_props.update(self.scan.node.metadata_props)
+        last = {
+            k: build.emit("Squeeze", [final, directions]) for k, final in zip(states, finals, strict=True)
+        }
+        sequences = [build.emit("Squeeze", [everything, rows]) for _ in self.scan.results]
+        new, old = [*(last[k] for k in sorted(last)), *sequences], self.scan.node
+        ir.convenience.replace_nodes_and_values(self.graph, old, [old], build.nodes, old.outputs, new)
+        return node
+
+    def _emit(self, build: Builder, starts: list[ir.Value]) -> list[ir.Value]:
+        """Add the operator; give the outputs of all time steps and the final states."""
+        gates, step = self.operator.gates, self.step
+        biases = [*(gate.b for gate in gates), *self.operator.recurrent_biases]
+        weights = [
+            self._weight("W", np.concatenate([gate.W.T for gate in gates])),
+            self._weight("R", np.concatenate([gate.R.T for gate in gates])),
+            self._weight("B", np.concatenate(biases)),
+        ]
+        attributes: dict[str, object] = {
+            "hidden_size": step.hidden,
+            "direction": step.direction,
+            "activations": list(self.operator.activations),
+            **self.operator.attributes,
+        }
+        inputs = [step.source, *weights, None, *starts]
+        return list(build.emit_several(self.operator.op_type, inputs, attributes, count=1 + len(starts)))
+
+    def _weight(self, name: str, array: Array) -> ir.Value:
+        """Give weights of the loop's dtype, with the axis of directions in front."""
+        dtype = (self.step.source.dtype or ir.DataType.FLOAT).numpy()
+        return self._constant(name, array[None].astype(dtype))
+
+    def _constant(self, name: str, array: Array) -> ir.Value:
+        return add_constant(self.graph, f"{self.operator.op_type}/{name}", array)

@@ -1,18 +1,30 @@
 """A loop's step, cut at its activations: what is between them, computed in float64.
 
-Part of :mod:`rnn_export.passes.operators.recognize`. The activations become free inputs; so do the state and
-the sequence from which, by algebra, everything follows that the loop reads.
+The activations become free inputs; so do the state and the sequence from which, by algebra, everything
+follows that the loop reads::
+
+    ps = MatMul (xs, W)                                                               # xs: float[T,B,4]
+    H_T, Hs = Scan (H, ps) <body = step (float[B,6] H_s, float[B,6] p) => (H_t, H_t) {
+        r = MatMul (H_s, R)  s = Add (p, r)  H_t = Tanh (s) }>
+
+    step (double[1,B,4] x, double[B,6] state_0, double[B,6] activation_0) => (s, activation_0) {
+        ps = MatMul (x, W)  p = Squeeze (ps, [0])  r = MatMul (state_0, R)  s = Add (p, r) }
+
+Part of :mod:`rnn_export.passes.operators.recognize`.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
 
+from rnn_export.program.build import Builder
 from rnn_export.program.program import IR_VERSION, OPSET
+from rnn_export.program.scan import Scan
+from rnn_export.program.values import original
 from rnn_export.signature.signature import Array
 
 ACTIVATIONS = ("Sigmoid", "Tanh", "Relu")
@@ -20,6 +32,7 @@ ACTIVATIONS = ("Sigmoid", "Tanh", "Relu")
 ALGEBRA = frozenset(
     "Add Concat Div Gemm Identity MatMul Mul Neg Reshape Slice Split Squeeze Sub Transpose Unsqueeze".split()  # noqa: SIM905
 )
+DOUBLE = ir.TensorType(ir.DataType.DOUBLE)
 
 
 @dataclass(frozen=True)
@@ -37,42 +50,21 @@ class Step:
     evaluator: ReferenceEvaluator
 
     @classmethod
-    def cut(cls, scan: ir.Node) -> "Step | None":
-        """Cut a ``Scan``, if it has the outer form of one of the operators."""
-        direction = _direction(scan)
-        body = scan.attributes["body"].as_graph()
-        count = len(scan.inputs) - scan.attributes["num_scan_inputs"].as_int()
-        sequences = list(scan.inputs[count:])
-        source = _common_source(sequences)
-        sizes = [last_size(value) for value in (*body.inputs[:count], *([source] if source else []))]
-        flat = all(value.shape is not None and len(value.shape) == 2 for value in body.inputs[:count])
-        emitted = {_root(value) for value in body.outputs[count:]}
-        nodes = [*_between(source, sequences), *body] if source else []
-        known = all(node.domain == "" and node.op_type in ALGEBRA | set(ACTIVATIONS) for node in nodes)
-        if (
-            source is None
-            or not flat
-            or not known
-            or count not in (1, 2)
-            or None in sizes
-            or len(emitted) > 1
-            or direction is None
-        ):
+    def cut(cls, scan: Scan) -> "Step | None":
+        """Cut a loop, if it has the outer form of one of the operators."""
+        source = _common_source(scan.sequences)
+        activations = [node for node in scan.body if node.op_type in ACTIVATIONS]
+        if source is None or not scan.leading or scan.direction is None:
             return None
-        if len(set(sizes[:count])) > 1:
+        if not _is_algebra(scan, source) or not _has_one_width(scan, source, activations):
             return None
-        activations = [node for node in body if node.op_type in ACTIVATIONS]
-        floats = all(value.dtype == source.dtype for value in body.inputs[:count])
-        widths = {last_size(node.outputs[0]) for node in activations}
-        if widths != {sizes[0]} or not floats:
-            return None
-        model = _cut_model(scan, source, activations)
+        model = _Cut(scan, source, activations).model()
         return cls(
             source,
-            direction,
-            int(sizes[-1] or 0),
-            int(sizes[0] or 0),
-            count,
+            scan.direction,
+            last_size(source) or 0,
+            last_size(scan.states[0]) or 0,
+            len(scan.states),
             tuple(node.op_type for node in activations),
             ReferenceEvaluator(ir.to_proto(model)),
         )
@@ -88,81 +80,96 @@ class Step:
         return results[: len(self.kinds)], results[len(self.kinds) :]
 
 
-def _direction(scan: ir.Node) -> str | None:
-    """Say which way a loop goes over the leading axes of all sequences; ``None`` if it mixes ways or axes."""
-    sequences = scan.attributes["num_scan_inputs"].as_int()
-    ways: set[int] = set()
-    for side, count in (("input", sequences), ("output", len(scan.outputs) - len(scan.inputs) + sequences)):
-        if any(scan.attributes.get_ints(f"scan_{side}_axes", [])):
-            return None
-        ways |= set(scan.attributes.get_ints(f"scan_{side}_directions", [0] * count))
-    return "forward" if ways == {0} else "reverse" if ways == {1} else None
+def _is_algebra(scan: Scan, source: ir.Value) -> bool:
+    """Whether all between the source and the results is algebra and activations, and one value is given."""
+    nodes = [*_between(source, scan.sequences), *scan.body]
+    known = all(node.domain == "" and node.op_type in ALGEBRA | set(ACTIVATIONS) for node in nodes)
+    return known and len({original(value) for value in scan.emitted}) <= 1
 
 
-def _cut_model(scan: ir.Node, source: ir.Value, activations: list[ir.Node]) -> ir.Model:
-    """Copy the step into a model of its own, in float64, each activation an input."""
-    body = scan.attributes["body"].as_graph()
-    count = len(scan.inputs) - scan.attributes["num_scan_inputs"].as_int()
-    double = ir.TensorType(ir.DataType.DOUBLE)
-    inside: dict[ir.Value, ir.Value] = {source: ir.Value(name="x", type=double)}
-    inputs = [inside[source]]
-    for number, state in enumerate(body.inputs[:count]):
-        inside[state] = ir.Value(name=f"state_{number}", type=double)
-        inputs.append(inside[state])
-    for number, node in enumerate(activations):
-        inside[node.outputs[0]] = ir.Value(name=f"activation_{number}", type=double)
-        inputs.append(inside[node.outputs[0]])
-    constants: list[ir.Value] = []
-    nodes: list[ir.Node] = []
+def _has_one_width(scan: Scan, source: ir.Value, activations: Sequence[ir.Node]) -> bool:
+    """Whether one state or two are rows of the operators' hidden size, and all activations are as wide."""
+    if len(scan.states) not in (1, 2) or last_size(source) is None:
+        return False
+    rows = all(state.shape is not None and len(state.shape) == 2 for state in scan.states)
+    same_type = all(state.dtype == source.dtype for state in scan.states)
+    widths = {last_size(value) for value in (*scan.states, *(node.outputs[0] for node in activations))}
+    return rows and same_type and bool(activations) and len(widths) == 1 and None not in widths
 
-    def known(value: ir.Value | None) -> ir.Value | None:
-        if value is not None and value not in inside:
+
+@dataclass
+class _Cut:
+    """A step being copied into a model of its own, in float64, each activation an input."""
+
+    scan: Scan
+    source: ir.Value
+    activations: list[ir.Node]
+    build: Builder = field(default_factory=Builder)
+    copies: dict[ir.Value, ir.Value] = field(default_factory=dict)  # of the values of the loop
+    constants: list[ir.Value] = field(default_factory=list)
+
+    def model(self) -> ir.Model:
+        """Give the model: source, states and activations in; the activations' arguments, next states out."""
+        free = [
+            self._input(self.source, "x"),
+            *(self._input(state, f"state_{k}") for k, state in enumerate(self.scan.states)),
+            *(self._input(node.outputs[0], f"activation_{k}") for k, node in enumerate(self.activations)),
+        ]
+        for node in _between(self.source, self.scan.sequences):
+            self._copy(node)
+        axis = self._constant(np.array([0]))
+        for element, sequence in zip(self.scan.elements, self.scan.sequences, strict=True):
+            self.copies[element] = self.build.emit("Squeeze", [self._known(sequence), axis])
+        for node in self.scan.body:
+            if node not in self.activations:
+                self._copy(node)
+        wanted = [*(node.inputs[0] for node in self.activations), *self.scan.next_states]
+        outputs = [self.build.emit("Identity", [self._known(value)]) for value in wanted]
+        for output in outputs:
+            output.type = DOUBLE
+        opsets = {"": OPSET}
+        graph = ir.Graph(
+            free,
+            outputs,
+            nodes=self.build.nodes,
+            initializers=self.constants,
+            opset_imports=opsets,
+            name="step",
+        )
+        return ir.Model(graph, ir_version=IR_VERSION)
+
+    def _input(self, value: ir.Value, name: str) -> ir.Value:
+        self.copies[value] = ir.Value(name=name, type=DOUBLE)
+        return self.copies[value]
+
+    def _constant(self, array: Array) -> ir.Value:
+        value = ir.val(f"constant_{len(self.constants)}", const_value=ir.tensor(array))
+        self.constants.append(value)
+        return value
+
+    def _known(self, value: ir.Value | None) -> ir.Value | None:
+        """Give the copy of a value, a constant one in float64."""
+        if value is not None and value not in self.copies:
             if value.const_value is None:
                 raise KeyError(value.name)
             array = value.const_value.numpy()
-            wide = array.astype(np.float64) if array.dtype.kind == "f" else array
-            inside[value] = ir.val(f"constant_{len(constants)}", const_value=ir.tensor(wide))
-            constants.append(inside[value])
-        return inside[value] if value is not None else None
+            self.copies[value] = self._constant(
+                array.astype(np.float64) if array.dtype.kind == "f" else array
+            )
+        return self.copies[value] if value is not None else None
 
-    def copy(node: ir.Node) -> None:
-        twin = ir.Node(
-            "",
-            node.op_type,
-            list(map(known, node.inputs)),
-            list(node.attributes.values()),
-            num_outputs=len(node.outputs),
-        )
-        nodes.append(twin)
-        inside.update(zip(node.outputs, twin.outputs, strict=True))
-
-    for node in _between(source, list(scan.inputs[count:])):
-        copy(node)
-    for inner, outer in zip(body.inputs[count:], scan.inputs[count:], strict=True):
-        first = ir.val("axis_0", const_value=ir.tensor(np.array([0])))
-        constants.extend([first] if first.name not in {value.name for value in constants} else [])
-        axis = next(value for value in constants if value.name == "axis_0")
-        squeezed = ir.node("Squeeze", [known(outer), axis])
-        nodes.append(squeezed)
-        inside[inner] = squeezed.outputs[0]
-    for node in body:
-        if node not in activations:
-            copy(node)
-    outputs = []
-    for value in (*(node.inputs[0] for node in activations), *body.outputs[:count]):
-        identity = ir.node("Identity", [known(value)])
-        identity.outputs[0].type = double
-        nodes.append(identity)
-        outputs.append(identity.outputs[0])
-    graph = ir.Graph(
-        inputs, outputs, nodes=nodes, initializers=constants, opset_imports={"": OPSET}, name="step"
-    )
-    return ir.Model(graph, ir_version=IR_VERSION)
+    def _copy(self, node: ir.Node) -> None:
+        outputs = self.build.copy(node, list(map(self._known, node.inputs)))
+        self.copies.update(zip(node.outputs, outputs, strict=True))
 
 
-def _common_source(sequences: Sequence[ir.Value | None]) -> ir.Value | None:
-    """Find the sequence from which all that a loop reads follows by algebra, with one product at the most."""
-    chains = [list(_chain(value)) for value in sequences if value is not None]
+def _common_source(sequences: Sequence[ir.Value]) -> ir.Value | None:
+    """Find the sequence from which all that a loop reads follows by algebra, with one product at the most.
+
+    Through one product, since the operators multiply what they read themselves; of a second one they would
+    know nothing.
+    """
+    chains = [list(_chain(value)) for value in sequences]
     everywhere = (value for value in (chains[0] if chains else ()) if all(value in chain for chain in chains))
     return next((value for value in everywhere if value.shape is not None and len(value.shape) == 3), None)
 
@@ -188,23 +195,17 @@ def _moves_time(node: ir.Node) -> bool:
     return node.op_type == "Transpose" and (order is None or order[0] != 0)
 
 
-def _between(source: ir.Value | None, sequences: Sequence[ir.Value | None]) -> list[ir.Node]:
+def _between(source: ir.Value, sequences: Sequence[ir.Value]) -> list[ir.Node]:
     """List the nodes that lead from the source to the sequences, in their order."""
     found: dict[ir.Node, None] = {}
     for sequence in sequences:
-        path, value = [], sequence
+        path: list[ir.Node] = []
+        value: ir.Value | None = sequence
         while value is not None and value is not source and (node := value.producer()) is not None:
             path.append(node)
             value = next((a for a in node.inputs if a is not None and a.const_value is None), None)
         found.update(dict.fromkeys(reversed(path)))
     return list(found)
-
-
-def _root(value: ir.Value) -> ir.Value:
-    node = value.producer()
-    return (
-        _root(node.inputs[0]) if node is not None and node.op_type == "Identity" and node.inputs[0] else value
-    )
 
 
 def last_size(value: ir.Value) -> int | None:

@@ -1,8 +1,14 @@
 """How one node of a step runs over all time steps at once.
 
 A lifted value has the time axis in front of the axes it has in the step; an invariant one is the same at
-every time step. A rule takes a node and its arguments and gives the lifted outputs, or ``None`` where it
-knows no safe way: the node then stays in a loop. A new operator is one line in ``RULES``.
+every time step. In a step, and lifted::
+
+    a = MatMul (x, W)  b = Softmax <axis = 0> (a)  c = Squeeze (b, [1])       # x: float[B,4], W: float[4,1]
+    a = MatMul (x, W)  b = Softmax <axis = 1> (a)  c = Squeeze (b, [2])       # x: float[T,B,4]
+
+A rule takes a node and its arguments and gives the lifted outputs, or ``None`` where it knows no safe way:
+the node then stays in a loop. A new operator is one line in ``RULES``. Part of
+:mod:`rnn_export.passes.time.distribute`.
 """
 
 from collections.abc import Callable
@@ -11,8 +17,8 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from rnn_export.program.build import Builder
-from rnn_export.program.constants import constant_ints
-from rnn_export.program.operator_facts import ELEMENTWISE
+from rnn_export.program.operator_facts import ELEMENTWISE, float_of, int_of
+from rnn_export.program.values import constant_ints
 from rnn_export.signature.signature import TIME
 
 
@@ -49,7 +55,11 @@ def lift(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> lis
 
 
 def _aligned(build: Builder, argument: Argument, rank: int) -> ir.Value:
-    """Give a lifted value room for the axes that broadcasting would put in front."""
+    """Give a lifted value the axes that broadcasting would put in front.
+
+    In a step, ``[B, 6] + [6]`` is defined; lifted, ``[T, B, 6] + [T, 6]`` is not, and ``[T, B, 6] + [T, 1,
+    6]`` is.
+    """
     if not argument.lifted or argument.rank >= rank:
         return argument.value
     return build.emit("Unsqueeze", [argument.value, build.constant(range(1, 1 + rank - argument.rank))])
@@ -77,31 +87,26 @@ def _gemm(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> li
     left, right, *rest = arguments
     assert left
     assert right
-    scales = [node.attributes.get_float(name, 1.0) for name in ("alpha", "beta")]
-    if node.attributes.get_int("transA", 0) or right.lifted or scales != [1.0, 1.0]:
+    scaled = any(float_of(node, name) != 1.0 for name in ("alpha", "beta"))
+    if int_of(node, "transA") or right.lifted or scaled:
         return None
     matrix = right.value
-    if node.attributes.get_int("transB", 0):
+    if int_of(node, "transB"):
         matrix = build.emit("Transpose", [matrix], {"perm": [1, 0]})
     product = build.emit("MatMul", [left.value, matrix])
     bias = rest[0] if rest else None
     return [build.emit("Add", [product, _aligned(build, bias, 2)]) if bias else product]
 
 
-def _with_axis(default: int) -> Rule:
-    """Give the rule for operators with an attribute ``axis`` that counts the axes of the first input."""
-
-    def rule(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> list[ir.Value] | None:
-        first = arguments[0]
-        assert first
-        axis = node.attributes.get_int("axis", default)
-        if not first.lifted or any(a and a.lifted for a in arguments[1:]):
-            return None
-        outputs = build.copy(node, list(map(value_of, arguments)))
-        _set_axis(build.nodes[-1], axis, first.rank)
-        return outputs
-
-    return rule
+def _along_axis(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> list[ir.Value] | None:
+    """Operators with an attribute ``axis`` that counts the axes of the first input: the next axis."""
+    first = arguments[0]
+    assert first
+    if not first.lifted or any(a and a.lifted for a in arguments[1:]):
+        return None
+    outputs = build.copy(node, list(map(value_of, arguments)))
+    _set_axis(build.nodes[-1], int_of(node, "axis"), first.rank)
+    return outputs
 
 
 def _set_axis(node: ir.Node, axis: int, rank: int) -> None:
@@ -113,7 +118,7 @@ def _concat(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> 
     if not all(argument and argument.lifted for argument in arguments):
         return None
     outputs = build.copy(node, list(map(value_of, arguments)))
-    _set_axis(build.nodes[-1], node.attributes.get_int("axis", 0), arguments[0].rank)  # type: ignore[union-attr]
+    _set_axis(build.nodes[-1], int_of(node, "axis"), arguments[0].rank)  # type: ignore[union-attr]
     return outputs
 
 
@@ -122,7 +127,7 @@ def _gather(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> 
     data, indices = arguments
     assert data
     assert indices
-    axis = node.attributes.get_int("axis", 0) % data.rank
+    axis = int_of(node, "axis") % data.rank
     if data.lifted == indices.lifted or (indices.lifted and axis):
         return None
     outputs = build.copy(node, [data.value, indices.value])
@@ -131,23 +136,40 @@ def _gather(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> 
     return outputs
 
 
-def _with_axes(grows: bool) -> Rule:
-    """Give the rule for operators whose second input lists axes, of the output where it has more of them."""
+def _reduce(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> list[ir.Value] | None:
+    """Reduce along the next axes; without a list of them, along all but time."""
+    data, axes = arguments[0], arguments[1] if len(arguments) > 1 else None
+    assert data
+    listed = constant_ints(axes.value) if axes else list(range(data.rank))
+    if not data.lifted or listed is None or (axes is None and int_of(node, "noop_with_empty_axes")):
+        return None
+    return build.copy(node, [data.value, _next_axes(build, listed, data.rank)])
 
-    def rule(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> list[ir.Value] | None:
-        data = arguments[0]
-        assert data
-        axes = constant_ints(arguments[1].value) if len(arguments) > 1 and arguments[1] else None
-        if not data.lifted or (axes is None and len(arguments) > 1 and arguments[1] is not None):
-            return None
-        if axes is None:
-            if grows or node.attributes.get_int("noop_with_empty_axes", 0) != 0:
-                return None
-            axes = list(range(data.rank))
-        rank = data.rank + len(axes) if grows else data.rank
-        return build.copy(node, [data.value, build.constant([axis % rank + 1 for axis in axes])])
 
-    return rule
+def _squeeze(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> list[ir.Value] | None:
+    """Drop the next axes. Without a list, which axes go depends on their sizes."""
+    data, axes = arguments[0], arguments[1] if len(arguments) > 1 else None
+    assert data
+    listed = constant_ints(axes.value) if axes else None
+    if not data.lifted or listed is None:
+        return None
+    return build.copy(node, [data.value, _next_axes(build, listed, data.rank)])
+
+
+def _unsqueeze(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> list[ir.Value] | None:
+    """Add the next axes; they are counted in the result."""
+    data, axes = arguments
+    assert data
+    assert axes
+    listed = constant_ints(axes.value)
+    if not data.lifted or listed is None:
+        return None
+    return build.copy(node, [data.value, _next_axes(build, listed, data.rank + len(listed))])
+
+
+def _next_axes(build: Builder, axes: list[int], rank: int) -> ir.Value:
+    """Give axes of a step as those behind the time axis."""
+    return build.constant([axis % rank + 1 for axis in axes])
 
 
 def _transpose(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> list[ir.Value]:
@@ -159,17 +181,17 @@ def _transpose(build: Builder, node: ir.Node, arguments: list[Argument | None]) 
 
 
 def _reshape(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> list[ir.Value] | None:
-    """Keep the time axis (0 copies a size) and reshape what is behind it."""
+    """Keep the time axis and reshape what is behind it: a size of 0 is the input's at the same place."""
     data, shape = arguments
     assert data
     assert shape
-    if shape.lifted or node.attributes.get_int("allowzero", 0) != 0:
+    if shape.lifted or int_of(node, "allowzero"):
         return None
     return [build.emit("Reshape", [data.value, _prefixed(build, 0, shape.value)])]
 
 
 def _expand(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> list[ir.Value] | None:
-    """Broadcast behind the time axis (1 leaves a size as it is)."""
+    """Broadcast behind the time axis: a size of 1 leaves that of the input as it is."""
     data, shape = arguments
     assert data
     assert shape
@@ -204,25 +226,25 @@ def _slice(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> l
 
 
 RULES: dict[str, Rule] = {
-    "ArgMax": _with_axis(0),
-    "ArgMin": _with_axis(0),
+    "ArgMax": _along_axis,
+    "ArgMin": _along_axis,
     "Concat": _concat,
     "Expand": _expand,
     "Gather": _gather,
     "Gemm": _gemm,
-    "LayerNormalization": _with_axis(-1),
-    "LogSoftmax": _with_axis(-1),
-    "LpNormalization": _with_axis(-1),
+    "LayerNormalization": _along_axis,
+    "LogSoftmax": _along_axis,
+    "LpNormalization": _along_axis,
     "MatMul": _matmul,
     **{
-        f"Reduce{kind}": _with_axes(grows=False)
+        f"Reduce{kind}": _reduce
         for kind in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
     },
     "Reshape": _reshape,
     "Slice": _slice,
-    "Softmax": _with_axis(-1),
-    "Split": _with_axis(0),
-    "Squeeze": _with_axes(grows=False),
+    "Softmax": _along_axis,
+    "Split": _along_axis,
+    "Squeeze": _squeeze,
     "Transpose": _transpose,
-    "Unsqueeze": _with_axes(grows=True),
+    "Unsqueeze": _unsqueeze,
 }

@@ -1,11 +1,20 @@
 """Sum first what does not depend on the state: ``(x W + b) + (h R + c)`` becomes ``h R + (x W + (b + c))``.
 
-In the body of a ``Scan``, a ``Gemm`` is written as a product and a sum
-(:mod:`rnn_export.passes.cleanup.products` puts it together again), the product of a ``Concat`` ``[x, h] W``
-as the sum of its parts' products, and every sum that lies on a cycle through the state is taken apart into
-its terms. Those off the cycle are added up first, the constants before the others, and leave the loop with
-:mod:`rnn_export.passes.time.distribute`. The sum is one of the same numbers in another order: its rounding
-may change, by no more than that of any other order.
+In the body of a loop, a ``Gemm`` is written as a product and a sum, the product of a ``Concat`` as the sum of
+its parts' products, and every sum on a cycle through the state is taken apart into its terms. Those off the
+cycle are added up first, the constants before the others::
+
+    xh = Concat <axis = -1> (x_t, H_s)  s = Gemm (xh, WR, b)  H_t = Tanh (s)          # WR: float[10,6]
+
+    r = MatMul (H_s, R)  p = MatMul (x_t, W)  q = Add (p, b)                          # R: float[6,6]
+    s = Add (r, q)  H_t = Tanh (s)                                                    # W: float[4,6]
+
+``p`` and ``q`` now leave the loop with :mod:`rnn_export.passes.time.distribute`, and
+:mod:`rnn_export.passes.cleanup.products` puts products and sums together again. The sum is one of the same
+numbers in another order: its rounding may change, by no more than that of any other order.
+
+Requires: nothing; a loop that is not plain stays as it is.
+Ensures: no plain loop holds a ``Gemm`` that can be a product and a sum.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,83 +23,110 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from rnn_export.passes.time.distribute import is_plain, recurrent_nodes
-from rnn_export.program.constants import add_constant, constant
-from rnn_export.program.program import Program, name_apart
+from rnn_export.passes.contract import Property, rewriting
+from rnn_export.passes.time.recurrences import recurrent_nodes
+from rnn_export.program.build import Builder, add_constant
+from rnn_export.program.operator_facts import float_of, int_of
+from rnn_export.program.program import Program
+from rnn_export.program.scan import Scan, scans
+from rnn_export.program.values import constant_value
 
 
-def regroup(program: Program) -> Program:
-    """Regroup the sums of every loop."""
-    program = program.copy()
-    for scan in program.model.graph:
-        if scan.op_type == "Scan" and is_plain(scan):
-            body = scan.attributes["body"].as_graph()
-            for node in [node for node in body if node.op_type == "Gemm"]:
-                _open_gemm(program.model.graph, body, node)
-            for node in [node for node in body if node.op_type == "MatMul"]:
-                _open_concat(program.model.graph, scan, node)
-            recurrent = recurrent_nodes(scan)
-            sums = [node for node in body if node in recurrent and node.op_type == "Add"]
-            for node in [node for node in sums if not _is_term(node.outputs[0])]:
-                _regroup(body, node, recurrent, _states(scan))
-    common.RemoveUnusedNodesPass()(program.model)
-    name_apart(program.model)
-    return program
+def _is_product_and_sum(node: ir.Node) -> bool:
+    """Whether a node is ``a B + c`` with a constant B, nothing scaled and ``a`` as it stands."""
+    if node.op_type != "Gemm" or node.outputs[0].shape is None or constant_value(node.inputs[1]) is None:
+        return False
+    return not int_of(node, "transA") and all(float_of(node, name) == 1.0 for name in ("alpha", "beta"))
+
+
+NO_GEMM = Property(
+    "no plain loop holds a Gemm that can be a product and a sum",
+    lambda program: (
+        not any(
+            map(
+                _is_product_and_sum,
+                (n for scan in scans(program.model.graph) if scan.plain for n in scan.body),
+            )
+        )
+    ),
+)
+
+
+@rewriting(ensures=[NO_GEMM])
+def regroup(program: Program) -> bool:
+    """Regroup the sums of every plain loop."""
+    main = program.model.graph
+    changed = [_regroup_loop(main, scan) for scan in scans(main) if scan.plain]
+    unused = common.RemoveUnusedNodesPass()(program.model)
+    return any(changed) or unused.modified
+
+
+def _regroup_loop(main: ir.Graph, scan: Scan) -> bool:
+    gemms = [node for node in scan.body if _is_product_and_sum(node)]
+    for node in gemms:  # first: the sums in them are terms of larger ones
+        _open_gemm(main, scan.body, node)
+    products = [node for node in scan.body if node.op_type == "MatMul"]
+    opened = [_open_concat(main, scan, node) for node in products]
+    recurrent = recurrent_nodes(scan)  # anew, with the nodes that were just made
+    sums = [node for node in scan.body if node in recurrent and node.op_type == "Add"]
+    sums = [node for node in sums if not _is_term(node.outputs[0])]
+    regrouped = [_regroup_sum(scan, node, recurrent) for node in sums]
+    return bool(gemms) or any(opened) or any(regrouped)
 
 
 def _open_gemm(main: ir.Graph, body: ir.Graph, node: ir.Node) -> None:
-    """Write ``a B + c`` as a product and a sum, if B is constant and nothing is scaled."""
+    """Write ``a B + c`` as a product and a sum."""
     left, right, *rest = node.inputs
-    matrix, scales = constant(right), [node.attributes.get_float(name, 1.0) for name in ("alpha", "beta")]
-    result = node.outputs[0]
-    turned = [node.attributes.get_int(name, 0) for name in ("transA", "transB")]
-    if matrix is None or scales != [1.0, 1.0] or turned[0] or result.shape is None:
-        return
-    if turned[1]:
+    [result], matrix = node.outputs, constant_value(right)
+    assert matrix is not None
+    if int_of(node, "transB"):
         right = add_constant(main, f"{right.name}/transposed", matrix.T)  # type: ignore[union-attr]
-    nodes = [ir.node("MatMul", [left, right])]
+    build = Builder()
+    total = build.emit("MatMul", [left, right], like=result)
     if rest and rest[0] is not None:
-        nodes.append(ir.node("Add", [nodes[0].outputs[0], rest[0]]))
-    nodes[0].outputs[0].shape, nodes[0].outputs[0].type = result.shape, result.type
-    ir.convenience.replace_nodes_and_values(body, node, [node], nodes, [result], nodes[-1].outputs)
+        total = build.emit("Add", [total, rest[0]])
+    ir.convenience.replace_nodes_and_values(body, node, [node], build.nodes, [result], [total])
 
 
-def _open_concat(main: ir.Graph, scan: ir.Node, node: ir.Node) -> None:
+def _open_concat(main: ir.Graph, scan: Scan, node: ir.Node) -> bool:
     """Write ``[a, b] W`` as ``a W_a + b W_b``, if one part is on the cycle and another is not."""
-    body, [left, right], [result] = scan.attributes["body"].as_graph(), node.inputs, node.outputs
-    joined, matrix = left.producer() if left else None, constant(right)
-    if left is None or right is None or joined is None or joined.op_type != "Concat":
-        return
-    parts = [value for value in joined.inputs if value is not None and value.shape is not None]
-    widths = [width for value in parts if isinstance(width := value.shape[-1], int)]  # type: ignore[index]
-    last = joined.attributes["axis"].as_int() in (-1, len(left.shape or ()) - 1)
-    if not last or len(widths) < len(joined.inputs) or result.shape is None or matrix is None:
-        return
-    rows = np.split(matrix, np.cumsum(widths)[:-1], -2)
-    recurrent, states = recurrent_nodes(scan), _states(scan)
-    bound = [value in states or value.producer() in recurrent for value in parts]
+    [left, right], [result] = node.inputs, node.outputs
+    parts, matrix = _joined(left), constant_value(right)
+    if not parts or left is None or right is None or result.shape is None or matrix is None:
+        return False
+    recurrent = recurrent_nodes(scan)
+    bound = [value in scan.states or value.producer() in recurrent for value in parts]
     if len(set(bound)) == 1:
-        return
-    nodes, terms = [], []
-    for side in (True, False):
+        return False
+    widths = [value.shape[-1] for value in parts]  # type: ignore[index]
+    rows, build, terms = np.split(matrix, np.cumsum(widths)[:-1], -2), Builder(), []  # type: ignore[arg-type]
+    for side in (True, False):  # on the cycle, and off it
         chosen = [number for number, on_cycle in enumerate(bound) if on_cycle is side]
         weight = add_constant(main, f"{right.name}/rows", np.concatenate([rows[k] for k in chosen], -2))
-        operand = parts[chosen[0]]
-        if len(chosen) > 1:
-            nodes.append(ir.node("Concat", [parts[number] for number in chosen], {"axis": -1}))
-            operand = nodes[-1].outputs[0]
-            width = sum(widths[number] for number in chosen)
-            operand.shape, operand.type = ir.Shape([*(left.shape or ())[:-1], width]), left.type
-        nodes.append(ir.node("MatMul", [operand, weight]))
-        terms.append(nodes[-1].outputs[0])
-        terms[-1].shape, terms[-1].type = result.shape, result.type
-    nodes.append(ir.node("Add", terms))
-    ir.convenience.replace_nodes_and_values(body, node, [node], nodes, [result], nodes[-1].outputs)
+        operand = _join(build, [parts[number] for number in chosen], like=left)
+        terms.append(build.emit("MatMul", [operand, weight], like=result))
+    total = build.emit("Add", terms)
+    ir.convenience.replace_nodes_and_values(scan.body, node, [node], build.nodes, [result], [total])
+    return True
 
 
-def _states(scan: ir.Node) -> Sequence[ir.Value]:
-    count = len(scan.inputs) - scan.attributes["num_scan_inputs"].as_int()
-    return scan.attributes["body"].as_graph().inputs[:count]
+def _joined(value: ir.Value | None) -> list[ir.Value]:
+    """List the parts of a ``Concat`` along the last axis, if their widths are known."""
+    node = value.producer() if value else None
+    if value is None or node is None or node.op_type != "Concat":
+        return []
+    last = int_of(node, "axis") in (-1, len(value.shape or ()) - 1)
+    parts = [part for part in node.inputs if part is not None and part.shape is not None]
+    widths = [part for part in parts if isinstance(part.shape[-1], int)]  # type: ignore[index]
+    return parts if last and len(widths) == len(node.inputs) else []
+
+
+def _join(build: Builder, parts: Sequence[ir.Value], like: ir.Value) -> ir.Value:
+    """Put parts side by side, if there are several; ``like`` holds all of them and others."""
+    if len(parts) == 1:
+        return parts[0]
+    width = sum(part.shape[-1] for part in parts)  # type: ignore[index, misc]
+    return build.emit("Concat", parts, {"axis": -1}, like=like, shape=[*(like.shape or ())[:-1], width])
 
 
 def _is_term(value: ir.Value) -> bool:
@@ -108,34 +144,33 @@ def _terms(node: ir.Node) -> Iterator[ir.Value]:
             yield value
 
 
-def _regroup(body: ir.Graph, top: ir.Node, recurrent: set[ir.Node], states: Sequence[ir.Value]) -> None:
+def _regroup_sum(scan: Scan, top: ir.Node, recurrent: set[ir.Node]) -> bool:
+    """Add up the terms of a sum: those on the cycle, and to them the others, constants first."""
     terms = list(_terms(top))
-    bound = [value for value in terms if value in states or value.producer() in recurrent]
+    bound = [value for value in terms if value in scan.states or value.producer() in recurrent]
     free = [value for value in terms if value not in bound]
     if len(free) < 2 or any(value.shape is None for value in terms):
-        return
-    constants = [value for value in free if constant(value) is not None]
+        return False
+    constants = [value for value in free if constant_value(value) is not None]
     others = [value for value in free if value not in constants]
-    nodes: list[ir.Node] = []
-    total = _sum(nodes, [*others, *([_sum(nodes, constants)] if constants else [])])
-    total = _sum(nodes, [*bound, total])
-    body.insert_before(top, nodes)
+    build = Builder()
+    total = _sum(build, [*others, *([_sum(build, constants)] if constants else [])])
+    total = _sum(build, [*bound, total])
+    scan.body.insert_before(top, build.nodes)
     top.outputs[0].replace_all_uses_with(total, replace_graph_outputs=True)
+    return True
 
 
-def _sum(nodes: list[ir.Node], terms: Sequence[ir.Value]) -> ir.Value:
+def _sum(build: Builder, terms: Sequence[ir.Value]) -> ir.Value:
     total = terms[0]
     for term in terms[1:]:
-        node = ir.node("Add", [total, term])
-        node.outputs[0].shape = _broadcast(total.shape, term.shape)  # type: ignore[arg-type]
-        node.outputs[0].type = total.type
-        nodes.append(node)
-        total = node.outputs[0]
+        shape = _broadcast(total.shape, term.shape)  # type: ignore[arg-type]
+        total = build.emit("Add", [total, term], like=total, shape=shape)
     return total
 
 
-def _broadcast(one: ir.Shape, other: ir.Shape) -> ir.Shape:
+def _broadcast(one: ir.Shape, other: ir.Shape) -> list[int | ir.SymbolicDim]:
     """Give the shape of a sum of two tensors whose shapes fit."""
     rank = max(len(one), len(other))
     pairs = zip([1] * (rank - len(one)) + list(one), [1] * (rank - len(other)) + list(other), strict=True)
-    return ir.Shape([b if a == 1 else a for a, b in pairs])
+    return [b if a == 1 else a for a, b in pairs]

@@ -10,7 +10,9 @@ import pytest
 import torch
 
 import rnn_export
+from rnn_export.backends.c.trace.elementwise import Kernel, kernels
 from rnn_export.backends.c.write.model import compile_program
+from rnn_export.backends.c.write.source import kernel_text
 from rnn_export.errors import CompileError
 from rnn_export.models import RNNScratch
 from rnn_export.program.program import Program
@@ -29,10 +31,6 @@ from tests.support.c_programs import (
 from tests.support.cases import COMPILED, CallCase, ModelCase, sample, the
 from tests.support.exports import Exported
 from tests.support.paths import ROOT
-
-# What a freestanding compiler may call; of x86-64's ways to ask for the processor, those of its own library.
-ULP = {"tanh": 5, "exp": 1.1, "sigmoid": 2.5, "log": 1, "sqrt": 1, "erf": 1.5, "expm1": 5, "softplus": 2}
-ULP |= {"round": 0, "floor": 0, "sin": 1, "cos": 1, "pow": 1, "pow_odd": 1, "pow_of": 1, "pow_tiny": 1}
 
 pytestmark = [
     needs_compiler,
@@ -131,15 +129,27 @@ def exactness(name: str, *options: str) -> float:
     return float(found[1])
 
 
-@pytest.mark.parametrize("name", ULP)
-def test_functions_are_as_exact_as_they_say(name: str) -> None:
-    assert exactness(name) <= ULP[name]
+@pytest.mark.parametrize(("name", "kernel"), kernels().items())
+def test_functions_are_as_exact_as_they_say(name: str, kernel: Kernel) -> None:
+    assert exactness(name) <= kernel.error
 
 
 @pytest.mark.skipif(not has_avx512(), reason="a processor without AVX-512")
-@pytest.mark.parametrize(("name", "most"), [("tanh", 1.7), ("expm1", 5)])
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [(name, kernel.error_in_avx512) for name, kernel in kernels().items() if kernel.error_in_avx512],
+)
 def test_functions_of_avx512_are_as_exact_as_they_say(name: str, most: float) -> None:
     assert exactness(name, "--lanes", "16") <= most
+
+
+def test_every_kernel_has_a_stated_error() -> None:
+    text = "\n".join(kernel_text({kernel.name for kernel in kernels().values()}))
+    called = set(re.findall(r"^INLINE vec (v\w+)\(", text, re.MULTILINE))
+    measured = {
+        each.call.partition("(")[0] for kernel in kernels().values() for each in kernel.measured.values()
+    }
+    assert called == measured
 
 
 def test_an_operator_that_is_unknown_is_named_with_its_node(exported: Exported) -> None:

@@ -11,8 +11,8 @@ from rnn_export.capture.script import script
 from rnn_export.errors import OnnxFileError
 from rnn_export.module.subject import inspect_module
 from rnn_export.passes import pipeline
-from rnn_export.passes.time.distribute import is_plain, is_reversed
 from rnn_export.program.program import Program
+from rnn_export.program.scan import Scan, scans
 from tests.support import loops
 from tests.support.cases import CASES, ModelCase, sample
 
@@ -31,8 +31,8 @@ def assert_same(model: onnx.ModelProto, program: Program) -> None:
             np.testing.assert_allclose(after[name], expected, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
-def scans(program: Program) -> list[ir.Node]:
-    return [node for node in program.model.graph if node.op_type == "Scan"]
+def loops_of(program: Program) -> list[Scan]:
+    return scans(program.model.graph)
 
 
 def operators(program: Program) -> set[str]:
@@ -46,11 +46,11 @@ def test_the_loops_that_torch_writes_are_folds(case: ModelCase) -> None:
     reading = reader.read(model, subject.signature)
     assert reading.left == []
     assert reading.program.signature == subject.signature
-    assert len(scans(reading.program)) == len(reading.loops) > 0
+    assert len(loops_of(reading.program)) == len(reading.loops) > 0
     assert not [name for name in operators(reading.program) if name == "Loop" or "Sequence" in name]
-    backward = [is_reversed(scan) for scan in scans(reading.program)]
+    backward = [scan.reversed for scan in loops_of(reading.program)]
     assert sum(backward) == ("bidirectional" in case.name)
-    assert all(map(is_plain, scans(reading.program)))
+    assert all(scan.plain for scan in loops_of(reading.program))
     assert_same(model, reading.program)
     for stage in pipeline.optimize(reading.program):
         assert_same(model, stage.program)
@@ -69,7 +69,7 @@ def test_a_fold_becomes_a_scan(name: str) -> None:
 
 def test_what_is_read_from_its_end_is_read_by_a_reversed_scan() -> None:
     program = reader.read(loops.FOLDS["from its end, into the front of a list"]).program
-    assert list(map(is_reversed, scans(program))) == [True]
+    assert [scan.reversed for scan in loops_of(program)] == [True]
     assert operators(program) == {"Scan", "Add", "Tanh", "Identity"}
 
 
@@ -88,7 +88,7 @@ def test_what_is_not_proven_is_left(name: str) -> None:
     [told] = reading.left
     assert reason in told
     assert "Loop" in operators(reading.program)
-    assert not scans(reading.program)
+    assert not loops_of(reading.program)
 
 
 def test_what_gives_something_else_as_a_scan_is_left() -> None:
@@ -111,7 +111,7 @@ def test_a_loop_inside_of_a_loop_is_left_and_the_outer_one_is_not() -> None:
         ("Loop", ""),
         ("Loop", "it is inside of another loop or branch"),
     ]
-    assert len(scans(reading.program)) == 1
+    assert len(loops_of(reading.program)) == 1
     assert_same(model, reading.program)
 
 
@@ -122,7 +122,7 @@ def test_one_loop_is_left_and_the_next_is_not() -> None:
     model = loops.model(left + folded, call)
     reading = reader.read(model)
     assert ["proven" in loop.reason for loop in reading.loops] == [True, False]
-    assert len(scans(reading.program)) == 1
+    assert len(loops_of(reading.program)) == 1
     assert_same(model, reading.program)
 
 
@@ -131,10 +131,10 @@ def test_a_scan_runs_one_way_over_leading_axes(name: str) -> None:
     model, directions = loops.SCANS[name]
     reading = reader.read(model)
     assert reading.left == []
-    [scan] = scans(reading.program)
-    assert is_plain(scan)
+    [scan] = loops_of(reading.program)
+    assert scan.plain
     if "one step ago" not in name:
-        assert list(scan.attributes.get_ints("scan_input_directions", [])) == directions
+        assert list(scan.node.attributes.get_ints("scan_input_directions", [])) == directions
     assert_same(model, reading.program)
     for stage in pipeline.optimize(reading.program):
         assert_same(model, stage.program)
@@ -197,7 +197,7 @@ def test_functions_are_inlined() -> None:
     model.graph.node[-1].attribute[0].g.node[-1].domain = "own"
     model.graph.node[-1].attribute[0].g.node[-1].op_type = "Twice"
     reading = reader.read(model)
-    assert len(scans(reading.program)) == 1
+    assert len(loops_of(reading.program)) == 1
     assert_same(model, reading.program)
 
 
@@ -209,4 +209,4 @@ def test_marks_follow_a_loop_through_the_passes() -> None:
     marked = {node.op_type: mark for node in last.model.graph for mark in node.metadata_props.values()}
     assert marked == {"GRU": "0", "LSTM": "1"}
     unmarked = reader.read(model).program
-    assert not any(node.metadata_props for node in scans(unmarked))
+    assert not any(scan.node.metadata_props for scan in loops_of(unmarked))

@@ -6,7 +6,7 @@ import onnx_ir as ir
 import pytest
 from onnx import numpy_helper, parser
 
-from rnn_export.passes.cleanup.constant_folding import fold
+from rnn_export.passes.cleanup.constant_folding import fold_constants
 from rnn_export.program.program import Program, run_model
 from rnn_export.signature.signature import Signature, TensorSpec
 
@@ -51,7 +51,7 @@ TWICE = model(
     ids=["large", "uneven", "sized", "twice"],
 )
 def test_only_products_are_left(proto: onnx.ModelProto, initializers: int) -> None:
-    after = fold(Program(ir.from_proto(proto), SIGNATURE)).proto()
+    after = fold_constants(Program(ir.from_proto(proto), SIGNATURE)).proto()
     assert {node.op_type for node in after.graph.node} == {"MatMul"}
     assert len(after.graph.initializer) == initializers
     feeds = {"x": numbers(4, proto.graph.input[0].type.tensor_type.shape.dim[1].dim_value).astype(np.float32)}
@@ -61,5 +61,5 @@ def test_only_products_are_left(proto: onnx.ModelProto, initializers: int) -> No
 
 def test_what_depends_on_the_inputs_stays() -> None:
     proto = model("{ a, b = Split <axis = 1, num_outputs = 2> (x) y = Add(b, W) }", 4, 2, W=numbers(2))
-    after = fold(Program(ir.from_proto(proto), SIGNATURE)).proto()
+    after = fold_constants(Program(ir.from_proto(proto), SIGNATURE)).proto()
     assert [node.op_type for node in after.graph.node] == ["Split", "Add"]

@@ -13,7 +13,7 @@ from rnn_export.module import eager
 from rnn_export.module.subject import Subject, inspect_module
 from rnn_export.passes import pipeline
 from rnn_export.passes.choose import OPERATORS
-from rnn_export.passes.cleanup.layers import unstack
+from rnn_export.passes.cleanup.layers import separate_layers
 from rnn_export.program.program import Program
 
 
@@ -147,7 +147,7 @@ def rolled(cells, x, state):
 def test_a_state_that_is_read_otherwise_stays_whole(cell: Callable[..., object], state: torch.Tensor) -> None:
     subject = subject_of(Stacked(cell, nn.RNNCell, 1), state)
     loop = next(stage for stage in pipeline.optimize(step.capture(subject)) if stage.form == "step").program
-    after = unstack(loop)
+    after = separate_layers(loop)
     [scan] = [node for node in after.model.graph if node.op_type == "Scan"]
     assert len(scan.inputs) == 2
     check_same(after, subject)

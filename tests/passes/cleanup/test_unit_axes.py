@@ -5,10 +5,10 @@ import onnx_ir as ir
 import pytest
 from onnx import parser
 
-from rnn_export.passes.cleanup.constant_folding import fold
+from rnn_export.passes.cleanup.constant_folding import fold_constants
 from rnn_export.passes.cleanup.simplify import simplify
-from rnn_export.passes.cleanup.unit_axes import squeeze
-from rnn_export.passes.time.last_step import last
+from rnn_export.passes.cleanup.unit_axes import remove_unit_axes
+from rnn_export.passes.time.last_step import last_step
 from rnn_export.program.program import Program, run_model
 from rnn_export.signature.signature import Signature, TensorSpec
 
@@ -39,7 +39,7 @@ def run(text: str, shape: str, passes: list) -> list[str]:
 
 
 def squeezed(text: str, shape: str = "[T, 3]") -> list[str]:
-    return run(text, shape, [fold, squeeze, simplify, fold])
+    return run(text, shape, [fold_constants, remove_unit_axes, simplify, fold_constants])
 
 
 U = "u = Unsqueeze(x, {}) "
@@ -125,7 +125,7 @@ def test_who_else_reads_the_axis_gets_it_back() -> None:
 
 
 def picked(text: str) -> list[str]:
-    return run(text, "[M]", [fold, last, simplify, fold])
+    return run(text, "[M]", [fold_constants, last_step, simplify, fold_constants])
 
 
 ROWS = {

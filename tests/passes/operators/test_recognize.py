@@ -14,10 +14,11 @@ from rnn_export.module import eager
 from rnn_export.module.subject import inspect_module
 from rnn_export.passes import pipeline
 from rnn_export.passes.choose import OPERATORS
-from rnn_export.passes.operators import recognize as fuse_pass
-from rnn_export.passes.operators import rnn_as_gru as gate_pass
+from rnn_export.passes.operators import recognize as recognition
+from rnn_export.passes.operators.rnn_as_gru import rnn_as_gru
 from rnn_export.program.agree import agree
 from rnn_export.program.program import Program
+from rnn_export.program.scan import DIRECTIONS, scans
 from tests.support.cases import FOLDS, sample
 from tests.support.stages import EXPECTED, FUSED, form, off_cycle, operators
 
@@ -232,46 +233,42 @@ def test_what_is_none_of_the_three_stays_a_loop(cell: Callable[..., object]) -> 
     assert operators(program).count("Scan") == 1
 
 
-def swapped_roles(operator: fuse_pass.Operator) -> fuse_pass.Operator:
+def swapped_roles(operator: recognition.Operator) -> recognition.Operator:
     update, reset, candidate = operator.gates
     return replace(operator, gates=(reset, update, candidate))
 
 
-def missing_bias(operator: fuse_pass.Operator) -> fuse_pass.Operator:
+def missing_bias(operator: recognition.Operator) -> recognition.Operator:
     update, reset, candidate = operator.gates
     return replace(operator, gates=(update, reset, replace(candidate, b=0 * candidate.b)))
 
 
-def other_reset(operator: fuse_pass.Operator) -> fuse_pass.Operator:
+def other_reset(operator: recognition.Operator) -> recognition.Operator:
     return replace(operator, attributes={"linear_before_reset": 1})
 
 
-def other_activation(operator: fuse_pass.Operator) -> fuse_pass.Operator:
+def other_activation(operator: recognition.Operator) -> recognition.Operator:
     return replace(operator, activations=("Sigmoid", "Relu"))
 
 
 @pytest.mark.parametrize("wrong", [swapped_roles, missing_bias, other_reset, other_activation])
 def test_a_wrong_proposal_is_rejected(
-    wrong: Callable[[fuse_pass.Operator], fuse_pass.Operator], monkeypatch: pytest.MonkeyPatch
+    wrong: Callable[[recognition.Operator], recognition.Operator], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program, right = form(FUSED, "scan"), fuse_pass.propose
-    monkeypatch.setattr(fuse_pass, "propose", lambda cut: map(wrong, right(cut)))
-    assert fuse_pass.fuse(program) is program
-    monkeypatch.setattr(fuse_pass, "propose", right)
-    assert "GRU" in operators(fuse_pass.fuse(program))
+    program, right = form(FUSED, "scan"), recognition.propose
+    monkeypatch.setattr(recognition, "propose", lambda cut: map(wrong, right(cut)))
+    assert recognition.recognize(program) is program
+    monkeypatch.setattr(recognition, "propose", right)
+    assert "GRU" in operators(recognition.recognize(program))
 
 
 def turned(program: Program, inputs: int = 1, outputs: int = 1) -> Program:
     """Let the loops of a Program run from the last time step to the first."""
     program = program.copy()
-    for scan in program.model.graph:
-        if scan.op_type == "Scan":
-            sequences = scan.attributes["num_scan_inputs"].as_int()
-            emitted = len(scan.outputs) - len(scan.inputs) + sequences
-            ways = {"input": [inputs] * sequences, "output": [outputs] * emitted}
-            for side, way in ways.items():
-                name = f"scan_{side}_directions"
-                scan.attributes[name] = ir.AttrInt64s(name, way)
+    for scan in scans(program.model.graph):
+        ways = [inputs] * len(scan.sequences), [outputs] * len(scan.results)
+        for name, way in zip(DIRECTIONS, ways, strict=True):
+            scan.node.attributes[name] = ir.AttrInt64s(name, way)
     return program
 
 
@@ -280,15 +277,15 @@ def test_a_loop_that_runs_backward_is_an_operator_that_does(name: str) -> None:
     case = next(case for case in FOLDS if case.name == name)
     backward = turned(form(case, "scan"))
     assert not agree(backward, form(case, "scan"))
-    fused = fuse_pass.fuse(backward)
+    fused = recognition.recognize(backward)
     found = [node for node in fused.model.graph if node.op_type in OPERATORS]
     assert [node.op_type for node in found] == EXPECTED[name]
     assert {node.attributes["direction"].as_string() for node in found} == {"reverse"}
     assert agree(backward, fused)
-    assert agree(backward, gate_pass.gate(fused))
+    assert agree(backward, rnn_as_gru(fused))
 
 
 @pytest.mark.parametrize(("inputs", "outputs"), [(1, 0), (0, 1)])
 def test_a_loop_that_reads_one_way_and_writes_the_other_stays_a_loop(inputs: int, outputs: int) -> None:
     program = turned(form(FUSED, "scan"), inputs, outputs)
-    assert fuse_pass.fuse(program) is program
+    assert recognition.recognize(program) is program

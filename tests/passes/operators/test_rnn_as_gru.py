@@ -8,9 +8,8 @@ import onnx_ir as ir
 import pytest
 from onnx import helper, numpy_helper
 
-from rnn_export.passes.operators import rnn_as_gru as gate_pass
+from rnn_export.passes.operators.rnn_as_gru import rnn_as_gru
 from rnn_export.program.program import IR_VERSION, OPSET, Program, run_model
-from tests.support.stages import FUSED, form
 
 
 def rnn_model(
@@ -48,8 +47,7 @@ def rnn_model(
 
 
 def gated(model: onnx.ModelProto) -> onnx.ModelProto:
-    signature = form(FUSED, "scan").signature
-    return gate_pass.gate(Program(ir.from_proto(model), signature)).proto()
+    return rnn_as_gru(Program(ir.from_proto(model))).proto()
 
 
 @pytest.mark.parametrize("activation", ["Tanh", "Relu"])

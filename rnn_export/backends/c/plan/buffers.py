@@ -1,8 +1,8 @@
-"""Where the vectors of a pass stand while it runs."""
+"""Where the vectors of a sweep stand while it runs."""
 
 from dataclasses import dataclass, field
 
-from rnn_export.backends.c.trace.graph import Net, Op, View
+from rnn_export.backends.c.trace.graph import Net, Vector
 
 WIDTH = 16  # numbers; rows of vectors are a multiple of it
 PAD = 16  # numbers behind a buffer, which the last vector of a row may read
@@ -10,7 +10,7 @@ CACHE = 256  # numbers; rows this far apart, or a multiple of it, share few sets
 
 
 def wide(size: int) -> int:
-    """Round a row up to whole vectors."""
+    """Round a row up to whole vectors of C."""
     return -(-size // WIDTH) * WIDTH
 
 
@@ -21,10 +21,15 @@ def row_length(size: int) -> int:
 
 @dataclass(frozen=True)
 class Place:
-    """A vector's buffer, the numbers from a row to the next, its place in a row, and whether a step ahead."""
+    """Where a vector stands.
 
-    name: str
-    row: str
+    Attributes:
+        owner: the vector whose buffer it is in.
+        offset: its first number within a row of the buffer.
+        ahead: whether it stands a time step ahead, as what a state becomes does.
+    """
+
+    owner: Vector
     offset: int = 0
     ahead: bool = False
 
@@ -34,32 +39,19 @@ class Buffers:
     """A buffer for each vector that leaves its loop; ``direct`` are read where the caller has them."""
 
     net: Net
-    names: dict[Op, str]
-    direct: set[Op] = field(default_factory=set)
-    owners: dict[Op, Op] = field(default_factory=dict)  # from what a state becomes to the state
+    direct: set[Vector] = field(default_factory=set)
+    owners: dict[Vector, Vector] = field(default_factory=dict)  # from what a state becomes to the state
 
     def __post_init__(self) -> None:
         for state in self.net.states():
             assert state.following
-            self.owners[state.following.op] = state
+            self.owners[state.following.vector] = state
 
-    def place(self, op: Op) -> Place:
-        """Say where an operation's vectors stand."""
-        if op.start is not None:
-            before = self.place(op.start.op)
-            return Place(before.name, before.row, before.offset + op.start.offset, before.ahead)
-        if op in self.owners:
-            state = self.owners[op]
-            return Place(self.names[state], str(row_length(state.size)), ahead=True)
-        name = self.names[op]
-        return Place(name, f"{name}_row" if op in self.direct else str(row_length(op.size)))
-
-    def pointer(self, view: View, slot: str) -> str:
-        """Write the address of a row's numbers."""
-        place = self.place(view.op)
-        at = f"({slot} + rows)" if place.ahead else slot if slot.isidentifier() else f"({slot})"
-        if slot == "0":
-            at = "rows" if place.ahead else ""
-        text = f"{place.name} + {at} * {place.row}" if at else place.name
-        offset = place.offset + view.offset
-        return f"{text} + {offset}" if offset else text
+    def place(self, vector: Vector) -> Place:
+        """Say where a vector stands: what is added to another one, in that one's place."""
+        if vector.start is not None:
+            before = self.place(vector.start.vector)
+            return Place(before.owner, before.offset + vector.start.offset, before.ahead)
+        if vector in self.owners:
+            return Place(self.owners[vector], ahead=True)
+        return Place(vector)

@@ -8,70 +8,98 @@
 - A deep product is cut along its sums, so that a panel of its matrix stays in the nearest cache.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import networkx as nx
 import numpy as np
 
-from rnn_export.backends.c.trace.graph import AFFINE, DOT, GATHER, STATE, Constant, Net, Op, Operand, View
-from rnn_export.signature.signature import Array
+from rnn_export.backends.c.trace.graph import (
+    Affine,
+    Constant,
+    Dot,
+    Elementwise,
+    Gather,
+    Input,
+    Net,
+    Operand,
+    State,
+    Vector,
+    View,
+    Weight,
+    moved,
+)
 
 ALIGNED = 16  # columns; where an affine operation begins within a merged one
 NARROW = 4  # columns, up to which a product is made column by column
 DEPTH = 128  # rows of a matrix that are summed up at once: a panel of 64 columns is 32 KB then
 
+Part = tuple[View, Weight]  # what is multiplied, and with which matrix
+
 
 def merge(net: Net) -> None:
     """Do all of it, in place."""
-    net.ops = list(_needed(net))
+    net.vectors = list(_needed(net))
     _merge_sums(net)
     _trim(net)
-    _merge_columns(net, [op for op in net.ops if op.kind == AFFINE])
+    _merge_columns(net, [vector for vector, _ in _affine(net)])
     _own_states(net)
     _merge_columns(net, _hoist(net))
-    net.ops = list(_needed(net))
-    for op in [op for op in net.ops if op.kind == AFFINE]:
-        if op.size <= NARROW and len(op.operands) == 1 and op.start is None and _depth(op) >= ALIGNED:
-            op.kind = DOT
-        elif _depth(op) > DEPTH:
-            net.ops.insert(net.ops.index(op), _begun(op))
+    net.vectors = list(_needed(net))
+    for vector, operation in list(_affine(net)):
+        few = vector.size <= NARROW and len(operation.operands) == 1
+        if few and operation.start is None and operation.depth >= ALIGNED:
+            vector.operation = Dot(operation.operands, matrices=operation.matrices, bias=operation.bias)
+        elif operation.depth > DEPTH:
+            net.vectors.insert(net.vectors.index(vector), _begun(vector, operation))
 
 
-def _needed(net: Net) -> Iterable[Op]:
-    """List the operations that something comes of."""
-    wanted: set[Op] = set()
-    waiting = [view.op for view in net.outputs if isinstance(view, View)]
-    waiting += [view.op for final in net.finals for view in final if isinstance(view, View)]
+def _affine(net: Net) -> Iterator[tuple[Vector, Affine]]:
+    """List the affine operations with the vectors that they make."""
+    for vector in net.vectors:
+        if isinstance(vector.operation, Affine):
+            yield vector, vector.operation
+
+
+def _needed(net: Net) -> Iterable[Vector]:
+    """List the vectors that a result comes of."""
+    wanted: set[Vector] = set()
+    waiting = [view.vector for view in net.results()]
     while waiting:
-        op = waiting.pop()
-        if op not in wanted:
-            wanted.add(op)
-            waiting += op.sources()
-            waiting += [op.following.op] if op.following else []
-    return (op for op in net.ops if op in wanted)
+        vector = waiting.pop()
+        if vector not in wanted:
+            wanted.add(vector)
+            waiting += vector.sources()
+            waiting += [vector.following.vector] if vector.following else []
+    return (vector for vector in net.vectors if vector in wanted)
 
 
 def _merge_sums(net: Net) -> None:
-    for op in net.ops:
-        if op.kind != "Add":
+    """Make one affine operation of a sum of affine operations and constants."""
+    for vector in net.vectors:
+        operation = vector.operation
+        if not isinstance(operation, Elementwise) or operation.kind != "Add" or not operation.views():
             continue
         uses = net.uses()
-        terms = [_term(operand, op, uses) for operand in op.operands]
-        if None in terms or all(isinstance(operand, Constant) for operand in op.operands):
-            continue
-        merged = [part for term in terms if term for part in term.parts]
-        order = {each: number for number, each in enumerate(net.ops)}
-        merged.sort(key=lambda part: (order[part[0].op], part[0].offset))
-        biases = [term.bias for term in terms if term and term.bias is not None]
-        op.kind = AFFINE
-        op.operands, op.matrices, op.names = [list(part) for part in zip(*merged, strict=True)]
-        op.bias = sum(biases[1:], biases[0]).astype(np.float32) if biases else None
-        op.bias_name = " + ".join(term.name for term in terms if term and term.name)
+        terms = [_term(operand, vector, uses) for operand in operation.operands]
+        known = [term for term in terms if term is not None]
+        if len(known) == len(terms):
+            vector.operation = _sum(known, {each: place for place, each in enumerate(net.vectors)})
 
 
-Part = tuple[View, Array, str]  # what is multiplied, with which matrix, and what the model calls that
+def _sum(terms: Sequence["Term"], order: dict[Vector, int]) -> Affine:
+    """Add up; the parts are ordered by what they read."""
+    parts = [part for term in terms for part in term.parts]
+    parts.sort(key=lambda part: (order[part[0].vector], part[0].offset))
+    views, matrices = zip(*parts, strict=True)
+    biases = [term.bias for term in terms if term.bias is not None]
+    if not biases:
+        return Affine(views, matrices=matrices)
+    numbers = [bias.values for bias in biases]
+    total = sum(numbers[1:], numbers[0]).astype(np.float32)
+    name = " + ".join(bias.name for bias in biases if bias.name)
+    return Affine(views, matrices=matrices, bias=Weight.of(total, name))
 
 
 @dataclass(frozen=True)
@@ -79,48 +107,43 @@ class Term:
     """One side of a sum, as an affine operation."""
 
     parts: list[Part]
-    bias: Array | None
-    name: str
+    bias: Weight | None
 
 
-def _term(operand: Operand, user: Op, uses: dict[Op, list[tuple[Op | None, View]]]) -> Term | None:
+def _term(
+    operand: Operand, user: Vector, uses: dict[Vector, list[tuple[Vector | None, View]]]
+) -> Term | None:
     """Read one side of a sum as an affine operation, if it is one that nobody else reads."""
     if isinstance(operand, Constant):
-        return Term([], np.broadcast_to(operand.values, user.size), operand.name)
-    op, first, last = operand.op, operand.offset, operand.offset + operand.size
-    readers = [view for _, view in uses[op] if view.offset < last and view.offset + view.size > first]
-    if op.kind != AFFINE or len(readers) != 1 or operand.size != user.size or not operand.step or op.start:
+        return Term([], Weight.of(np.broadcast_to(operand.values, user.size), operand.name))
+    source, first, end = operand.vector, operand.offset, operand.offset + operand.size
+    readers = [view for _, view in uses[source] if view.offset < end and view.offset + view.size > first]
+    operation = source.operation
+    if not isinstance(operation, Affine) or operation.start is not None or len(readers) != 1:
         return None
-    if op.pass_number != user.pass_number:
+    if operand.size != user.size or not operand.step or source.sweep != user.sweep:
         return None
-    parts = [(view, matrix[:, first:last], name) for view, matrix, name in _parts(op)]
-    return Term(parts, None if op.bias is None else op.bias[first:last], op.bias_name)
-
-
-def _parts(op: Op) -> Iterator[Part]:
-    """List what an affine operation adds up."""
-    for view, matrix, name in zip(op.operands, op.matrices, op.names, strict=True):
-        assert isinstance(view, View)
-        yield view, matrix, name
+    parts = [(view, matrix.columns(first, end)) for view, matrix in operation.parts()]
+    return Term(parts, None if operation.bias is None else operation.bias.columns(first, end))
 
 
 def _trim(net: Net) -> None:
     """Split affine operations into the ranges of columns that are read."""
-    net.ops = list(_needed(net))
+    net.vectors = list(_needed(net))
     uses = net.uses()
-    moved: dict[Op, list[tuple[int, int, Op]]] = {}
-    for op in [op for op in net.ops if op.kind == AFFINE]:
-        ranges = _ranges(view for _, view in uses[op])
-        if ranges == [(0, op.size)]:
+    split: dict[Vector, list[tuple[int, int, Vector]]] = {}
+    for vector, operation in list(_affine(net)):
+        ranges = _ranges(view for _, view in uses[vector])
+        if ranges == [(0, vector.size)]:
             continue
-        parts = [(first, last, _columns(op, first, last)) for first, last in ranges]
-        moved[op] = parts
-        place = net.ops.index(op)
-        net.ops[place : place + 1] = [part for _, _, part in parts]
+        parts = [(first, end, _columns(vector, operation, first, end)) for first, end in ranges]
+        split[vector] = parts
+        place = net.vectors.index(vector)
+        net.vectors[place : place + 1] = [part for _, _, part in parts]
 
     def move(view: View) -> View:
-        for first, last, part in moved.get(view.op, ()):
-            if first <= view.offset < last:
+        for first, end, part in split.get(view.vector, ()):
+            if first <= view.offset < end:
                 return View(part, view.offset - first, view.size, view.step)
         return view
 
@@ -129,181 +152,151 @@ def _trim(net: Net) -> None:
 
 def _ranges(views: Iterable[View]) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
-    for first, last in sorted((view.offset, view.offset + (view.size if view.step else 1)) for view in views):
-        if found and first < found[-1][1]:
-            found[-1] = found[-1][0], max(last, found[-1][1])
+    for first, end in sorted((view.offset, view.offset + view.count()) for view in views):
+        if found and first <= found[-1][1]:  # neighbours stay together: one product
+            found[-1] = found[-1][0], max(end, found[-1][1])
         else:
-            found.append((first, last))
-    joined: list[tuple[int, int]] = []
-    for first, last in found:  # neighbours stay together: one product
-        if joined and joined[-1][1] == first:
-            joined[-1] = joined[-1][0], last
-        else:
-            joined.append((first, last))
-    return joined
+            found.append((first, end))
+    return found
 
 
-def _columns(op: Op, first: int, last: int) -> Op:
-    return Op(
-        AFFINE,
-        last - first,
-        operands=list(op.operands),
-        matrices=[matrix[:, first:last] for matrix in op.matrices],
-        bias=None if op.bias is None else op.bias[first:last],
-        pass_number=op.pass_number,
-        names=list(op.names),
-        bias_name=op.bias_name,
-    )
+def _columns(vector: Vector, operation: Affine, first: int, end: int) -> Vector:
+    matrices = tuple(matrix.columns(first, end) for matrix in operation.matrices)
+    bias = None if operation.bias is None else operation.bias.columns(first, end)
+    return Vector(Affine(operation.operands, matrices=matrices, bias=bias), end - first, sweep=vector.sweep)
 
 
 def _redirect(net: Net, move: Callable[[View], View]) -> None:
     """Let everything that reads one place read another."""
-
-    def moved(view: Operand) -> Operand:
-        return move(view) if isinstance(view, View) else view
-
-    for op in net.ops:
-        op.operands = [moved(view) for view in op.operands]
-        op.places = [moved(view) for view in op.places]
-        op.start = move(op.start) if op.start else None
-        op.following = move(op.following) if op.following else None
-    net.outputs = [moved(view) for view in net.outputs]
-    net.finals = [[moved(view) for view in final] for final in net.finals]
+    for vector in net.vectors:
+        vector.operation = vector.operation.moved(move)
+    net.outputs = [moved(operand, move) for operand in net.outputs]
+    net.finals = [[moved(operand, move) for operand in final] for final in net.finals]
 
 
-def _merge_columns(net: Net, candidates: list[Op]) -> None:
+def _merge_columns(net: Net, candidates: list[Vector]) -> None:
     """Put affine operations of the same vectors side by side."""
-    groups: dict[object, list[Op]] = {}
-    for op in candidates:
-        key = (op.pass_number, op.start, tuple(op.operands))
-        groups.setdefault(key, []).append(op)
-    places: dict[Op, tuple[Op, int]] = {}
+    groups: dict[object, list[Vector]] = {}
+    for vector in candidates:
+        groups.setdefault((vector.sweep, vector.start, vector.operation.operands), []).append(vector)
+    places: dict[Vector, View] = {}
     for group in groups.values():
         if len(group) > 1:
-            whole, offsets = _beside(group)
-            places.update({op: (whole, offset) for op, offset in zip(group, offsets, strict=True)})
-            net.ops[net.ops.index(group[0])] = whole
-            net.ops = [op for op in net.ops if op not in group]
+            merged, offsets = _beside(group)
+            for vector, offset in zip(group, offsets, strict=True):
+                places[vector] = View(merged, offset, vector.size)
+            net.vectors[net.vectors.index(group[0])] = merged
+            net.vectors = [vector for vector in net.vectors if vector not in group]
 
     def move(view: View) -> View:
-        if view.op not in places:
-            return view
-        whole, offset = places[view.op]
-        return View(whole, view.offset + offset, view.size, view.step)
+        place = places.get(view.vector)
+        return View(place.vector, view.offset + place.offset, view.size, view.step) if place else view
 
     _redirect(net, move)
 
 
-def _beside(group: list[Op]) -> tuple[Op, list[int]]:
+def _beside(group: list[Vector]) -> tuple[Vector, list[int]]:
+    """Make one vector of some; give where each of them begins in it."""
     offsets, end = [], 0
-    for op in group:
+    for vector in group:
         end = -(-end // ALIGNED) * ALIGNED
         offsets.append(end)
-        end += op.size
-    matrices = [np.zeros((view.size, end), np.float32) for view in group[0].operands]  # type: ignore[union-attr]
-    bias = np.zeros(end, np.float32) if any(op.bias is not None for op in group) else None
-    for op, offset in zip(group, offsets, strict=True):
-        for whole, matrix in zip(matrices, op.matrices, strict=True):
-            whole[:, offset : offset + op.size] = matrix
-        if bias is not None and op.bias is not None:
-            bias[offset : offset + op.size] = op.bias
-    first = group[0]
-    merged = Op(AFFINE, end, operands=list(first.operands), matrices=matrices, bias=bias)
-    merged.names = [_joined(names) for names in zip(*(op.names for op in group), strict=True)]
-    merged.bias_name, merged.pass_number = _joined([op.bias_name for op in group]), first.pass_number
+        end += vector.size
+    own = [vector.operation for vector in group if isinstance(vector.operation, Affine)]
+    matrices = tuple(
+        _wide(matrices, offsets, end) for matrices in zip(*(each.matrices for each in own), strict=True)
+    )
+    bias = None
+    if any(each.bias is not None for each in own):
+        zeros = [Weight.of(np.zeros(vector.size, np.float32), "") for vector in group]
+        bias = _wide([each.bias or zero for each, zero in zip(own, zeros, strict=True)], offsets, end)
+    merged = Vector(Affine(own[0].operands, matrices=matrices, bias=bias), end, sweep=group[0].sweep)
     return merged, offsets
 
 
-def _joined(names: Iterable[str]) -> str:
-    """Name what stands side by side."""
-    return ", ".join(dict.fromkeys(filter(None, names)))
+def _wide(weights: Sequence[Weight], offsets: list[int], size: int) -> Weight:
+    """Put the columns of some weights at their offsets, zeros between them."""
+    values = np.zeros((*weights[0].values.shape[:-1], size), np.float32)
+    labels = []
+    for weight, offset in zip(weights, offsets, strict=True):
+        values[..., offset : offset + weight.values.shape[-1]] = weight.values
+        labels += [(first + offset, end + offset, name) for first, end, name in weight.labels]
+    return Weight(values, tuple(labels))
 
 
 def _own_states(net: Net) -> None:
     """Let every state become what one operation makes for it alone."""
-    owners: set[Op] = set()
+    owners: set[Vector] = set()
     for state in net.states():
-        view = state.following
+        operation = state.operation
+        assert isinstance(operation, State)
+        view = operation.following
         assert view
-        whole = view.offset == 0 and view.size == view.op.size and view.step
-        if not whole or view.op in owners or view.op.kind in ("Input", STATE):
-            op = Op(GATHER, state.size, state.dtype, places=[view], pass_number=state.pass_number)
-            net.ops.append(op)
-            state.following = View(op, 0, state.size)
-        owners.add(state.following.op)  # type: ignore[union-attr]
+        if not view.complete or view.vector in owners or isinstance(view.vector.operation, Input | State):
+            copy = Vector(Gather((view,)), state.size, state.dtype, state.sweep)
+            net.vectors.append(copy)
+            view = View(copy, 0, state.size)
+            state.operation = replace(operation, following=view)
+        owners.add(view.vector)
 
 
-def components(net: Net, number: int) -> list[list[Op]]:
-    """Order a pass's strongly connected components; one with a state among others is a loop."""
-    graph: nx.DiGraph[Op] = nx.DiGraph()
-    own = [op for op in net.ops if op.pass_number == number]
+def components(net: Net, sweep: int) -> list[list[Vector]]:
+    """Order a sweep's strongly connected components; one with a state among others is a loop."""
+    graph: nx.DiGraph[Vector] = nx.DiGraph()
+    own = [vector for vector in net.vectors if vector.sweep == sweep]
     graph.add_nodes_from(own)
-    for op in own:
-        graph.add_edges_from(
-            (source, op) for source in op.sources() if source.pass_number == number and op.kind != STATE
-        )
-        if op.following:
-            graph.add_edge(op.following.op, op)
-    order = {op: place for place, op in enumerate(own)}
+    for vector in own:
+        if isinstance(vector.operation, State):
+            assert vector.following
+            graph.add_edge(vector.following.vector, vector)
+        else:
+            graph.add_edges_from((source, vector) for source in vector.sources() if source.sweep == sweep)
+    order = {vector: place for place, vector in enumerate(own)}
     condensed = nx.condensation(graph)
     members = nx.get_node_attributes(condensed, "members")
-    first = {part: min(order[op] for op in ops) for part, ops in members.items()}
+    first = {part: min(order[vector] for vector in vectors) for part, vectors in members.items()}
     return [
         sorted(members[part], key=order.__getitem__)
         for part in nx.lexicographical_topological_sort(condensed, key=first.__getitem__)
     ]
 
 
-def _hoist(net: Net) -> list[Op]:
+def _hoist(net: Net) -> list[Vector]:
     """Compute the parts of an affine operation that read nothing of its loop before the loop."""
     hoisted = []
-    for number in range(len(net.passes)):
+    for number in range(len(net.sweeps)):
         for component in components(net, number):
             inside = set(component)
-            for op in component if len(component) > 1 else ():
-                if op.kind != AFFINE:
+            for vector in component if len(component) > 1 else ():
+                operation = vector.operation
+                if not isinstance(operation, Affine):
                     continue
-                outer = [part for part in _parts(op) if part[0].op not in inside]
-                inner = [part for part in _parts(op) if part[0].op in inside]
-                if not outer or not inner:
-                    continue
-                before = _taken(op, outer)
-                _keep(op, inner, before)
-                net.ops.insert(net.ops.index(op), before)
-                hoisted.append(before)
+                outer = [part for part in operation.parts() if part[0].vector not in inside]
+                inner = [part for part in operation.parts() if part[0].vector in inside]
+                if outer and inner:
+                    hoisted.append(_taken(vector, operation, outer, inner))
+                    net.vectors.insert(net.vectors.index(vector), hoisted[-1])
     return hoisted
 
 
-def _depth(op: Op) -> int:
-    """Give the length of an affine operation's sums."""
-    return sum(view.size for view in op.operands if isinstance(view, View))
-
-
-def _begun(op: Op) -> Op:
+def _begun(vector: Vector, operation: Affine) -> Vector:
     """Cut a deep affine operation: give one that makes its sums but for the last part, which it keeps."""
-    parts = [piece for part in _parts(op) for piece in _shallow(part)]
-    before = _taken(op, parts[:-1])
-    before.start = op.start
-    _keep(op, parts[-1:], before)
+    parts = [piece for part in operation.parts() for piece in _shallow(part)]
+    return _taken(vector, operation, parts[:-1], parts[-1:])
+
+
+def _taken(vector: Vector, operation: Affine, parts: list[Part], rest: list[Part]) -> Vector:
+    """Make a vector of some parts of an affine operation and its bias; the operation goes on from there."""
+    views, matrices = zip(*parts, strict=True)
+    before = Vector(replace(operation, operands=views, matrices=matrices), vector.size, sweep=vector.sweep)
+    views, matrices = zip(*rest, strict=True)
+    vector.operation = Affine(views, matrices=matrices, start=View(before, 0, vector.size))
     return before
-
-
-def _taken(op: Op, parts: list[Part]) -> Op:
-    """Make an affine operation of some parts of another one, and of its bias."""
-    before = Op(AFFINE, op.size, pass_number=op.pass_number, bias=op.bias, bias_name=op.bias_name)
-    before.operands, before.matrices, before.names = [list(part) for part in zip(*parts, strict=True)]
-    return before
-
-
-def _keep(op: Op, parts: list[Part], before: Op) -> None:
-    """Leave an affine operation some of its parts; it begins with what another one made."""
-    op.operands, op.matrices, op.names = [list(part) for part in zip(*parts, strict=True)]
-    op.bias, op.bias_name, op.start = None, "", View(before, 0, op.size)
 
 
 def _shallow(part: Part) -> Iterator[Part]:
     """Split a product along its sums."""
-    view, matrix, name = part
+    view, matrix = part
     count = -(-view.size // DEPTH)
     for start, end in pairwise(view.size * number // count for number in range(count + 1)):
-        yield View(view.op, view.offset + start, end - start), matrix[start:end], name
+        yield View(view.vector, view.offset + start, end - start), matrix.rows(start, end)

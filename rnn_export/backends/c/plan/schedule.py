@@ -1,6 +1,6 @@
-"""When everything is computed: stages of a pass, and groups of elementwise operations that share a loop.
+"""When everything is computed: stages of a sweep, and groups of elementwise operations that share a loop.
 
-A pass works on blocks of rows, and on a few time steps at once: a slot is one row at one time step. What is
+A sweep works on blocks of rows, and on a few time steps at once: a slot is one row at one time step. What is
 on no cycle through the state is computed for all slots of a block together, before, between or after the
 loops; a loop goes through them time step by time step.
 """
@@ -8,38 +8,29 @@ loops; a loop goes through them time step by time step.
 from dataclasses import dataclass, field
 
 from rnn_export.backends.c.plan.merge import components
-from rnn_export.backends.c.trace.graph import (
-    AFFINE,
-    DOT,
-    GATHER,
-    INPUT,
-    LOOKUP,
-    PRODUCT,
-    REDUCE,
-    STATE,
-    Net,
-    Op,
-    View,
-    is_whole,
-)
-from rnn_export.backends.c.write.tiles import VECTORS, Gates, gates
+from rnn_export.backends.c.plan.tiles import VECTORS, Gates, gates
+from rnn_export.backends.c.trace.graph import Elementwise, Input, Net, State, Vector, View, on_integers
 
-Uses = dict[Op, list[tuple[Op | None, View]]]
-ALONE = frozenset({AFFINE, DOT, GATHER, LOOKUP, PRODUCT, REDUCE})
+Uses = dict[Vector, list[tuple[Vector | None, View]]]
 
 
 @dataclass
 class Group:
-    """Operations in one loop over the numbers of a vector; those of ``ALONE`` have one each."""
+    """Vectors that are made in one loop over their numbers; what is not elementwise is alone in its group."""
 
-    ops: list[Op]
-    whole: bool = False  # whether it holds whole numbers: one by one, not in vectors
+    vectors: list[Vector]
+    scalar: bool = False  # whether it has integers: number by number, not in vectors
     products: list[Gates] = field(default_factory=list)  # whose sums the operations read out of registers
 
     @property
     def size(self) -> int:
         """The numbers of each vector."""
-        return self.ops[0].size
+        return self.vectors[0].size
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether it holds elementwise operations."""
+        return is_elementwise(self.vectors[0])
 
 
 @dataclass
@@ -47,61 +38,63 @@ class Stage:
     """Groups that run for all slots, or time step by time step."""
 
     loop: bool
-    ops: list[Op] = field(default_factory=list)
+    vectors: list[Vector] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
 
 
-def stages(net: Net, number: int) -> list[Stage]:
-    """Order a pass."""
+def is_elementwise(vector: Vector) -> bool:
+    """Whether an elementwise operation makes a vector."""
+    return isinstance(vector.operation, Elementwise)
+
+
+def stages(net: Net, sweep: int) -> list[Stage]:
+    """Order a sweep."""
     found: list[Stage] = []
-    for component in components(net, number):
-        ops = [op for op in component if op.kind not in (STATE, INPUT)]
+    for component in components(net, sweep):
+        vectors = [vector for vector in component if not isinstance(vector.operation, State | Input)]
         loop = len(component) > 1
         if loop or not found or found[-1].loop:
             found.append(Stage(loop))
-        found[-1].ops += ops
+        found[-1].vectors += vectors
     uses = net.uses()
     for stage in found:
-        stage.groups = _fused(_grouped(stage.ops), uses)
-    return [stage for stage in found if stage.ops]
+        stage.groups = _fused(_grouped(stage.vectors), uses)
+    return [stage for stage in found if stage.vectors]
 
 
-def _grouped(ops: list[Op]) -> list[Group]:
+def _grouped(vectors: list[Vector]) -> list[Group]:
     """Put operations in an order in which many elementwise ones are neighbours."""
-    waiting, done, groups = list(ops), set(), list[Group]()
-    inside = set(ops)
+    waiting, done, groups = list(vectors), set(), list[Group]()
+    inside = set(vectors)
     while waiting:
-        ready = [op for op in waiting if all(s in done or s not in inside for s in op.sources())]
+        ready = [each for each in waiting if all(s in done or s not in inside for s in each.sources())]
         last = groups[-1] if groups else None
-        joining = [op for op in ready if last is not None and _joins(op, last)]
-        alone = [op for op in ready if op.kind in ALONE]
-        op = (joining or alone or ready)[0]
+        joining = [each for each in ready if last is not None and _joins(each, last)]
+        alone = [each for each in ready if not is_elementwise(each)]
+        vector = (joining or alone or ready)[0]
         if joining and last is not None:
-            last.ops.append(op)
+            last.vectors.append(vector)
         else:
-            groups.append(Group([op], is_whole(op)))
-        waiting.remove(op)
-        done.add(op)
+            groups.append(Group([vector], is_elementwise(vector) and on_integers(vector)))
+        waiting.remove(vector)
+        done.add(vector)
     return groups
 
 
-def _joins(op: Op, group: Group) -> bool:
-    if op.kind in ALONE or group.ops[0].kind in ALONE:
+def _joins(vector: Vector, group: Group) -> bool:
+    """Whether a vector can be made in a group's loop: of its size, number by number from its vectors."""
+    if not is_elementwise(vector) or not group.elementwise:
         return False
-    if op.size != group.size or is_whole(op) != group.whole:
+    if vector.size != group.size or on_integers(vector) != group.scalar:
         return False
-    return all(
-        operand.offset == 0 and operand.size == operand.op.size and operand.step
-        for operand in op.operands
-        if isinstance(operand, View) and operand.op in group.ops
-    )
+    return all(view.complete for view in vector.operation.views() if view.vector in group.vectors)
 
 
 def _fused(groups: list[Group], uses: Uses) -> list[Group]:
     """Let elementwise operations take in the products that nobody else reads."""
-    for group in [group for group in groups if group.ops[0].kind not in ALONE and not group.whole]:
+    for group in [group for group in groups if group.elementwise and not group.scalar]:
         found = [
-            gates(other.ops[0], [user for user, _ in uses[other.ops[0]]], group.ops, group.size)
+            gates(other.vectors[0], [user for user, _ in uses[other.vectors[0]]], group.vectors)
             for other in groups
         ]
         room = VECTORS
@@ -109,5 +102,5 @@ def _fused(groups: list[Group], uses: Uses) -> list[Group]:
             if known.count <= room:
                 room -= known.count
                 group.products.append(known)
-    inside = {known.op for group in groups for known in group.products}
-    return [group for group in groups if group.ops[0] not in inside]
+    inside = {known.vector for group in groups for known in group.products}
+    return [group for group in groups if group.vectors[0] not in inside]

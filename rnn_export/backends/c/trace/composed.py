@@ -1,4 +1,4 @@
-"""Operators that are made of others, and with them the whole table of rules."""
+"""Operators that are made of others, and with them the table of all rules."""
 
 from typing import TYPE_CHECKING
 

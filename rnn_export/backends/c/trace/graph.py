@@ -1,87 +1,74 @@
-"""What a net computes for one row at one time step: vectors of numbers, and what makes one from others.
+"""What a net computes for one row at one time step: vectors of numbers, and the operation that makes each.
 
 The batch has no axis here: rows are independent, and every one gets the same operations in the same order.
 Layout has no operators either: an operand is a place in what another operation made.
+
+There is one frozen dataclass for each kind of operation. A :class:`Vector` is what stays when the operation
+that makes it is replaced by a better one.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 
+from rnn_export.backends.c.trace.elementwise import BOOL, C_TYPES, FLOAT, INT, Operator
 from rnn_export.signature.signature import Array
 
-pass
-pass
-pass
-
-FLOAT, INT, BOOL = "float", "int64_t", "int32_t"  # the types of numbers, as C has them
-WORDS = {FLOAT: 1, INT: 2}  # of four bytes, in a state
-INPUT, STATE, GATHER, AFFINE, DOT, LOOKUP, PRODUCT, REDUCE = (
-    "Input",
-    "State",
-    "Gather",
-    "Affine",
-    "Dot",
-    "Lookup",
-    "Product",
-    "Reduce",
-)
+WORDS = {FLOAT: 1, INT: 2, BOOL: 1}  # of four bytes
 
 
 @dataclass(eq=False)
-class Op:
-    """An operation, and the vector it makes.
+class Vector:
+    """A vector of numbers.
 
-    ``kind`` is one of the names above, or an elementwise ONNX operator.
-
-    - ``Input``: a leaf of the call, one row at one time step.
-    - ``State``: what ``following`` was one time step ago; at first, ``initial``.
-    - ``Gather``: numbers out of other vectors, ``places`` lists them; no arithmetic.
-    - ``Affine``: ``bias + sum(x @ W)`` over the parts; ``start`` may take the place of the bias.
-    - ``Dot``: the same for one part and few columns, made column by column.
-    - ``Lookup``: a row of a table; an index outside of it gives zeros.
-    - ``Product``: of two matrices that are both computed, ``[M, K] @ [K, N]``.
-    - ``Reduce``: over the last axis of ``[size, n]``.
+    Attributes:
+        operation: what makes it.
+        size: how many numbers it has.
+        dtype: their type in C.
+        sweep: the number of the walk over time in which it is made.
+        name: what the user's source calls it, if that is known.
     """
 
-    kind: str
+    operation: "Operation"
     size: int
     dtype: str = FLOAT
-    operands: list["Operand"] = field(default_factory=list)
-    matrices: list[Array] = field(default_factory=list)
-    bias: Array | None = None
-    start: "View | None" = None
-    places: list["Place"] = field(default_factory=list)
-    attributes: dict[str, Any] = field(default_factory=dict)
-    following: "View | None" = None
-    pass_number: int = 0
-    names: list[str] = field(default_factory=list)  # of the matrices, as the model calls them
-    bias_name: str = ""
+    sweep: int = 0
+    name: str = ""
 
-    def sources(self) -> Iterator["Op"]:
-        """Name the operations whose vectors are read at the same time step."""
-        for operand in (*self.operands, self.start):
-            if isinstance(operand, View):
-                yield operand.op
-        for place in self.places:
-            if isinstance(place, View):
-                yield place.op
+    def sources(self) -> Iterator["Vector"]:
+        """Name the vectors that are read at the same time step."""
+        return (operand.vector for operand in self.operation.reads() if isinstance(operand, View))
+
+    @property
+    def following(self) -> "View | None":
+        """What a state is after the time step; nothing for other vectors."""
+        return self.operation.following if isinstance(self.operation, State) else None
+
+    @property
+    def start(self) -> "View | None":
+        """What an affine operation adds its products to, if that is computed."""
+        return self.operation.start if isinstance(self.operation, Affine) else None
 
 
 @dataclass(frozen=True)
 class View:
     """Numbers of a vector, from a place on; ``step`` is 0 where one number stands for all."""
 
-    op: Op
+    vector: Vector
     offset: int
     size: int
     step: int = 1
 
-    def moved(self, by: int) -> "View":
-        """Give the same place in a vector of which this one's is a part."""
-        return View(self.op, self.offset + by, self.size, self.step)
+    @property
+    def complete(self) -> bool:
+        """Whether it is all of the vector, number by number."""
+        return self.offset == 0 and self.size == self.vector.size and self.step == 1
+
+    def count(self) -> int:
+        """Give how many different numbers it names."""
+        return self.size if self.step else 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,13 +83,180 @@ class Constant:
         """Whether it is one number."""
         return self.values.size == 1
 
+    @property
+    def dtype(self) -> str:
+        """Their type in C."""
+        return C_TYPES[self.values.dtype.name]
+
+    @property
+    def size(self) -> int:
+        """How many numbers it has."""
+        return int(self.values.size)
+
 
 Operand = View | Constant
-Place = View | Constant
+Move = Callable[[View], View]
+
+
+def moved(operand: Operand, move: Move) -> Operand:
+    """Give an operand at another place; constants stay."""
+    return move(operand) if isinstance(operand, View) else operand
+
+
+@dataclass(frozen=True, eq=False)
+class Weight:
+    """A constant matrix or bias; ``labels`` say what the model calls which of its columns."""
+
+    values: Array
+    labels: tuple[tuple[int, int, str], ...]  # the first column, the end, and the name
+
+    @classmethod
+    def of(cls, values: Array, name: str) -> "Weight":
+        """Give one that has a single name."""
+        return cls(values, ((0, values.shape[-1], name),))
+
+    @property
+    def name(self) -> str:
+        """Name all of it."""
+        return ", ".join(dict.fromkeys(name for _, _, name in self.labels if name))
+
+    def columns(self, first: int, end: int) -> "Weight":
+        """Give some of its columns."""
+        kept = [
+            (max(begin, first) - first, min(stop, end) - first, name)
+            for begin, stop, name in self.labels
+            if begin < end and stop > first
+        ]
+        return Weight(self.values[..., first:end], tuple(kept))
+
+    def rows(self, first: int, end: int) -> "Weight":
+        """Give some of a matrix's rows."""
+        return Weight(self.values[first:end], self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """What makes a vector out of its operands; all else that an operation has is given by name."""
+
+    operands: tuple[Operand, ...] = ()
+
+    def reads(self) -> Iterator[Operand]:
+        """List everything that is read at the same time step."""
+        yield from self.operands
+
+    def moved(self, move: Move) -> Self:
+        """Give the same operation, which reads everything at other places."""
+        return replace(self, operands=tuple(moved(operand, move) for operand in self.operands))
+
+    def views(self) -> list[View]:
+        """List the operands that are computed."""
+        return [operand for operand in self.operands if isinstance(operand, View)]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Input(Operation):
+    """A leaf of the call, one row at one time step; or a place of the workspace."""
+
+    leaf: str
+    offset: int = 0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class State(Operation):
+    """What ``following`` was one time step ago; at first, the operands side by side."""
+
+    following: View | None = None
+
+    def moved(self, move: Move) -> Self:
+        """Give the same operation, which reads everything at other places."""
+        return replace(super().moved(move), following=move(self.following) if self.following else None)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Final(Operation):
+    """A state after the last time step. While tracing only."""
+
+    state: Vector
+
+
+@dataclass(frozen=True, eq=False)
+class Gather(Operation):
+    """The operands side by side; no arithmetic."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Affine(Operation):
+    """``bias + sum(x @ W)`` over operands ``x`` and their matrices; ``start`` may take the bias's place."""
+
+    matrices: tuple[Weight, ...]
+    bias: Weight | None = None
+    start: View | None = None
+
+    def reads(self) -> Iterator[Operand]:
+        """List everything that is read at the same time step."""
+        yield from self.operands
+        if self.start is not None:
+            yield self.start
+
+    def moved(self, move: Move) -> Self:
+        """Give the same operation, which reads everything at other places."""
+        return replace(super().moved(move), start=move(self.start) if self.start else None)
+
+    def parts(self) -> list[tuple[View, Weight]]:
+        """List what is multiplied with which matrix."""
+        return list(zip(self.views(), self.matrices, strict=True))
+
+    @property
+    def depth(self) -> int:
+        """The length of its sums."""
+        return sum(view.size for view in self.views())
+
+
+@dataclass(frozen=True, eq=False)
+class Dot(Affine):
+    """The same for one operand and few columns, made column by column."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Lookup(Operation):
+    """A row of a table; an index outside of it gives zeros."""
+
+    table: Weight
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Product(Operation):
+    """A product of two matrices that are both computed, ``[rows, inner] @ [inner, columns]``."""
+
+    rows: int
+    inner: int
+    columns: int
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Reduce(Operation):
+    """The ``max``, ``mean``, ``min``, ``prod`` or ``sum`` of each ``count`` neighbours."""
+
+    function: str
+    count: int
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Elementwise(Operation):
+    """An elementwise operator of ONNX, and the numbers that it has as attributes."""
+
+    kind: str
+    operator: Operator
+    attributes: Mapping[str, float] = field(default_factory=dict)
+
+
+def on_integers(vector: Vector) -> bool:
+    """Whether int64 is among the numbers that an operation reads or makes: C then goes number by number."""
+    return INT in {vector.dtype, *(view.vector.dtype for view in vector.operation.views())}
 
 
 @dataclass(frozen=True)
-class Pass:
+class Sweep:
     """One walk over the time steps, forward or from the last to the first."""
 
     reverse: bool
@@ -113,61 +267,66 @@ class Net:
     """All that a call computes.
 
     Attributes:
-        passes: the walks over time, in order.
-        ops: in an order in which each follows what it reads; a state's ``following`` may come later.
+        sweeps: the walks over time, in order.
+        vectors: in an order in which each follows what it reads; a state's ``following`` may come later.
         outputs: where the numbers of a row's outputs at a time step stand.
         last: whether the outputs are those of the last time step alone.
         finals: for each leaf of the state that comes out, where its numbers stand after the call.
     """
 
-    passes: list[Pass]
-    ops: list[Op]
-    outputs: list[View | Constant]
+    sweeps: list[Sweep]
+    vectors: list[Vector]
+    outputs: list[Operand]
     last: bool
-    finals: list[list[View | Constant]]
+    finals: list[list[Operand]]
 
-    def states(self, number: int | None = None) -> list[Op]:
-        """List the states, of one pass or of all."""
-        return [op for op in self.ops if op.kind == STATE and number in (None, op.pass_number)]
+    def states(self, sweep: int | None = None) -> list[Vector]:
+        """List the states, of one walk over time or of all."""
+        return [
+            vector
+            for vector in self.vectors
+            if isinstance(vector.operation, State) and sweep in (None, vector.sweep)
+        ]
 
-    def uses(self) -> dict[Op, list[tuple[Op | None, View]]]:
-        """List who reads what of each operation's vector; nobody in particular for results."""
-        found: dict[Op, list[tuple[Op | None, View]]] = {op: [] for op in self.ops}
-        for op in self.ops:
-            for view in (*op.operands, op.start, op.following, *op.places):
+    def results(self) -> Iterator[View]:
+        """List what is computed of the outputs and of the state that comes out."""
+        for operand in (*self.outputs, *(operand for final in self.finals for operand in final)):
+            if isinstance(operand, View):
+                yield operand
+
+    def uses(self) -> dict[Vector, list[tuple[Vector | None, View]]]:
+        """List who reads what of each vector; nobody in particular for results and the next time step."""
+        found: dict[Vector, list[tuple[Vector | None, View]]] = {vector: [] for vector in self.vectors}
+        for user in self.vectors:
+            for view in user.operation.reads():
                 if isinstance(view, View):
-                    reads = View(view.op, view.offset, view.size if view.step else 1)
-                    found[view.op].append((None if view is op.following else op, reads))
-        for view in (*self.outputs, *(view for final in self.finals for view in final)):
-            if isinstance(view, View):
-                found[view.op].append((None, view))
+                    found[view.vector].append((user, View(view.vector, view.offset, view.count())))
+            if user.following:
+                view = user.following
+                found[view.vector].append((None, View(view.vector, view.offset, view.count())))
+        for view in self.results():
+            found[view.vector].append((None, view))
         return found
 
 
-def pieces(units: Sequence[tuple[Op, int] | float]) -> list[View | Constant]:
-    """Put single places together: runs of neighbours, and runs of one place."""
-    found: list[View | Constant] = []
-    for unit in units:
+def side_by_side(numbers: Sequence[tuple[Vector, int] | float]) -> list[Operand]:
+    """Put single numbers together: runs of neighbours, and runs of one number."""
+    found: list[Operand] = []
+    for number in numbers:
         last = found[-1] if found else None
-        if not isinstance(unit, tuple):
+        if not isinstance(number, tuple):
             if isinstance(last, Constant):
-                found[-1] = Constant(np.append(last.values, unit))
+                found[-1] = Constant(np.append(last.values, number))
             else:
-                found.append(Constant(np.array([unit])))
+                found.append(Constant(np.array([number])))
             continue
-        op, place = unit
-        if isinstance(last, View) and last.op is op:
+        vector, place = number
+        if isinstance(last, View) and last.vector is vector:
             if (last.size == 1 or last.step == 1) and place == last.offset + last.size:
-                found[-1] = View(op, last.offset, last.size + 1)
+                found[-1] = View(vector, last.offset, last.size + 1)
                 continue
             if (last.size == 1 or last.step == 0) and place == last.offset:
-                found[-1] = View(op, last.offset, last.size + 1, 0)
+                found[-1] = View(vector, last.offset, last.size + 1, 0)
                 continue
-        found.append(View(op, place, 1))
+        found.append(View(vector, place, 1))
     return found
-
-
-def is_whole(op: Op) -> bool:
-    """Whether an operation reads or makes whole numbers."""
-    kinds = {operand.op.dtype for operand in op.operands if isinstance(operand, View)}
-    return INT in kinds | {op.dtype}

@@ -29,12 +29,13 @@ from onnx_ir.passes import common
 
 from rnn_export.backends.c.trace.nodes import where
 from rnn_export.errors import CompileError
-from rnn_export.program.build import Builder
-from rnn_export.program.constants import add_constant, constant
+from rnn_export.program.build import Builder, add_constant
+from rnn_export.program.operator_facts import RECURRENT, RECURRENT_INPUTS, Recurrent
 from rnn_export.program.program import Program
+from rnn_export.program.scan import Scan
+from rnn_export.program.values import constant_value
 from rnn_export.signature.signature import LENGTHS, Array
 
-INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
 DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
 # The functions that an activation may be, with what ``alpha`` and ``beta`` are unless they are given.
 ACTIVATIONS: dict[str, dict[str, float]] = {
@@ -153,21 +154,7 @@ def _lstm(cell: Cell, x: ir.Value, h: ir.Value, c: ir.Value) -> list[ir.Value]:
     return [cell.emit("Mul", o, cell.activate(2, following)), following]
 
 
-@dataclass(frozen=True)
-class Kind:
-    """An operator: its equations, its gates in order, and its activations unless they are given."""
-
-    step: Callable[..., list[ir.Value]]
-    gates: str
-    activations: tuple[str, ...]
-    states: int = 1
-
-
-KINDS = {
-    "RNN": Kind(_rnn, "i", ("Tanh",)),
-    "GRU": Kind(_gru, "zrh", ("Sigmoid", "Tanh")),
-    "LSTM": Kind(_lstm, "iofc", ("Sigmoid", "Tanh", "Tanh"), states=2),
-}
+STEPS: dict[str, Callable[..., list[ir.Value]]] = {"RNN": _rnn, "GRU": _gru, "LSTM": _lstm}
 
 
 def expand(program: Program) -> Program:
@@ -176,11 +163,11 @@ def expand(program: Program) -> Program:
     Raises:
         CompileError: an operator has computed weights, lengths of its own, or another layout.
     """
-    nodes = [node for node in program.model.graph if node.op_type in KINDS]
+    nodes = [node for node in program.model.graph if node.op_type in STEPS]
     if not nodes:
         return program
     program = program.copy()
-    for node in [node for node in program.model.graph if node.op_type in KINDS]:
+    for node in [node for node in program.model.graph if node.op_type in STEPS]:
         try:
             _check(program, node)
             _replace(program.model.graph, node)
@@ -216,15 +203,17 @@ def _is_calls(program: Program, lengths: ir.Value) -> bool:
 
 def _inputs(node: ir.Node) -> dict[str, ir.Value]:
     """Give the inputs that are not left out, by name; only one of the operators has the last two."""
-    return {name: value for name, value in zip(INPUTS, node.inputs, strict=False) if value is not None}
+    return {
+        name: value for name, value in zip(RECURRENT_INPUTS, node.inputs, strict=False) if value is not None
+    }
 
 
-def _weights(node: ir.Node, kind: Kind, directions: int) -> list[dict[str, Array]]:
+def _weights(node: ir.Node, kind: Recurrent, directions: int) -> list[dict[str, Array]]:
     """Give the weights of each direction; missing biases are zero."""
     found: dict[str, Array] = {}
     for name, value in _inputs(node).items():
         if name in ("W", "R", "B", "P"):
-            array = constant(value)
+            array = constant_value(value)
             if array is None:
                 raise CompileError(f"its weight {name} is computed; C is written for constant weights")
             found[name] = array
@@ -233,7 +222,7 @@ def _weights(node: ir.Node, kind: Kind, directions: int) -> list[dict[str, Array
     return [{name: array[number] for name, array in found.items()} for number in range(directions)]
 
 
-def _activations(node: ir.Node, kind: Kind, directions: int) -> list[list[Activation]]:
+def _activations(node: ir.Node, kind: Recurrent, directions: int) -> list[list[Activation]]:
     """Give the activations of each direction; each takes what it needs of the parameters, in order."""
     names = node.attributes.get_strings("activations", kind.activations * directions)
     count = len(kind.activations)
@@ -254,7 +243,7 @@ def _activation(name: str, given: dict[str, Iterator[float]]) -> Activation:
 
 def _replace(graph: ir.Graph, node: ir.Node) -> None:
     """Put the loops in an operator's place."""
-    kind = KINDS[node.op_type]
+    kind = RECURRENT[node.op_type]
     ways = DIRECTIONS[node.attributes.get_string("direction", "forward")]
     weights = _weights(node, kind, len(ways))
     activations = _activations(node, kind, len(ways))
@@ -264,8 +253,8 @@ def _replace(graph: ir.Graph, node: ir.Node) -> None:
         stem = f"{prefix}/backward" if number else prefix
         hidden = weights[number]["R"].shape[-1]
         cell = Cell(node, graph, stem, kind.gates, weights[number], activations[number], hidden)
-        starts = [_start(outer, cell, f"initial_{name}", number) for name in "hc"[: kind.states]]
-        results.append(_scan(outer, cell, kind, starts, reverse))
+        starts = [_start(outer, cell, f"initial_{name}", number) for name in kind.states]
+        results.append(_scan(outer, cell, starts, reverse))
     everything, *finals = zip(*results, strict=True)
     new = [_beside(outer, everything, 1), *(_beside(outer, final, 0) for final in finals)]
     _name(outer.nodes, prefix, node)
@@ -286,26 +275,20 @@ def _start(outer: Builder, cell: Cell, name: str, number: int) -> ir.Value:
     return outer.emit("Expand", [cell.number(0.0), outer.emit("Concat", [rows, units], {"axis": 0})])
 
 
-def _scan(
-    outer: Builder, cell: Cell, kind: Kind, starts: Sequence[ir.Value], reverse: bool
-) -> list[ir.Value]:
+def _scan(outer: Builder, cell: Cell, starts: Sequence[ir.Value], reverse: bool) -> list[ir.Value]:
     """Run the step over time; give the outputs ``[T, B, H]`` and the last states ``[B, H]``."""
     source = cell.node.inputs[0]
     assert source is not None
     before = [ir.Value(name=f"{cell.prefix}/{name}", type=source.type) for name in "hc"[: len(starts)]]
     x = ir.Value(name=f"{cell.prefix}/x", type=source.type)
-    after = kind.step(cell, x, *before)
+    after = STEPS[cell.node.op_type](cell, x, *before)
     # a state and an output of a body are two values
     emitted = cell.emit("Identity", after[0])
     _name(cell.build.nodes, f"{cell.prefix}/step", cell.node)
     body = ir.Graph([*before, x], [*after, emitted], nodes=cell.build.nodes, name="step")
-    ways = {f"scan_{end}_directions": [int(reverse)] for end in ("input", "output")}
-    scan = ir.node(
-        "Scan", [*starts, source], {"body": body, "num_scan_inputs": 1, **ways}, num_outputs=len(starts) + 1
-    )
-    outer.nodes.append(scan)
-    *finals, everything = scan.outputs
-    return [everything, *finals]
+    scan = Scan.build(body, starts, [source], [int(reverse)], [int(reverse)])
+    outer.nodes.append(scan.node)
+    return [*scan.results, *scan.final_states]
 
 
 def _beside(outer: Builder, parts: Sequence[ir.Value], axis: int) -> ir.Value:

@@ -7,22 +7,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from rnn_export.backends.c.trace.elementwise import BOOL, CASTS, FLOAT, OPERATORS, Operator
 from rnn_export.backends.c.trace.graph import (
-    AFFINE,
-    BOOL,
-    FLOAT,
-    LOOKUP,
-    PRODUCT,
-    REDUCE,
+    Affine,
     Constant,
-    Op,
+    Elementwise,
+    Lookup,
     Operand,
+    Product,
+    Reduce,
     View,
-    is_whole,
-    pieces,
+    Weight,
+    on_integers,
+    side_by_side,
 )
 from rnn_export.backends.c.trace.symbols import Symbol, Value
-from rnn_export.backends.c.write.functions import check
 from rnn_export.errors import CompileError
 from rnn_export.signature.signature import Array
 
@@ -32,25 +31,6 @@ if TYPE_CHECKING:
 Arguments = list[Value | None]
 Rule = Callable[["Tracer", ir.Node, Arguments], list[Value]]
 
-COMPARISONS = frozenset(
-    {"Equal", "Greater", "GreaterOrEqual", "IsNaN", "Less", "LessOrEqual", "And", "Or", "Xor", "Not"}
-)
-# The attributes of elementwise operators, with their defaults.
-ATTRIBUTES: dict[str, dict[str, float]] = {
-    "Celu": {"alpha": 1.0},
-    "Elu": {"alpha": 1.0},
-    "HardSigmoid": {"alpha": 0.2, "beta": 0.5},
-    "LeakyRelu": {"alpha": 0.01},
-    "Selu": {"alpha": 1.67326319217681884765625, "gamma": 1.05070102214813232421875},
-    "ThresholdedRelu": {"alpha": 1.0},
-}
-ELEMENTWISE = frozenset(
-    """
-    Abs Add And Ceil Celu Cos Div Elu Equal Erf Exp Floor Greater GreaterOrEqual HardSigmoid HardSwish IsNaN
-    LeakyRelu Less LessOrEqual Log Mish Mul Neg Not Or PRelu Reciprocal Relu Round Selu Sigmoid Sign Sin
-    Softplus Softsign Sqrt Sub Tanh ThresholdedRelu Where Xor
-    """.split()  # noqa: SIM905
-)
 REDUCTIONS = {
     "ReduceMax": "max",
     "ReduceMean": "mean",
@@ -61,35 +41,42 @@ REDUCTIONS = {
 
 
 def elementwise(
-    tracer: "Tracer",
-    kind: str,
-    arguments: Arguments,
-    dtype: str | None = None,
-    attributes: dict[str, float] | None = None,
+    tracer: "Tracer", kind: str, arguments: Arguments, attributes: dict[str, float] | None = None
 ) -> Symbol:
     """Add an elementwise operation, broadcasting as ONNX does."""
     given = [argument for argument in arguments if argument is not None]
+    operator = OPERATORS[kind]
+    dtype = BOOL if operator.compares else tracer.dtype(given[-1])
+    return _elementwise(tracer, kind, operator, given, dtype, attributes)
+
+
+def _elementwise(
+    tracer: "Tracer",
+    kind: str,
+    operator: Operator,
+    given: list[Value],
+    dtype: str,
+    attributes: dict[str, float] | None = None,
+) -> Symbol:
     shape = np.broadcast_shapes(*(argument.shape for argument in given))
-    operands = [tracer.operand(argument, shape) for argument in given]
-    if dtype is None:
-        dtype = BOOL if kind in COMPARISONS else tracer.dtype(given[-1])
-    size = prod(tracer.space.unit_shape(shape))
-    op = Op(kind, size, dtype, operands, attributes=dict(attributes or {}))
-    if kind == "Cast":
-        op.attributes["from"] = tracer.dtype(given[0])
-    check(op, whole=is_whole(op))
-    return tracer.emit(op, shape)
+    operands = tuple(tracer.operand(argument, shape) for argument in given)
+    result = tracer.emit(
+        Elementwise(operands, kind=kind, operator=operator, attributes=attributes or {}), shape, dtype
+    )
+    integers = on_integers(tracer.vectors[-1])
+    if not (operator.scalar if integers else operator.vector):
+        numbers = "integers" if integers else "floats"
+        raise CompileError(f"the C backend does not know the operator {kind} on {numbers}")
+    return result
 
 
 def _plain(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
-    attributes = {
-        name: node.attributes.get_float(name, default)
-        for name, default in ATTRIBUTES.get(node.op_type, {}).items()
-    }
-    return [elementwise(tracer, node.op_type, arguments, attributes=attributes)]
+    defaults = OPERATORS[node.op_type].attributes
+    attributes = {name: node.attributes.get_float(name, value) for name, value in defaults.items()}
+    return [elementwise(tracer, node.op_type, arguments, attributes)]
 
 
-def _fold(kind: str) -> Rule:
+def _one_by_one(kind: str) -> Rule:
     """Give the rule of an operator that takes any number of arguments."""
 
     def rule(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
@@ -114,8 +101,10 @@ def _clip(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
 
 
 def _cast(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
-    target = ir.DataType(node.attributes["to"].as_int()).numpy()
-    return [elementwise(tracer, "Cast", arguments, tracer.kind(str(target)))]
+    [value] = arguments
+    assert value is not None
+    target = tracer.c_type(str(ir.DataType(node.attributes["to"].as_int()).numpy()))
+    return [_elementwise(tracer, "Cast", CASTS[tracer.dtype(value), target], [value], target)]
 
 
 def _matmul(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
@@ -146,12 +135,12 @@ def matmul(tracer: "Tracer", left: Value, right: Value) -> Symbol:
     wide = Symbol(np.broadcast_to(left.labels, (*front, count, inner)))
     if isinstance(right, Symbol):
         return _product(tracer, wide, right, front)
-    whole = np.broadcast_to(right, (*front, *right.shape[-2:]))
+    matrices = np.broadcast_to(right, (*front, *right.shape[-2:]))
     names = tracer.called(right)
     results = np.empty((*front, count, columns), np.int64)
     for place in np.ndindex(*(1 if size in free else size for size in (*front, count))):
         at = tuple(slice(None) if size in free else k for size, k in zip((*front, count), place, strict=True))
-        matrix = whole[tuple(0 if size in free else k for size, k in zip(front, place[:-1], strict=True))]
+        matrix = matrices[tuple(0 if size in free else k for size, k in zip(front, place[:-1], strict=True))]
         shape = [size for size in (*front, count) if size in free]
         part = Symbol(wide.labels[at])
         results[at] = affine(tracer, part, matrix, [*shape, columns], names).labels
@@ -160,36 +149,35 @@ def matmul(tracer: "Tracer", left: Value, right: Value) -> Symbol:
 
 def affine(tracer: "Tracer", left: Symbol, matrix: Array, shape: list[int], name: str) -> Symbol:
     """Multiply one row of numbers with a constant matrix; a row of zeros with a single one looks it up."""
-    units = pieces(tracer.space.units(left, left.shape))
+    units = side_by_side(tracer.space.units(left, left.shape))
     if len(units) == 1 and isinstance(units[0], View):
         index = _one_hot(units[0])
         if index is not None and np.isfinite(matrix).all():
-            op = Op(LOOKUP, matrix.shape[1], FLOAT, [index], [matrix], names=[name])
-            return tracer.emit(op, shape)
+            return tracer.emit(Lookup((index,), table=Weight.of(matrix, name)), shape)
     if len(units) > 4 or any(isinstance(unit, Constant) or not unit.step for unit in units):
         units = [tracer.view(left, left.shape)]
-    matrices, row = [], 0
+    weight, matrices, row = Weight.of(matrix, name), [], 0
     for unit in units:
-        assert isinstance(unit, View)
-        matrices.append(matrix[row : row + unit.size])
+        matrices.append(weight.rows(row, row + unit.size))
         row += unit.size
-    return tracer.emit(
-        Op(AFFINE, matrix.shape[1], FLOAT, list(units), matrices, names=[name] * len(units)), shape
-    )
+    return tracer.emit(Affine(tuple(units), matrices=tuple(matrices)), shape)
 
 
 def _one_hot(view: View) -> View | None:
     """Give the index of which a vector is the one-hot coding, if it is one."""
-    cast = view.op
-    if cast.kind != "Cast" or view.offset or view.size != cast.size or not isinstance(cast.operands[0], View):
+    cast = view.vector.operation
+    if not isinstance(cast, Elementwise) or cast.kind != "Cast" or not view.complete:
         return None
-    equal = cast.operands[0].op
-    if equal.kind != "Equal" or equal.size != cast.size:
+    [compared] = cast.operands
+    if not isinstance(compared, View) or compared.vector.size != view.size:
+        return None
+    equal = compared.vector.operation
+    if not isinstance(equal, Elementwise) or equal.kind != "Equal":
         return None
     for index, numbers in (equal.operands, equal.operands[::-1]):
-        known = isinstance(numbers, Constant) and np.array_equal(numbers.values, np.arange(equal.size))
+        known = isinstance(numbers, Constant) and np.array_equal(numbers.values, np.arange(view.size))
         if known and isinstance(index, View) and (index.step == 0 or index.size == 1):
-            return View(index.op, index.offset, 1)
+            return View(index.vector, index.offset, 1)
     return None
 
 
@@ -200,11 +188,11 @@ def _product(tracer: "Tracer", left: Symbol, right: Symbol, front: tuple[int, ..
     if count in free or columns in free or any(size not in (*free, 1) for size in front):
         raise CompileError("a product of computed values that is not one of two matrices for each row")
     wide = np.broadcast_to(right.labels, (*front, *right.shape[-2:]))
-    operands: list[Operand] = [tracer.view(left, left.shape), tracer.view(Symbol(wide), wide.shape)]
-    sizes = {"rows": count, "inner": inner, "columns": columns}
-    return tracer.emit(
-        Op(PRODUCT, count * columns, FLOAT, operands, attributes=sizes), (*front, count, columns)
+    operands: tuple[Operand, ...] = (
+        tracer.view(left, left.shape),
+        tracer.view(Symbol(wide), wide.shape),
     )
+    return tracer.emit(Product(operands, rows=count, inner=inner, columns=columns), (*front, count, columns))
 
 
 def _gemm(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
@@ -231,10 +219,10 @@ def _gemm(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
     return [result]
 
 
-def reduced(tracer: "Tracer", kind: str, value: Symbol, axes: list[int], keep: bool) -> Symbol:
+def reduced(tracer: "Tracer", function: str, value: Symbol, axes: list[int], keep: bool) -> Symbol:
     """Reduce over axes of one row."""
     if tracer.dtype(value) != FLOAT:
-        raise CompileError("it reduces whole numbers")
+        raise CompileError("it reduces integers")
     axes = sorted(axis % len(value.shape) for axis in axes)
     free = (tracer.space.rows, tracer.space.steps)
     if any(value.shape[axis] in free for axis in axes):
@@ -245,10 +233,7 @@ def reduced(tracer: "Tracer", kind: str, value: Symbol, axes: list[int], keep: b
     count = prod(value.shape[axis] for axis in axes)
     kept = [value.shape[axis] for axis in rest]
     shape = [1 if axis in axes else size for axis, size in enumerate(value.shape)] if keep else kept
-    op = Op(
-        REDUCE, prod(tracer.space.unit_shape(kept)), FLOAT, [operand], attributes={"n": count, "how": kind}
-    )
-    return tracer.emit(op, shape)
+    return tracer.emit(Reduce((operand,), function=function, count=count), shape)
 
 
 def reduction(node: ir.Node, arguments: Arguments) -> tuple[list[int], bool]:
@@ -297,8 +282,8 @@ def _lookup(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value
         [index] = tracer.space.views(Symbol(indices.labels[at]), indices.labels[at].shape)
         assert isinstance(index, View)
         shape = [*(size for size in indices.shape if size in free), rows.shape[1]]
-        op = Op(LOOKUP, rows.shape[1], FLOAT, [index], [rows], names=[tracer.called(table)])
-        results[at] = tracer.emit(op, shape).labels
+        lookup = Lookup((index,), table=Weight.of(rows, tracer.called(table)))
+        results[at] = tracer.emit(lookup, shape).labels
     return [Symbol(results.reshape(*indices.shape, *table.shape[1:]))]
 
 
@@ -319,7 +304,7 @@ def _cumsum(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value
 
 
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(ELEMENTWISE, _plain),
+    **dict.fromkeys(OPERATORS, _plain),
     **dict.fromkeys(REDUCTIONS, _reduce),
     "Cast": _cast,
     "Clip": _clip,
@@ -328,9 +313,9 @@ RULES: dict[str, Rule] = {
     "LogSoftmax": _softmax,
     "Lookup": _lookup,
     "MatMul": _matmul,
-    "Max": _fold("Max"),
-    "Mean": _fold("Add"),
-    "Min": _fold("Min"),
+    "Max": _one_by_one("Max"),
+    "Mean": _one_by_one("Add"),
+    "Min": _one_by_one("Min"),
     "Softmax": _softmax,
-    "Sum": _fold("Add"),
+    "Sum": _one_by_one("Add"),
 }

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnn_export.backends.c.trace.graph import Constant, Op, View, pieces
+from rnn_export.backends.c.trace.graph import Operand, Vector, side_by_side
 from rnn_export.errors import CompileError
 from rnn_export.signature.signature import Array
 
@@ -37,17 +37,17 @@ class Space:
     def __init__(self, rows: int, steps: int) -> None:
         self.rows, self.steps = rows, steps
         self.bases: list[int] = []
-        self.ops: list[Op] = []
+        self.vectors: list[Vector] = []
         self.end = 0
 
-    def new(self, op: Op, shape: Sequence[int]) -> Symbol:
-        """Give the value of an operation, in a shape that may have a batch and a time axis."""
+    def new(self, vector: Vector, shape: Sequence[int]) -> Symbol:
+        """Give the value of a vector, in a shape that may have a batch and a time axis."""
         self.bases.append(self.end)
-        self.ops.append(op)
+        self.vectors.append(vector)
         units = [size for size in shape if size not in (self.rows, self.steps)]
-        assert int(np.prod(units)) == op.size, (shape, op.size, op.kind)
-        numbers = self.end + np.arange(op.size, dtype=np.int64)
-        self.end += op.size
+        assert int(np.prod(units)) == vector.size, (shape, vector)
+        numbers = self.end + np.arange(vector.size, dtype=np.int64)
+        self.end += vector.size
         labels = numbers.reshape([1 if size in (self.rows, self.steps) else size for size in shape])
         labels = labels * (self.rows * self.steps)
         for axis, size in enumerate(shape):
@@ -78,7 +78,7 @@ class Space:
         """Whether it is a value at the last time step alone."""
         return bool((symbol.labels % self.steps == self.steps - 1).all())
 
-    def units(self, value: Value, shape: Sequence[int]) -> list[tuple[Op, int] | float]:
+    def units(self, value: Value, shape: Sequence[int]) -> list[tuple[Vector, int] | float]:
         """List the numbers of one row at one time step, broadcast to a shape, in order."""
         array = value.labels if isinstance(value, Symbol) else np.asarray(value)
         if isinstance(value, Symbol):
@@ -91,13 +91,13 @@ class Space:
         places = one // (self.rows * self.steps)
         owners = [bisect_right(self.bases, place) - 1 for place in places]
         return [
-            (self.ops[owner], int(place) - self.bases[owner])
+            (self.vectors[owner], int(place) - self.bases[owner])
             for owner, place in zip(owners, places, strict=True)
         ]
 
-    def views(self, value: Value, shape: Sequence[int]) -> list[View | Constant]:
+    def views(self, value: Value, shape: Sequence[int]) -> list[Operand]:
         """Give the same as runs of neighbours."""
-        return pieces(self.units(value, shape))
+        return side_by_side(self.units(value, shape))
 
     def unit_shape(self, shape: Sequence[int]) -> list[int]:
         """Leave the batch and the time out of a shape."""

@@ -5,29 +5,33 @@ labels; for all else there is a rule in :mod:`rnn_export.backends.c.trace.rules`
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from math import prod
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
+from rnn_export.backends.c.trace.elementwise import C_TYPES, FLOAT
 from rnn_export.backends.c.trace.graph import (
-    BOOL,
-    FLOAT,
-    GATHER,
-    INPUT,
-    INT,
-    STATE,
     Constant,
+    Final,
+    Gather,
+    Input,
     Net,
-    Op,
-    Pass,
+    Operand,
+    Operation,
+    State,
+    Sweep,
+    Vector,
     View,
 )
 from rnn_export.backends.c.trace.nodes import evaluate, where
+from rnn_export.backends.c.trace.source_names import source_names
 from rnn_export.backends.c.trace.symbols import Space, Symbol, Value
 from rnn_export.errors import CompileError
 from rnn_export.program.program import Program
+from rnn_export.program.scan import Scan
 from rnn_export.signature.signature import TIME, Array, Signature, TensorSpec
 
 MOVES = frozenset(
@@ -37,8 +41,6 @@ MOVES = frozenset(
     """.split()  # noqa: SIM905
 )
 SIZES = frozenset({"Shape", "Size"})
-FINAL = "Final"  # a state after the last time step, while tracing
-KINDS = {"float32": FLOAT, "int64": INT, "bool": BOOL}
 PRIMES = (5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101)
 
 
@@ -66,13 +68,13 @@ class Tracer:
         self.program, self.signature = program, signature
         self.space = Space(rows, steps)
         self.sizes = {TIME: steps, "batch": rows}
-        self.ops: list[Op] = []
-        self.passes: list[Pass] = []
-        self.inside: int | None = None  # the number of the pass whose step is being traced
+        self.vectors: list[Vector] = []
+        self.sweeps: list[Sweep] = []
+        self.inside: int | None = None  # the number of the sweep whose step is being traced
         self._names: dict[int, tuple[Array, str]] = {}  # with the array, so that no other gets its id
 
     def run(self) -> Net:
-        """Trace the whole graph.
+        """Trace the graph.
 
         Raises:
             CompileError: an operator is not known, or mixes rows or time steps.
@@ -85,8 +87,8 @@ class Tracer:
                 known[by_name[spec.name]] = self.leaf(spec)
         self.walk(graph, known)
         results = [self.value(known, value) for value in graph.outputs]
-        if not self.passes:
-            self.passes.append(Pass(reverse=False))
+        if not self.sweeps:
+            self.sweeps.append(Sweep(reverse=False))
         return self._net(results)
 
     def call(self, array: Array, name: str) -> None:
@@ -100,32 +102,29 @@ class Tracer:
     def leaf(self, spec: TensorSpec) -> Symbol:
         """Give the symbol of an argument of the call."""
         shape = spec.sized(**self.sizes)
-        units = prod(size for size in spec.shape if isinstance(size, int))
-        return self.emit(Op(INPUT, units, self.kind(spec.dtype), attributes={"leaf": spec.name}), shape)
+        return self.emit(Input(leaf=spec.name), shape, self.c_type(spec.dtype))
 
-    def kind(self, dtype: str) -> str:
+    def c_type(self, dtype: str) -> str:
         """Give the C type of a dtype.
 
         Raises:
             CompileError: there is none here.
         """
-        if dtype not in KINDS:
-            raise CompileError(f"numbers of dtype {dtype} are not compiled to C, only {', '.join(KINDS)}")
-        return KINDS[dtype]
+        if dtype not in C_TYPES:
+            raise CompileError(f"numbers of dtype {dtype} are not compiled to C, only {', '.join(C_TYPES)}")
+        return C_TYPES[dtype]
 
-    def emit(self, op: Op, shape: Any) -> Symbol:
+    def emit(self, operation: Operation, shape: Any, dtype: str = FLOAT) -> Symbol:
         """Add an operation; give its value in a shape."""
-        for operand in list(op.operands):
-            assert operand is not None
-        op.pass_number = self.pass_of(op)
-        self.ops.append(op)
-        return self.space.new(op, shape)
+        return self.space.new(self.add(operation, prod(self.space.unit_shape(shape)), dtype), shape)
 
-    def pass_of(self, op: Op) -> int:
-        """Say in which walk over time an operation runs: the one of the step, or the last it reads from."""
-        if self.inside is not None:
-            return self.inside
-        return max((source.pass_number for source in op.sources()), default=0)
+    def add(self, operation: Operation, size: int, dtype: str = FLOAT) -> Vector:
+        """Add a vector, in the walk over time that is being traced, or in the last one it reads from."""
+        vector = Vector(operation, size, dtype)
+        sources = (source.sweep for source in vector.sources())
+        vector.sweep = max(sources, default=0) if self.inside is None else self.inside
+        self.vectors.append(vector)
+        return vector
 
     def value(self, known: Mapping[ir.Value, Value], value: ir.Value) -> Value:
         """Give what is known of a value: its symbol, or the numbers of a constant."""
@@ -140,6 +139,7 @@ class Tracer:
 
     def walk(self, graph: ir.Graph, known: dict[ir.Value, Value]) -> None:
         """Trace all nodes of a graph."""
+        names = source_names(graph)
         for node in graph:
             arguments = [None if value is None else self.value(known, value) for value in node.inputs]
             try:
@@ -149,6 +149,18 @@ class Tracer:
                     raise
                 raise CompileError(f"{where(node)}: {error}", located=True) from error
             known.update(zip(node.outputs, results, strict=False))
+            for value, result in zip(node.outputs, results, strict=False):
+                self._name(result, names.get(value, ""))
+
+    def _name(self, value: Value, name: str) -> None:
+        """Remember what the source calls a value that is all of a vector, unless that has a name."""
+        owners = self._owners(value) if name and isinstance(value, Symbol) else set()
+        if len(owners) == 1:
+            [vector] = owners
+            if prod(self.space.unit_shape(value.shape)) == vector.size and not isinstance(
+                vector.operation, Input | State
+            ):
+                vector.name = vector.name or name
 
     def node(self, node: ir.Node, arguments: list[Value | None], known: dict[ir.Value, Value]) -> list[Value]:
         """Trace a node."""
@@ -185,22 +197,18 @@ class Tracer:
         if isinstance(value, Symbol):
             return value
         units = self.space.units(value, value.shape)
-        kind = self.kind(str(value.dtype))
-        op = Op(GATHER, len(units), kind, places=[Constant(np.array(units, value.dtype))])
-        return self.emit(op, value.shape)
+        gather = Gather((Constant(np.array(units, value.dtype)),))
+        return self.emit(gather, value.shape, self.c_type(str(value.dtype)))
 
     def scan(self, node: ir.Node, arguments: list[Value | None], known: dict[ir.Value, Value]) -> list[Value]:
         """Trace the step of a loop."""
-        body = node.attributes["body"].as_graph()
-        over = node.attributes["num_scan_inputs"].as_int()
-        count = len(node.inputs) - over
-        emitted = len(node.outputs) - count
-        reverse = _reverse(node, over, emitted)
-        axes = node.attributes.get_ints("scan_input_axes", [0] * over)
-        out_axes = node.attributes.get_ints("scan_output_axes", [0] * emitted)
+        loop = Scan(node)
+        body, count, (axes, out_axes) = loop.body, len(loop.states), loop.axes
+        if loop.direction is None:
+            raise CompileError("it runs in both directions")
         given = [self.symbol(value) for value in arguments[count:] if value is not None]
         sequences = [self._at_a_step(value, axis) for value, axis in zip(given, axes, strict=True)]
-        self.inside = self._pass(reverse, [value for value in arguments if isinstance(value, Symbol)])
+        self.inside = self._sweep(loop.reversed, [value for value in arguments if isinstance(value, Symbol)])
         inner = dict(known)
         states = [
             self._state(initial, value.shape)
@@ -211,12 +219,12 @@ class Tracer:
         results = [self.value(inner, value) for value in body.outputs]
         finals: list[Value] = []
         for state, after in zip(states, results, strict=False):
-            op = self.space.units(state, state.shape)[0][0]  # type: ignore[index]
-            assert isinstance(op, Op)
+            [own] = self._owners(state)
+            assert isinstance(own.operation, State)
             if np.broadcast_shapes(after.shape, state.shape) != state.shape:
                 raise CompileError(f"a state of shape {state.shape} becomes one of shape {after.shape}")
-            op.following = self.view(after, state.shape, op.dtype)
-            finals.append(self.emit(Op(FINAL, op.size, op.dtype, attributes={"state": op}), state.shape))
+            own.operation = replace(own.operation, following=self.view(after, state.shape, own.dtype))
+            finals.append(self.emit(Final(state=own), state.shape, own.dtype))
         self.inside = None
         outer = [self._sequence(value, axis) for value, axis in zip(results[count:], out_axes, strict=True)]
         return [*finals, *outer]
@@ -227,20 +235,20 @@ class Tracer:
             raise CompileError("it runs over another axis than time")
         return Symbol(np.take(sequence.labels, 0, axis))
 
-    def _pass(self, reverse: bool, reads: list[Symbol]) -> int:
+    def _sweep(self, reverse: bool, reads: list[Symbol]) -> int:
         """Choose the walk over time that a loop takes part in, or add one."""
-        sources = [op for value in reads for op in self._owners(value) if op.kind != INPUT]
-        first = max((op.pass_number for op in sources), default=0)
-        for number in range(first, len(self.passes)):
-            if self.passes[number].reverse == reverse:
+        sources = [each for value in reads for each in self._owners(value)]
+        first = max((each.sweep for each in sources if not isinstance(each.operation, Input)), default=0)
+        for number in range(first, len(self.sweeps)):
+            if self.sweeps[number].reverse == reverse:
                 return number
-        self.passes.append(Pass(reverse))
-        return len(self.passes) - 1
+        self.sweeps.append(Sweep(reverse))
+        return len(self.sweeps) - 1
 
-    def _owners(self, value: Symbol) -> set[Op]:
+    def _owners(self, value: Symbol) -> set[Vector]:
         places = np.unique(value.labels // (self.space.rows * self.space.steps))
         bases = np.searchsorted(self.space.bases, places, side="right") - 1
-        return {self.space.ops[base] for base in bases}
+        return {self.space.vectors[base] for base in bases}
 
     def _state(self, initial: Value | None, shape: ir.Shape | None) -> Symbol:
         """Give the symbol of a loop's state; it begins with leaves of the call's state or with constants."""
@@ -253,11 +261,9 @@ class Tracer:
             initial = np.broadcast_to(initial, target)
         units = self.space.views(initial, initial.shape)
         for view in units:
-            if isinstance(view, View) and view.op.kind != INPUT:
+            if isinstance(view, View) and not isinstance(view.vector.operation, Input):
                 raise CompileError("its state does not begin with one of the call's, nor with a constant")
-        dtype = self.dtype(initial)
-        size = prod(self.space.unit_shape(initial.shape))
-        return self.emit(Op(STATE, size, dtype, places=units), initial.shape)
+        return self.emit(State(tuple(units)), initial.shape, self.dtype(initial))
 
     def _sequence(self, value: Value, axis: int) -> Value:
         """Give what a step emits for all time steps; a constant is the same at each."""
@@ -271,20 +277,17 @@ class Tracer:
         """Give the C type of a value's numbers."""
         if isinstance(value, Symbol):
             return next(iter(self._owners(value))).dtype if value.labels.size else FLOAT
-        return self.kind(str(value.dtype))
+        return self.c_type(str(value.dtype))
 
     def view(self, value: Value, shape: Any, dtype: str | None = None) -> View:
         """Give a value's numbers, broadcast to a shape, as a run of neighbours: gathered if they are none."""
         units = self.space.views(value, shape)
         if len(units) == 1 and isinstance(units[0], View):
             return units[0]
-        size = sum(view.values.size if isinstance(view, Constant) else view.size for view in units)
-        op = Op(GATHER, size, dtype or self.dtype(value), places=units)
-        op.pass_number = self.pass_of(op)
-        self.ops.append(op)
-        return View(op, 0, size)
+        size = sum(view.size for view in units)
+        return View(self.add(Gather(tuple(units)), size, dtype or self.dtype(value)), 0, size)
 
-    def operand(self, value: Value, shape: Any) -> View | Constant:
+    def operand(self, value: Value, shape: Any) -> Operand:
         """Give an argument of an elementwise operator, broadcast to a shape."""
         if isinstance(value, Symbol):
             return self.view(value, shape)
@@ -305,21 +308,14 @@ class Tracer:
             if tuple(value.shape) != spec.sized(**self.sizes):
                 raise CompileError(f"{spec.output_name} has the shape {list(value.shape)}")
             found.append([self._final(view) for view in self.space.views(value, value.shape)])
-        ops = [op for op in self.ops if op.kind != FINAL]
-        return Net(self.passes, ops, self.space.views(outputs, outputs.shape), last, found)
+        vectors = [each for each in self.vectors if not isinstance(each.operation, Final)]
+        return Net(self.sweeps, vectors, self.space.views(outputs, outputs.shape), last, found)
 
-    def _final(self, view: View | Constant) -> View | Constant:
+    def _final(self, view: Operand) -> Operand:
         """Give a place in a final state as one in the state itself."""
-        if isinstance(view, View) and view.op.kind == FINAL:
-            return View(view.op.attributes["state"], view.offset, view.size, view.step)
-        if isinstance(view, View) and view.op.kind != INPUT:
+        operation = view.vector.operation if isinstance(view, View) else None
+        if isinstance(view, View) and isinstance(operation, Final):
+            return View(operation.state, view.offset, view.size, view.step)
+        if operation is not None and not isinstance(operation, Input):
             raise CompileError("a state that comes out is not a loop's")
         return view
-
-
-def _reverse(node: ir.Node, over: int, emitted: int) -> bool:
-    ways = set(node.attributes.get_ints("scan_input_directions", [0] * over))
-    ways |= set(node.attributes.get_ints("scan_output_directions", [0] * emitted))
-    if len(ways) > 1:
-        raise CompileError("it runs in both directions")
-    return ways == {1}

@@ -1,171 +1,202 @@
-"""The stages of a pass as C."""
+"""The stages of a sweep as C."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from rnn_export.backends.c.plan.buffers import wide
 from rnn_export.backends.c.plan.schedule import Group, Stage
-from rnn_export.backends.c.trace.graph import AFFINE, DOT, GATHER, LOOKUP, PRODUCT, REDUCE, Constant, Op, View
-from rnn_export.backends.c.write import functions
-from rnn_export.backends.c.write.tiles import (
-    Context,
-    Tile,
-    bias,
-    equation,
-    kind_of_operand,
-    partial_sums,
-    views,
+from rnn_export.backends.c.plan.tiles import partial_sums
+from rnn_export.backends.c.trace.graph import (
+    Affine,
+    Constant,
+    Dot,
+    Elementwise,
+    Gather,
+    Lookup,
+    Operand,
+    Product,
+    Reduce,
+    Vector,
+    View,
 )
+from rnn_export.backends.c.write.context import Address, Context, comment
+from rnn_export.backends.c.write.equations import equations
+from rnn_export.backends.c.write.literals import constant_text
+from rnn_export.backends.c.write.tiles import Tile, bias
+
+ACCUMULATE = {  # what a reduction does with the next value
+    "max": "result = value > result || value != value ? value : result;",
+    "mean": "result += value;",
+    "min": "result = value < result || value != value ? value : result;",
+    "prod": "result *= value;",
+    "sum": "result += value;",
+}
 
 
 @dataclass
 class Emitter:
-    """Writes the groups of a pass."""
+    """Writes the groups of a sweep."""
 
     context: Context
 
     def stage(self, stage: Stage) -> Iterator[str]:
         """Write a stage: for all slots at once, or step by step."""
-        if stage.loop:
-            yield "for (size_t at = 0; at < slots; at += rows) {"
+        if not stage.loop:
             for group in stage.groups:
-                yield from _indented(self.group(group, "at", "rows"))
-            yield "}"
+                yield from self._group(group, "", "slots")
             return
+        yield from comment(self._step(stage))
+        yield "for (size_t at = 0; at < slots; at += rows) {"
         for group in stage.groups:
-            yield from self.group(group, "0", "slots")
+            yield from indented(self._group(group, "at", "rows"))
+        yield "}"
 
-    def group(self, group: Group, first: str, count: str) -> Iterator[str]:
-        """Write a group for some slots."""
-        op, loop = group.ops[0], first != "0"
-        slot = f"{first} + i" if loop else "i"
-        if op.kind == AFFINE:
-            yield from self._affine(op, first, count)
-        elif op.kind == DOT:
-            yield from self._dot(op, first, count)
-        elif op.kind in WRITERS or group.whole:
-            yield f"for (size_t i = 0; i < {count}; i++) {{"
-            writer = WRITERS.get(op.kind)
-            yield from _indented(writer(self, op, slot) if writer else self._singles(group, slot))
-            yield "}"
-        else:
-            yield from Tile(self.context, group.ops, group.products, slot, loop).write(count)
+    def _step(self, stage: Stage) -> list[str]:
+        """Write the equations of a time step."""
+        states = {vector for vector in stage.vectors if vector in self.context.plan.buffers.owners}
+        return ["One time step after the other:", *equations(self.context.variables(), stage.vectors, states)]
 
-    def _affine(self, op: Op, first: str, count: str) -> Iterator[str]:
-        context, buffers = self.context, self.context.buffers
+    def _group(self, group: Group, first: str, count: str) -> Iterator[str]:
+        """Write a group for some slots, from the first one on."""
+        vector, slot = group.vectors[0], f"{first} + i" if first else "i"
+        match vector.operation:
+            case Dot() as operation:
+                yield from self._dot(vector, operation, first, count)
+            case Affine() as operation:
+                yield from self._affine(vector, operation, first, count)
+            case Elementwise() if not group.scalar:
+                yield from Tile(self.context, group.vectors, group.products, slot, bool(first)).write(count)
+            case _:
+                yield from self._equation(*group.vectors)
+                yield f"for (size_t i = 0; i < {count}; i++) {{"
+                yield from indented(self._row(group, slot))
+                yield "}"
+
+    def _row(self, group: Group, slot: str) -> Iterator[str]:
+        """Write what is done for one row."""
+        vector = group.vectors[0]
+        match vector.operation:
+            case Gather() as operation:
+                return self._gather(vector, operation, slot)
+            case Lookup() as operation:
+                return self._lookup(vector, operation, slot)
+            case Product() as operation:
+                return self._product(vector, operation, slot)
+            case Reduce() as operation:
+                return self._reduce(vector, operation, slot)
+            case _:
+                return self._scalars(group, slot)
+
+    def _equation(self, *vectors: Vector) -> Iterator[str]:
+        stored = {vector for vector in vectors if vector in self.context.plan.stored}
+        return comment(equations(self.context.variables(), vectors, stored))
+
+    def _affine(self, vector: Vector, operation: Affine, first: str, count: str) -> Iterator[str]:
+        context = self.context
         context.kernels.add("affine")
-        own, row = buffers.pointer(View(op, 0, op.size), first), buffers.place(op).row
-        begin = "NULL" if op.start else bias(op, context.weights)
-        yield f"/* {equation(op, buffers, buffers.place(op).name)} */"
-        for view, matrix, name in zip(views(op), op.matrices, op.names, strict=True):
-            sums = partial_sums(op.size, view.size, loop=first != "0")
-            source, packed = buffers.pointer(view, first), context.weights.matrix(matrix, name)
-            yield (
-                f"affine({sums}, {count}, {view.size}, {wide(op.size)}, {source}, "
-                f"{buffers.place(view.op).row}, {packed}, {begin}, {own}, {row});"
-            )
+        begin = "NULL" if operation.start else bias(context, vector)
+        yield from self._equation(vector)
+        for view, matrix in operation.parts():
+            sums = partial_sums(vector.size, view, loop=bool(first))
+            arguments = [
+                *(str(sums), count, context.count(view), context.wide(vector)),
+                *(str(context.pointer(view, first)), context.row(view.vector)),
+                *(context.weights.matrix(matrix.values, matrix.name), begin),
+                *(str(context.all_of(vector, first)), context.row(vector)),
+            ]
+            yield f"affine({', '.join(arguments)});"
             begin = "NULL"
 
-    def _dot(self, op: Op, first: str, count: str) -> Iterator[str]:
-        context, buffers = self.context, self.context.buffers
+    def _dot(self, vector: Vector, operation: Dot, first: str, count: str) -> Iterator[str]:
+        context = self.context
         context.kernels.add("dot")
-        [view], [matrix] = views(op), op.matrices
-        columns = np.zeros((op.size, wide(view.size)), np.float32)
-        columns[:, : view.size] = matrix.T
-        yield f"/* {equation(op, buffers, buffers.place(op).name)} */"
-        yield (
-            f"dot({count}, {view.size}, {op.size}, {buffers.pointer(view, first)}, "
-            f"{buffers.place(view.op).row}, {context.weights.packed(columns.ravel(), op.names[0])}, "
-            f"{bias(op, context.weights)}, "
-            f"{buffers.pointer(View(op, 0, op.size), first)}, {buffers.place(op).row});"
-        )
+        [(view, matrix)] = operation.parts()
+        columns = np.zeros((vector.size, wide(view.size)), np.float32)
+        columns[:, : view.size] = matrix.values.T
+        arguments = [
+            *(count, context.count(view), context.size(vector)),
+            *(str(context.pointer(view, first)), context.row(view.vector)),
+            *(context.weights.packed(columns.ravel(), matrix.name), bias(context, vector)),
+            *(str(context.all_of(vector, first)), context.row(vector)),
+        ]
+        yield from self._equation(vector)
+        yield f"dot({', '.join(arguments)});"
 
-    def _gather(self, op: Op, slot: str) -> Iterator[str]:
-        yield f"{op.dtype} *y = {self.context.buffers.pointer(View(op, 0, op.size), slot)};"
-        at = 0
-        for piece in op.places:
-            size = piece.values.size if isinstance(piece, Constant) else piece.size
-            if isinstance(piece, Constant):
-                source = self.context.weights.numbers(piece.values, op.dtype)
-                yield f"memcpy(y + {at}, {source}, {size} * sizeof *y);"
+    def _gather(self, vector: Vector, operation: Gather, slot: str) -> Iterator[str]:
+        target, at = self.context.all_of(vector, slot), 0
+        for operand in operation.operands:
+            if isinstance(operand, Constant):
+                source = self.context.constant(operand, vector.dtype)
+                yield f"memcpy({target.plus(at)}, {source}, {operand.size} * sizeof({vector.dtype}));"
             else:
-                yield from copy(f"y + {at}", self.context.buffers.pointer(piece, slot), piece)
-            at += size
+                yield from self.context.copy(target.plus(at), self.context.pointer(operand, slot), operand)
+            at += operand.size
 
-    def _lookup(self, op: Op, slot: str) -> Iterator[str]:
-        [index], [table], [name] = views(op), op.matrices, op.names
-        padded = np.zeros((len(table) + 1, wide(op.size)), np.float32)
-        padded[:-1, : op.size] = table
-        rows = self.context.weights.packed(padded.ravel(), name or "table")
-        pointer = self.context.buffers.pointer
-        yield f"const int64_t index = *({pointer(index, slot)});"
-        yield f"const int64_t known = index >= 0 && index < {len(table)} ? index : {len(table)};"
-        target = pointer(View(op, 0, op.size), slot)
-        yield f"memcpy({target}, {rows} + known * {wide(op.size)}, {op.size} * sizeof(float));"
+    def _lookup(self, vector: Vector, operation: Lookup, slot: str) -> Iterator[str]:
+        [index], weight, context = operation.views(), operation.table, self.context
+        count, size = weight.values.shape[0], context.size(vector)
+        padded = np.zeros((count + 1, wide(vector.size)), np.float32)
+        padded[:-1, : vector.size] = weight.values
+        table = context.weights.packed(padded.ravel(), weight.name or "table")
+        yield f"const int64_t index = {context.pointer(index, slot).item()};"
+        yield f"const int64_t known = index >= 0 && index < {count} ? index : {count}; /* then zeros */"
+        row = f"known * {context.wide(vector)}"
+        yield f"memcpy({context.all_of(vector, slot)}, {table} + {row}, {size} * sizeof(float));"
 
-    def _product(self, op: Op, slot: str) -> Iterator[str]:
-        left, right = views(op)
-        sizes, pointer = op.attributes, self.context.buffers.pointer
-        yield f"const float *a = {pointer(left, slot)};"
-        yield f"const float *b = {pointer(right, slot)};"
-        yield f"float *y = {pointer(View(op, 0, op.size), slot)};"
-        yield f"for (int m = 0; m < {sizes['rows']}; m++)"
-        yield f"    for (int n = 0; n < {sizes['columns']}; n++) {{"
-        yield "        float sum = 0.0f;"
-        yield f"        for (int k = 0; k < {sizes['inner']}; k++)"
-        yield f"            sum += a[m * {sizes['inner']} + k] * b[k * {sizes['columns']} + n];"
-        yield f"        y[m * {sizes['columns']} + n] = sum;"
+    def _product(self, vector: Vector, operation: Product, slot: str) -> Iterator[str]:
+        left, right = operation.views()
+        inner, columns = operation.inner, operation.columns
+        yield f"const float *left = {self.context.pointer(left, slot)};"
+        yield f"const float *right = {self.context.pointer(right, slot)};"
+        yield f"float *to = {self.context.all_of(vector, slot)};"
+        yield f"for (int m = 0; m < {operation.rows}; m++)"
+        yield f"    for (int n = 0; n < {columns}; n++) {{"
+        yield "        float result = 0.0f;"
+        yield f"        for (int k = 0; k < {inner}; k++)"
+        yield f"            result += left[m * {inner} + k] * right[k * {columns} + n];"
+        yield f"        to[m * {columns} + n] = result;"
         yield "    }"
 
-    def _reduce(self, op: Op, slot: str) -> Iterator[str]:
-        [operand] = views(op)
-        count, how = op.attributes["n"], op.attributes["how"]
-        step = {
-            "max": "result = value > result || value != value ? value : result;",
-            "min": "result = value < result || value != value ? value : result;",
-            "prod": "result *= value;",
-        }.get(how, "result += value;")
-        yield f"const float *x = {self.context.buffers.pointer(operand, slot)};"
-        yield f"float *y = {self.context.buffers.pointer(View(op, 0, op.size), slot)};"
-        at = "k" if operand.step else "0"
-        yield f"for (int m = 0; m < {op.size}; m++, x += {count if operand.step else 0}) {{"
-        yield "    float result = x[0];"
+    def _reduce(self, vector: Vector, operation: Reduce, slot: str) -> Iterator[str]:
+        [operand], count = operation.views(), operation.count
+        place = "k" if operand.step else "0"
+        result = f"result / {count}.0f" if operation.function == "mean" else "result"
+        yield f"const float *from = {self.context.pointer(operand, slot)};"
+        yield f"float *to = {self.context.all_of(vector, slot)};"
+        yield f"for (int m = 0; m < {vector.size}; m++, from += {count if operand.step else 0}) {{"
+        yield "    float result = from[0];"
         yield f"    for (int k = 1; k < {count}; k++) {{"
-        yield f"        const float value = x[{at}];"
-        yield f"        {step}"
+        yield f"        const float value = from[{place}];"
+        yield f"        {ACCUMULATE[operation.function]}"
         yield "    }"
-        yield f"    y[m] = result{f' / {count}.0f' if how == 'mean' else ''};"
+        yield f"    to[m] = {result};"
         yield "}"
 
-    def _singles(self, group: Group, slot: str) -> Iterator[str]:
-        inside, names, buffers = set(group.ops), self.context.buffers.names, self.context.buffers
-        reads, lines = Reads(self.context, slot), []
-        for op in group.ops:
+    def _scalars(self, group: Group, slot: str) -> Iterator[str]:
+        """Write elementwise operations number by number."""
+        inside, names, context = set(group.vectors), self.context.names, self.context
+        reads, lines = Reads(context, slot), []
+        for vector in group.vectors:
+            operation = vector.operation
+            assert isinstance(operation, Elementwise)
             arguments = [
-                names[operand.op]
-                if isinstance(operand, View) and operand.op in inside
-                else reads.single(operand, kind_of_operand(op, number))
-                for number, operand in enumerate(op.operands)
+                names[operand.vector]
+                if isinstance(operand, View) and operand.vector in inside
+                else reads.one(operand)
+                for operand in operation.operands
             ]
-            lines.append(f"const {op.dtype} {names[op]} = {functions.single_expression(op, arguments)};")
-        stores = [op for op in group.ops if op in self.context.stored]
+            text = operation.operator.scalar.format(*arguments)
+            lines.append(f"const {vector.dtype} {names[vector]} = {text};")
+        stored = [vector for vector in group.vectors if vector in context.plan.stored]
         yield from reads.declared
-        for number, op in enumerate(stores):
-            yield f"{op.dtype} *to_{number} = {buffers.pointer(View(op, 0, op.size), slot)};"
-        yield f"for (size_t j = 0; j < {group.size}; j++) {{"
-        yield from _indented(lines)
-        yield from (f"    to_{number}[j] = {names[op]};" for number, op in enumerate(stores))
+        for vector in stored:
+            yield f"{vector.dtype} *to_{names[vector]} = {context.all_of(vector, slot)};"
+        yield f"for (size_t j = 0; j < {context.size(group.vectors[0])}; j++) {{"
+        yield from indented(lines)
+        yield from (f"    to_{names[vector]}[j] = {names[vector]};" for vector in stored)
         yield "}"
-
-
-WRITERS = {
-    GATHER: Emitter._gather,
-    LOOKUP: Emitter._lookup,
-    PRODUCT: Emitter._product,
-    REDUCE: Emitter._reduce,
-}
 
 
 @dataclass
@@ -177,28 +208,20 @@ class Reads:
     declared: list[str] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
 
-    def single(self, operand: View | Constant, dtype: str) -> str:
+    def one(self, operand: Operand) -> str:
         """Write a number that is read."""
         if isinstance(operand, Constant):
             if operand.single:
-                return functions.constant_text(operand.values.item(), dtype)
-            return f"{self.context.weights.numbers(operand.values, dtype)}[j]"
-        text = self.context.buffers.pointer(operand, self.slot)
+                return constant_text(operand.values.item(), operand.dtype)
+            return Address(self.context.constant(operand, operand.dtype)).plus("j").item()
+        text = str(self.context.pointer(operand, self.slot))
         if text not in self.names:
-            self.names[text] = f"x_{len(self.names)}"
-            self.declared.append(f"const {operand.op.dtype} *{self.names[text]} = {text};")
+            stem = f"{self.context.names[self.context.owner(operand.vector)]}_j"
+            self.names[text] = f"{stem}_{len(self.names)}" if stem in self.names.values() else stem
+            self.declared.append(f"const {operand.vector.dtype} *{self.names[text]} = {text};")
         return f"{self.names[text]}[{'j' if operand.step else '0'}]"
 
 
-def copy(target: str, source: str, view: View) -> Iterator[str]:
-    """Write how a piece of a row is copied."""
-    if view.size == 1:
-        yield f"*({target}) = *({source});"
-    elif view.step:
-        yield f"memcpy({target}, {source}, {view.size} * sizeof *({target}));"
-    else:
-        yield f"for (int j = 0; j < {view.size}; j++) ({target})[j] = *({source});"
-
-
-def _indented(lines: Sequence[str] | Iterator[str]) -> Iterator[str]:
-    return (f"    {line}" for line in lines)
+def indented(lines: Iterable[str], depth: int = 1) -> Iterator[str]:
+    """Move lines to the right."""
+    return (f"{'    ' * depth}{line}" if line else line for line in lines)

@@ -42,6 +42,8 @@ INLINE void istore(int32_t *x, ivec y) { *(ivec *)x = y; }
         else if (tall_ >= 2 && left >= 2) { tile(2, __VA_ARGS__); i += 2; } \
         else { tile(1, __VA_ARGS__); i++; } \
     }
+/* Where the tile of number j begins in a matrix that is cut into panels of some columns, each with all rows. */
+#define PANEL(w, j, columns, rows) ((w) + (j) / (columns) * ((columns) * (rows)) + (j) % (columns))
 
 //! product
 /* Add row i of W times number i of every x, and the same in each part of k. */
@@ -76,10 +78,10 @@ INLINE void product(const int rows, const int gates, const int each, const int p
         terms(rows, gates, each, parts - 1, part, x + i, x_step, w + i * width, width, gap, some);
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < gates * each; v++) {
-            vec whole = some[r][v][0];
-            if (parts == 2) whole = whole + some[r][v][1];
-            if (parts == 4) whole = (whole + some[r][v][1]) + (some[r][v][2] + some[r][v][3]);
-            sum[r][v] = whole;
+            vec joined = some[r][v][0];
+            if (parts == 2) joined = joined + some[r][v][1];
+            if (parts == 4) joined = (joined + some[r][v][1]) + (some[r][v][2] + some[r][v][3]);
+            sum[r][v] = joined;
         }
 }
 //! affine tiles product
@@ -119,8 +121,8 @@ INLINE float total(vec x)
 {
 #if LANES == 16
     typedef float half __attribute__((vector_size(32)));
-    const union { vec all; half halves[2]; } whole = {x};
-    const union { half all; float numbers[8]; } y = {whole.halves[0] + whole.halves[1]};
+    const union { vec all; half halves[2]; } full = {x};
+    const union { half all; float numbers[8]; } y = {full.halves[0] + full.halves[1]};
     const float a = y.numbers[0] + y.numbers[4], b = y.numbers[1] + y.numbers[5];
     return (a + (y.numbers[2] + y.numbers[6])) + (b + (y.numbers[3] + y.numbers[7]));
 #elif LANES > 1
@@ -137,14 +139,14 @@ INLINE float total(vec x)
 INLINE void dot(size_t rows, const int k, const int n, const float *x, size_t x_step, const float *w, const float *b,
                 float *y, size_t y_step)
 {
-    const int whole = k / LANES * LANES, width = (k + 15) / 16 * 16;
+    const int most = k / LANES * LANES, width = (k + 15) / 16 * 16; /* the rest does not fill a vector */
     for (size_t i = 0; i < rows; i++, x += x_step, y += y_step) {
         vec rest = splat(0.0f);
-        memcpy(&rest, x + whole, (size_t)(k - whole) * sizeof *x);
+        memcpy(&rest, x + most, (size_t)(k - most) * sizeof *x);
         UNROLL for (int column = 0; column < n; column++) {
             vec sum = splat(0.0f);
-            for (int j = 0; j < whole; j += LANES) sum += load(x + j) * load(w + column * width + j);
-            if (whole < k) sum += rest * load(w + column * width + whole);
+            for (int j = 0; j < most; j += LANES) sum += load(x + j) * load(w + column * width + j);
+            if (most < k) sum += rest * load(w + column * width + most);
             y[column] = b[column] + total(sum);
         }
     }
@@ -169,9 +171,9 @@ INLINE vec vexp(vec x)
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
     p = (p * r * r + r) + 1.0f;
-    const ivec whole = bits(shifted) - isplat(0x4b400000);
-    const ivec half = whole >> 1; /* in two steps: 2^n itself may be out of range */
-    return p * number((half + 127) << 23) * number((whole - half + 127) << 23);
+    const ivec exponent = bits(shifted) - isplat(0x4b400000);
+    const ivec half = exponent >> 1; /* in two steps: 2^n itself may be out of range */
+    return p * number((half + 127) << 23) * number((exponent - half + 127) << 23);
 }
 //! tanh
 #if LANES == 16
@@ -273,8 +275,8 @@ INLINE vec vlog(vec x)
 /* log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|)) */
 INLINE vec vsoftplus(vec x)
 {
-    const vec small = vexp(choose(less(x, splat(0.0f)), x, -x)), whole = small + 1.0f;
-    return choose(less(x, splat(0.0f)), splat(0.0f), x) + (vlog(whole) - ((whole - 1.0f) - small) / whole);
+    const vec small = vexp(choose(less(x, splat(0.0f)), x, -x)), more = small + 1.0f; /* the last term is what more lost of small */
+    return choose(less(x, splat(0.0f)), splat(0.0f), x) + (vlog(more) - ((more - 1.0f) - small) / more);
 }
 //! sqrt
 /* Newton's iteration for 1 / sqrt(x), and one step for the root itself. */
@@ -319,7 +321,7 @@ INLINE vec vexpm1(vec x)
     return t * 2.0f / (splat(1.0f) - t);
 }
 //! round
-/* the nearest whole number, halves to even; from 2^23 on every number is one; exact */
+/* the nearest integer, halves to even; from 2^23 on every number is one; exact */
 INLINE vec vround(vec x)
 {
     const ivec sign = bits(x) & isplat(INT32_MIN);
@@ -328,7 +330,7 @@ INLINE vec vround(vec x)
     return choose(less(number(bits(x) & isplat(0x7fffffff)), limit), near, x);
 }
 //! floor round
-/* the largest whole number that is not above x; exact */
+/* the largest integer that is not above x; exact */
 INLINE vec vfloor(vec x)
 {
     const vec near = vround(x);
@@ -389,9 +391,9 @@ INLINE float power(float x, float y)
     uint32_t word;
     memcpy(&word, &x, sizeof word);
     const int below = word >> 31, large = y >= 16777216.0f || y <= -16777216.0f; /* even then */
-    const int whole = large || y == (float)(int32_t)y, odd = whole && !large && ((int32_t)y & 1);
+    const int integer = large || y == (float)(int32_t)y, odd = integer && !large && ((int32_t)y & 1);
     const float size = below ? -x : x;
-    if (below && !whole && size > 0.0f && size < infinite) return __builtin_nanf("");
+    if (below && !integer && size > 0.0f && size < infinite) return __builtin_nanf("");
     double result;
     if (size == 1.0f) {
         result = 1;

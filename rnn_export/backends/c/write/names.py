@@ -1,17 +1,23 @@
-"""Names for the constants of a model, as it calls its parameters."""
+"""Names of C for the vectors and the constants of a model: as its source calls them, where that is known."""
 
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from rnn_export.backends.c.plan.plan import Plan
+from rnn_export.backends.c.trace.graph import Affine, Elementwise, Input, State, Vector, View
+
 LONGEST = 48  # characters; names of several parameters that stand side by side are cut
-LOCAL = re.compile(r"(c|start|sum|to|w|x|y)_\d+")  # what tiles and loops call their own
-KEYWORDS = frozenset(
+# what tiles and loops make of the names of vectors
+LOCAL = re.compile(r"to_\w+|\w+_(j|copy|row|SIZE|ROW|WIDE)")
+RESERVED = frozenset(
     """
     auto break case char const continue default do double else enum extern float for goto if inline int
     long register restrict return short signed sizeof static struct switch typedef union unsigned void
-    volatile while
-    begin call column constant count index inputs known lengths outputs result row run_all run_row
-    run_rows slot slots state state_in state_out steps value walk workspace
+    volatile while linux unix NULL memcpy memmove memset
+    at batch begin c call column constant count each evenly i index item j k known left lengths m
+    most n r result row rows run_all run_row run_rows s slot slots state state_in state_out steps sum
+    t tall_ to u v value walk workspace
     """.split()  # noqa: SIM905
 )
 
@@ -30,11 +36,81 @@ class Names:
 
     def new(self, wanted: str) -> str:
         """Give a name of C that is as close as can be to the one that is wanted."""
+        wanted = _together(wanted)
         plain = re.sub(r"\W+", "_", wanted, flags=re.ASCII).strip("_")[:LONGEST].strip("_") or "constants"
         plain = f"_{plain}" if plain[0].isdigit() else plain
-        name, number = plain, 1
-        while name in self.taken or name in self.own or name in KEYWORDS or LOCAL.fullmatch(name):
+        stem, _, last = plain.rpartition("_")
+        name, stem, number = (plain, stem, int(last)) if stem and last.isdecimal() else (plain, plain, 1)
+        while name in self.taken or name in self.own or name in RESERVED or LOCAL.fullmatch(name):
             number += 1
-            name = f"{plain}_{number}"
+            name = f"{stem}_{number}"
         self.own.add(name)
         return name
+
+
+def _together(wanted: str) -> str:
+    """Name several parameters of one module, and the module but once.
+
+    >>> _together("cell.W_xi, cell.W_xf")
+    'cell.W_xi, W_xf'
+    """
+    first, *others = wanted.split(", ")
+    module = first.rpartition(".")[0] + "."
+    same = all(other.startswith(module) for other in others)
+    return ", ".join([first, *(other.removeprefix(module) for other in others)]) if same else wanted
+
+
+def vector_names(plan: Plan, names: Names) -> dict[Vector, str]:
+    """Name all vectors: arguments of the call first, then what the source has a name for, then the rest.
+
+    A state is called like what it becomes; what it becomes is ``next_`` and that name. What is added to
+    another vector, in that one's place, has the name of the two.
+    """
+    found: dict[Vector, str] = {}
+    following = plan.buffers.owners  # from what a state becomes to the state
+
+    def own(vector: Vector) -> Vector:
+        return plan.buffers.place(vector).owner if vector.start else vector
+
+    def name(vectors: Iterable[Vector], wanted: Callable[[Vector], str]) -> None:
+        for vector in vectors:
+            if own(vector) not in found and (text := wanted(vector)):
+                found[own(vector)] = names.new(text)
+
+    vectors = plan.net.vectors
+    name(vectors, lambda vector: plan.signature.inputs.name if plan.is_inputs(vector) else "")
+    name(plan.net.states(), _state_name)
+    name(following, lambda vector: f"next_{found[following[vector]]}")
+    if len(plan.net.outputs) == 1 and isinstance(plan.net.outputs[0], View) and plan.net.outputs[0].complete:
+        name([plan.net.outputs[0].vector], lambda _: plan.signature.outputs.name)
+    else:
+        names.new(plan.signature.outputs.name)  # it is nobody else's
+    name(vectors, lambda vector: vector.name)
+    name(vectors, _stem)
+    return {vector: found[own(vector)] for vector in vectors}
+
+
+def _state_name(state: Vector) -> str:
+    """Call a state like the variable that holds it, or like the leaf of the call that it begins with."""
+    leaves = {
+        view.vector.operation.leaf
+        for view in state.operation.views()
+        if isinstance(view.vector.operation, Input)
+    }
+    own = state.following.vector.name if state.following else ""
+    return own or (leaves.pop() if len(leaves) == 1 else "hidden")
+
+
+def _stem(vector: Vector) -> str:
+    """Say what a vector is, for one that the source has no name for."""
+    match vector.operation:
+        case Elementwise(kind=kind):
+            return f"{kind.lower()}_1"  # and not like a function of C
+        case Affine():
+            return "sums"
+        case Input(leaf=leaf):
+            return leaf
+        case State():
+            return "hidden"
+        case other:
+            return type(other).__name__.lower()

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rnn_export.backends.c.trace.graph import FLOAT
-from rnn_export.backends.c.write.functions import constant_text
+from rnn_export.backends.c.trace.elementwise import FLOAT
+from rnn_export.backends.c.write.literals import constant_text
 from rnn_export.backends.c.write.names import Names
 from rnn_export.signature.signature import Array
 
@@ -52,11 +52,11 @@ class Weights:
         padded[: values.size] = values
         return self._add(padded, FLOAT, stem)
 
-    def numbers(self, values: Array, dtype: str) -> str:
+    def numbers(self, values: Array, dtype: str, stem: str) -> str:
         """Add numbers of a type; give their name."""
         padded = np.zeros(-(-values.size // WIDTH) * WIDTH, values.dtype)
         padded[: values.size] = values
-        return self._add(padded, dtype, "constant")
+        return self._add(padded, dtype, stem or "constant")
 
     def _add(self, values: Array, dtype: str, stem: str) -> str:
         key = dtype, values.tobytes()

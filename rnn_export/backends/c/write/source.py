@@ -1,16 +1,19 @@
 """The parts of ``model.c`` that depend on the net: constants, kernels, tiles, and the walk over time."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 
 from rnn_export.backends.c.plan.plan import Plan
 from rnn_export.backends.c.trace.graph import Net
-from rnn_export.backends.c.write.names import Names
+from rnn_export.backends.c.write.context import Context
+from rnn_export.backends.c.write.names import Names, vector_names
 from rnn_export.backends.c.write.pack import Weights
-from rnn_export.backends.c.write.tiles import Context
 from rnn_export.backends.c.write.walk import Walk
 from rnn_export.signature.signature import Signature
+
+DEFINED = re.compile(r"^(?:INLINE \w+|#define|typedef \w+|ALIGNED static const \w+) (\w+)", re.MULTILINE)
 
 
 @dataclass
@@ -19,24 +22,44 @@ class Source:
 
     net: Net
     signature: Signature
+    name: str
     plan: Plan = field(init=False)
     weights: Weights = field(init=False)
 
     def __post_init__(self) -> None:
         self.plan = Plan(self.net, self.signature)
-        self.weights = Weights(Names(set(re.findall(r"\w+", _text())) | set(self.plan.names.values())))
-        context = Context(self.plan.buffers, self.weights, self.plan.stored)
-        self.lines = list(Walk(self.plan, context).lines())
-        self.functions, self.kernels = context.functions, context.kernels
+        own = {f"{self.name}_{end}" for end in ("run", "initial_state", "version", "weights")}
+        names = Names(own | defined(resource("kernels.c")) | defined(resource("templates/model.c.jinja")))
+        vectors = vector_names(self.plan, names)
+        self.weights = Weights(names)
+        context = Context(self.plan, self.name, vectors, self.weights)
+        self.walk = list(Walk(self.plan, context).lines())
+        self.tiles, self.kernels = context.functions, kernel_text(context.kernels)
+        self.sizes = size_lines(context.sizes, set(re.findall(r"\w+", "\n".join([*self.tiles, *self.walk]))))
 
 
-def _text() -> str:
-    return (files("rnn_export.backends.c.write") / "kernels.c").read_text()
+def size_lines(sizes: Mapping[str, int], used: set[str]) -> list[str]:
+    """Define the named sizes that are used, those of a vector on one line."""
+    found: dict[str, list[str]] = {}
+    for name, value in sorted(sizes.items(), key=lambda size: size[0].endswith("ROW")):
+        if name in used:
+            found.setdefault(name.rpartition("_")[0], []).append(f"{name} = {value},")
+    return [" ".join(line) for line in found.values()]
+
+
+def resource(name: str) -> str:
+    """Read a file that lies beside this one."""
+    return (files("rnn_export.backends.c.write") / name).read_text()
+
+
+def defined(text: str) -> set[str]:
+    """Find the names that C defines outside of functions."""
+    return set(DEFINED.findall(text))
 
 
 def kernel_text(needed: set[str]) -> list[str]:
     """Give the kernels that are needed, with those that they need."""
-    first, *sections = re.split(r"^//! (.*)\n", _text(), flags=re.MULTILINE)
+    first, *sections = re.split(r"^//! (.*)\n", resource("kernels.c"), flags=re.MULTILINE)
     named = dict(zip([head.split()[0] for head in sections[::2]], sections[1::2], strict=True))
     more = {head.split()[0]: head.split()[1:] for head in sections[::2]}
     wanted = set(needed)

@@ -2,99 +2,26 @@
 
 ``sigmoid(x W_xi + h W_hi + b_i)`` and the other gates are computed for some rows and some units at once, all
 gates of a unit together, and what becomes of them is stored: the products never leave the registers.
+
+A tile makes ``each`` vectors of C of every row, from number ``j`` on: what begins there is called ``name_j``.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 
-from rnn_export.backends.c.plan.buffers import WIDTH, Buffers
-from rnn_export.backends.c.trace.graph import AFFINE, BOOL, FLOAT, Constant, Op, Operand, View
-from rnn_export.backends.c.write import functions
-from rnn_export.backends.c.write.pack import Weights
-from rnn_export.signature.signature import Array
+from rnn_export.backends.c.plan.buffers import WIDTH
+from rnn_export.backends.c.plan.tiles import Cut, Gates, cuts, interleaved, partial_sums
+from rnn_export.backends.c.trace.elementwise import BOOL
+from rnn_export.backends.c.trace.graph import Affine, Constant, Elementwise, Operand, Vector, View
+from rnn_export.backends.c.write.context import Address, Context, comment
+from rnn_export.backends.c.write.equations import equations
+from rnn_export.backends.c.write.literals import literal, splat_text
 
-VECTORS = 4  # of a tile's row, where a vector has WIDTH numbers
 LONG = 64  # terms, from which on they are added up apart from what a sum begins with: less is rounded
 ALL = "REGISTERS"  # sums of a row, of which one tile has no more than one row
-
-
-@dataclass(frozen=True)
-class Gates:
-    """An affine operation that is read in parts of one size: the first columns, equally spaced."""
-
-    op: Op
-    offsets: tuple[int, ...]
-
-    @property
-    def count(self) -> int:
-        """Give the number of gates."""
-        return len(self.offsets)
-
-    @property
-    def gap(self) -> int:
-        """Give the columns from a gate to the next."""
-        return self.offsets[1] - self.offsets[0] if self.count > 1 else 0
-
-
-def gates(op: Op, readers: Sequence[Op | None], users: list[Op], size: int) -> Gates | None:
-    """Say how some operations of a size read an affine one, if they alone read it, and as gates."""
-    if op.kind != AFFINE or not readers or any(reader not in users for reader in readers):
-        return None
-    views = [view for user in users for view in user.operands if isinstance(view, View) and view.op is op]
-    offsets = sorted({view.offset for view in views})
-    spaces = {after - before for before, after in pairwise(offsets)}
-    if any(view.size != size or not view.step or view.offset % WIDTH for view in views) or len(spaces) > 1:
-        return None
-    return None if len(offsets) > VECTORS else Gates(op, tuple(offsets))
-
-
-@dataclass(frozen=True)
-class Cut:
-    """Units that are computed in tiles: the first, the end, and how many sixteens a tile has."""
-
-    first: int
-    end: int
-    each: int
-
-
-def cuts(count: int, size: int) -> list[Cut]:
-    """Cut the units of so many gates into tiles.
-
-    >>> cuts(1, 112)
-    [Cut(first=0, end=64, each=4), Cut(first=64, end=112, each=3)]
-    """
-    blocks = -(-size // WIDTH)
-    each = min(VECTORS // count, blocks) if count else 1
-    whole = blocks // each * each
-    found = [Cut(0, whole * WIDTH, each), Cut(whole * WIDTH, blocks * WIDTH, blocks - whole)]
-    return [cut for cut in found if cut.first < cut.end]
-
-
-def interleaved(matrix: Array, known: Gates, size: int, tiles: list[Cut]) -> Array:
-    """Order a matrix as the tiles read it: for each tile all rows, in a row the same units of every gate."""
-    padded = np.zeros((matrix.shape[0], known.offsets[-1] + -(-size // WIDTH) * WIDTH), np.float32)
-    for offset in known.offsets:
-        padded[:, offset : offset + size] = matrix[:, offset : offset + size]
-    found = []
-    for cut in tiles:
-        for first in range(cut.first, cut.end, cut.each * WIDTH):
-            ranges = [slice(offset + first, offset + first + cut.each * WIDTH) for offset in known.offsets]
-            found.append(np.concatenate([padded[:, columns] for columns in ranges], axis=1).ravel())
-    return np.concatenate(found)
-
-
-@dataclass
-class Context:
-    """What is known of a pass where its groups are written, and what these need."""
-
-    buffers: Buffers
-    weights: Weights
-    stored: set[Op]  # what more than its own group reads
-    kernels: set[str] = field(default_factory=set)
-    functions: list[str] = field(default_factory=list)
+EVERY_ROW = "UNROLL for (int r = 0; r < rows; r++)"
 
 
 @dataclass
@@ -102,47 +29,62 @@ class Tile:
     """The function of a group in the making: its lines, its parameters and what they are called with."""
 
     context: Context
-    ops: list[Op]
+    vectors: list[Vector]
     products: list[Gates]
     slot: str  # of the row that is the i-th
     loop: bool  # whether it stands in a loop through the state: the sums are many, against their latency
-    parameters: dict[str, str] = field(default_factory=dict)  # from the argument to type and name
-    matrices: dict[str, tuple[Gates, int]] = field(default_factory=dict)  # by argument, with the rows of each
+    parameters: dict[str, tuple[str, str]] = field(default_factory=dict)  # from the argument to type and name
+    matrices: dict[str, tuple[Gates, str]] = field(
+        default_factory=dict
+    )  # by argument, with the count of its rows
     texts: dict[Operand, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.size = self.ops[0].size
-        self.name = f"{self.context.buffers.names[self.ops[-1]]}_tile"
+        self.size = self.vectors[0].size
+        self.name = f"{self._main()}_tile"
         self.cuts = cuts(sum(known.count for known in self.products), self.size)
+
+    def _main(self) -> str:
+        """Name what the group is there for: the last one that the source has a name for, or the last one."""
+        variables = self.context.variables()
+        states = [vector for vector in self.vectors if vector in self.context.plan.buffers.owners]
+        named = [vector for vector in self.vectors if vector.name]
+        return variables[(states or named or self.vectors)[-1]]
 
     def write(self, count: str) -> Iterator[str]:
         """Write the calls for so many rows, and the function into the context."""
-        body = [line for number, known in enumerate(self.products) for line in self._product(number, known)]
         self.context.kernels.add("tiles")
+        body = [line for number, known in enumerate(self.products) for line in self._product(number, known)]
         lines = [*self._operations(), *self._stores()]
-        body += ["UNROLL for (int r = 0; r < rows; r++)", "    UNROLL for (int u = 0; u < each; u++) {"]
+        body += [EVERY_ROW, "    UNROLL for (int u = 0; u < each; u++) {"]
         body += [*(f"        {line}" for line in lines), "    }"]
-        listed = ", ".join(["const int rows, const int each", *self.parameters.values()])
-        notes = [
-            equation(known.op, self.context.buffers, f"sum_{k}") for k, known in enumerate(self.products)
-        ]
-        self.context.functions += [f"/* {note} */" for note in notes]
+        parameters = [f"{kind}{name}" for kind, name in self.parameters.values()]
+        listed = ", ".join(["const int rows", "const int each", *parameters])
         self.context.functions += [
+            *comment(self._equations()),
             f"INLINE void {self.name}({listed})",
             "{",
             *(f"    {line}" for line in body),
             "}",
+            "",
         ]
         for cut in self.cuts:
-            yield f"for (int j = {cut.first}; j < {cut.end}; j += {cut.each} * LANES)"
+            step = f"{cut.each} * LANES" if cut.each > 1 else "LANES"
+            end = self.context.size(self.vectors[-1]) if cut.end == self.size else cut.end
+            yield f"for (int j = {cut.first}; j < {end}; j += {step})"
             yield f"    TILES({self._sums(cut)}, {count}, {self.name}, {', '.join(self._arguments(cut))})"
+
+    def _equations(self) -> list[str]:
+        vectors = [*(known.vector for known in self.products), *self.vectors]
+        stored = {vector for vector in self.vectors if vector in self.context.plan.stored}
+        return equations(self.context.variables(), vectors, stored)
 
     def _sums(self, cut: Cut) -> int | str:
         """Count the sums that a row of a tile has at once."""
         found = [
             known.count
             * cut.each
-            * max(partial_sums(known.op.size, view.size, loop=self.loop) for view in views(known.op))
+            * max(partial_sums(known.vector.size, view, loop=self.loop) for view in known.operation.views())
             for known in self.products
         ]
         return sum(found) or ALL
@@ -156,134 +98,130 @@ class Tile:
                 yield argument
                 continue
             known, depth = self.matrices[argument]
-            row = known.count * depth
-            begin = f"{argument} + {cut.first * row} + " if cut.first else f"{argument} + "
-            unit = f"(j - {cut.first})" if cut.first else "j"
-            yield f"{begin}{unit} / {panel} * {panel * row} + {unit} % {panel}"
+            begin = Address(argument).plus(f"{cut.first * known.count} * {depth}" if cut.first else "")
+            unit = f"j - {cut.first}" if cut.first else "j"
+            rows = f"{known.count} * {depth}" if known.count > 1 else depth
+            yield f"PANEL({begin}, {unit}, {panel}, {rows})"
 
-    def parameter(self, kind: str, stem: str, argument: str) -> str:
+    def _parameter(self, kind: str, wanted: str, argument: Address | str) -> str:
         """Give the name of the parameter that has some argument."""
-        if argument not in self.parameters:
-            number = sum(text.startswith(f"{kind} *{stem}_") for text in self.parameters.values())
-            self.parameters[argument] = f"{kind} *{stem}_{number}"
-        return self.parameters[argument].rpartition("*")[2]
+        key = str(argument)
+        if key not in self.parameters:
+            taken = {name for _, name in self.parameters.values()}
+            names = (f"{wanted}_{number}" if number > 1 else wanted for number in range(1, len(taken) + 2))
+            self.parameters[key] = f"{kind} *", next(name for name in names if name not in taken)
+        return self.parameters[key][1]
+
+    def _row(self, vector: Vector) -> str:
+        """Name the numbers from a row to the next; what is known at run time only is a parameter."""
+        row = self.context.row(vector)
+        if row.endswith("_row"):
+            self.parameters[row] = "size_t ", row
+        return row
 
     def _product(self, number: int, known: Gates) -> Iterator[str]:
         """Write the sums of an affine operation, and remember where its gates are."""
         self.context.kernels.add("product")
-        op, buffers = known.op, self.context.buffers
         vectors = f"{known.count} * each" if known.count > 1 else "each"
-        if op.start is None:
-            begin, row = bias(op, self.context.weights), "0"
-        else:
-            begin, row = buffers.pointer(View(op, 0, op.size), self.slot), buffers.place(op).row
-        first = known.offsets[0]
-        start = self.parameter("const float", "start", f"{begin} + {first} + j" if first else f"{begin} + j")
-        at = f"v / each * {known.gap} + v % each * LANES" if known.count > 1 else "v * LANES"
-        each = ["UNROLL for (int r = 0; r < rows; r++)", f"    UNROLL for (int v = 0; v < {vectors}; v++)"]
-        begin = f"load({start} + r * {row} + {at})"
-        late = max(view.size for view in views(op)) >= LONG
-        yield f"vec sum_{number}[8][8];"
-        yield from each
-        yield f"        sum_{number}[r][v] = {'splat(0.0f)' if late else begin};"
-        for view, matrix, name in zip(views(op), op.matrices, op.names, strict=True):
-            x = self.parameter("const float", "x", buffers.pointer(view, self.slot))
-            packed = self.context.weights.packed(interleaved(matrix, known, self.size, self.cuts), name)
-            self.matrices[packed] = known, view.size
-            w = self.parameter("const float", "w", packed)
-            parts = partial_sums(op.size, view.size, loop=self.loop)
-            row = buffers.place(view.op).row
-            if not row.isdigit():
-                self.parameters[row] = f"size_t {row}"
-            yield (
-                f"product(rows, {known.count}, each, {parts}, {view.size}, {x}, {row}, {w}, "
-                f"{vectors} * 16, each * 16, sum_{number});"
-            )
+        name = f"sum_{number + 1}" if len(self.products) > 1 else "sum"
+        begin = self._begin(known)
+        # a long sum is added up by itself first
+        late = begin is not None and max(view.size for view in known.operation.views()) >= LONG
+        every = [EVERY_ROW, f"    UNROLL for (int v = 0; v < {vectors}; v++)"]
+        yield f"vec {name}[8][8];"
+        yield from every
+        yield f"        {name}[r][v] = {'splat(0.0f)' if late or begin is None else begin};"
+        for view, matrix in known.operation.parts():
+            yield f"product({', '.join(self._factors(known, view, matrix.values, matrix.name))}, {name});"
         if late:
-            yield from each
-            yield f"        sum_{number}[r][v] = {begin} + sum_{number}[r][v];"
+            yield from every
+            yield f"        {name}[r][v] = {begin} + {name}[r][v];"
         for gate, offset in enumerate(known.offsets):
-            at = f"{gate} * each + u" if gate else "u"
-            self.texts[View(op, offset, self.size)] = f"sum_{number}[r][{at}]"
+            at = {0: "u", 1: "each + u"}.get(gate, f"{gate} * each + u")
+            self.texts[View(known.vector, offset, self.size)] = f"{name}[r][{at}]"
+
+    def _begin(self, known: Gates) -> str | None:
+        """Write what the sums are added to: what was computed before, or the bias."""
+        vector, operation, context = known.vector, known.operation, self.context
+        if operation.start is None and operation.bias is None:
+            return None
+        row = ""
+        if operation.start is not None:
+            source, name = context.all_of(vector, self.slot), context.names[context.owner(vector)]
+            row = f"r * {self._row(vector)}"
+        else:
+            name = bias(context, vector)
+            source = Address(name)
+        start = self._parameter("const float", f"{name}_j", source.plus(known.offsets[0], "j"))
+        at = f"v / each * {known.gap} + v % each * LANES" if known.count > 1 else "v * LANES"
+        return f"load({Address(start).plus(row, at)})"
+
+    def _factors(self, known: Gates, view: View, matrix: np.ndarray, stem: str) -> Iterator[str]:
+        """List what is multiplied, as the kernel ``product`` takes it."""
+        context = self.context
+        parts = partial_sums(known.vector.size, view, loop=self.loop)
+        name = context.names[context.owner(view.vector)]
+        x = self._parameter(f"const {view.vector.dtype}", name, context.pointer(view, self.slot))
+        packed = context.weights.packed(interleaved(matrix, known, self.size, self.cuts), stem)
+        self.matrices[packed] = known, context.count(view)
+        w = self._parameter("const float", f"{packed}_j", packed)
+        width = "each * 16" if known.count == 1 else f"{known.count} * each * 16"
+        count, row = context.count(view), self._row(view.vector)
+        yield from ("rows", str(known.count), "each", str(parts), count, x, row, w, width, "each * 16")
 
     def _operations(self) -> Iterator[str]:
-        inside = set(self.ops)
-        for op in self.ops:
-            op.attributes.setdefault("from", kind_of(op))
+        inside = set(self.vectors)
+        for vector in self.vectors:
+            operation = vector.operation
+            assert isinstance(operation, Elementwise)
             arguments = []
-            for number, operand in enumerate(op.operands):
+            for operand in operation.operands:
                 if operand in self.texts:
                     arguments.append(self.texts[operand])
-                elif isinstance(operand, View) and operand.op in inside:
-                    arguments.append(self.context.buffers.names[operand.op])
+                elif isinstance(operand, View) and operand.vector in inside:
+                    arguments.append(self.context.names[operand.vector])
                 else:
-                    arguments.append(self._read(operand, kind_of_operand(op, number)))
-            text = functions.vector_expression(op, arguments)
-            self.context.kernels |= {
-                kernel for call, kernel in functions.KERNELS.items() if f"{call}(" in text
-            }
-            kind = "ivec" if op.dtype == BOOL else "vec"
-            yield f"const {kind} {self.context.buffers.names[op]} = {text};"
+                    arguments.append(self._read(operand))
+            numbers = {name: literal(value) for name, value in operation.attributes.items()}
+            text = operation.operator.vector.format(*arguments, **numbers)
+            self.context.kernels |= {kernel.name for kernel in operation.operator.kernels}
+            kind = "ivec" if vector.dtype == BOOL else "vec"
+            yield f"const {kind} {self.context.names[vector]} = {text};"
 
-    def _read(self, operand: Operand, dtype: str) -> str:
-        """Write a vector that is read from memory."""
+    def _read(self, operand: Operand) -> str:
+        """Write a vector of C that is read from memory."""
+        context = self.context
         if isinstance(operand, Constant):
             if operand.single:
-                return functions.splat_text(operand.values.item(), dtype)
-            name = self.context.weights.numbers(operand.values, dtype)
-            mark = "i" if dtype == BOOL else ""
-            return f"{mark}load({self.parameter(f'const {dtype}', 'c', f'{name} + j')} + u * LANES)"
-        mark = "i" if operand.op.dtype == BOOL else ""
-        kind, row = f"const {operand.op.dtype}", self.context.buffers.place(operand.op).row
-        pointer = self.context.buffers.pointer(operand, self.slot)
+                return splat_text(operand.values.item(), operand.dtype)
+            name = context.constant(operand, operand.dtype)
+            place = self._parameter(f"const {operand.dtype}", f"{name}_j", Address(name).plus("j"))
+            return f"{_load(operand.dtype)}({place} + u * LANES)"
+        kind, row = operand.vector.dtype, f"r * {self._row(operand.vector)}"
+        name, pointer = context.names[context.owner(operand.vector)], context.pointer(operand, self.slot)
         if not operand.step or operand.size == 1:
-            return f"{mark}splat({self.parameter(kind, 'y', pointer)}[r * {row}])"
-        return f"{mark}load({self.parameter(kind, 'y', f'{pointer} + j')} + r * {row} + u * LANES)"
+            place = self._parameter(f"const {kind}", name, pointer)
+            return f"{'isplat' if kind == BOOL else 'splat'}({place}[{row}])"
+        place = self._parameter(f"const {kind}", f"{name}_j", pointer.plus("j"))
+        return f"{_load(kind)}({place} + {row} + u * LANES)"
 
     def _stores(self) -> Iterator[str]:
-        buffers = self.context.buffers
-        for op in (op for op in self.ops if op in self.context.stored):
-            call = "istore" if op.dtype == BOOL else "store"
-            pointer = buffers.pointer(View(op, 0, op.size), self.slot)
-            to = self.parameter(op.dtype, "to", f"{pointer} + j")
-            yield f"{call}({to} + r * {buffers.place(op).row} + u * LANES, {buffers.names[op]});"
+        context = self.context
+        for vector in (vector for vector in self.vectors if vector in context.plan.stored):
+            call = "istore" if vector.dtype == BOOL else "store"
+            name = context.names[context.owner(vector)]
+            to = self._parameter(vector.dtype, f"to_{name}", context.all_of(vector, self.slot).plus("j"))
+            yield f"{call}({to} + r * {self._row(vector)} + u * LANES, {context.names[vector]});"
 
 
-def views(op: Op) -> list[View]:
-    """List the vectors that an affine operation reads."""
-    return [view for view in op.operands if isinstance(view, View)]
+def _load(dtype: str) -> str:
+    return "iload" if dtype == BOOL else "load"
 
 
-def bias(op: Op, weights: Weights) -> str:
+def bias(context: Context, vector: Vector) -> str:
     """Give the name of what an affine operation begins its sums with."""
-    numbers = np.zeros(op.size, np.float32) if op.bias is None else op.bias
-    return weights.vector(numbers, op.bias_name or "zeros")
-
-
-def equation(op: Op, buffers: Buffers, result: str) -> str:
-    """Write an affine operation in the model's own names."""
-    begin = [result if result == buffers.place(op).name else buffers.place(op).name] if op.start else []
-    terms = [
-        f"{buffers.place(view.op).name} {name or 'W'}" for view, name in zip(views(op), op.names, strict=True)
-    ]
-    end = [op.bias_name or "b"] if op.bias is not None else []
-    return f"{result} = {' + '.join([*begin, *terms, *end])}".replace("*/", "* /")
-
-
-def partial_sums(columns: int, depth: int, *, loop: bool) -> int:
-    """Choose how many sums a number is made of: in a loop, few columns make the processor wait for one."""
-    if not loop:
-        return 1
-    return 4 if columns <= 32 and depth >= 16 else 2 if columns <= 128 and depth >= 8 else 1
-
-
-def kind_of(op: Op) -> str:
-    """Give the type of the numbers that an operation reads."""
-    return next((operand.op.dtype for operand in op.operands if isinstance(operand, View)), FLOAT)
-
-
-def kind_of_operand(op: Op, number: int) -> str:
-    """Give the type of a constant among an operation's arguments: that of the computed one beside it."""
-    if op.kind == "Where":
-        return BOOL if number == 0 else op.dtype
-    return kind_of(op)
+    operation = vector.operation
+    assert isinstance(operation, Affine)
+    if operation.bias is None:
+        return context.weights.vector(np.zeros(vector.size, np.float32), "zeros")
+    return context.weights.vector(operation.bias.values, operation.bias.name or "zeros")

@@ -1,14 +1,13 @@
 """The function that runs some rows over all their time steps."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from rnn_export.backends.c.plan.buffers import PAD, row_length
-from rnn_export.backends.c.plan.layout import C_TYPES, leaf_pieces, overlaps, slot_address
-from rnn_export.backends.c.plan.plan import BYTES, Plan
-from rnn_export.backends.c.trace.graph import INPUT, WORDS, Constant, Op, View
-from rnn_export.backends.c.write.emit import Emitter, copy
-from rnn_export.backends.c.write.tiles import Context
+from rnn_export.backends.c.plan.plan import WORKSPACE, Plan
+from rnn_export.backends.c.trace.graph import WORDS, Constant, Input, Operand, Vector, View
+from rnn_export.backends.c.write.context import Address, Context, times
+from rnn_export.backends.c.write.emit import Emitter, indented
+from rnn_export.backends.c.write.layout import C_TYPES, leaf_pieces, overlaps, slot_address, units
 
 
 @dataclass
@@ -19,192 +18,215 @@ class Walk:
     context: Context
 
     def __post_init__(self) -> None:
-        self.net, self.signature = self.plan.net, self.plan.signature
-        self.names, self.weights = self.plan.names, self.context.weights
+        self.net, self.signature, self.names = self.plan.net, self.plan.signature, self.context.names
+        self.leaves = [leaf.name for leaf in self.signature.state]
 
     def lines(self) -> Iterator[str]:
         """Write it."""
         yield "INLINE void walk(const struct call *c, size_t row, const size_t rows, size_t steps)"
         yield "{"
         for state in self.net.states():
-            size = f"2 * SLOTS * {row_length(state.size)} + {PAD}"
-            yield f"    ALIGNED {state.dtype} {self.names[state]}[{size}];"
-        for state in self.net.states():
-            yield from _indented(self._initial(state), 1)
-        for number, walk in enumerate(self.net.passes):
-            yield from self._pass(number, walk.reverse)
+            room = f"2 * SLOTS * {self.context.buffer_row(state)} + PAD"
+            yield f"    ALIGNED {state.dtype} {self.names[state]}[{room}];"
+        yield from self._for_each_row("beginning", [self._initial(state) for state in self.net.states()])
+        for number, sweep in enumerate(self.net.sweeps):
+            lines = self._sweep(number, sweep.reverse)
+            several = len(self.net.sweeps) > 1  # each has buffers of its own
+            yield from indented(["{", *indented(lines), "}"] if several else lines)
         if self.signature.returns_state:
-            for number, final in enumerate(self.net.finals):
-                yield from _indented(self._final(number, final), 1)
+            finals = [self._final(number, final) for number, final in enumerate(self.net.finals)]
+            yield from self._for_each_row("end", finals)
         yield "}"
 
-    def _initial(self, state: Op) -> Iterator[str]:
-        yield "for (size_t i = 0; i < rows; i++) {"
+    def _for_each_row(self, when: str, parts: Sequence[Iterable[str]]) -> Iterator[str]:
+        lines = [line for part in parts for line in part]
+        if lines:
+            yield f"    /* The state at the {when}. */"
+            yield from indented(["for (size_t i = 0; i < rows; i++) {", *indented(lines), "}"])
+
+    def _initial(self, state: Vector) -> Iterator[str]:
+        """Let a row's state begin with what the call gives, or with constants."""
         at = 0
-        for view in state.places:
-            target = f"{self.names[state]} + i * {row_length(state.size)} + {at}"
-            if isinstance(view, Constant):
-                source = self.weights.numbers(view.values, state.dtype)
-                yield f"    memcpy({target}, {source}, {view.values.size} * sizeof({state.dtype}));"
-                at += view.values.size
-                continue
-            number = [leaf.name for leaf in self.signature.state].index(view.op.attributes["leaf"])
-            for offset, address, size in self._spans(number, view):
-                width = WORDS[state.dtype] * 4
-                yield f"    memcpy({target} + {offset}, c->state_in + {address}, {size * width});"
-            at += view.size
-        yield "}"
+        for operand in state.operation.operands:
+            target = self._row_of(state).plus(at)
+            if isinstance(operand, Constant):
+                numbers = self.context.constant(operand, state.dtype)
+                yield f"memcpy({target}, {numbers}, {operand.size} * sizeof({state.dtype}));"
+            else:
+                for offset, source, count in self._given(operand, state):
+                    place, size = target.plus(offset), self._size(state, count)
+                    yield f"memcpy({place}, {source}, {size} * sizeof({state.dtype}));"
+            at += operand.size
 
-    def _spans(self, number: int, view: View) -> Iterator[tuple[int, str, int]]:
+    def _row_of(self, state: Vector) -> Address:
+        return Address(self.names[state]).plus(times("i", self.context.buffer_row(state)))
+
+    def _size(self, vector: Vector, count: int) -> str:
+        """Name a count of numbers, if it is all of a vector's."""
+        return self.context.size(vector) if count == vector.size else str(count)
+
+    def _given(self, view: View, state: Vector) -> Iterator[tuple[int, Address, int]]:
         """Find the numbers of a leaf that a view names: place in the view, address in the state, count."""
-        single = [view] if view.step else [View(view.op, view.offset, 1)] * view.size
-        width = WORDS[view.op.dtype]
-        at = 0
-        for part in single:
-            for piece in leaf_pieces(self.signature, number, "(row + i)"):
+        number = self.leaves.index(leaf_of(view.vector))
+        width, at = WORDS[view.vector.dtype], 0
+        for part in [view] if view.step else [View(view.vector, view.offset, 1)] * view.size:
+            for piece in leaf_pieces(self.signature, number):
                 first = max(part.offset, piece.offset)
-                last = min(part.offset + part.size, piece.offset + piece.size)
-                if first < last:
-                    yield (
-                        at + first - part.offset,
-                        f"{piece.address} + {(first - piece.offset) * width}",
-                        last - first,
-                    )
+                end = min(part.offset + part.size, piece.offset + piece.size)
+                if first < end:
+                    size = self._size(state, piece.size)
+                    source = piece.address("c->state_in", width, size, first - piece.offset)
+                    yield at + first - part.offset, source, end - first
             at += part.size
 
-    def _final(self, number: int, final: list[View | Constant]) -> Iterator[str]:
-        yield "for (size_t i = 0; i < rows; i++) {"
+    def _final(self, number: int, final: list[Operand]) -> Iterator[str]:
+        """Write a leaf of the state after the last time step."""
         dtype = C_TYPES[self.signature.state[number].dtype]
         width = WORDS[dtype]
-        for piece in leaf_pieces(self.signature, number, "(row + i)"):
-            for view, first, at, count in overlaps(final, piece):
-                target = f"c->state_out + {piece.address} + {at * width}"
-                if isinstance(view, Constant):
-                    source = self.weights.numbers(view.values[first : first + count], dtype)
-                    yield f"    memcpy({target}, {source}, {count * width * 4});"
+        for piece in leaf_pieces(self.signature, number):
+            for operand, first, at, count in overlaps(final, piece):
+                if isinstance(operand, Constant):
+                    target = piece.address("c->state_out", width, str(piece.size), at)
+                    some = Constant(operand.values[first : first + count])
+                    numbers = self.context.constant(some, dtype)
+                    yield f"memcpy({target}, {numbers}, {count} * sizeof({dtype}));"
                     continue
-                step = 1 if view.step else 0
-                parts = [(first, at, count)] if step else [(0, at + k, 1) for k in range(count)]
-                for begin, place, size in parts:
-                    target = f"c->state_out + {piece.address} + {place * width}"
-                    source = self._final_source(view, begin, size)
-                    yield f"    memmove({target}, {source}, {size * width * 4});"
+                size = self._size(operand.vector, piece.size)
+                parts = [(first, at, count)] if operand.step else [(0, at + k, 1) for k in range(count)]
+                for begin, place, some_count in parts:
+                    target = piece.address("c->state_out", width, size, place)
+                    source, room = (
+                        self._final_source(operand, begin, some_count),
+                        self._size(operand.vector, some_count),
+                    )
+                    yield f"memmove({target}, {source}, {room} * sizeof({dtype}));"
+
+    def _final_source(self, view: View, begin: int, count: int) -> Address:
+        """Say where numbers of a final state are; a leaf that is handed on may be its own target."""
+        if isinstance(view.vector.operation, Input):
+            part = View(view.vector, view.offset + begin, count)
+            [(_, address, _)] = self._given(part, view.vector)
+            return address
+        return self._row_of(view.vector).plus(view.offset + begin)
+
+    def _sweep(self, number: int, reverse: bool) -> Iterator[str]:
+        """Write one walk over the time steps, a block of them at a time."""
+        context = self.context
+        body = [line for stage in self.plan.stages[number] for line in Emitter(context).stage(stage)]
+        buffered = self.plan.buffered(number)
+        for vector in buffered:
+            name = f"{self.names[vector]}_copy" if vector in self.plan.buffers.direct else self.names[vector]
+            yield f"ALIGNED {vector.dtype} {name}[SLOTS * {context.buffer_row(vector)} + PAD];"
+        yield "const size_t most = (rows <= FEW ? FEW_SLOTS : SLOTS) / rows; /* time steps of a block */"
+        yield "for (size_t begin = 0, count; begin < steps; begin += count) {"
+        yield "    count = steps - begin < most ? steps - begin : most;"
+        yield "    const size_t slots = count * rows;"
+        yield from indented(self._every_slot(self._loads(buffered), reverse))
+        for vector in buffered:
+            if vector in self.plan.buffers.direct:
+                yield from indented(self._inputs(vector))
+        yield from indented(body)
+        yield from indented(self._every_slot(self._stores(number), reverse))
+        if self.net.last:
+            yield from indented(self._last(number))
+        yield from indented(self._hand_on(self.net.states(number)))
+        if not body and not buffered:
+            yield "    (void)slots;"
         yield "}"
 
-    def _final_source(self, view: View, begin: int, size: int) -> str:
-        if view.op.kind == INPUT:
-            number = [leaf.name for leaf in self.signature.state].index(view.op.attributes["leaf"])
-            [(_, address, _)] = self._spans(number, View(view.op, view.offset + begin, size))
-            return f"c->state_in + {address}"
-        return f"{self.names[view.op]} + i * {row_length(view.op.size)} + {view.offset + begin}"
+    def _hand_on(self, states: list[Vector]) -> Iterator[str]:
+        """Let the next block begin with the state that this one ends with."""
+        if states:
+            yield "/* The next block begins with the last state of this one. */"
+        for state in states:
+            name, row = self.names[state], self.context.buffer_row(state)
+            yield f"memmove({name}, {name} + slots * {row}, rows * {row} * sizeof *{name});"
 
-    def _pass(self, number: int, reverse: bool) -> Iterator[str]:
-        body = [line for stage in self.plan.stages[number] for line in Emitter(self.context).stage(stage)]
-        yield "    {"
-        for op in self.plan.buffered(number):
-            name = f"{self.names[op]}_copy" if op in self.plan.buffers.direct else self.names[op]
-            yield f"        ALIGNED {op.dtype} {name}[SLOTS * {row_length(op.size)} + {PAD}];"
-        yield "        const size_t most = (rows <= FEW ? 8 : SLOTS) / rows;"
-        yield "        for (size_t begin = 0, count; begin < steps; begin += count) {"
-        yield "            count = steps - begin < most ? steps - begin : most;"
-        yield "            const size_t slots = count * rows;"
-        yield from _indented(self._slot_loop(self._loads(number), reverse), 3)
-        for op in self.plan.buffered(number):
-            if op in self.plan.buffers.direct:
-                yield from _indented(self._inputs(op), 3)
-        yield from _indented(iter(body), 3)
-        yield from _indented(self._slot_loop(self._stores(number), reverse), 3)
-        if self.net.last:
-            yield from _indented(self._last(number), 3)
-        for state in self.net.states(number):
-            name, row = self.names[state], row_length(state.size)
-            yield f"            memmove({name}, {name} + slots * {row}, rows * {row} * sizeof *{name});"
-        if not body and not self.plan.buffered(number):
-            yield "            (void)slots;"
-        yield "        }"
-        yield "    }"
-
-    def _slot_loop(self, lines: list[str], reverse: bool) -> Iterator[str]:
+    def _every_slot(self, lines: list[str], reverse: bool) -> Iterator[str]:
         if not lines:
             return
         time = "steps - 1 - begin - s" if reverse else "begin + s"
         yield "for (size_t s = 0; s < count; s++)"
         yield "    for (size_t i = 0; i < rows; i++) {"
         yield f"        const size_t t = {time}, slot = s * rows + i;"
-        yield from _indented(iter(lines), 2)
+        yield from indented(lines, 2)
         yield "    }"
 
-    def _inputs(self, op: Op) -> Iterator[str]:
+    def _inputs(self, vector: Vector) -> Iterator[str]:
         """Read the inputs where the caller has them, if rows stand evenly spaced there; else copy them."""
-        name, row, spec = self.names[op], self.plan.buffers.place(op).row, self.signature.inputs
-        evenly, apart = "rows == 1", str(op.size)
-        if self.plan.evenly:
-            evenly, apart = (
-                "(rows == 1 || rows == c->batch)",
-                f"(rows == 1 ? c->batch * {op.size} : {op.size})",
-            )
-        yield f"const int evenly = {evenly};"
-        where = slot_address(spec, "begin", "row")
-        yield f"const {op.dtype} *{name} = evenly ? c->inputs + {where} : {name}_copy;"
-        yield f"const size_t {row} = evenly ? {apart} : {row_length(op.size)};"
+        name, row, spec = self.names[vector], self.context.row(vector), self.signature.inputs
+        size = self.context.size(vector)
+        begin = slot_address("c->inputs", spec, "begin", "row", size)
+        step = f"rows == 1 ? {times('c->batch', size if vector.size > 1 else 1)} : {size}"
+        yield "/* Rows that stand evenly spaced are read where the caller has them, others are copied. */"
+        yield f"const int evenly = rows == 1{' || rows == c->batch' if self.plan.evenly else ''};"
+        yield f"const {vector.dtype} *{name} = evenly ? {begin} : {name}_copy;"
+        buffer = self.context.buffer_row(vector)
+        yield f"const size_t {row} = !evenly ? {buffer} : {step if self.plan.evenly else size};"
         yield "if (!evenly)"
-        target = f"{name}_copy + slot * {row_length(op.size)}"
-        source = f"c->inputs + {slot_address(spec, 't', '(row + i)')}"
-        copied = [f"memcpy({target}, {source}, {op.size * BYTES[op.dtype]});"]
-        yield from _indented(self._slot_loop(copied, reverse=False), 1)
+        target = Address(f"{name}_copy").plus(f"slot * {buffer}")
+        yield from indented(self._every_slot([self._copied(target, vector)], reverse=False))
 
-    def _loads(self, number: int) -> list[str]:
+    def _copied(self, target: Address, vector: Vector) -> str:
+        """Copy a row of the inputs."""
+        size = self.context.size(vector)
+        source = slot_address("c->inputs", self.signature.inputs, "t", "row + i", size)
+        if vector.size == 1:
+            return f"{target.item()} = {source.item()};"
+        return f"memcpy({target}, {source}, {size} * sizeof({vector.dtype}));"
+
+    def _kept(self, offset: int) -> Address:
+        """Say where a row's numbers stand in the workspace."""
+        return Address("c->workspace").plus(f"(t * c->batch + row + i) * {self.plan.workspace}", offset)
+
+    def _loads(self, buffered: list[Vector]) -> list[str]:
         found = []
-        for op in self.plan.buffered(number):
-            if op.kind != INPUT or op in self.plan.buffers.direct:
+        for vector in buffered:
+            operation = vector.operation
+            if not isinstance(operation, Input) or vector in self.plan.buffers.direct:
                 continue
-            source = f"c->inputs + {slot_address(self.signature.inputs, 't', '(row + i)')}"
-            if op.attributes["leaf"] == "workspace":
-                slot = f"(t * c->batch + row + i) * {self.plan.workspace}"
-                source = f"c->workspace + {slot} + {op.attributes['offset']}"
-            target = f"{self.names[op]} + slot * {row_length(op.size)}"
-            found.append(f"memcpy({target}, {source}, {op.size * BYTES[op.dtype]});")
+            target = Address(self.names[vector]).plus(f"slot * {self.context.buffer_row(vector)}")
+            if operation.leaf == WORKSPACE:
+                size, source = self.context.size(vector), self._kept(operation.offset)
+                found.append(f"memcpy({target}, {source}, {size} * sizeof({vector.dtype}));")
+            else:
+                found.append(self._copied(target, vector))
         return found
 
     def _stores(self, number: int) -> list[str]:
-        found = []
-        if not self.net.last:
-            found += self._output_lines(
-                number, "slot", slot_address(self.signature.outputs, "t", "(row + i)")
-            )
-        for op, offset in self.plan.saved:
-            if op.pass_number == number:
-                source = self.plan.buffers.pointer(View(op, 0, op.size), "slot")
-                target = f"c->workspace + (t * c->batch + row + i) * {self.plan.workspace} + {offset}"
-                found.append(f"memcpy({target}, {source}, {op.size * 4});")
+        found = [] if self.net.last else self._outputs(number, "t")
+        for vector, offset in self.plan.saved:
+            if vector.sweep == number:
+                source, size = self.context.all_of(vector, "slot"), self.context.size(vector)
+                found.append(f"memcpy({self._kept(offset)}, {source}, {size} * sizeof(float));")
         return found
 
     def _last(self, number: int) -> Iterator[str]:
-        address = slot_address(self.signature.outputs, "", "(row + i)")
-        lines = self._output_lines(number, "slot", address)
+        lines = self._outputs(number, "")
         if lines:
             yield "if (begin + count == steps)"
             yield "    for (size_t i = 0; i < rows; i++) {"
             yield "        const size_t slot = slots - rows + i;"
-            yield from _indented(iter(lines), 2)
+            yield from indented(lines, 2)
             yield "    }"
 
-    def _output_lines(self, number: int, slot: str, address: str) -> list[str]:
-        found, at = [], 0
-        dtype = C_TYPES[self.signature.outputs.dtype]
-        for view in self.net.outputs:
-            target = f"c->outputs + {address}" + (f" + {at}" if at else "")
-            if isinstance(view, Constant):
-                if number == 0:
-                    source = self.weights.numbers(view.values, dtype)
-                    found.append(f"memcpy({target}, {source}, {view.values.size * BYTES[dtype]});")
-                at += view.values.size
-                continue
-            if view.op.pass_number == number:
-                found += copy(target, self.plan.buffers.pointer(view, slot), view)
-            at += view.size
+    def _outputs(self, number: int, time: str) -> list[str]:
+        """Write what a sweep makes of the outputs."""
+        spec = self.signature.outputs
+        dtype, at, found = C_TYPES[spec.dtype], 0, list[str]()
+        begin = slot_address("c->outputs", spec, time, "row + i", self.context.outputs_size(units(spec)))
+        for operand in self.net.outputs:
+            target = begin.plus(at)
+            if isinstance(operand, View) and operand.vector.sweep == number:
+                found += self.context.copy(target, self.context.pointer(operand, "slot"), operand)
+            elif isinstance(operand, Constant) and number == 0:
+                source = self.context.constant(operand, dtype)
+                found.append(f"memcpy({target}, {source}, {operand.size} * sizeof({dtype}));")
+            at += operand.size
         return found
 
 
-def _indented(lines: Iterator[str], depth: int) -> Iterator[str]:
-    return (f"{'    ' * depth}{line}" for line in lines)
+def leaf_of(vector: Vector) -> str:
+    """Give the leaf of the call that a vector is."""
+    assert isinstance(vector.operation, Input)
+    return vector.operation.leaf

@@ -1,0 +1,168 @@
+"""What the writers of a net share: names, addresses, sizes, and what their lines need."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from rnn_export.backends.c.plan.buffers import row_length, wide
+from rnn_export.backends.c.plan.plan import Plan
+from rnn_export.backends.c.trace.graph import Constant, Operand, Vector, View
+from rnn_export.backends.c.write.pack import Weights
+
+PUBLIC = ("input", "output", "stack", "state", "workspace")  # the sizes that model.h defines
+SIMPLE = re.compile(r"\w+(->\w+)?")  # what needs no parentheses
+
+
+@dataclass(frozen=True)
+class Address:
+    """A place in an array."""
+
+    array: str
+    terms: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Write it as a pointer."""
+        return " + ".join([self.array, *self.terms])
+
+    def plus(self, *terms: str | int) -> "Address":
+        """Give a place behind it."""
+        return Address(self.array, (*self.terms, *(str(term) for term in terms if term not in (0, ""))))
+
+    def item(self) -> str:
+        """Write the number that stands there."""
+        return f"{self.array}[{' + '.join(self.terms) or '0'}]"
+
+
+def times(count: str, size: str | int) -> str:
+    """Multiply, unless it is with 1."""
+    if str(size) == "1":
+        return count
+    return f"{count if SIMPLE.fullmatch(count) else f'({count})'} * {size}"
+
+
+def comment(lines: Iterable[str], width: int = 100) -> Iterator[str]:
+    """Write lines as one comment; what would end it is kept apart."""
+    texts = [line.replace("*/", "* /") for line in lines]
+    broken = [text if at == 0 else f"   {text}" for at, text in enumerate(texts)]
+    if broken:
+        yield from "\n".join(_wrapped(broken, width)).join(("/* ", " */")).split("\n")
+
+
+def _wrapped(lines: Iterable[str], width: int) -> Iterator[str]:
+    """Break long lines at spaces."""
+    for line in lines:
+        words, current = line.split(" "), ""
+        for word in words:
+            if current.strip() and len(current) + len(word) > width:
+                yield current.rstrip()
+                current = " " * 7
+            current += f"{word} "
+        yield current.rstrip()
+
+
+@dataclass
+class Context:
+    """What is known of a net while it is written.
+
+    Attributes:
+        plan: what runs when, and where vectors stand.
+        model: what its functions are called after.
+        names: of the vectors.
+        weights: the constant arrays, each added where it is first needed.
+        kernels: the sections of ``kernels.c`` that are needed.
+        functions: the tiles, as text.
+        sizes: the named sizes that are needed.
+    """
+
+    plan: Plan
+    model: str
+    names: dict[Vector, str]
+    weights: Weights
+    kernels: set[str] = field(default_factory=set)
+    functions: list[str] = field(default_factory=list)
+    sizes: dict[str, int] = field(default_factory=dict)
+    stems: dict[str, str] = field(default_factory=dict)  # what sizes are called after, by the vector's name
+
+    def __post_init__(self) -> None:
+        for spec in (self.plan.signature.inputs, self.plan.signature.outputs):
+            self.stems[spec.name] = spec.name.upper()
+        # model.h has sizes of these names
+        self.stems |= {f"{self.model} {what}": f"{self.model}_{what}".upper() for what in PUBLIC}
+
+    def variables(self) -> dict[Vector, str]:
+        """Name the vectors as equations do: a state and what it becomes are one variable."""
+        owners = self.plan.buffers.owners
+        return {vector: self.names[owners.get(vector, vector)] for vector in self.names}
+
+    def owner(self, vector: Vector) -> Vector:
+        """Give the vector whose buffer another one stands in."""
+        return self.plan.buffers.place(vector).owner
+
+    def size(self, vector: Vector) -> str:
+        """Name the count of a vector's numbers."""
+        owner = self.owner(vector)
+        return self._named(owner, "SIZE", vector.size) if owner.size == vector.size else str(vector.size)
+
+    def count(self, operand: Operand) -> str:
+        """Name the count of an operand's numbers."""
+        if isinstance(operand, View) and operand.size == operand.vector.size:
+            return self.size(operand.vector)
+        return str(operand.size)
+
+    def row(self, vector: Vector) -> str:
+        """Name the numbers from a row of a vector's buffer to the next."""
+        owner = self.owner(vector)
+        return f"{self.names[owner]}_row" if owner in self.plan.buffers.direct else self.buffer_row(owner)
+
+    def buffer_row(self, owner: Vector) -> str:
+        """Name the same of a buffer, also where the caller's own array may take its place."""
+        return self._named(owner, "ROW", row_length(owner.size))
+
+    def _named(self, vector: Vector, end: str, value: int) -> str:
+        called = self.names[vector]
+        if called not in self.stems:
+            stem, number = called.upper(), 1
+            while stem in self.stems.values():
+                number += 1
+                stem = f"{called.upper()}_{number}"
+            self.stems[called] = stem
+        return self._size(f"{self.stems[called]}_{end}", value)
+
+    def _size(self, name: str, value: int) -> str:
+        assert self.sizes.setdefault(name, value) == value
+        return name
+
+    def outputs_size(self, units: int) -> str:
+        """Name the count of a row's outputs."""
+        return self._size(f"{self.stems[self.plan.signature.outputs.name]}_SIZE", units)
+
+    def pointer(self, view: View, slot: str) -> Address:
+        """Give the address of a row's numbers; ``slot`` is empty for the first row."""
+        place = self.plan.buffers.place(view.vector)
+        ahead = " + ".join(filter(None, [slot, "rows"])) if place.ahead else slot
+        base = Address(self.names[place.owner])
+        return base.plus(times(ahead, self.row(view.vector)) if ahead else "", place.offset + view.offset)
+
+    def all_of(self, vector: Vector, slot: str) -> Address:
+        """Give the address of a vector's row."""
+        return self.pointer(View(vector, 0, vector.size), slot)
+
+    def constant(self, operand: Constant, dtype: str) -> str:
+        """Name the array of some constant numbers."""
+        return self.weights.numbers(operand.values, dtype, operand.name)
+
+    def wide(self, vector: Vector) -> str:
+        """Name a vector's size, rounded up to whole vectors of C."""
+        columns, owner = wide(vector.size), self.owner(vector)
+        if columns == vector.size:
+            return self.size(vector)
+        return self._named(owner, "WIDE", columns) if owner.size == vector.size else str(columns)
+
+    def copy(self, target: Address, source: Address, view: View) -> Iterator[str]:
+        """Write how a piece of a row is copied."""
+        if view.size == 1:
+            yield f"{target.item()} = {source.item()};"
+        elif view.step:
+            yield f"memcpy({target}, {source}, {self.count(view)} * sizeof({view.vector.dtype}));"
+        else:
+            yield f"for (int j = 0; j < {view.size}; j++) {target.plus('j').item()} = {source.item()};"

@@ -1,0 +1,65 @@
+"""A copy of a Program is the same model and shares nothing that changes."""
+
+import onnx_ir as ir
+import pytest
+from onnx import parser
+
+from rnn_export.program.program import Program
+from tests.support import loops
+
+MODEL = parser.parse_model(
+    """
+    <ir_version: 8, opset_import: ["" : 18], producer_name: "someone", model_version: 3,
+     metadata_props: ["key": "value"], doc_string: "a net">
+    main (float[T,B,3] x, float[B,3] h) => (float[B,3] h_T, float[T,B,3] y)
+        <float[3,3] W = {1, 2, 3, 4, 5, 6, 7, 8, 9}> {
+        h_T, y = Scan (h, x) <num_scan_inputs = 1, body = step (float[B,3] h_s, float[B,3] x_t)
+            => (float[B,3] h_t, float[B,3] y_t) {
+            p = MatMul (x_t, W) s = Add (p, h_s) h_t = Tanh (s) y_t = Identity (h_t) }>
+    }
+    """
+)
+
+
+def program() -> Program:
+    model = ir.from_proto(MODEL)
+    model.graph[0].metadata_props["mark"] = "0"
+    model.graph.metadata_props["of the graph"] = "1"
+    return Program(model)
+
+
+@pytest.mark.parametrize("make", [program, lambda: Program(ir.from_proto(loops.FOLDS["a branch inside"]))])
+def test_a_copy_is_the_same_model(make) -> None:
+    given = make()
+    before = given.proto().SerializeToString(deterministic=True)
+    assert given.copy().proto().SerializeToString(deterministic=True) == before
+
+
+def test_a_copy_shares_neither_nodes_nor_values() -> None:
+    one = program()
+    other = one.copy()
+
+    def parts(given: Program) -> set[object]:
+        graphs = list(given.model.graphs())
+        nodes = [node for graph in graphs for node in graph]
+        values = [value for graph in graphs for value in (*graph.inputs, *graph.initializers.values())]
+        return {*graphs, *nodes, *values, *(value for node in nodes for value in node.outputs)}
+
+    assert not parts(one) & parts(other)
+    assert not {value for node in other.model.graph for value in node.inputs} & parts(one)
+
+
+def test_changes_of_a_copy_stay_there() -> None:
+    one = program()
+    before = one.proto().SerializeToString(deterministic=True)
+    other = one.copy()
+    for graph in other.model.graphs():
+        graph.metadata_props["of the graph"] = "2"
+        for node in graph:
+            node.name, node.outputs[0].name = f"other/{node.name}", f"other/{node.outputs[0].name}"
+            node.metadata_props["mark"] = "2"
+            node.attributes["more"] = ir.AttrInt64("more", 1)
+            node.outputs[0].shape = ir.Shape([1])
+    other.model.metadata_props["key"] = "other"
+    other.model.opset_imports["custom"] = 1
+    assert one.proto().SerializeToString(deterministic=True) == before

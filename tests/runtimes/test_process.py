@@ -1,0 +1,156 @@
+"""Each request is answered by a process of its own, which ends; what happens in it stays there."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rnn_export.bundle.bundle import Bundle
+from rnn_export.runtimes import process, worker
+from rnn_export.runtimes.process import Workers, ask
+from tests.support.paths import ARTIFACTS
+
+pytestmark = pytest.mark.usefixtures("fresh_processes")
+BUNDLE = Bundle.open(ARTIFACTS / "rnn_scratch")
+LIMIT = worker.largest_answer(BUNDLE.cases)
+A_WHILE = 20.0  # seconds, for what takes a fraction of one
+
+
+@pytest.fixture
+def workers() -> Iterator[Workers]:
+    with Workers() as started:
+        yield started
+
+
+def request(runtime: str = "onnxruntime", file: str = "model.onnx") -> dict[str, Any]:
+    """Ask for what verify asks for."""
+    return {
+        "folder": str(BUNDLE.folder),
+        "files": BUNDLE.manifest.files,
+        "file": file,
+        "runtime": runtime,
+        "signature": BUNDLE.signature.to_json(),
+        "blocked": [],
+    }
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is there, and has not ended."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def wait_for(done: Callable[[], bool], what: str) -> None:
+    begun = time.monotonic()
+    while not done():
+        assert time.monotonic() < begun + A_WHILE, what
+        time.sleep(0.02)
+
+
+def test_all_workers_are_forked_from_one_process_each_once(workers: Workers) -> None:
+    with workers.worker("c") as one, workers.worker("c") as other:
+        assert len({one.pid, other.pid, workers.pid, os.getpid()}) == 4
+        assert {parent(one.pid), parent(other.pid)} == {workers.pid}
+        assert parent(workers.pid) == os.getpid()
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def test_a_worker_that_was_started_ahead_answers(workers: Workers) -> None:
+    workers.start(["onnxruntime"])
+    answer, failure = ask(request(), LIMIT, workers)
+    assert failure == ""
+    assert {*worker.read_results(answer, BUNDLE.cases)} > {worker.ERRORS}
+
+
+def test_the_process_that_is_forked_has_imported_no_runtime(workers: Workers) -> None:
+    """What is loaded before a model is would be loaded in every check of another runtime."""
+    with workers.worker("c") as one:
+        libraries = Path(f"/proc/{workers.pid}/maps").read_text()
+        assert "numpy" in libraries
+        assert not [name for name in ("torch", "onnx", "onnxruntime") if f"site-packages/{name}" in libraries]
+        assert one.pid
+
+
+def test_a_worker_that_is_not_asked_ends() -> None:
+    with Workers() as workers:
+        workers.start(["c", "onnxruntime"])
+        with workers.worker("c") as taken:
+            pids = [taken.pid, workers.pid]
+        assert runs(workers.pid)
+    wait_for(lambda: not any(map(runs, pids)), "a worker goes on")
+    assert not Path(f"/proc/{workers.pid}/task").exists()
+
+
+def test_a_worker_that_crashes_leaves_the_others_alone(workers: Workers) -> None:
+    workers.start(["onnxruntime"])
+    with workers.worker("c") as crashing:
+        os.kill(crashing.pid, signal.SIGSEGV)
+        assert crashing.status.readline() == b"-11\n"
+    assert ask(request(), LIMIT, workers)[1] == ""
+    assert ask(request("reference"), LIMIT, workers)[1] == ""
+
+
+def test_a_crash_is_named_with_its_status(workers: Workers) -> None:
+    workers.start(["c"])
+    with workers.worker("c") as known:
+        pid = known.pid
+    assert pid
+    answer, failure = ask({**request(), "file": "no_such.onnx"}, LIMIT, workers)
+    assert answer == b""
+    assert failure.startswith("the process ended with status 1: ")
+    assert "no_such.onnx" in failure
+
+
+def test_what_hangs_is_ended(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "TIME_LIMIT", 0.1)
+    workers.start(["torchscript"])  # takes longer to import
+    assert ask(request("torchscript", "model.pt"), LIMIT, workers) == (b"", "did not finish within 0 s")
+
+
+def test_an_answer_that_is_too_long_is_not_read(workers: Workers) -> None:
+    answer, failure = ask(request(), 100, workers)
+    assert (answer, failure) == (b"", "gave more than the 100 bytes that its results have")
+
+
+def test_workers_end_when_who_asked_is_gone() -> None:
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        workers = Workers().__enter__()
+        workers.start(["c"])
+        with workers.worker("c") as waiting:
+            os.write(write, json.dumps([workers.pid, waiting.pid]).encode() + b"\n")
+            time.sleep(A_WHILE)
+        os._exit(1)
+    with os.fdopen(read) as pipe:
+        pids = json.loads(pipe.readline())
+    assert all(map(runs, pids))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    os.close(write)
+    wait_for(lambda: not any(map(runs, pids)), "a worker goes on")
+
+
+def test_a_process_that_cannot_start_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "BOOT", "raise SystemExit({paths!r} and 3)")
+    with Workers() as workers:
+        assert ask(request(), LIMIT, workers) == (b"", "the process ended with status unknown: ")
+
+
+def test_results_are_those_of_this_process(workers: Workers) -> None:
+    answer, _ = ask(request("reference"), LIMIT, workers)
+    results = worker.read_results(answer, BUNDLE.cases)
+    case = BUNDLE.cases[0]
+    np.testing.assert_allclose(results[f"{case.name}/whole/0"], case.float64[0], rtol=1e-4, atol=1e-5)
