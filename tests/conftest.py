@@ -84,12 +84,12 @@ ASK, START = process.ask, process.Workers.start
 
 
 @pytest.fixture(scope="session", autouse=True)
-def workers() -> Iterator[Nursery]:
+def nursery() -> Iterator[Nursery]:
     """Answer what verify asks in forks of one process, which has imported all that a fresh one has to."""
-    with closing(Nursery()) as nursery, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(process, "ask", nursery.ask)
+    with closing(Nursery()) as started, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "ask", started.ask)
         patch.setattr(process.Workers, "start", lambda *_: None)
-        yield nursery
+        yield started
 
 
 @pytest.fixture(scope="session", autouse=True)

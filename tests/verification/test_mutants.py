@@ -73,7 +73,7 @@ class Judgement:
 
 @pytest.fixture(scope="session")
 def judge(
-    tmp_path_factory: pytest.TempPathFactory, exported: Exported, exported_ragged: Exported, workers: Nursery
+    tmp_path_factory: pytest.TempPathFactory, exported: Exported, exported_ragged: Exported, nursery: Nursery
 ) -> Judge:
     """Judge all mutations of a model, once for all test processes."""
     shared = shared_folder(tmp_path_factory, "mutants")
@@ -85,7 +85,7 @@ def judge(
             if not kept.exists():
                 bundle = (exported_ragged if ragged else exported)(case)
                 scratch = tmp_path_factory.mktemp(kept.stem)
-                found = _judged(case, bundle, OF_LENGTHS if ragged else MUTATIONS, scratch, workers)
+                found = _judged(case, bundle, OF_LENGTHS if ragged else MUTATIONS, scratch, nursery)
                 shutil.rmtree(scratch)
                 kept.write_text(json.dumps([asdict(judgement) for judgement in found]))
             return [Judgement(**entry) for entry in json.loads(kept.read_text())]
@@ -98,7 +98,7 @@ def _judged(
     bundle: Bundle,
     mutations: dict[str, Mutation],
     scratch: Path,
-    workers: Nursery,
+    nursery: Nursery,
 ) -> list[Judgement]:
     """Put the wrong files of each mutation of a model into a bundle, and let verify judge it."""
     (scratch / "right").mkdir()
@@ -112,7 +112,7 @@ def _judged(
         lacking = [backend for backend in workshop.backends if backend not in files]
         found += [Judgement(case.name, name, backend, "", LACKING) for backend in lacking]
         made = {path.relative_to(wrong).as_posix(): (name, backend, path) for backend, path in files.items()}
-        checks += [(*made[check.file], check) for check in _verified(wrong, bundle, workers)]
+        checks += [(*made[check.file], check) for check in _verified(wrong, bundle, nursery)]
     asked = {  # a runtime that cannot judge the right file judges none
         (backend, check.runtime)
         for name, backend, _, check in checks
@@ -126,12 +126,12 @@ def _judged(
     return found
 
 
-def _verified(folder: Path, bundle: Bundle, workers: Nursery) -> Sequence[Check]:
+def _verified(folder: Path, bundle: Bundle, nursery: Nursery) -> Sequence[Check]:
     """Make a folder a bundle like another one, hashes and all, and verify it."""
     manifest = json.loads((bundle.folder / MANIFEST).read_text())
     (folder / MANIFEST).write_text(json.dumps({**manifest, "files": describe_files(folder)}))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(process, "ask", partial(workers.ask, CFLAGS=C_OPTIONS))
+        patch.setattr(process, "ask", partial(nursery.ask, CFLAGS=C_OPTIONS))
         return verify(folder).checks
 
 
