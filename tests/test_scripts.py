@@ -49,6 +49,7 @@ def snapshot(folder: Path) -> dict[Path, tuple[bytes, int]]:
     }
 
 
+@pytest.mark.exhaustive
 def test_a_bundle_that_is_not_what_is_built_today_is_named(tmp_path: Path) -> None:
     """The same net with other weights, in a bundle that verifies."""
     model = RNNScratch(num_inputs=16, num_hiddens=32, num_outputs=1)

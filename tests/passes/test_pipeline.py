@@ -120,7 +120,10 @@ def test_every_form_of_a_way_is_the_module(optimized: tuple[CallCase, Subject, l
             np.testing.assert_allclose(got, want, atol=2e-6, rtol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("name", ["torch_gru_deep", "torch_lstm_rows_first", "tagger", "classifier", "step"])
+@pytest.mark.parametrize(
+    "name",
+    sample(["torch_gru_deep", "torch_lstm_rows_first", "tagger", "classifier", "step"], "tagger", "step"),
+)
 def test_ragged_layers_are_operators(name: str) -> None:
     [case] = [case for case in CALL_CASES if case.name == name]
     subject = find_streaming(inspect_module(*case.build(), step=case.step))

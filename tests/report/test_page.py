@@ -47,8 +47,9 @@ def test_every_bundle_has_its_report(case: ModelCase, exported: Exported) -> Non
     for check in VerificationReport.stored(bundle.manifest).checks:
         assert check.runtime in page.text["errors"]
     assert "Not measured" in page.text["latency"]
-    assert (bundle.signature.not_streamable_because or "") in page.text["model"]
-    assert bundle.signature.not_streamable_because in page.text["unchecked"]
+    reason = bundle.signature.not_streamable_because or ""
+    assert reason in page.text["model"]
+    assert reason in page.text["unchecked"]
 
 
 def test_the_page_is_that_of_its_bundle(rnn: ModelCase, exported: Exported) -> None:
