@@ -14,6 +14,7 @@ from rnn_export.passes.forms import improve
 from rnn_export.progress import ProgressCallback, silent
 from rnn_export.report.page import write_report
 from rnn_export.verification.choose import choose_form
+from rnn_export.verification.verify import workers_ahead
 from rnn_export.verification.verify_export import verify_files
 
 
@@ -62,12 +63,12 @@ def export(
     check_target(folder, overwrite=overwrite)
     name = name or folder.resolve().name
     subject = inspect_export(model, example, step=step, lengths=lengths)
-    with staged(folder, overwrite=overwrite) as staging:
+    with staged(folder, overwrite=overwrite) as staging, workers_ahead() as workers:
         captured = capture(subject, progress)
         improved = improve(captured)
         progress("Writing the files", 2, 3)
         written = write_files(improved, staging, name, metadata or {})
-        verified = verify_files(written, progress)
+        verified = verify_files(written, progress, workers)
         chosen = choose_form(verified)
         complete = write_report(chosen.folder, chosen.manifest)
         Bundle.open(staging)  # nothing is written that could not be read

@@ -6,8 +6,9 @@ handed on. What "equal" means stands in :mod:`rnn_export.verification.tolerance`
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,14 @@ def verify(folder: str | Path, progress: ProgressCallback | None = None) -> Veri
             full disk where C is built, a folder that was removed.
     """
     return check_bundle(Bundle.open(folder), progress)
+
+
+@contextmanager
+def workers_ahead() -> Iterator[Workers]:
+    """Start a worker for each runtime that is installed; which it imports while no file is there yet."""
+    with Workers() as workers:
+        workers.start(name for name, runtime in RUNTIMES.items() if runtime.installed)
+        yield workers
 
 
 def check_bundle(

@@ -11,6 +11,7 @@ from rnn_export.bundle.golden import Case, Dynamics
 from rnn_export.errors import VerificationError, mismatch
 from rnn_export.module.subject import Subject
 from rnn_export.progress import ProgressCallback
+from rnn_export.runtimes.process import Workers
 from rnn_export.verification import grid, tolerance
 from rnn_export.verification.verify import VerificationReport, check_bundle
 
@@ -26,7 +27,7 @@ class Verified:
     report: VerificationReport
 
 
-def verify_files(written: Written, report_progress: ProgressCallback) -> Verified:
+def verify_files(written: Written, report_progress: ProgressCallback, workers: Workers) -> Verified:
     """Write golden vectors beside the files, and compare every file with them.
 
     Raises:
@@ -40,7 +41,7 @@ def verify_files(written: Written, report_progress: ProgressCallback) -> Verifie
     manifest = describe(subject, written.folder, written.name, written.metadata, written.improved.summary)
     bundle = Bundle(written.folder, manifest)
     report_progress("Verifying", 0, 1)
-    report = replace(check_bundle(bundle, report_progress), left_out=written.left_out)
+    report = replace(check_bundle(bundle, report_progress, workers), left_out=written.left_out)
     return Verified(written, bundle, report)
 
 
