@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
+PYTEST := -n auto --dist worksteal --durations 10
 
-.PHONY: test test-examples artifacts artifacts-replace stream train bench docs clean
+.PHONY: test test-all test-exhaustive test-examples artifacts artifacts-replace stream train bench docs clean
 
 test: $(STAMP)
 	$(BIN)/ruff check .
@@ -11,7 +12,13 @@ test: $(STAMP)
 	$(BIN)/mypy
 	for part in python service-cpp; do \
 	(cd examples/$$part && ../../$(BIN)/mypy --strict --config-file= --ignore-missing-imports .) || exit; done
-	$(BIN)/pytest -n auto --dist worksteal
+	$(BIN)/pytest $(PYTEST)
+
+# Everything: what `make test` runs, and what is marked as exhaustive.
+test-all: test test-exhaustive
+
+test-exhaustive: $(STAMP)
+	$(BIN)/pytest $(PYTEST) -m exhaustive
 
 # Every language and both services, with what they need of Debian and npm: one table.
 test-examples: $(STAMP)

@@ -3,24 +3,28 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from functools import partial
+from contextlib import closing
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
+from torch.onnx._internal.exporter._registration import ONNXRegistry
 
+from rnn_export.runtimes import process
 from tests.support.cases import CASES, ModelCase
-from tests.support.exports import Exported, export_once, shared_folder
+from tests.support.exports import Exported, Exports, libraries, remembered, shared_folder, sources
+from tests.support.forked import Nursery
 
-# Tests compile much C: quickly, and for this processor alone.
+# Tests compile much C: quickly, for this processor alone, and once.
 os.environ.setdefault("CFLAGS", "-O1 -march=native")
+os.environ["XDG_CACHE_HOME"] = str(libraries())
 
 FIGURE = "figure"
+NO_CACHE = "--no-export-cache"
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", "needs(*tools): programs that a test starts; it is skipped without them"
-    )
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(NO_CACHE, action="store_true", help="export every case anew, whatever build/tests holds")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -30,6 +34,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if missing:
         end = pytest.fail if os.environ.get("CI") else pytest.skip
         end(f"not installed: {', '.join(missing)}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with mutants, which take longest: else one process is left alone with them at the end."""
+    items.sort(key=lambda item: "judge" not in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture
@@ -53,15 +62,49 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """Give a case's bundle; treat it as read-only."""
-    return partial(export_once, shared_folder(tmp_path_factory, "bundles"))
+def exports(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exports:
+    if request.config.getoption(NO_CACHE):
+        return Exports(shared_folder(tmp_path_factory, "exports"))
+    return Exports(remembered("exports", sources()))
 
 
 @pytest.fixture(scope="session")
-def exported_ragged(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+def exported(exports: Exports) -> Exported:
+    """Give a case's bundle; treat it as read-only."""
+    return exports
+
+
+@pytest.fixture(scope="session")
+def exported_ragged(exports: Exports) -> Exported:
     """Give a case's bundle for rows that end apart; treat it as read-only."""
-    return partial(export_once, shared_folder(tmp_path_factory, "bundles_ragged"), lengths=True)
+    return partial(exports, lengths=True)
+
+
+ASK, START = process.ask, process.Workers.start
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nursery() -> Iterator[Nursery]:
+    """Answer what verify asks in forks of one process, which has imported all that a fresh one has to."""
+    with closing(Nursery()) as started, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "ask", started.ask)
+        patch.setattr(process.Workers, "start", lambda *_: None)
+        yield started
+
+
+@pytest.fixture(scope="session", autouse=True)
+def torchlib() -> Iterator[None]:
+    """Read PyTorch's table of operators in ONNX once: else it takes a third of the time of every capture."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(cache(ONNXRegistry.from_torchlib)))
+        yield
+
+
+@pytest.fixture
+def fresh_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answer it as for a user, in a fresh process each."""
+    monkeypatch.setattr(process, "ask", ASK)
+    monkeypatch.setattr(process.Workers, "start", START)
 
 
 @pytest.fixture

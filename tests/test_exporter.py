@@ -15,11 +15,13 @@ from rnn_export.errors import ExportWarning, InputError, ModelError, RnnExportEr
 from rnn_export.models import RNNScratch
 from rnn_export.module.subject import inspect_module
 from rnn_export.verification import grid
-from tests.support.cases import CPU, ModelCase, each_case
+from tests.support.cases import CASES, CPU, ModelCase, sample
 from tests.support.exports import Exported
 
 
-@each_case
+@pytest.mark.parametrize(
+    "case", sample(CASES, "rnn", "deep_mixed", "bidirectional", "char_rnn", "list_state")
+)
 def test_the_model_is_not_touched(case: ModelCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rnn_export.verification.grid.build", stop)
     model, example = case.build()
@@ -39,7 +41,7 @@ def stop(*_: object) -> None:
     raise StopIteration
 
 
-@each_case
+@pytest.mark.parametrize("case", sample(CASES, "rnn", "deep_mixed"))
 def test_a_bundle_is_the_same_bytes_each_time(case: ModelCase, exported: Exported, tmp_path: Path) -> None:
     again = rnn_export.export(*case.build(), tmp_path / "bundle", name=case.name)
     assert again.manifest == exported(case).manifest

@@ -22,7 +22,7 @@ from rnn_export.passes import pipeline
 from rnn_export.passes.contract import Pass
 from rnn_export.program.program import Program
 from tests.support import loops
-from tests.support.cases import ModelCase, each_case
+from tests.support.cases import CASES, ModelCase, sample
 
 A_LOOP = loops.FOLDS["a list"]
 
@@ -45,7 +45,7 @@ def assert_same(one: onnx.ModelProto, other: onnx.ModelProto) -> None:
             np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
 
-@each_case
+@pytest.mark.parametrize("case", sample(CASES, "rnn", "lstm", "deep_bidirectional", "list_state"))
 def test_what_torch_writes_is_rewritten(case: ModelCase, tmp_path: Path) -> None:
     model = model_of(case)
     onnx.save(model, tmp_path / "in.onnx")

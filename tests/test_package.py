@@ -5,6 +5,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
+import pytest
+
 from tests.support.paths import ROOT
 
 USE = """
@@ -21,6 +23,7 @@ print(rnn_export.verify("bundle").passed, rnn_export.load("bundle")(example[0].n
 """
 
 
+@pytest.mark.exhaustive
 def test_a_wheel_works_in_a_fresh_environment(tmp_path: Path) -> None:
     def python(executable: Path | str, *arguments: object) -> str:
         command = [str(executable), *map(str, arguments)]

@@ -18,6 +18,7 @@ from rnn_export.module.subject import Subject, inspect_module
 from rnn_export.passes.pipeline import forms_of, optimize
 from rnn_export.verification import grid, tolerance
 from rnn_export.verification.verify import PASSED, VerificationReport
+from tests.support.cases import sample
 from tests.support.stages import off_cycle
 
 LAYERS = [name for name in torchrecurrent.cells.__all__ if not name.endswith("Cell")]
@@ -25,6 +26,8 @@ NOT_A_FOLD = {"tauGRU"}  # keeps a history outside of its state
 SAME_SIZE = {"IntersectionRNN"}  # takes as many inputs as it has hidden units
 AMPLIFIES = {"AntisymmetricRNN"}  # rounding grows from step to step, over two layers beyond what is allowed
 
+
+QUICK = ("AntisymmetricRNN", "MGU", "PeepholeLSTM", "coRNN")
 
 CELLS = [name for name in torchrecurrent.cells.__all__ if name.endswith("Cell")]
 
@@ -43,7 +46,7 @@ def test_there_are_41_layers() -> None:
     assert set(LAYERS) >= NOT_A_FOLD
 
 
-@pytest.mark.parametrize("name", [name for name in LAYERS if name not in NOT_A_FOLD])
+@pytest.mark.parametrize("name", sample([name for name in LAYERS if name not in NOT_A_FOLD], *QUICK))
 def test_a_layer_is_exported_as_it_is(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     bundle = rnn_export.export(*build(name), tmp_path / "bundle")
     report = VerificationReport.stored(bundle.manifest)
@@ -90,7 +93,7 @@ def worst_share(subject: Subject, kinds: tuple[str, ...] = (RUN, STEP)) -> float
     return max(shares)
 
 
-@pytest.mark.parametrize("name", [name for name in LAYERS if name not in NOT_A_FOLD])
+@pytest.mark.parametrize("name", sample([name for name in LAYERS if name not in NOT_A_FOLD], *QUICK))
 def test_two_layers_rows_first_and_ragged(name: str) -> None:
     torch.manual_seed(0)
     size = 8 if name in SAME_SIZE else 12
@@ -102,7 +105,13 @@ def test_two_layers_rows_first_and_ragged(name: str) -> None:
     assert worst_share(ragged, (STEP,) if name in AMPLIFIES else (RUN, STEP)) <= 1
 
 
-@pytest.mark.parametrize("name", [name for name in CELLS if name.removesuffix("Cell") not in NOT_A_FOLD])
+@pytest.mark.parametrize(
+    "name",
+    sample(
+        [name for name in CELLS if name.removesuffix("Cell") not in NOT_A_FOLD],
+        *(f"{name}Cell" for name in QUICK),
+    ),
+)
 def test_a_cell_is_exported_as_one_step(name: str) -> None:
     torch.manual_seed(0)
     size = 8 if name.removesuffix("Cell") in SAME_SIZE else 12

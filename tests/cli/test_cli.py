@@ -52,6 +52,7 @@ def test_export_verify_inspect(seed_file: Path) -> None:
         assert part in inspect.stdout
 
 
+@pytest.mark.exhaustive
 def test_export_says_nothing_before_the_table(seed_file: Path) -> None:
     export = run("export", f"{seed_file}:factory", "--out", seed_file.parent / "bundle")
     assert "File" in export.stdout.splitlines()[2]
@@ -64,12 +65,14 @@ def test_export_json_is_for_scripts(seed_file: Path) -> None:
     assert {check["verdict"] for check in report["checks"]} == {"passed"}
 
 
+@pytest.mark.exhaustive
 def test_a_module_of_the_current_folder_is_found(seed_file: Path) -> None:
     export = run("export", "seed_run:factory", "--out", "bundle", "--name", "seed", cwd=seed_file.parent)
     assert export.returncode == 0, export.stderr
     assert rnn_export.Bundle.open(seed_file.parent / "bundle").manifest.name == "seed"
 
 
+@pytest.mark.exhaustive
 def test_a_saved_script_module_is_exported(tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = RNNScratch(4, 6, 3, sigma=0.5)

@@ -1,6 +1,5 @@
 """Rows of a batch that end apart: each as if it were run alone; what lies behind its end reaches nothing."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,32 +16,20 @@ from rnn_export.module.subject import inspect_module
 from rnn_export.passes import lengths as lengths_pass
 from rnn_export.program.program import Program
 from rnn_export.verification.verify import NOT_CHECKED, VerificationReport
-from tests.support.cases import CALL_CASES, CASES, CallCase, ModelCase
+from tests.support.cases import CALL_CASES, CASES, CallCase, ModelCase, sample
+from tests.support.exports import Exported
 
 # Every case and every way but those that differ from another one in nothing that matters here.
 SAME = {"notebook", "one_unit", "wide", "deep_rnn", "char_rnn", "state_left_out", "as_many_steps_as_rows"}
 RAGGED: list[ModelCase | CallCase] = [case for case in (*CASES, *CALL_CASES) if case.name not in SAME]
-each_ragged = pytest.mark.parametrize("case", RAGGED, ids=lambda case: case.name)
+QUICK = ("rnn", "gru", "lstm", "deep_bidirectional", "tagger", "classifier", "torch_bidirectional")
+each_ragged = pytest.mark.parametrize("case", sample(RAGGED, *QUICK))
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")  # said by torch.nn itself
-Export = Callable[[ModelCase | CallCase], rnn_export.Bundle]
-
-
-@pytest.fixture(scope="module")
-def ragged(tmp_path_factory: pytest.TempPathFactory) -> Export:
-    folder = tmp_path_factory.mktemp("ragged")
-
-    def export(case: ModelCase | CallCase) -> rnn_export.Bundle:
-        if (folder / case.name).exists():
-            return rnn_export.Bundle.open(folder / case.name)
-        step = getattr(case, "step", False)
-        return rnn_export.export(*case.build(), folder / case.name, lengths=True, step=step)
-
-    return export
 
 
 @each_ragged
-def test_each_row_is_as_if_run_alone(case: ModelCase | CallCase, ragged: Export) -> None:
-    bundle = ragged(case)
+def test_each_row_is_as_if_run_alone(case: ModelCase | CallCase, exported_ragged: Exported) -> None:
+    bundle = exported_ragged(case)
     signature = bundle.signature
     assert signature.input_names[-1] == "lengths"
     rng = np.random.default_rng(0)
@@ -75,31 +62,31 @@ def test_each_row_is_as_if_run_alone(case: ModelCase | CallCase, ragged: Export)
 
 
 @each_ragged
-def test_every_file_is_proven(case: ModelCase | CallCase, ragged: Export) -> None:
-    report = VerificationReport.stored(ragged(case).manifest)
+def test_every_file_is_proven(case: ModelCase | CallCase, exported_ragged: Exported) -> None:
+    report = VerificationReport.stored(exported_ragged(case).manifest)
     assert report.passed
     unchecked = {check.detail for check in report.checks if check.verdict == NOT_CHECKED}
     assert all(reason.startswith("the reference evaluator") for reason in unchecked)
 
 
-def test_the_golden_vectors_hold_ragged_rows_and_nan(rnn: ModelCase, ragged: Export) -> None:
-    cases = [case for case in ragged(rnn).cases if case.kind == "run" and case.batch == 5]
+def test_the_golden_vectors_hold_ragged_rows_and_nan(rnn: ModelCase, exported_ragged: Exported) -> None:
+    cases = [case for case in exported_ragged(rnn).cases if case.kind == "run" and case.batch == 5]
     assert {0, 7} <= {int(length) for case in cases for length in case.lengths}
     assert any(np.isnan(case.inputs).any() for case in cases)
     assert not any(np.isnan(result).any() for case in cases for result in case.float32)
 
 
 @pytest.mark.parametrize("name", ["gru", "lstm", "torch_bidirectional"])
-def test_operators_are_told_the_lengths(name: str, ragged: Export) -> None:
+def test_operators_are_told_the_lengths(name: str, exported_ragged: Exported) -> None:
     [case] = [case for case in RAGGED if case.name == name]
-    graph = load(ragged(case).folder / "model.onnx").graph
+    graph = load(exported_ragged(case).folder / "model.onnx").graph
     operators = [node for node in graph.node if node.op_type in ("GRU", "LSTM")]
     assert len(operators) == 1
     assert operators[0].input[4]
 
 
-def test_lengths_left_out_are_full(rnn: ModelCase, ragged: Export) -> None:
-    runner = rnn_export.load(ragged(rnn).folder)
+def test_lengths_left_out_are_full(rnn: ModelCase, exported_ragged: Exported) -> None:
+    runner = rnn_export.load(exported_ragged(rnn).folder)
     inputs = np.random.default_rng(0).standard_normal((5, 2, 4)).astype("f4")
     for one, other in zip(runner(inputs), runner(inputs, lengths=np.array([5, 5])), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -117,20 +104,22 @@ def test_lengths_left_out_are_full(rnn: ModelCase, ragged: Export) -> None:
         (np.array([1, 2, 3]), r"'lengths': expected int64 \[batch=2\], got int64 \[3\]"),
     ],
 )
-def test_wrong_lengths_are_named(lengths: np.ndarray, message: str, rnn: ModelCase, ragged: Export) -> None:
-    runner = rnn_export.load(ragged(rnn).folder)
+def test_wrong_lengths_are_named(
+    lengths: np.ndarray, message: str, rnn: ModelCase, exported_ragged: Exported
+) -> None:
+    runner = rnn_export.load(exported_ragged(rnn).folder)
     with pytest.raises(InputError, match=message):
         runner(np.zeros((5, 2, 4), "f4"), lengths=lengths)
 
 
-def test_lengths_for_a_model_without_are_refused(rnn: ModelCase, exported: Export) -> None:
+def test_lengths_for_a_model_without_are_refused(rnn: ModelCase, exported: Exported) -> None:
     with pytest.raises(InputError, match=r"this model was exported without. Export it with lengths=True"):
         rnn_export.load(exported(rnn).folder)(np.zeros((5, 2, 4), "f4"), lengths=np.array([1, 2]))
 
 
-def test_a_net_of_all_time_steps_is_left_as_rows_run_alone(ragged: Export) -> None:
+def test_a_net_of_all_time_steps_is_left_as_rows_run_alone(exported_ragged: Exported) -> None:
     [case] = [case for case in RAGGED if case.name == "looks_ahead"]
-    bundle = ragged(case)
+    bundle = exported_ragged(case)
     assert bundle.manifest.form == "loop"
     assert any("scan.onnx" in reason for reason in bundle.manifest.verification["left_out"])
 

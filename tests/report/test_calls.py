@@ -91,7 +91,8 @@ def test_c_runs(bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "call.c").write_text(page.programs["call.c"])
     strict = ["-std=c11", "-Wall", "-Wextra", "-pedantic", "-Werror"]
     sources = [tmp_path / "call.c", bundle.folder / "model.c"]
-    line = [*(compiler() or []), "-O1", *strict, f"-I{bundle.folder.name}", *sources, "-o", tmp_path / "call"]
+    options = ["-O1", "-march=native", *strict, f"-I{bundle.folder.name}"]
+    line = [*(compiler() or []), *options, *sources, "-o", tmp_path / "call"]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     printed = subprocess.run([tmp_path / "call"], capture_output=True, text=True, check=True).stdout.split()
@@ -99,6 +100,7 @@ def test_c_runs(bundle: Bundle, tmp_path: Path) -> None:
     assert [float(text) for text in printed] == pytest.approx(first, rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.needs("c++")
 def test_libtorch_runs(
     exported: Exported, exported_ragged: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -104,9 +104,10 @@ def test_an_unknown_runtime_is_named(rnn: ModelCase, exported: Exported) -> None
 def test_a_missing_package_is_named(
     rnn: ModelCase, exported: Exported, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    folder = exported(rnn).folder
     monkeypatch.setattr("rnn_export.runtimes.table.find_spec", lambda name: None)
     with pytest.raises(RuntimeUnavailableError, match=r"needs the package 'torch'. Run: pip install torch"):
-        rnn_export.load(exported(rnn).folder, "torchscript")
+        rnn_export.load(folder, "torchscript")
 
 
 def test_onnxruntime_needs_no_torch(rnn: ModelCase, exported: Exported, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from rnn_export.runtimes import process, worker
 from rnn_export.runtimes.process import Workers, ask
 from tests.support.paths import ARTIFACTS
 
+pytestmark = pytest.mark.usefixtures("fresh_processes")
 BUNDLE = Bundle.open(ARTIFACTS / "rnn_scratch")
 LIMIT = worker.largest_answer(BUNDLE.cases)
 A_WHILE = 20.0  # seconds, for what takes a fraction of one

@@ -1,6 +1,6 @@
 """The one table of models that every layer is tried on. A new model is one line here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,6 +122,20 @@ CASES = [
         streamable=False,
     ),
 ]
+
+
+def sample(values: Sequence[Any], *quick: str) -> list[Any]:
+    """Give cases, or their names, as parameters: `make test` tries those that are named, `make test-all` all.
+
+    What runs long for each case, and seldom differs between them, is tried on a few of them day by day.
+    """
+    names = [value if isinstance(value, str) else value.name for value in values]
+    assert {*quick} <= {*names}
+    return [
+        pytest.param(value, id=name, marks=[] if name in quick else [pytest.mark.exhaustive])
+        for value, name in zip(values, names, strict=True)
+    ]
+
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
@@ -286,6 +300,10 @@ COMPILED = [case for case in [*CASES, *CALL_CASES] if case.name not in NO_C]
 each_compiled = pytest.mark.parametrize("case", COMPILED, ids=lambda case: case.name)
 
 
+# A net of 1.3 million parameters: in C, its numbers stand in a file of their own.
+LARGE = ModelCase("large", lambda: CharRNN(5000, LSTMScratch(5000, 64, 8)), tokens(3, 2, below=5000))
+
+
 def the(name: str) -> ModelCase | CallCase:
     """Give a case by its name."""
-    return next(case for case in [*CASES, *CALL_CASES] if case.name == name)
+    return next(case for case in [*CASES, *CALL_CASES, LARGE] if case.name == name)

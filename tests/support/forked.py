@@ -12,8 +12,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import IO, Any
 
 from tests.support.paths import ROOT
@@ -22,32 +21,38 @@ PACKAGE = str(ROOT)
 
 
 class Nursery:
-    """Answers what verify asks, each request in a process of its own."""
+    """Answers what verify asks, each request in a process of its own; starts with the first request."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process, self.lock = process, threading.Lock()
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[str] | None = None
+        self.lock = threading.Lock()
 
-    def ask(self, request: Mapping[str, Any], room: int, *_: object) -> tuple[bytes, str]:
-        """Stand in for :func:`rnn_export.runtimes.process.ask`."""
+    def ask(self, request: Mapping[str, Any], most: int, *_: object, **environment: str) -> tuple[bytes, str]:
+        """Stand in for :func:`rnn_export.runtimes.process.ask`; the environment is that of now, and more."""
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
         with tempfile.NamedTemporaryFile() as answer, self.lock:
-            self.process.stdin.write(json.dumps({"request": request, "answer": answer.name}) + "\n")
-            self.process.stdin.flush()
-            failure = json.loads(self.process.stdout.readline())
-            return answer.read(room), failure
+            process = self.process = self.process or _started()
+            asked = {"request": request, "answer": answer.name, "environment": environment}
+            process.stdin.write(json.dumps(asked) + "\n")
+            process.stdin.flush()
+            failure = json.loads(process.stdout.readline())
+            return (b"" if failure else answer.read(most)), failure
+
+    def close(self) -> None:
+        if self.process:
+            with self.process as process:
+                process.stdin.close()
 
 
-@contextmanager
-def nursery(**environment: str) -> Iterator[Nursery]:
+def _started() -> subprocess.Popen[str]:
     """Start the process that all workers are forked from."""
-    with subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-I", __file__, *filter(None, [PACKAGE, *sys.path])],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-    ) as process:
-        yield Nursery(process)
-        process.stdin.close()
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
 
 
 def _serve() -> None:
@@ -58,10 +63,14 @@ def _serve() -> None:
         with tempfile.TemporaryFile("w+") as said, open(asked["answer"], "wb") as answer:
             child = os.fork()
             if not child:
+                os.environ.clear()
+                os.environ.update(asked["environment"])
                 _answer(asked["request"], answer, said)
             _, status = os.waitpid(child, 0)
             said.seek(0)
-            failure = " ".join(said.read().strip().splitlines()[-3:]) if status else ""
+            last = " ".join(said.read().strip().splitlines()[-3:])
+        code = os.waitstatus_to_exitcode(status)
+        failure = f"the process ended with status {code}: {last}" if code else ""
         print(json.dumps(failure), file=answers, flush=True)
 
 

@@ -14,6 +14,7 @@ STAGES: dict[str, list[pipeline.Stage]] = {}
 
 
 def stages(case: ModelCase) -> list[pipeline.Stage]:
+    """Give every stage of a fold, which others share: ask for it before anything is patched."""
     if case.name not in STAGES:
         STAGES[case.name] = pipeline.optimize(step.capture(inspect_module(*case.build())))
     return STAGES[case.name]

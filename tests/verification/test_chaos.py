@@ -54,6 +54,7 @@ def files_of(model: nn.Module, example: Any, right: Bundle, folder: Path) -> Bun
     return Bundle.open(folder)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("make", "horizon"),
     [

@@ -3,9 +3,11 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -25,7 +27,7 @@ from rnn_export.verification.verify import verify
 from tests.support import mutant_nodes as nodes
 from tests.support.cases import CALL_CASES, CASES, CallCase, ModelCase
 from tests.support.exports import Exported, shared_folder
-from tests.support.forked import Nursery, nursery
+from tests.support.forked import Nursery
 from tests.support.mutants import CONTROL, MUTATIONS, OF_LENGTHS, Mutation, Workshop
 
 pytestmark = [
@@ -48,6 +50,8 @@ TABLES: list[tuple[ModelCase | CallCase, bool]] = [
     *((case, False) for case in (*CASES, *CALL_CASES) if case in CASES or case.name in UNLIKE.split()),
     *((case, True) for case in CASES if case.name in RAGGED.split()),
 ]
+# Two models between which every mutation changes a file of every backend: what `make test` tries.
+QUICK = [table for table in TABLES if (table[0].name, table[1]) in {("char_deep", False), ("rnn", True)}]
 BACKENDS = ("pt", "c", "loop", "scan", "operator", "gated")
 SEVERAL = 3  # models of each backend, at the least, that a mutation has to be tried on
 C_OPTIONS = "-O1 -DPLAIN_LOOPS"  # compiles four times as fast as vectors
@@ -68,15 +72,8 @@ class Judgement:
 
 
 @pytest.fixture(scope="session")
-def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    cache = str(tmp_path_factory.mktemp("libraries"))
-    with nursery(CFLAGS=C_OPTIONS, XDG_CACHE_HOME=cache) as started:
-        yield started
-
-
-@pytest.fixture(scope="session")
 def judge(
-    tmp_path_factory: pytest.TempPathFactory, exported: Exported, exported_ragged: Exported, workers: Nursery
+    tmp_path_factory: pytest.TempPathFactory, exported: Exported, exported_ragged: Exported, nursery: Nursery
 ) -> Judge:
     """Judge all mutations of a model, once for all test processes."""
     shared = shared_folder(tmp_path_factory, "mutants")
@@ -88,7 +85,7 @@ def judge(
             if not kept.exists():
                 bundle = (exported_ragged if ragged else exported)(case)
                 scratch = tmp_path_factory.mktemp(kept.stem)
-                found = _judged(case, bundle, OF_LENGTHS if ragged else MUTATIONS, scratch, workers)
+                found = _judged(case, bundle, OF_LENGTHS if ragged else MUTATIONS, scratch, nursery)
                 shutil.rmtree(scratch)
                 kept.write_text(json.dumps([asdict(judgement) for judgement in found]))
             return [Judgement(**entry) for entry in json.loads(kept.read_text())]
@@ -101,7 +98,7 @@ def _judged(
     bundle: Bundle,
     mutations: dict[str, Mutation],
     scratch: Path,
-    workers: Nursery,
+    nursery: Nursery,
 ) -> list[Judgement]:
     """Put the wrong files of each mutation of a model into a bundle, and let verify judge it."""
     (scratch / "right").mkdir()
@@ -115,7 +112,7 @@ def _judged(
         lacking = [backend for backend in workshop.backends if backend not in files]
         found += [Judgement(case.name, name, backend, "", LACKING) for backend in lacking]
         made = {path.relative_to(wrong).as_posix(): (name, backend, path) for backend, path in files.items()}
-        checks += [(*made[check.file], check) for check in _verified(wrong, bundle, workers)]
+        checks += [(*made[check.file], check) for check in _verified(wrong, bundle, nursery)]
     asked = {  # a runtime that cannot judge the right file judges none
         (backend, check.runtime)
         for name, backend, _, check in checks
@@ -129,12 +126,12 @@ def _judged(
     return found
 
 
-def _verified(folder: Path, bundle: Bundle, workers: Nursery) -> Sequence[Check]:
+def _verified(folder: Path, bundle: Bundle, nursery: Nursery) -> Sequence[Check]:
     """Make a folder a bundle like another one, hashes and all, and verify it."""
     manifest = json.loads((bundle.folder / MANIFEST).read_text())
     (folder / MANIFEST).write_text(json.dumps({**manifest, "files": describe_files(folder)}))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(process, "ask", workers.ask)
+        patch.setattr(process, "ask", partial(nursery.ask, CFLAGS=C_OPTIONS))
         return verify(folder).checks
 
 
@@ -190,9 +187,13 @@ def test_products_are_those_of_bfloat16(dtype: str) -> None:
     np.testing.assert_array_equal(got, x.astype(ml_dtypes.bfloat16).astype(dtype))
 
 
-@pytest.mark.parametrize(
-    ("case", "ragged"), [pytest.param(*each, id=f"{each[0].name}{'-lengths' * each[1]}") for each in TABLES]
-)
+def parameters(table: tuple[ModelCase | CallCase, bool]) -> Any:
+    case, ragged = table
+    marks = [] if table in QUICK else [pytest.mark.exhaustive]
+    return pytest.param(case, ragged, marks=marks, id=f"{case.name}{'-lengths' * ragged}")
+
+
+@pytest.mark.parametrize(("case", "ragged"), [*map(parameters, TABLES)])
 def test_every_wrong_file_is_caught(case: ModelCase | CallCase, ragged: bool, judge: Judge) -> None:
     found = judge(case, ragged)
     assert [each for each in found if each.verdict not in FINE] == []
@@ -202,7 +203,17 @@ def test_every_wrong_file_is_caught(case: ModelCase | CallCase, ragged: bool, ju
     assert any(each.verdict == RIGHT for each in found)
 
 
-@pytest.mark.parametrize("mutation", [*MUTATIONS, *OF_LENGTHS])
+each_mutation = pytest.mark.parametrize("mutation", [*MUTATIONS, *OF_LENGTHS])
+
+
+@each_mutation
+def test_every_mutation_is_caught_in_every_backend(mutation: str, judge: Judge) -> None:
+    found = [each for table in QUICK for each in judge(*table) if each.mutation == mutation]
+    assert {backend for _, _, backend in _files(found)} >= {*BACKENDS}
+
+
+@pytest.mark.exhaustive
+@each_mutation
 def test_every_mutation_is_tried_on_several_models_of_every_backend(
     mutation: str, judge: Judge, figure: Callable[[str], None]
 ) -> None:
@@ -213,6 +224,7 @@ def test_every_mutation_is_tried_on_several_models_of_every_backend(
     figure(f"mutants, {mutation}: {_figures(found)}")
 
 
+@pytest.mark.exhaustive
 def test_the_figure(judge: Judge, figure: Callable[[str], None]) -> None:
     found = [each for each in _everything(judge) if each.mutation not in CONTROL]
     models, mutations = ({each.model for each in found}, {each.mutation for each in found})

@@ -25,7 +25,7 @@ from rnn_export.runtimes.table import RUNTIMES
 from rnn_export.runtimes.worker import Blocked
 from rnn_export.verification.compare import FAILED, NOT_CHECKED, PASSED
 from rnn_export.verification.verify import VerificationReport, verify
-from tests.support.cases import CASES, CPU, ModelCase, each_case
+from tests.support.cases import CASES, CPU, ModelCase, each_case, sample
 from tests.support.exports import Exported
 from tests.support.mutants import without_a_bias
 
@@ -62,7 +62,8 @@ def test_single_steps_are_at_most_four_times_as_far_from_float64_as_eager(
         assert measure.error <= 4 * measure.eager
 
 
-@each_case
+@pytest.mark.usefixtures("fresh_processes")
+@pytest.mark.parametrize("case", sample(CASES, "rnn", "deep_bidirectional"))
 def test_a_folder_can_be_verified_again(case: ModelCase, exported: Exported, tmp_path: Path) -> None:
     folder = shutil.copytree(exported(case).folder, tmp_path / "elsewhere")
     told: list[tuple[str, int, int]] = []
@@ -155,6 +156,7 @@ def test_the_operator_of_a_runtime_has_to_be_as_right_as_eager(tmp_path: Path) -
     assert "GRU" in [node.op_type for node in load(bundle.folder / "model.onnx").graph.node]
 
 
+@pytest.mark.usefixtures("fresh_processes")
 def test_a_crash_is_a_failure(rnn: ModelCase, exported: Exported, tmp_path: Path) -> None:
     folder = shutil.copytree(exported(rnn).folder, tmp_path / "copy")
     model = load(folder / "model.onnx")
@@ -171,10 +173,11 @@ def test_a_crash_is_a_failure(rnn: ModelCase, exported: Exported, tmp_path: Path
 def test_a_missing_runtime_is_not_a_pass(
     rnn: ModelCase, exported: Exported, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    folder = exported(rnn).folder
     monkeypatch.setattr(
         "rnn_export.runtimes.table.find_spec", lambda name: None if name == "torch" else object()
     )
-    report = verify(exported(rnn).folder)
+    report = verify(folder)
     unchecked = [check for check in report.checks if check.verdict == NOT_CHECKED]
     assert [(check.file, check.detail) for check in unchecked] == [("model.pt", "torch is not installed")]
     assert not report.passed

@@ -9,10 +9,9 @@ from typer.testing import CliRunner
 
 import rnn_export
 from rnn_export.cli.main import app
-from rnn_export.models import CharRNN, LSTMScratch
 from rnn_export.verification.verify import PASSED, VerificationReport
 from tests.support.c_programs import SANITIZE, STRICT, build_driver, compile_c, needs_compiler, run_driver
-from tests.support.cases import ModelCase, tokens
+from tests.support.cases import LARGE, ModelCase
 from tests.support.exports import Exported
 
 pytestmark = needs_compiler
@@ -24,9 +23,7 @@ each_command = pytest.mark.parametrize(
 @pytest.fixture(scope="session")
 def large(exported: Exported) -> rnn_export.Bundle:
     """Give the bundle of a net of 1.3 million parameters."""
-    return exported(
-        ModelCase("large", lambda: CharRNN(5000, LSTMScratch(5000, 64, 8)), tokens(3, 2, below=5000))
-    )
+    return exported(LARGE)
 
 
 def test_its_numbers_stand_in_a_file(large: rnn_export.Bundle) -> None:

@@ -14,7 +14,7 @@ from rnn_export.passes import pipeline
 from rnn_export.program.program import Program
 from rnn_export.program.scan import Scan, scans
 from tests.support import loops
-from tests.support.cases import CASES, ModelCase, each_case
+from tests.support.cases import CASES, ModelCase, sample
 
 CALLS = ((1, 1), (2, 3), (9, 4))
 
@@ -39,7 +39,7 @@ def operators(program: Program) -> set[str]:
     return {node.op_type for graph in program.model.graphs() for node in graph}
 
 
-@each_case
+@pytest.mark.parametrize("case", sample(CASES, "lstm", "bidirectional", "char_rnn", "layers_first"))
 def test_the_loops_that_torch_writes_are_folds(case: ModelCase) -> None:
     subject = inspect_module(*case.build())
     model = script.export_loop(script.script(subject), subject)
