@@ -9,6 +9,7 @@ from rnn_export.backends.c.trace import rules
 from rnn_export.backends.c.trace.rules import Arguments, Rule, elementwise, reduced, reduction
 from rnn_export.backends.c.trace.symbols import Symbol, Value
 from rnn_export.errors import CompileError
+from rnn_export.program.operator_facts import float_of, int_of
 from rnn_export.signature.signature import Array
 
 if TYPE_CHECKING:
@@ -53,8 +54,8 @@ def _tangent(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Valu
 
 def _is_infinite(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
     """Whether ``x`` is one of the infinities, or the one that is asked for."""
-    above = node.attributes.get_int("detect_positive", 1)
-    below = node.attributes.get_int("detect_negative", 1)
+    above = int_of(node, "detect_positive")
+    below = int_of(node, "detect_negative")
     if above and below:
         arguments = [elementwise(tracer, "Abs", arguments)]
     limit = INFINITY if above else -INFINITY if below else np.array(np.nan, np.float32)
@@ -106,9 +107,9 @@ def _layer_norm(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[V
     """``(x - mean) / sqrt(var + eps) * scale + bias``."""
     value, scale, bias = [*arguments, None][:3]
     assert isinstance(value, Symbol)
-    first = node.attributes.get_int("axis", -1) % len(value.shape)
+    first = int_of(node, "axis") % len(value.shape)
     axes = list(range(first, len(value.shape)))
-    epsilon = np.array(node.attributes.get_float("epsilon", 1e-5), np.float32)
+    epsilon = np.array(float_of(node, "epsilon"), np.float32)
     result = elementwise(tracer, "Mul", [standardized(tracer, value, axes, epsilon), scale])
     return [elementwise(tracer, "Add", [result, bias]) if bias is not None else result]
 
@@ -117,11 +118,11 @@ def _batch_norm(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[V
     """``x s + (bias - mean s)``, ``s = scale / sqrt(var + eps)``: the statistics are those of training."""
     value, *constants = arguments
     assert value is not None
-    training = node.attributes.get_int("training_mode", 0) != 0
+    training = int_of(node, "training_mode") != 0
     if training or any(isinstance(each, Symbol) for each in constants):
         raise CompileError("its statistics or weights are computed")
     scale, bias, mean, variance = (np.asarray(each, np.float64) for each in constants)
-    factor = scale / np.sqrt(variance + node.attributes.get_float("epsilon", 1e-5))
+    factor = scale / np.sqrt(variance + float_of(node, "epsilon"))
     shape = [-1] + [1] * (len(value.shape) - 2)
     terms = [term.astype(np.float32).reshape(shape) for term in (factor, bias - mean * factor)]
     return [elementwise(tracer, "Add", [elementwise(tracer, "Mul", [value, terms[0]]), terms[1]])]
@@ -132,7 +133,7 @@ def _instance_norm(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> lis
     value, *constants = arguments
     assert isinstance(value, Symbol)
     axes = list(range(2, len(value.shape)))
-    epsilon = np.array(node.attributes.get_float("epsilon", 1e-5), np.float32)
+    epsilon = np.array(float_of(node, "epsilon"), np.float32)
     result = standardized(tracer, value, axes, epsilon)
     shape = [-1] + [1] * len(axes)
     for kind, term in zip(("Mul", "Add"), constants, strict=True):

@@ -5,7 +5,7 @@ which functions of ``write/kernels.c`` that needs, and how far these may be from
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 FLOAT, INT, BOOL = "float", "int64_t", "int32_t"  # the types of numbers in C; a truth value is 0 or -1
 C_TYPES = {"float32": FLOAT, "int64": INT, "bool": BOOL}  # by dtype
@@ -73,7 +73,7 @@ class Operator:
         scalar: on single numbers, where int64 is among them; empty if there is none.
         kernels: what ``vector`` calls.
         compares: it makes truth values.
-        attributes: with what they are unless the node says otherwise.
+        attributes: what it calls its attributes, all of them floats.
         sign: how an equation writes it between two arguments; as a function otherwise.
     """
 
@@ -81,7 +81,7 @@ class Operator:
     scalar: str = ""
     kernels: tuple[Kernel, ...] = ()
     compares: bool = False
-    attributes: Mapping[str, float] = field(default_factory=dict)
+    attributes: tuple[str, ...] = ()
     sign: str = ""
 
 
@@ -94,14 +94,14 @@ OPERATORS = {
     "Celu": Operator(
         "maximum({0}, splat(0.0f)) + minimum(splat(0.0f), {alpha} * vexpm1({0} / {alpha}))",
         kernels=(MAXIMUM, MINIMUM, EXPM1),
-        attributes={"alpha": 1.0},
+        attributes=("alpha",),
     ),
     "Cos": Operator("vcos({0})", kernels=(_kernel("cos", "cos(x)", 1),)),
     "Div": Operator("{0} / {1}", sign="/"),
     "Elu": Operator(
         "choose(less({0}, splat(0.0f)), {alpha} * vexpm1({0}), {0})",
         kernels=(EXPM1,),
-        attributes={"alpha": 1.0},
+        attributes=("alpha",),
     ),
     "Equal": Operator("equal({0}, {1})", "-({0} == {1})", compares=True, sign="=="),
     "Erf": Operator("verf({0})", kernels=(_kernel("erf", "erf(x)", 1.5),)),
@@ -112,13 +112,16 @@ OPERATORS = {
     "HardSigmoid": Operator(
         "maximum(minimum({0} * {alpha} + {beta}, splat(1.0f)), splat(0.0f))",
         kernels=(MAXIMUM, MINIMUM),
-        attributes={"alpha": 0.2, "beta": 0.5},
+        attributes=(
+            "alpha",
+            "beta",
+        ),
     ),
     "HardSwish": Operator(
         "{0} * maximum(minimum({0} / 6.0f + 0.5f, splat(1.0f)), splat(0.0f))", kernels=(MAXIMUM, MINIMUM)
     ),
     "IsNaN": Operator("~equal({0}, {0})", compares=True),
-    "LeakyRelu": Operator("choose(less({0}, splat(0.0f)), {0} * {alpha}, {0})", attributes={"alpha": 0.01}),
+    "LeakyRelu": Operator("choose(less({0}, splat(0.0f)), {0} * {alpha}, {0})", attributes=("alpha",)),
     "Less": Operator("less({0}, {1})", "-({0} < {1})", compares=True, sign="<"),
     "LessOrEqual": Operator("less_or_equal({0}, {1})", "-({0} <= {1})", compares=True, sign="<="),
     "Log": Operator("vlog({0})", kernels=(_kernel("log", "log(x)", 1),)),
@@ -137,7 +140,10 @@ OPERATORS = {
     "Selu": Operator(
         "{gamma} * choose(less({0}, splat(0.0f)), {alpha} * vexpm1({0}), {0})",
         kernels=(EXPM1,),
-        attributes={"alpha": 1.67326319217681884765625, "gamma": 1.05070102214813232421875},
+        attributes=(
+            "alpha",
+            "gamma",
+        ),
     ),
     "Sigmoid": Operator("vsigmoid({0})", kernels=(_kernel("sigmoid", "1 / (1 + exp(-x))", 2.5, low="-88"),)),
     "Sign": Operator(
@@ -151,7 +157,7 @@ OPERATORS = {
     "Sub": Operator("{0} - {1}", "(int64_t)((uint64_t){0} - (uint64_t){1})", sign="-"),
     "Tanh": Operator("vtanh({0})", kernels=(TANH,)),
     "ThresholdedRelu": Operator(
-        "choose(less_or_equal({0}, splat({alpha})), splat(0.0f), {0})", attributes={"alpha": 1.0}
+        "choose(less_or_equal({0}, splat({alpha})), splat(0.0f), {0})", attributes=("alpha",)
     ),
     "Where": Operator("choose({0}, {1}, {2})", "{0} ? {1} : {2}"),
     "Xor": Operator("{0} ^ {1}", compares=True),

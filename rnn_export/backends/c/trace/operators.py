@@ -30,7 +30,7 @@ from onnx_ir.passes import common
 from rnn_export.backends.c.trace.nodes import where
 from rnn_export.errors import CompileError
 from rnn_export.program.build import Builder, add_constant
-from rnn_export.program.operator_facts import RECURRENT, RECURRENT_INPUTS, Recurrent
+from rnn_export.program.operator_facts import RECURRENT, RECURRENT_INPUTS, Recurrent, int_of, text_of
 from rnn_export.program.program import Program
 from rnn_export.program.scan import Scan
 from rnn_export.program.values import constant_value
@@ -134,7 +134,7 @@ def _rnn(cell: Cell, x: ir.Value, h: ir.Value) -> list[ir.Value]:
 
 def _gru(cell: Cell, x: ir.Value, h: ir.Value) -> list[ir.Value]:
     z, r = (cell.squash(0, cell.gate(gate, x, h)) for gate in "zr")
-    if cell.node.attributes.get_int("linear_before_reset", 0):
+    if int_of(cell.node, "linear_before_reset"):
         reset = cell.emit("Mul", r, cell.product("R", "h", h))
     else:
         reset = cell.product("R", "h", cell.emit("Mul", r, h))
@@ -144,7 +144,7 @@ def _gru(cell: Cell, x: ir.Value, h: ir.Value) -> list[ir.Value]:
 
 def _lstm(cell: Cell, x: ir.Value, h: ir.Value, c: ir.Value) -> list[ir.Value]:
     i = cell.squash(0, cell.peep("i", cell.gate("i", x, h), c))
-    if cell.node.attributes.get_int("input_forget", 0):
+    if int_of(cell.node, "input_forget"):
         f = cell.rest(i)
     else:
         f = cell.squash(0, cell.peep("f", cell.gate("f", x, h), c))
@@ -179,9 +179,9 @@ def expand(program: Program) -> Program:
 
 def _check(program: Program, node: ir.Node) -> None:
     """Refuse what is not one loop over all time steps of a row."""
-    if node.attributes.get_int("layout", 0):
+    if int_of(node, "layout"):
         raise CompileError("expected layout 0, time in front, got layout 1. Transpose its inputs instead.")
-    way = node.attributes.get_string("direction", "forward")
+    way = text_of(node, "direction")
     if way not in DIRECTIONS:
         raise CompileError(f"expected a direction of {', '.join(DIRECTIONS)}, got {way!r}")
     lengths = _inputs(node).get("sequence_lens")
@@ -244,7 +244,7 @@ def _activation(name: str, given: dict[str, Iterator[float]]) -> Activation:
 def _replace(graph: ir.Graph, node: ir.Node) -> None:
     """Put the loops in an operator's place."""
     kind = RECURRENT[node.op_type]
-    ways = DIRECTIONS[node.attributes.get_string("direction", "forward")]
+    ways = DIRECTIONS[text_of(node, "direction")]
     weights = _weights(node, kind, len(ways))
     activations = _activations(node, kind, len(ways))
     prefix = next(str(value.name) for value in node.outputs if value.name)

@@ -23,6 +23,7 @@ from rnn_export.backends.c.trace.graph import (
 )
 from rnn_export.backends.c.trace.symbols import Symbol, Value
 from rnn_export.errors import CompileError
+from rnn_export.program.operator_facts import float_of, int_of
 from rnn_export.signature.signature import Array
 
 if TYPE_CHECKING:
@@ -71,8 +72,7 @@ def _elementwise(
 
 
 def _plain(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
-    defaults = OPERATORS[node.op_type].attributes
-    attributes = {name: node.attributes.get_float(name, value) for name, value in defaults.items()}
+    attributes = {name: float_of(node, name) for name in OPERATORS[node.op_type].attributes}
     return [elementwise(tracer, node.op_type, arguments, attributes)]
 
 
@@ -199,10 +199,10 @@ def _gemm(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
     left, right, bias = [*arguments, None][:3]
     assert left is not None
     assert right is not None
-    left = _swapped(left) if node.attributes.get_int("transA", 0) else left
+    left = _swapped(left) if int_of(node, "transA") else left
     name = tracer.called(right)
-    right = _swapped(right) if node.attributes.get_int("transB", 0) else right
-    alpha, beta = (np.array(node.attributes.get_float(scale, 1.0), np.float32) for scale in ("alpha", "beta"))
+    right = _swapped(right) if int_of(node, "transB") else right
+    alpha, beta = (np.array(float_of(node, scale), np.float32) for scale in ("alpha", "beta"))
     if not isinstance(right, Symbol):
         right = right * alpha if alpha != 1 else right
         tracer.call(right, name)
@@ -242,9 +242,9 @@ def reduction(node: ir.Node, arguments: Arguments) -> tuple[list[int], bool]:
     assert value is not None
     listed = node.attributes.get_ints("axes", None) if axes is None else None
     numbers = [int(axis) for axis in (axes if axes is not None else listed or [])]  # type: ignore[union-attr]
-    if not numbers and not node.attributes.get_int("noop_with_empty_axes", 0):
+    if not numbers and not int_of(node, "noop_with_empty_axes"):
         numbers = list(range(len(value.shape)))
-    return numbers, bool(node.attributes.get_int("keepdims", 1))
+    return numbers, bool(int_of(node, "keepdims"))
 
 
 def _reduce(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
@@ -258,7 +258,7 @@ def _softmax(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Valu
     """``exp(x - max) / sum``, or its logarithm ``x - max - log(sum)``."""
     value = arguments[0]
     assert isinstance(value, Symbol)
-    axes = [node.attributes.get_int("axis", -1)]
+    axes = [int_of(node, "axis")]
     shifted = elementwise(tracer, "Sub", [value, reduced(tracer, "max", value, axes, keep=True)])
     powers = elementwise(tracer, "Exp", [shifted])
     total = reduced(tracer, "sum", powers, axes, keep=True)
@@ -271,7 +271,7 @@ def _lookup(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value
     """Take rows of a constant table."""
     table, indices = arguments
     assert isinstance(indices, Symbol)
-    axis = node.attributes.get_int("axis", 0)
+    axis = int_of(node, "axis")
     if isinstance(table, Symbol) or table is None or axis:
         raise CompileError("it looks up computed values, or along another axis than the first")
     rows = table.reshape(table.shape[0], -1)
@@ -293,9 +293,7 @@ def _cumsum(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value
     assert isinstance(value, Symbol)
     place = int(axis) % len(value.shape)  # type: ignore[arg-type]
     free = (tracer.space.rows, tracer.space.steps)
-    if value.shape[place] in free or any(
-        node.attributes.get_int(name, 0) != 0 for name in ("exclusive", "reverse")
-    ):
+    if value.shape[place] in free or any(int_of(node, name) != 0 for name in ("exclusive", "reverse")):
         raise CompileError("it adds up over rows or time steps, or backward")
     parts = [Symbol(part) for part in np.split(value.labels, value.shape[place], place)]
     for number in range(1, len(parts)):
