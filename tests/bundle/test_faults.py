@@ -24,7 +24,6 @@ from tests.support.cases import ModelCase
 from tests.support.exports import Exported
 from tests.support.quick import FULL, Disk, Export, digest, quick_export
 
-pytestmark = pytest.mark.usefixtures("fresh_processes")
 OTHERS = {".ses", "torchinductor_root"}  # what torch and ONNX Runtime leave in TMPDIR
 A_WHILE = 20.0  # seconds, for what takes a fraction of one
 
@@ -93,6 +92,7 @@ def test_a_folder_that_vanishes_meanwhile_is_named(
     assert listed(old.parent) == ["bundle"]
 
 
+@pytest.mark.usefixtures("fresh_processes")
 @pytest.mark.parametrize("file", ["model.pt", "model.onnx"])
 def test_a_file_that_vanishes_is_not_called_wrong(bundle: Bundle, old: Path, file: str) -> None:
     opened = Bundle(old, bundle.manifest)
@@ -111,6 +111,7 @@ def compiler(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
 
 
+@pytest.mark.usefixtures("fresh_processes")
 def test_a_disk_that_is_full_where_c_is_built_is_not_a_wrong_file(
     rnn: ModelCase, bundle: Bundle, old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
