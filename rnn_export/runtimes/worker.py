@@ -163,11 +163,17 @@ def serve() -> None:
 
 
 def _report(statuses: dict[int, int]) -> None:
-    """Write with what status workers have ended, and forget them."""
-    while statuses and (ended := os.waitpid(-1, os.WNOHANG))[0]:
-        child, status = ended
-        _write_number(statuses[child], os.waitstatus_to_exitcode(status))
-        os.close(statuses.pop(child))
+    """Write with what status workers have ended, and forget them.
+
+    A signal may come while another one is handled here: whoever waits for a worker first reports it.
+    """
+    for child in list(statuses):
+        with suppress(ChildProcessError):  # reported meanwhile
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                descriptor = statuses.pop(child)
+                _write_number(descriptor, os.waitstatus_to_exitcode(status))
+                os.close(descriptor)
 
 
 def _write_number(descriptor: int, number: int) -> None:
