@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +104,17 @@ def test_a_worker_that_crashes_leaves_the_others_alone(workers: Workers) -> None
     assert ask(request("reference"), LIMIT, workers)[1] == ""
 
 
+def test_workers_that_end_at_once_are_each_reported(workers: Workers) -> None:
+    """Their ends are signalled while others are being reported."""
+    for _ in range(5):
+        with ExitStack() as stack:
+            many = [stack.enter_context(workers.worker("c")) for _ in range(12)]
+            for one in many:
+                os.kill(one.pid, signal.SIGKILL)
+            assert [one.status.readline() for one in many] == [b"-9\n"] * len(many)
+    assert ask(request(), LIMIT, workers)[1] == ""
+
+
 def test_a_crash_is_named_with_its_status(workers: Workers) -> None:
     workers.start(["c"])
     with workers.worker("c") as known:
@@ -154,3 +167,24 @@ def test_results_are_those_of_this_process(workers: Workers) -> None:
     results = worker.read_results(answer, BUNDLE.cases)
     case = BUNDLE.cases[0]
     np.testing.assert_allclose(results[f"{case.name}/whole/0"], case.float64[0], rtol=1e-4, atol=1e-5)
+
+
+def test_an_end_that_is_signalled_while_another_is_reported_is_no_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended = subprocess.Popen(["true"])
+    wait_for(lambda: not runs(ended.pid), "it goes on")
+    read, write = os.pipe()
+    statuses = {ended.pid: write}
+    right = worker._write_number
+
+    def interrupted(descriptor: int, number: int) -> None:
+        worker._report(statuses)  # as the next signal does
+        right(descriptor, number)
+
+    monkeypatch.setattr(worker, "_write_number", interrupted)
+    worker._report(statuses)
+    ended.wait()
+    with os.fdopen(read) as pipe:
+        assert pipe.read() == "0\n"
+    assert statuses == {}
