@@ -49,7 +49,7 @@ class Place:
     contents: dict[str, dict[str, Any]]
 
     def found(self) -> str:
-        """ProgressCallback what is under the name.
+        """Say what is under the name.
 
         Raises:
             BrokenPromiseError: it is something else than what was verified.

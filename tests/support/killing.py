@@ -30,7 +30,7 @@ def write(target: Path, content: str, *, overwrite: bool = True) -> None:
 
 
 def content(target: Path) -> str:
-    """ProgressCallback what a target holds: the one content of its files, ``none``, or ``mixed``."""
+    """Say what a target holds: the one content of its files, ``none``, or ``mixed``."""
     if not target.exists():
         return "none"
     files = {path.relative_to(target): path.read_text() for path in target.rglob("*") if path.is_file()}
