@@ -165,7 +165,10 @@ def _check(bundle: Bundle, files: Sequence[str]) -> None:
         if found:
             raise ScaffoldError(
                 mismatch(
-                    str(bundle.folder), expected, found, "README.md tells how its files are loaded by hand."
+                    str(bundle.folder),
+                    expected,
+                    found,
+                    "docs/embedding.md tells how its files are loaded by hand.",
                 )
             )
     for file in files:
