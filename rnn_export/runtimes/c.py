@@ -41,6 +41,11 @@ def start(path: Path, signature: Signature, read: Read = Path.read_bytes) -> Cal
     return caller(function, signature, declared.workspace)
 
 
+def prepare(path: Path) -> None:
+    """Build the library of a ``model.c`` into the cache."""
+    library(path)
+
+
 @dataclass(frozen=True)
 class Kind:
     """The shape and the dtype of an array."""

@@ -30,6 +30,7 @@ class Worker:
     """A process that is forked for one request, as seen through its pipes."""
 
     def __init__(self, control: socket.socket, runtime: str) -> None:
+        self._told_path = False
         (its_request, request), *outputs = [os.pipe() for _ in range(4)]
         its = [its_request, *(its_output for _, its_output in outputs)]
         with suppress(*GONE):  # then the pipes end, too
@@ -38,9 +39,7 @@ class Worker:
             os.close(descriptor)
         self.request = os.fdopen(request, "wb")
         self.answer, self.errors, self.status = (os.fdopen(output, "rb") for output, _ in outputs)
-        with suppress(*GONE):
-            self.request.write(f"{runtime}\n".encode())
-            self.request.flush()
+        self._tell(runtime)
 
     def __enter__(self) -> "Worker":
         """Wait until it has been forked."""
@@ -52,6 +51,17 @@ class Worker:
         for pipe in (self.request, self.answer, self.errors, self.status):
             with suppress(*GONE):
                 pipe.close()
+
+    def prepare(self, path: Path | None) -> None:
+        """Let it prepare a file, or none, before it reads its request: once."""
+        if not self._told_path:
+            self._told_path = True
+            self._tell(json.dumps(str(path or "")))
+
+    def _tell(self, line: str) -> None:
+        with suppress(*GONE):
+            self.request.write(f"{line}\n".encode())
+            self.request.flush()
 
     def kill(self) -> None:
         """End it at once."""
@@ -84,6 +94,12 @@ class Workers:
         """Start a worker for each of some runtimes, which it imports until :meth:`worker` takes it."""
         with self._lock:
             self._ready |= {runtime: self._forked(runtime) for runtime in runtimes}
+
+    def prepare(self, runtime: str, path: Path) -> None:
+        """Let the worker that was started ahead for a runtime prepare a file, if there is one."""
+        with self._lock:
+            if worker := self._ready.get(runtime):
+                worker.prepare(path)
 
     def worker(self, runtime: str) -> Worker:
         """Give a worker that has not been asked anything."""
@@ -136,6 +152,7 @@ def ask(request: Mapping[str, Any], limit: int, workers: Workers) -> tuple[bytes
 
 def _answer(worker: Worker, request: bytes, limit: int) -> bytes:
     """Give a worker its request, and read what it gives, up to one byte more than there may be."""
+    worker.prepare(None)
     with suppress(*GONE), worker.request as pipe:  # it ended before it had read all
         pipe.write(request)
     answer = worker.answer.read(limit + 1)

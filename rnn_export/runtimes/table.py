@@ -2,7 +2,7 @@
 
 A runtime's file has ``start(path, signature, read)``, which loads a bundle's file and returns a
 :data:`Call`. ``read`` gives what a path holds; a bundle's own, ``bundle.files.read``, only if it is what was
-hashed. No file is opened past it.
+hashed. No file is opened past it. It may have ``prepare(path)``, which does ahead what can be kept.
 """
 
 from collections.abc import Sequence
@@ -50,6 +50,11 @@ class Runtime:
             )
         call: Call = self.load().start(path, signature, read)
         return call
+
+    def prepare(self, path: Path) -> None:
+        """Do what can be done with a file before it is asked for: build what is kept in a cache."""
+        if prepare := getattr(self.load(), "prepare", None):
+            prepare(path)
 
     def load(self) -> ModuleType:
         """Import it."""

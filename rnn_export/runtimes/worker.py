@@ -182,7 +182,7 @@ def _write_number(descriptor: int, number: int) -> None:
 
 
 def _work(request: int, answer: int, errors: int) -> NoReturn:
-    """Be a worker: import the runtime that the first line names, and wait for the request."""
+    """Be a worker: import the runtime of the first line, prepare the file of the next, await the request."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
     for descriptor, standard in ((request, 0), (errors, 1), (errors, 2)):
@@ -191,6 +191,8 @@ def _work(request: int, answer: int, errors: int) -> NoReturn:
         with uncollected():
             RUNTIMES[runtime].load()
             gc.freeze()  # what is imported stays
+    if path := json.loads(sys.stdin.readline() or '""'):
+        _prepare(runtime, Path(path))
     os.dup2(answer, 1)
     for descriptor in (request, answer, errors):
         os.close(descriptor)
@@ -198,6 +200,13 @@ def _work(request: int, answer: int, errors: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # to take Python and the runtime apart first takes as long as a check
+
+
+def _prepare(runtime: str, path: Path) -> None:
+    """Do ahead what a runtime can of its work with a file; what fails here fails again when it is asked."""
+    _watch(os.getppid())
+    with suppress(Exception):
+        RUNTIMES[runtime].prepare(path)
 
 
 def main() -> None:
@@ -208,13 +217,18 @@ def main() -> None:
     if not asked:
         return
     request: dict[str, Any] = json.loads(asked)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    threading.Thread(target=_end_with, args=[request["asked_by"]], daemon=True).start()
+    _watch(request["asked_by"])
     sys.meta_path.insert(0, Blocked(request["blocked"]))
     results = io.BytesIO()
     np.savez(results, **_results(request))
     with answer:
         answer.write(results.getbuffer())
+
+
+def _watch(parent: int) -> None:
+    """End in order when told to, and when the process that asked has ended."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    threading.Thread(target=_end_with, args=[parent], daemon=True).start()
 
 
 def _end_with(parent: int) -> None:

@@ -8,6 +8,7 @@ from rnn_export.bundle import golden
 from rnn_export.bundle.bundle import Bundle
 from rnn_export.bundle.description import describe
 from rnn_export.bundle.golden import Case, Dynamics
+from rnn_export.bundle.layout import MODEL_C
 from rnn_export.errors import VerificationError, mismatch
 from rnn_export.module.subject import Subject
 from rnn_export.progress import ProgressCallback
@@ -34,6 +35,7 @@ def verify_files(written: Written, report_progress: ProgressCallback, workers: W
         VerificationError: the net amplifies rounding errors so much that no two time steps can be compared.
     """
     subject = written.improved.captured.subject
+    workers.prepare("c", written.folder / MODEL_C)
     report_progress("Running eager PyTorch over the grid", 0, 1)
     vectors = grid.build(subject)
     _check_horizon(vectors.dynamics, subject)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from rnn_export.bundle.bundle import Bundle
+from rnn_export.bundle.layout import MODEL_C
 from rnn_export.runtimes import process, worker
 from rnn_export.runtimes.process import Workers, ask
 from tests.support.paths import ARTIFACTS
@@ -188,3 +189,56 @@ def test_an_end_that_is_signalled_while_another_is_reported_is_no_error(
     with os.fdopen(read) as pipe:
         assert pipe.read() == "0\n"
     assert statuses == {}
+
+
+def test_what_is_prepared_ahead_is_built_once(
+    workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    workers.start(["c"])
+    workers.prepare("c", BUNDLE.folder / MODEL_C)
+    wait_for(lambda: bool(libraries(tmp_path)), "nothing is built")
+    [built] = libraries(tmp_path)
+    when = built.stat().st_mtime_ns
+    assert ask(request("c", MODEL_C), LIMIT, workers)[1] == ""
+    assert libraries(tmp_path) == [built]
+    assert built.stat().st_mtime_ns == when
+
+
+def libraries(cache: Path) -> list[Path]:
+    return list(cache.glob("rnn_export/*.so"))
+
+
+def test_what_cannot_be_prepared_is_reported_when_it_is_asked_for(
+    workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("CC", "false")
+    workers.start(["c"])
+    workers.prepare("c", BUNDLE.folder / MODEL_C)
+    answer, failure = ask(request("c", MODEL_C), LIMIT, workers)
+    assert failure == ""
+    assert "failed" in str(worker.read_results(answer, BUNDLE.cases)[worker.UNAVAILABLE])
+
+
+def test_what_is_prepared_ends_when_who_asked_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = tmp_path / "cc"
+    compiler.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep {A_WHILE}\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CC", str(compiler))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    child = os.fork()
+    if not child:
+        workers = Workers().__enter__()
+        workers.start(["c"])
+        workers.prepare("c", BUNDLE.folder / MODEL_C)
+        time.sleep(A_WHILE)
+        os._exit(1)
+    number = tmp_path / "pid"
+    wait_for(lambda: number.exists() and bool(number.read_text()), "no compiler runs")
+    pid = int(number.read_text())
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    wait_for(lambda: not runs(pid), "the compiler goes on")
