@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from rnn_export.module.fold_check import streaming_obstacle
+from rnn_export.module.repeatable import check_repeatable
 from rnn_export.module.subject import Subject, inspect_module
 from rnn_export.module.submodule_state import expose
 
@@ -23,7 +24,9 @@ def inspect_export(model: nn.Module, example: Any, *, step: bool = False, length
         InputError: the example is not what the module takes.
         ModelError: the module cannot be exported.
     """
-    subject = find_streaming(inspect_module(model, example, step=step))
+    subject = inspect_module(model, example, step=step)
+    check_repeatable(subject)
+    subject = find_streaming(subject)
     return replace(subject, signature=replace(subject.signature, lengths=lengths))
 
 

@@ -94,7 +94,6 @@ class LostState(Attribute):
 @pytest.mark.parametrize(
     ("net", "reason"),
     [
-        (Attribute, r"two calls with the same arguments differ by .*\(in an attribute of the module\)"),
         (Listed, r"first differ at time step 1, by \d.*\(in a list or a variable inside of forward\)$"),
         (NormOverTime, r"first differ at time step 0, by \d.*: later time steps take part"),
         (LastOfMean, r"first differ at time step 1, .*inside of forward\), or later time steps take part"),
