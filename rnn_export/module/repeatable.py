@@ -44,9 +44,11 @@ def _cause(subject: Subject) -> str:
     """Say why two calls of a module differ, and what to do about it."""
     model = copied(subject.model)
     flat, noted = subject.flat(model), RandomNumbers()
-    before = dict(_values(model))
-    with torch.no_grad(), noted:
-        flat(subject.inputs.clone(), *(leaf.clone() for leaf in subject.state))
+    with torch.no_grad():
+        flat(subject.inputs.flip(0), *(leaf.clone() for leaf in subject.state))  # what is kept is of this call
+        before = dict(_values(model))
+        with noted:
+            flat(subject.inputs.clone(), *(leaf.clone() for leaf in subject.state))
     if noted.found:
         return f"{noted.found}. Leave it out in eval mode, or pass what it draws as an input."
     changed = [path for path, value in _values(model) if not _same(value, before.get(path))]
