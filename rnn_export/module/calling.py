@@ -7,15 +7,15 @@ in tuples and lists, return it in another wrapping than it takes it, or not at a
 a list with one tensor a time step.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from rnn_export.errors import InputError, ModelError, mismatch
-from rnn_export.signature.tree import Tree, enumerate_names, names_of, tree_leaves, tree_of, tree_pairs, wrap
+from rnn_export.errors import ModelError, mismatch
+from rnn_export.signature.tree import Tree, names_of, tree_leaves, tree_of, tree_pairs
 
 OUTPUTS = "outputs"
 REMEDY = "Return (outputs, state): the outputs of all time steps or of the last one, the state as it came in."
@@ -90,44 +90,6 @@ def _is_listed(outputs: Any, steps: Collection[int]) -> bool:
     return len(parts) in steps and all(
         isinstance(part, Tensor) and part.shape == parts[0].shape for part in parts
     )
-
-
-def own_start(run: Callable[[Tensor, Any], Reading], inputs: Tensor, reading: Reading) -> Any:
-    """Give the state of zeros that the module begins with by itself; ``None`` if it takes no state.
-
-    Raises:
-        InputError: it takes a state, and zeros are not what it begins with.
-    """
-    zeros = list(map(torch.zeros_like, reading.state))
-    same = None
-    for state in _wrappings(reading.gives, zeros):
-        try:
-            again = run(inputs, state)
-        except (InputError, ModelError):
-            continue
-        same = equal([again.outputs, *again.state], [reading.outputs, *reading.state])
-        if same:
-            return state
-    if same is None:
-        return None
-    raise InputError(
-        mismatch(
-            "state None",
-            "the same results as a state of zeros",
-            "others",
-            "Pass the state in the example, and give the module begin_state(batch_size, device).",
-        )
-    )
-
-
-def _wrappings(gives: Tree, leaves: list[Tensor]) -> list[Any]:
-    """List how a module may want the state that it returns: as it comes, or its only leaf wrapped."""
-    if not leaves:
-        return []
-    [[_, *parts]] = gives.values()  # type: ignore[union-attr]
-    whole: Tree = parts[0] if len(parts) == 1 else {"tuple": parts}
-    wrapped = [wrap(whole, dict(enumerate_names(leaves)))]
-    return [*wrapped, leaves[0], (leaves[0],), [leaves[0]]] if len(leaves) == 1 else wrapped
 
 
 def equal(got: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:

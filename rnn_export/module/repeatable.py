@@ -45,7 +45,9 @@ def _cause(subject: Subject) -> str:
     model = copied(subject.model)
     flat, noted = subject.flat(model), RandomNumbers()
     with torch.no_grad():
-        flat(subject.inputs.flip(0), *(leaf.clone() for leaf in subject.state))  # what is kept is of this call
+        flat(
+            subject.inputs.flip(0), *(leaf.clone() for leaf in subject.state)
+        )  # what is kept is of this call
         before = dict(_values(model))
         with noted:
             flat(subject.inputs.clone(), *(leaf.clone() for leaf in subject.state))

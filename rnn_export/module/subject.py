@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from rnn_export.errors import InputError, ModelError, mismatch, warn
 from rnn_export.module.axes import SHORT, Axes, check_state, find_axes, shorter
-from rnn_export.module.calling import OUTPUTS, Calling, Reading, describe, equal, own_start, read
+from rnn_export.module.calling import OUTPUTS, Calling, Reading, describe, equal, read
+from rnn_export.module.starts import begun_alike, check_left_out, own_start
 from rnn_export.module.wrappers import Flat, Wrapper, copied, over_time
 from rnn_export.signature.signature import BATCH, TIME, Signature, StateSpec, TensorSpec
 from rnn_export.signature.tree import Tree, enumerate_names, map_leaves, names_of, tree_leaves, tree_of
@@ -210,8 +211,11 @@ def _find_out(
     leaves = () if taken is None else tuple(tree_leaves(taken))
     returns_state = bool(leaves) and bool(reading.state)
     tree = None if taken is None else tree_of(taken, names_of(taken))
-    first = [None] * len(leaves) if begin is None else tree_leaves(begin(inputs.shape[axes.batch]))
+    first = None if begin is None else begun_alike(begin, inputs.shape[axes.batch], axes.state)
     signature = _signature(inputs, leaves, axes, reading.outputs, first, tree, returns_state)
+    if leaves:
+        start = begin(inputs.shape[axes.batch]) if begin else map_leaves(taken, torch.zeros_like)
+        check_left_out(lambda inputs: read(_run(model, inputs), inputs.shape[:2]), run, inputs, start)
     few = [
         leaf.narrow(spec.batch_axis, 0, min(SHORT, leaf.shape[spec.batch_axis]))
         for leaf, spec in zip((inputs, *leaves), signature.arguments, strict=True)
@@ -274,7 +278,7 @@ def _signature(
     leaves: Sequence[Tensor],
     axes: Axes,
     outputs: Tensor,
-    first: Sequence[Tensor | None],
+    first: Sequence[Tensor] | None,
     tree: Tree | None,
     returns_state: bool,
 ) -> Signature:
@@ -283,8 +287,8 @@ def _signature(
         return {"name": name, "dtype": str(tensor.dtype).removeprefix("torch."), "shape": shape}
 
     state = tuple(
-        StateSpec(**spec(name, leaf, {axis: BATCH}), initial=_initial(begun, axis))
-        for (name, leaf), axis, begun in zip(enumerate_names(leaves), axes.state, first, strict=False)
+        StateSpec(**spec(name, leaf, {axis: BATCH}), initial=0 if first is None else _initial(first[number]))
+        for number, ((name, leaf), axis) in enumerate(zip(enumerate_names(leaves), axes.state, strict=False))
     )
     return Signature(
         inputs=TensorSpec(**spec("inputs", inputs, {axes.time: TIME, axes.batch: BATCH})),
@@ -295,11 +299,8 @@ def _signature(
     )
 
 
-def _initial(first: Tensor | None, axis: int) -> Any:
+def _initial(row: Tensor) -> Any:
     """Give one row of ``begin_state`` as plain numbers: one number where all are the same."""
-    if first is None:
-        return 0
-    row = first.select(axis, 0)
     if row.numel() and bool((row == row.flatten()[0]).all()):
         return row.flatten()[0].item()
     return row.tolist()

@@ -1,0 +1,115 @@
+"""What a module begins with: zeros, or what its ``begin_state`` gives, the same for every row and call."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rnn_export.errors import InputError, ModelError, mismatch
+from rnn_export.module.calling import Reading, equal
+from rnn_export.signature.tree import Tree, enumerate_names, tree_leaves, wrap
+
+REMEDY = "Give the module begin_state(batch_size, device), which gives the state that it begins with."
+ROUNDING = {"rtol": 1e-4, "atol": 1e-5}  # far above what another order of sums makes, far below a start
+
+
+def own_start(run: Callable[[Tensor, Any], Reading], inputs: Tensor, reading: Reading) -> Any:
+    """Give the state of zeros that the module begins with by itself; ``None`` if it takes no state.
+
+    Raises:
+        InputError: it takes a state, and zeros are not what it begins with.
+    """
+    zeros = list(map(torch.zeros_like, reading.state))
+    same = None
+    for state in _wrappings(reading.gives, zeros):
+        try:
+            again = run(inputs, state)
+        except (InputError, ModelError):
+            continue
+        same = equal([again.outputs, *again.state], [reading.outputs, *reading.state])
+        if same:
+            return state
+    if same is None:
+        return None
+    raise InputError(
+        mismatch(
+            "state None",
+            "the same results as a state of zeros",
+            "others",
+            f"Pass the state in the example. {REMEDY}",
+        )
+    )
+
+
+def _wrappings(gives: Tree, leaves: list[Tensor]) -> list[Any]:
+    """List how a module may want the state that it returns: as it comes, or its only leaf wrapped."""
+    if not leaves:
+        return []
+    [[_, *parts]] = gives.values()  # type: ignore[union-attr]
+    whole: Tree = parts[0] if len(parts) == 1 else {"tuple": parts}
+    wrapped = [wrap(whole, dict(enumerate_names(leaves)))]
+    return [*wrapped, leaves[0], (leaves[0],), [leaves[0]]] if len(leaves) == 1 else wrapped
+
+
+def begun_alike(begin: Callable[[int], Any], batch: int, axes: Sequence[int]) -> list[Tensor]:
+    """Give one row of what ``begin_state`` gives, which has to be that of every row, batch and call.
+
+    Args:
+        begin: gives the module's initial state for a batch.
+        batch: the batch of the example.
+        axes: the batch axis of each leaf.
+
+    Raises:
+        ModelError: it is not.
+    """
+    states = [tree_leaves(begin(size)) for size in (batch, batch, batch + 1)]
+    first = [leaf.select(axis, 0) for leaf, axis in zip(states[0], axes, strict=True)]
+    for found, what in zip(states, ("row", "call", "batch"), strict=True):
+        for number, (leaf, axis) in enumerate(zip(found, axes, strict=True)):
+            if not all(equal([row], [first[number]]) for row in leaf.unbind(axis)):
+                raise ModelError(
+                    mismatch(
+                        f"begin_state(batch_size, device), tensor {number}",
+                        "the same for every row, batch and call",
+                        f"another one for another {what}",
+                        "A file begins with one row's state for all. Pass what differs as the state.",
+                    )
+                )
+    return first
+
+
+def check_left_out(
+    left_out: Callable[[Tensor], Reading],
+    run: Callable[[Tensor, Any], Reading],
+    inputs: Tensor,
+    state: Any,
+) -> None:
+    """Check that a module that can be called without its state then begins with the one of the files.
+
+    Args:
+        left_out: calls the module with the inputs alone.
+        run: calls the module.
+        inputs: the example's.
+        state: what the files begin with.
+
+    Raises:
+        InputError: it begins with something else.
+    """
+    try:
+        alone = left_out(inputs)
+    except (InputError, ModelError):
+        return  # the state cannot be left out
+    given = run(inputs, state)
+    pairs = list(zip([alone.outputs, *alone.state], [given.outputs, *given.state], strict=False))
+    if all(torch.allclose(one.double(), other.double(), equal_nan=True, **ROUNDING) for one, other in pairs):
+        return
+    difference = max(float((one.double() - other.double()).abs().max()) for one, other in pairs)
+    raise InputError(
+        mismatch(
+            "model(inputs), the state left out",
+            "the results from the state that the files begin with",
+            f"results that differ by {difference:.2g}",
+            REMEDY,
+        )
+    )
