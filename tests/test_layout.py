@@ -23,7 +23,9 @@ ROOMS: dict[str, str] = {
     "models": "rnn gru lstm stack char",
     "signature": "tree signature",
     "program": "quiet values build program scan operator_facts agree",
-    "module": "calling axes wrappers starts subject eager repeatable sampling fold_check submodule_state inspection",
+    "module": """
+        calling axes wrappers starts subject eager repeatable sampling fold_check submodule_state inspection
+    """,
     "bundle": """
         staging untrusted/files untrusted/json_text untrusted/schema untrusted/signature untrusted/protobuf
         untrusted/archive golden layout bundle description signing

@@ -59,7 +59,10 @@ class Optional(Layer):
 @pytest.mark.parametrize(("net", "what"), [(Random, "call"), (OtherRows, "row"), (OtherBatches, "batch")])
 def test_a_start_that_is_not_one_for_all_is_refused(net: type[nn.Module], what: str) -> None:
     torch.manual_seed(0)
-    expected = f"begin_state(batch_size, device), tensor 0: expected the same for every row, batch and call, got another one for another {what}"
+    alike = "the same for every row, batch and call"
+    expected = (
+        f"begin_state(batch_size, device), tensor 0: expected {alike}, got another one for another {what}"
+    )
     with pytest.raises(ModelError, match=re.escape(expected)):
         inspect_module(net().eval(), (torch.randn(9, 3, 4), torch.zeros(3, 8)))
 
