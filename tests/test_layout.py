@@ -24,7 +24,8 @@ ROOMS: dict[str, str] = {
     "signature": "tree signature",
     "program": "quiet values build program scan operator_facts agree",
     "module": """
-        calling axes wrappers starts subject eager repeatable sampling fold_check submodule_state inspection
+        calling axes wrappers starts subject eager repeatable values sampling fold_check submodule_state
+        inspection
     """,
     "bundle": """
         staging untrusted/files untrusted/json_text untrusted/schema untrusted/signature untrusted/protobuf

@@ -2,25 +2,34 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import torch
 
+from rnn_export.errors import ModelError, mismatch
 from rnn_export.module import eager
 from rnn_export.module.sampling import SEED, Draw, trajectory
 from rnn_export.module.subject import Subject
 from rnn_export.module.wrappers import copied
-from rnn_export.signature.signature import Array, Call, Signature
+from rnn_export.signature.signature import Array, Call, Signature, pieces
 
 # Why running step by step may give something else than running whole.
 AHEAD = "later time steps take part (it looks ahead, runs backwards, or takes a norm over time)"
 BEFORE = "something is kept outside of the state (in a list or a variable inside of forward)"
 NOT_RETURNED = "forward takes a state and does not return the new one"
 FOLD_TOLERANCE = 1e-9  # float64, over a few steps: far above rounding, far below any real dependence
+STEPS = 7  # that are run one by one
+LONG = 1025  # time steps that are run in pieces
+ROWS = 257  # that are run in company and apart
+APART = (1, 33)  # where they are parted
+WORK = 1 << 33  # products of numbers that a long run may take
+ROUNDING = 1e-15  # relative: a change of the state as small as rounding
+GRANTED = 1000.0  # times what such a change makes of a run, where it makes more than FOLD_TOLERANCE
 
 
 def streaming_obstacle(subject: Subject) -> str | None:
-    """Run a short sequence whole and step by step, in float64, and say where they differ.
+    """Run a module whole, step by step, and in pieces, in float64, and say where they differ.
 
     ``None`` means that they do not: the module may be streamed.
 
@@ -31,11 +40,48 @@ def streaming_obstacle(subject: Subject) -> str | None:
     finite = replace(subject, model=_without_nan(subject.model))
     call = eager.start(finite, torch.float64)
     draw = Draw(subject, call)
-    inputs, state = draw.inputs(7, 2), draw.state(2)
+    return _step_by_step(call, draw, subject.signature) or _in_pieces(call, draw, subject)
+
+
+def check_rows(subject: Subject) -> None:
+    """Run many rows together and apart, in float64: no row may depend on the company it is in.
+
+    Raises:
+        ModelError: one does.
+    """
+    finite = replace(subject, model=_without_nan(subject.model))
+    call, signature = eager.start(finite, torch.float64), subject.signature
+    draw = Draw(subject, call)
+    arguments = [draw.inputs(STEPS, ROWS), *draw.state(ROWS)]
+    together = call(*arguments)
+    edges = (0, *APART, ROWS)
+    parts = []
+    for begin, end in pairwise(edges):
+        rows = [
+            array.take(range(begin, end), spec.batch_axis)
+            for array, spec in zip(arguments, signature.arguments, strict=False)
+        ]
+        parts.append(call(*rows))
+    for whole, spec, *apart in zip(together, signature.results, *parts, strict=True):
+        difference = _difference(np.concatenate(apart, spec.batch_axis), whole)
+        if difference > FOLD_TOLERANCE:
+            raise ModelError(
+                mismatch(
+                    f"{type(subject.original).__name__}, the results of a row",
+                    "the same in any batch",
+                    f"results that differ by {difference:.1g} between a batch of {ROWS} and smaller ones",
+                    "Let no row, and no branch, depend on the others or on how many there are.",
+                )
+            )
+
+
+def _step_by_step(call: Call, draw: Draw, signature: Signature) -> str | None:
+    rows = max(2, len(draw.kinds))
+    inputs, state = draw.inputs(STEPS, rows), draw.state(rows)
     outputs, *last = call(inputs, *state)
-    steps = list(trajectory(call, inputs, state, subject.signature))
+    steps = list(trajectory(call, inputs, state, signature))
     for step, (got, *_) in enumerate(steps):
-        want, cause = _outputs_at(step, call, inputs, state, outputs, subject.signature)
+        want, cause = _outputs_at(step, call, inputs, state, outputs, signature)
         difference = _difference(got, want)
         if difference > FOLD_TOLERANCE:
             where = f"step by step, the outputs first differ at time step {step}, by {difference:.1g}"
@@ -44,6 +90,44 @@ def streaming_obstacle(subject: Subject) -> str | None:
     if difference > FOLD_TOLERANCE:
         return f"step by step, the final state differs by {difference:.1g}: {AHEAD}"
     return None
+
+
+def _in_pieces(call: Call, draw: Draw, subject: Subject) -> str | None:
+    """Run long sequences whole, and in pieces of 1, 2, 4, ... time steps."""
+    signature = subject.signature
+    work = LONG * max(1, sum(parameter.numel() for parameter in subject.model.parameters()))
+    rows = max(1, min(len(draw.kinds), WORK // work))
+    steps = LONG if work <= WORK else STEPS
+    inputs, state = draw.inputs(steps, rows), draw.state(rows)
+    whole = call(inputs, *state)
+    parts: list[Array] = []
+    after: Sequence[Array] = state
+    for piece in pieces(steps):
+        part, *after = call(signature.inputs.cut(inputs, piece), *after)
+        parts.append(part)
+    axis = signature.outputs.time_axis
+    outputs = parts[-1] if axis is None else np.concatenate(parts, axis)
+    if max(map(_difference, [outputs, *after], whole)) <= FOLD_TOLERANCE:
+        return None
+    changed = [leaf * (1 + ROUNDING) if leaf.dtype.kind == "f" else leaf for leaf in state]
+    granted = [
+        np.abs(one - other) * GRANTED for one, other in zip(call(inputs, *changed), whole, strict=True)
+    ]
+    apart = [
+        np.abs(got - want) > FOLD_TOLERANCE * max(1.0, float(np.abs(want).max(initial=0))) + much
+        for got, want, much in zip([outputs, *after], whole, granted, strict=True)
+    ]
+    if not any(map(np.any, apart)):
+        return None  # so much does the net amplify a difference
+    if axis is None or not apart[0].any():
+        return f"in pieces of 1, 2, 4, ... time steps, the results of {steps} differ: {BEFORE}, or {AHEAD}"
+    step = int(np.argmax(np.moveaxis(apart[0], axis, 0).reshape(steps, -1).any(1)))
+    ended = call(signature.inputs.cut(inputs, slice(0, step + 1)), *state)[0]
+    now = slice(step, step + 1)
+    got, want, alone = (signature.outputs.cut(result, now) for result in (outputs, whole[0], ended))
+    cause = AHEAD if _difference(alone, want) > FOLD_TOLERANCE else BEFORE
+    where = f"in pieces of 1, 2, 4, ... time steps, the outputs first differ at time step {step}"
+    return f"{where}, by {_difference(got, want):.1g}: {cause}"
 
 
 def _outputs_at(

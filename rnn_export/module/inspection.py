@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from rnn_export.module.fold_check import streaming_obstacle
+from rnn_export.module.fold_check import check_rows, streaming_obstacle
 from rnn_export.module.repeatable import check_repeatable
 from rnn_export.module.subject import Subject, inspect_module
 from rnn_export.module.submodule_state import expose
@@ -26,6 +26,7 @@ def inspect_export(model: nn.Module, example: Any, *, step: bool = False, length
     """
     subject = inspect_module(model, example, step=step)
     check_repeatable(subject)
+    check_rows(subject)
     subject = find_streaming(subject)
     return replace(subject, signature=replace(subject.signature, lengths=lengths))
 

@@ -1,41 +1,82 @@
-"""Random inputs and states like those of the example."""
+"""Inputs and states that a module can be given: not only such as its example shows.
 
-from collections.abc import Iterable, Sequence
+A row of drawn inputs is of one kind, and the rows of all calls take the kinds in turn. Numbers are
+
+- normal, as large as each feature is in the example, with its sign and, where it has whole numbers only, its
+  entries;
+- the example's own entries, feature by feature;
+- such entries, and zeros from some time step on: padding;
+- one time step's entries again and again;
+- such entries, and here and there one of the constants that the module compares numbers with, or a number on
+  either side of it.
+
+Token ids are any of those that the module takes, such with one id again and again from some time step on, one
+id alone, and such with ids that the module compares with. A kind that the module fails on, or of which it
+makes NaN or an infinity where it makes none of its example, is left out.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import numpy as np
 
+from rnn_export.errors import ModelError
 from rnn_export.module.subject import Subject
+from rnn_export.module.values import assembled, columns, compared_constants, find_ids
 from rnn_export.signature.signature import TIME, Array, Call, Signature
 
 SEED = 20261123
 LONGEST = 100  # of the example's time steps, in every batch
 BATCHES = (1, 2, 5)
+OFTEN = 0.2  # the share of entries of a row that are near constants which the module compares with
+TRIED = 7  # time steps on which kinds are tried
+LARGER = (10.0, 100.0)  # times what the example has
+Kind = Callable[[int], Array]  # from a number of time steps to values [time, features]
 
 
 class Draw:
-    """Random inputs and states like those of the example: as large, and token ids among those it has.
+    """Random inputs and states for calls of a module, the same for the same module and example.
 
     Values are drawn in float32, so that eager in float32 and in float64 starts from the same numbers.
     """
 
     def __init__(self, subject: Subject, call: Call) -> None:
-        self.signature = subject.signature
-        self.example = subject.sample.numpy()
+        self.subject, self.signature, self.call = subject, subject.signature, call
+        self.sample = columns(subject)
         self.random = np.random.Generator(np.random.PCG64(SEED))
+        self.turn = 0
+        floats = self.sample.dtype.kind == "f"
+        constants = compared_constants(subject, call)
+        self.finite = _finite(call(*(tensor.numpy() for tensor in (subject.inputs, *subject.state))))
+        kinds = self._kinds_of_numbers(constants) if floats else self._kinds_of_ids(constants)
+        self.kinds = [kind for kind in kinds if self._is_taken(kind)] or [self._entries]
+        larger = [partial(self._normal, factor=factor) for factor in LARGER] if floats else []
+        self.larger = [kind for kind in larger if self._is_taken(kind)]
         steps, batch = min(subject.steps, LONGEST), max(BATCHES)
         begun = self.signature.initial_state(batch)
         self.reached = call(self.inputs(steps, batch), *begun)[1:] if self.signature.returns_state else begun
 
     def inputs(self, steps: int, batch: int) -> Array:
-        """Draw inputs for so many time steps and rows."""
-        return self._like(self.example, self.signature.inputs.sized(time=steps, batch=batch))
+        """Draw inputs for so many time steps and rows, the rows of all kinds in turn."""
+        kinds = [self.kinds[(self.turn + row) % len(self.kinds)] for row in range(batch)]
+        self.turn += batch
+        return self._rows(kinds, steps)
+
+    def large_inputs(self, steps: int, batch: int) -> Array:
+        """Draw inputs that are 10 and 100 times as large as the example's, row by row in turn."""
+        return self._rows([self.larger[row % len(self.larger)] for row in range(batch)], steps)
 
     def state(self, batch: int) -> tuple[Array, ...]:
-        """Draw a state, each leaf as large as eager's after a run from the initial state."""
-        pairs = zip(self.reached, self.signature.state, strict=True)
-        return tuple(
-            self._like(reached.astype(leaf.dtype), leaf.sized(batch=batch)) for reached, leaf in pairs
-        )
+        """Draw a state: like what eager reaches from the initial state, and such rows themselves, in turn."""
+        rows = self.random.integers(0, max(BATCHES), batch)
+        drawn = []
+        for reached, leaf in zip(self.reached, self.signature.state, strict=True):
+            known = np.moveaxis(reached, leaf.batch_axis, 0).reshape(max(BATCHES), -1)
+            values = _like(known, batch, self.random).astype(leaf.dtype)
+            values[1::2] = known[rows][1::2]
+            shape = [size for size in leaf.shape if isinstance(size, int)]
+            drawn.append(np.moveaxis(values.reshape(batch, *shape), 0, leaf.batch_axis))
+        return tuple(np.ascontiguousarray(leaf) for leaf in drawn)
 
     def ragged(self, inputs: Array) -> tuple[Array, Array]:
         """Draw the length of each row, and put NaN behind its end.
@@ -54,12 +95,110 @@ class Draw:
             )
         return padded, lengths
 
-    def _like(self, sample: Array, shape: Sequence[int]) -> Array:
-        if sample.dtype.kind != "f":
-            return self.random.choice(sample.ravel(), shape)
-        finite = sample[np.isfinite(sample)].astype(np.float64)
-        size = float(np.sqrt(np.mean(np.square(finite)))) if finite.any() else 1.0
-        return (self.random.standard_normal(shape) * size).astype(np.float32).astype(sample.dtype)
+    def _rows(self, kinds: Sequence[Kind], steps: int) -> Array:
+        values = np.stack([kind(steps) for kind in kinds], axis=1)
+        dtype = self.sample.dtype
+        return assembled(
+            values.astype(np.float32).astype(dtype) if dtype.kind == "f" else values, self.subject
+        )
+
+    def _is_taken(self, kind: Kind) -> bool:
+        """Whether the module takes such inputs, and gives finite numbers as it does for its example."""
+        inputs = self._rows([kind], TRIED)
+        try:
+            results = self.call(inputs, *self.signature.initial_state(1))
+        except ModelError:
+            return False
+        return _finite(results) or not self.finite
+
+    def _kinds_of_numbers(self, constants: Sequence[float]) -> list[Kind]:
+        kinds: list[Kind] = [self._normal, self._entries, self._ended, self._constant]
+        size = float(np.nan_to_num(np.abs(self.sample)).mean()) or 1.0
+        near = [c + offset * max(abs(c), size) for c in constants for offset in (-0.5, 0.0, 0.5)]
+        if near:
+            kinds.append(partial(self._sprinkled, kind=self._entries, values=np.array(near)))
+        return kinds
+
+    def _kinds_of_ids(self, constants: Sequence[float]) -> list[Kind]:
+        ids = find_ids(self.subject, self.call)
+        known = {int(c) + offset for c in constants for offset in (-1, 0, 1) if c == int(c)}
+        apart = [token for token in sorted(known) if (token >= ids.low).all() and (token <= ids.high).all()]
+        any_id = partial(self._ids, low=ids.low, high=ids.high)
+        kinds: list[Kind] = [any_id, partial(self._repeated, kind=any_id), partial(self._alone, kind=any_id)]
+        kinds += [partial(self._repeated, kind=any_id, token=token) for token in apart]
+        if apart:
+            kinds.append(partial(self._sprinkled, kind=any_id, values=np.array(apart)))
+        return kinds
+
+    def _normal(self, steps: int, factor: float = 1.0) -> Array:
+        return _like(self.sample, steps, self.random, factor)
+
+    def _entries(self, steps: int) -> Array:
+        return _entries(self.sample, steps, self.random)
+
+    def _ended(self, steps: int) -> Array:
+        values = self._entries(steps)
+        values[self._end(steps) :] = 0
+        return values
+
+    def _constant(self, steps: int) -> Array:
+        return self._alone(steps, self._entries)
+
+    def _alone(self, steps: int, kind: Kind) -> Array:
+        return kind(1).repeat(steps, axis=0)
+
+    def _sprinkled(self, steps: int, kind: Kind, values: Array) -> Array:
+        """Draw entries with some of certain values among them: single ones, and whole time steps."""
+        drawn = kind(steps)
+        chosen = self.random.random(drawn.shape) < OFTEN
+        drawn = np.where(chosen, self.random.choice(values, drawn.shape), drawn)
+        drawn[self.random.integers(0, steps)] = self.random.choice(values)
+        return drawn
+
+    def _ids(self, steps: int, low: Array, high: Array) -> Array:
+        return self.random.integers(low, high, (steps, len(low)), endpoint=True)
+
+    def _repeated(self, steps: int, kind: Kind, token: int | None = None) -> Array:
+        values = kind(steps)
+        values[self._end(steps) :] = kind(1) if token is None else token
+        return values
+
+    def _end(self, steps: int) -> int:
+        """Draw the time step from which on a row is padding."""
+        return int(self.random.integers(1, max(steps, 2)))
+
+
+def _like(known: Array, number: int, random: np.random.Generator, factor: float = 1.0) -> Array:
+    """Draw numbers like known ones, ``[number, features]``, of each feature's size, sign and kind."""
+    entries = _entries(known, number, random)
+    if known.dtype.kind != "f":
+        return entries
+    finite = np.where(np.isfinite(known), known, 0.0).astype(np.float64)
+    size = np.sqrt(np.mean(np.square(finite), axis=0))
+    if finite.min() == finite.max():  # an example of zeros or ones says nothing
+        size = np.where(size > 0, size, 1.0)
+        return np.asarray(random.standard_normal((number, known.shape[1])) * size * factor)
+    values = random.standard_normal((number, known.shape[1])) * np.where(size > 0, size, 1.0) * factor
+    values = np.where((finite > 0).all(0) | ((finite >= 0).all(0) & (size > 0)), np.abs(values), values)
+    values = np.where((finite <= 0).all(0) & (size > 0), -np.abs(values), values)
+    whole = (finite == np.round(finite)).all(axis=0)
+    if not whole.any():
+        return values
+    pool = finite[:, whole].ravel()  # a feature that never changes takes the values of others
+    fixed = (finite == finite[0]).all(axis=0)
+    entries = np.where(whole & fixed, random.choice(pool, entries.shape), entries)
+    return np.where(whole, entries, values)
+
+
+def _entries(known: Array, number: int, random: np.random.Generator) -> Array:
+    """Draw known entries, each feature by itself."""
+    rows = random.integers(0, len(known), (number, known.shape[1]))
+    drawn: Array = known[rows, np.arange(known.shape[1])]
+    return drawn
+
+
+def _finite(results: Iterable[Array]) -> bool:
+    return all(bool(np.isfinite(result).all()) for result in results if result.dtype.kind == "f")
 
 
 def trajectory(

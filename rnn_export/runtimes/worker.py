@@ -17,7 +17,7 @@ import threading
 import time
 import traceback
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.abc import MetaPathFinder
 from pathlib import Path
@@ -32,7 +32,7 @@ from rnn_export.bundle.untrusted.files import Files
 from rnn_export.errors import BundleError, RuntimeUnavailableError, mismatch
 from rnn_export.garbage import uncollected
 from rnn_export.runtimes.table import RUNTIMES
-from rnn_export.signature.signature import Array, Call, Signature
+from rnn_export.signature.signature import Array, Call, Signature, pieces
 
 FAILURES = 1 << 26  # bytes, for the messages of cases that failed
 HEADER = 1 << 10  # bytes of an array's own description, and of its place in the archive
@@ -53,19 +53,6 @@ class Blocked(MetaPathFinder):
         """Refuse the model's source; leave the rest to the other finders."""
         if any(name == blocked or name.startswith(f"{blocked}.") for blocked in self.names):
             raise ImportError(f"{name} holds the model's source, which a saved file must not need")
-
-
-def pieces(steps: int) -> Iterator[slice]:
-    """Cut a sequence into pieces of 1, 2, 4, ... time steps.
-
-    >>> [(piece.start, piece.stop) for piece in pieces(10)]
-    [(0, 1), (1, 3), (3, 7), (7, 10)]
-    """
-    start, length = 0, 1
-    while start < steps:
-        stop = min(start + length, steps)
-        yield slice(start, stop)
-        start, length = stop, 2 * length
 
 
 def run(call: Call, case: Case, mode: str, signature: Signature) -> list[Array]:

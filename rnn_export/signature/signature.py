@@ -1,7 +1,7 @@
 """What a call looks like: names, dtypes and shapes of the inputs, of each state leaf and of the outputs."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -18,6 +18,19 @@ FIELDS = {
 }  # what a field is called in a bundle, if it has another name there
 # One call: the inputs and the state's leaves in; the outputs and the new state's leaves out, in a list.
 Call = Callable[..., list[Array]]
+
+
+def pieces(steps: int) -> Iterator[slice]:
+    """Cut a sequence into pieces of 1, 2, 4, ... time steps.
+
+    >>> [(piece.start, piece.stop) for piece in pieces(10)]
+    [(0, 1), (1, 3), (3, 7), (7, 10)]
+    """
+    start, length = 0, 1
+    while start < steps:
+        stop = min(start + length, steps)
+        yield slice(start, stop)
+        start, length = stop, 2 * length
 
 
 class Shaped(Protocol):
