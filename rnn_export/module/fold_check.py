@@ -109,25 +109,21 @@ def _in_pieces(call: Call, draw: Draw, subject: Subject) -> str | None:
     outputs = parts[-1] if axis is None else np.concatenate(parts, axis)
     if max(map(_difference, [outputs, *after], whole)) <= FOLD_TOLERANCE:
         return None
-    changed = [leaf * (1 + ROUNDING) if leaf.dtype.kind == "f" else leaf for leaf in state]
-    granted = [
-        np.abs(one - other) * GRANTED for one, other in zip(call(inputs, *changed), whole, strict=True)
-    ]
-    apart = [
-        np.abs(got - want) > FOLD_TOLERANCE * max(1.0, float(np.abs(want).max(initial=0))) + much
-        for got, want, much in zip([outputs, *after], whole, granted, strict=True)
-    ]
-    if not any(map(np.any, apart)):
-        return None  # so much does the net amplify a difference
-    if axis is None or not apart[0].any():
+    changed = [leaf.astype(np.float64) * (1 + ROUNDING) if leaf.dtype.kind == "f" else leaf for leaf in state]
+    grown = list(map(_apart, call(inputs, *changed), whole))
+    apart = list(map(_apart, [outputs, *after], whole))
+    if axis is not None:
+        granted = np.maximum.accumulate(_most(grown[0], axis)) * GRANTED + FOLD_TOLERANCE
+        wrong = _most(apart[0], axis) > granted
+        if wrong.any():
+            step = int(np.argmax(wrong))
+            want, cause = _outputs_at(step, call, inputs, state, whole[0], signature)
+            difference = _difference(signature.outputs.cut(outputs, slice(step, step + 1)), want)
+            where = f"in pieces of 1, 2, 4, ... time steps, the outputs first differ at time step {step}"
+            return f"{where}, by {difference:.1g}: {cause}"
+    if max(map(np.max, apart)) > max(map(np.max, grown)) * GRANTED + FOLD_TOLERANCE:
         return f"in pieces of 1, 2, 4, ... time steps, the results of {steps} differ: {BEFORE}, or {AHEAD}"
-    step = int(np.argmax(np.moveaxis(apart[0], axis, 0).reshape(steps, -1).any(1)))
-    ended = call(signature.inputs.cut(inputs, slice(0, step + 1)), *state)[0]
-    now = slice(step, step + 1)
-    got, want, alone = (signature.outputs.cut(result, now) for result in (outputs, whole[0], ended))
-    cause = AHEAD if _difference(alone, want) > FOLD_TOLERANCE else BEFORE
-    where = f"in pieces of 1, 2, 4, ... time steps, the outputs first differ at time step {step}"
-    return f"{where}, by {_difference(got, want):.1g}: {cause}"
+    return None  # the net amplifies a difference as small as rounding just as much
 
 
 def _outputs_at(
@@ -145,8 +141,24 @@ def _outputs_at(
 
 
 def _difference(one: Array, other: Array) -> float:
-    scale = max(1.0, float(np.abs(other).max(initial=0)))
-    return float(np.abs(one - other).max(initial=0)) / scale
+    return float(_apart(one, other).max(initial=0))
+
+
+def _apart(one: Array, other: Array) -> Array:
+    """Give how far numbers are apart, of the largest; infinitely where one alone is NaN."""
+    finite = np.where(np.isfinite(other), other, 0)
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(np.subtract(one, other, dtype=np.float64)) / max(
+            1.0, float(np.abs(finite).max(initial=0))
+        )
+    same = (one == other) | (np.isnan(one) & np.isnan(other))
+    return np.where(same, 0.0, np.where(np.isnan(apart), np.inf, apart))
+
+
+def _most(apart: Array, axis: int) -> Array:
+    """Give the largest of each time step."""
+    each: Array = np.moveaxis(apart, axis, 0).reshape(apart.shape[axis], -1).max(1)
+    return each
 
 
 def _without_nan(model: torch.nn.Module) -> torch.nn.Module:

@@ -105,20 +105,26 @@ def test_a_net_that_is_no_fold_is_seen(net: type[nn.Module], inputs: torch.Tenso
     assert where in (streaming_obstacle(subject) or "")
 
 
-class Amplifies(Layer):
-    """A fold whose state grows any difference."""
+class Amplifies(nn.Module):
+    """A fold that adds in another order where there are many time steps, and whose state grows that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.x, self.h = nn.Linear(67, 32), nn.Linear(32, 32)
 
     def forward(self, inputs, state):
-        vectors, outputs = self.x(inputs), []
-        for x_t in vectors:
-            state = torch.tanh(x_t + 6 * self.h(state))
+        weight, outputs = self.x.weight.T, []
+        if inputs.shape[0] > 500:
+            inputs, weight = inputs.flip(-1), weight.flip(0)
+        for x_t in (inputs[..., None] * weight).cumsum(-2)[..., -1, :]:
+            state = torch.tanh(x_t + 8 * self.h(state))
             outputs.append(state)
         return torch.stack(outputs), state
 
 
 def test_a_fold_that_amplifies_rounding_is_one() -> None:
     torch.manual_seed(0)
-    subject = inspect_module(Amplifies().eval(), (NUMBERS, torch.zeros(3, 8)))
+    subject = inspect_module(Amplifies().eval(), (torch.randn(20, 3, 67), torch.zeros(3, 32)))
     assert streaming_obstacle(subject) is None
 
 
