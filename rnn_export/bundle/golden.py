@@ -28,13 +28,18 @@ ALIGNMENT = 8
 RUN = "run"  # a sequence from its start; the state feeds back
 STEP = "step"  # one time step from states that eager reached; every row is another moment of a run
 
+ORDINARY = "ordinary"  # inputs as large as the example's
+LARGE = "large"  # many times as large
+NON_FINITE = "non-finite"  # some rows hold a NaN or an infinity; the others may not notice
+
 
 @dataclass(frozen=True)
 class Case:
     """One call and what eager makes of it.
 
     ``float32`` and ``float64`` hold the outputs and every leaf of the new state, as computed by the module
-    in these precisions from the same inputs and state. ``rounding`` says for each number how far from
+    in these precisions from the same inputs and state. ``values`` says what the inputs are like: the errors
+    of large ones say nothing of ordinary ones. ``rounding`` says for each number how far from
     ``float64`` rounding can take it in the net's precision; it is empty for the runs of a net that forgets
     rounding errors, where eager's own error says enough.
     """
@@ -49,6 +54,7 @@ class Case:
     float32: tuple[Array, ...]
     float64: tuple[Array, ...]
     rounding: tuple[Array, ...] = ()
+    values: str = ORDINARY
 
     @property
     def arguments(self) -> tuple[Array, ...]:
@@ -116,6 +122,7 @@ def write(folder: Path, golden: Golden, signature: Signature, tolerances: dict[s
             {
                 "name": case.name,
                 "kind": case.kind,
+                "values": case.values,
                 "time": case.time,
                 "batch": case.batch,
                 "call": place_all(signature.input_names, case.arguments),
@@ -175,12 +182,25 @@ def _case(entry: schema.Case, blob: bytes, signature: Signature) -> Case:
 
     inputs, *state = arrays("call", signature.input_names, signature.arguments)
     lengths = state.pop() if signature.lengths else None
-    results = [arrays(part, signature.output_names, signature.results) for part in ("float32", "float64")]
-    if entry.rounding:
-        results.append(arrays("rounding", signature.output_names, signature.results))
+    single, double = (
+        arrays(part, signature.output_names, signature.results) for part in ("float32", "float64")
+    )
+    rounding = arrays("rounding", signature.output_names, signature.results) if entry.rounding else ()
     if sorted(entry.tolerance) != sorted(signature.output_names):
         raise ValueError(f"case {entry.name!r}: expected a tolerance of {signature.output_names}")
-    return Case(entry.name, entry.kind, entry.time, entry.batch, inputs, tuple(state), lengths, *results)
+    return Case(
+        entry.name,
+        entry.kind,
+        entry.time,
+        entry.batch,
+        inputs,
+        tuple(state),
+        lengths,
+        single,
+        double,
+        rounding,
+        entry.values,
+    )
 
 
 def in_precision(dtype: str, precision: str) -> str:

@@ -31,6 +31,7 @@ BATCHES = (1, 2, 5)
 OFTEN = 0.2  # the share of entries of a row that are near constants which the module compares with
 TRIED = 7  # time steps on which kinds are tried
 LARGER = (10.0, 100.0)  # times what the example has
+NON_FINITE = (np.nan, np.inf, -np.inf)
 Kind = Callable[[int], Array]  # from a number of time steps to values [time, features]
 
 
@@ -65,6 +66,16 @@ class Draw:
     def large_inputs(self, steps: int, batch: int) -> Array:
         """Draw inputs that are 10 and 100 times as large as the example's, row by row in turn."""
         return self._rows([self.larger[row % len(self.larger)] for row in range(batch)], steps)
+
+    def non_finite_inputs(self, steps: int, batch: int) -> Array:
+        """Draw inputs of which the first rows hold, in one number, NaN, infinity and minus infinity."""
+        inputs = self.inputs(steps, batch)
+        axes = [self.signature.inputs.shape.index(TIME), self.signature.inputs.batch_axis]
+        rows = np.moveaxis(inputs, axes, (1, 0))
+        for row, value in zip(rows, NON_FINITE, strict=False):
+            step = row[self.random.integers(0, steps)]
+            step[tuple(self.random.integers(0, size) for size in step.shape)] = value
+        return inputs
 
     def state(self, batch: int) -> tuple[Array, ...]:
         """Draw a state: like what eager reaches from the initial state, and such rows themselves, in turn."""

@@ -63,7 +63,7 @@ def time_bundle(bundle: Bundle, progress: ProgressCallback | None = None) -> dic
     ``time`` and ``batch``, and ``rows`` with ``file``, ``runtime``, and the median ``microseconds`` of each
     shape, or a ``note`` that says why there are none.
     """
-    lengths = sorted({case.time for case in bundle.cases if case.kind == RUN})
+    lengths = sorted({case.time for case in bundle.cases if case.kind == RUN and case.batch > 1})
     steps = lengths[-2:][0]  # near the example's
     with one_core():
         shapes = [(steps, batch) for batch in BATCHES]

@@ -5,6 +5,7 @@ A runtime's file has ``start(path, signature, read)``, which loads a bundle's fi
 hashed. No file is opened past it. It may have ``prepare(path)``, which does ahead what can be kept.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -18,19 +19,22 @@ from rnn_export.bundle.untrusted.files import Read
 from rnn_export.errors import InputError, RuntimeUnavailableError
 from rnn_export.signature.signature import Array, Call, Signature
 
+UNBOUNDED = sys.maxsize  # time steps
+
 
 @dataclass(frozen=True)
 class Runtime:
     """Something that runs files with one ending.
 
     ``package`` is what has to be installed for it. Where it cannot run, its files are left unchecked: no
-    failure if it is ``optional``.
+    failure if it is ``optional``. A slow one is asked for runs of at most ``longest`` time steps.
     """
 
     name: str
     suffix: str
     package: str
     optional: bool = False
+    longest: int = UNBOUNDED
 
     @property
     def installed(self) -> bool:
@@ -65,7 +69,7 @@ RUNTIMES = {
     runtime.name: runtime
     for runtime in (
         Runtime("onnxruntime", ".onnx", "onnxruntime"),
-        Runtime("reference", ".onnx", "onnx"),
+        Runtime("reference", ".onnx", "onnx", longest=300),
         Runtime("torchscript", ".pt", "torch"),
         Runtime("c", ".c", "ctypes", optional=True),  # and a C compiler
     )

@@ -31,7 +31,11 @@ def choose_form(verified: Verified) -> Chosen:
     subject, folder = verified.written.improved.captured.subject, verified.written.folder
     forms = rank(verified.written.improved.forms, subject.steps, subject.batch)
     wrong = {check.file for check in verified.report.checks if check.verdict == FAILED}
-    chosen = next((form for form in forms if variant(form) not in wrong), LOOP)
+    losing = {check.file for check in verified.report.checks if check.non_finite}
+    right = sorted(
+        (form for form in forms if variant(form) not in wrong), key=lambda form: variant(form) in losing
+    )
+    chosen = next(iter(right), LOOP)
     left_out = _left_out(forms, wrong, chosen)
     report = verified.report.without(left_out)
     if not report.passed or not any(check.file == variant(chosen) for check in report.checks):

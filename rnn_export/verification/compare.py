@@ -10,7 +10,8 @@ from functools import cached_property
 
 import numpy as np
 
-from rnn_export.bundle.golden import RUN, STEP, Case
+from rnn_export.bundle.golden import NON_FINITE, RUN, STEP, Case
+from rnn_export.runtimes.table import UNBOUNDED
 from rnn_export.runtimes.worker import ERRORS
 from rnn_export.signature.signature import Array, Signature
 from rnn_export.verification import tolerance
@@ -77,7 +78,8 @@ class Check:
     """What one runtime made of one file: single steps, whole runs, and runs cut in pieces.
 
     ``tokens`` is there for a model that takes token ids. ``curve`` is the file's worst error at the time
-    steps of the report's :class:`Curve`.
+    steps of the report's :class:`Curve`. ``non_finite`` says where a row with a NaN or an infinity in
+    its inputs gives something else than eager does; it is empty where that is nowhere.
     """
 
     file: str
@@ -89,6 +91,7 @@ class Check:
     tokens: Tokens | None = None
     curve: tuple[float | None, ...] = ()
     detail: str = ""
+    non_finite: str = ""
 
     @property
     def measures(self) -> list[Measure]:
@@ -147,8 +150,10 @@ class Standard:
         return tuple(float(f"{number:.{DIGITS}g}") if np.isfinite(number) else None for number in numbers)
 
 
-def compare(file: str, runtime: str, results: Mapping[str, Array], standard: Standard) -> Check:
-    """Compare what the worker left with eager's results."""
+def compare(
+    file: str, runtime: str, results: Mapping[str, Array], standard: Standard, longest: int = UNBOUNDED
+) -> Check:
+    """Compare what the worker left, of runs of at most ``longest`` time steps, with eager's results."""
     found = {mode: list(_deviations(mode, results, standard)) for mode in MODES}
     measures = {mode: _measure(pairs, standard.signature) for mode, pairs in found.items() if pairs}
     name, worst = max(
@@ -158,8 +163,9 @@ def compare(file: str, runtime: str, results: Mapping[str, Array], standard: Sta
     )
     step, whole, cut = map(measures.get, MODES)
     tokens, curve = _tokens(results, standard), _curve(results, standard)
-    check = Check(file, runtime, FAILED, step, whole, cut, tokens, curve)
-    missing = _missing(standard, measures)
+    spoilt = _non_finite(results, standard)
+    check = Check(file, runtime, FAILED, step, whole, cut, tokens, curve, non_finite=spoilt)
+    missing = _missing(standard, measures, longest)
     if worst.share <= 1 and not missing:
         return replace(check, verdict=PASSED)
     detail = missing or f"{name}: {worst.where}"
@@ -175,6 +181,19 @@ def _outputs(results: Mapping[str, Array], standard: Standard) -> Iterator[tuple
             outputs = results.get(f"{case.name}/{mode}/0")
             if outputs is not None and outputs.shape == case.float64[0].shape:
                 yield case, outputs
+
+
+def _non_finite(results: Mapping[str, Array], standard: Standard) -> str:
+    """Say where what comes of a NaN or an infinity in the inputs is not what eager makes of it."""
+    for case in standard.cases:
+        for mode in ("whole", "cut") if case.values == NON_FINITE else ():
+            keys = [f"{case.name}/{mode}/{number}" for number in range(len(standard.signature.results))]
+            arrays = [results[key] for key in keys if key in results]
+            if [array.shape for array in arrays] == [want.shape for want in case.float64]:
+                allowed = standard.allowed[case.name]
+                if where := tolerance.non_finite(case, arrays, allowed, standard.signature):
+                    return f"{case.name} {mode}: {where}"
+    return ""
 
 
 def _curve(results: Mapping[str, Array], standard: Standard) -> tuple[float | None, ...]:
@@ -239,10 +258,10 @@ def _measure(pairs: Sequence[tuple[Case, Deviation]], signature: Signature) -> M
     )
 
 
-def _missing(standard: Standard, measures: dict[str, Measure]) -> str:
+def _missing(standard: Standard, measures: dict[str, Measure], longest: int) -> str:
     """Say if a question was not asked of every case: silence is not a pass."""
-    runs = len(standard.runs)
-    steps = sum(case.kind == STEP for case in standard.cases)
+    asked = [case for case in standard.cases if case.time <= longest]
+    runs, steps = (sum(case.kind == kind for case in asked) for kind in (RUN, STEP))
     expected = {"step": steps, "whole": runs, "cut": runs if standard.signature.streamable else 0}
     got = {mode: measures[mode].cases if mode in measures else 0 for mode in expected}
     return "" if got == expected and runs else f"expected results of {expected} cases, got {got}"

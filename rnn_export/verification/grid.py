@@ -1,18 +1,22 @@
 """The calls that every file is tried on, and what eager PyTorch makes of them.
 
 T in {1, 2, 7, the example's up to 100, a longer one} x B in {1, 2, 5} x initial and random state, whole; one
-row of as many time steps as a longer example has, up to 1000; and single steps from states that eager reached
-on each of these runs, so that errors cannot compound.
+row of as many time steps as a longer example has, up to 1000; inputs 10 and 100 times as large; and single
+steps from states that eager reached on each of these runs, so that errors cannot compound.
+
+Whatever the example: one row of 300, 1025 and 4097 time steps, 33 and 257 rows of a few, as long as that
+neither takes too many numbers nor is beyond what can be compared; and rows with NaN and infinities beside
+others.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import sqrt
+from math import prod, sqrt
 
 import numpy as np
 import torch
 
-from rnn_export.bundle.golden import RUN, STEP, Case, Dynamics, Golden
+from rnn_export.bundle.golden import LARGE, NON_FINITE, ORDINARY, RUN, STEP, Case, Dynamics, Golden
 from rnn_export.module import eager
 from rnn_export.module.sampling import BATCHES, LONGEST, Draw, trajectory
 from rnn_export.module.subject import Subject
@@ -24,6 +28,9 @@ TIMES = (1, 2, 7)
 LONG = 1000  # of the example's time steps, in one row
 STATES = ("initial", "random")
 AMPLIFYING = 10  # times the longest run: a horizon that is nearer is that of a net that amplifies rounding
+FAR = ((300, 1), (1025, 1), (4097, 1), (3, 33), (3, 257))  # time steps and rows
+MOST_NUMBERS = 1 << 19  # of the inputs and outputs of such a run
+MOST_WORK = 1 << 32  # products of numbers that it may take
 STEPS_PER_RUN = 4  # single steps taken from a run: its first, its last, and some between
 
 
@@ -56,25 +63,54 @@ def build(subject: Subject) -> Golden:
     single, double = eager.start(subject, torch.float32), eager.start(subject, torch.float64)
     dense = eager.start(replace(subject, signature=replace(signature, lengths=False)), torch.float32)
     draw = Draw(subject, dense)
-    cases = []
 
-    def add(name: str, kind: str, inputs: Array, state: Sequence[Array]) -> None:
+    def case(name: str, kind: str, inputs: Array, state: Sequence[Array], values: str = ORDINARY) -> Case:
         time, batch = (inputs.shape[signature.inputs.shape.index(size)] for size in (TIME, BATCH))
         inputs, lengths = draw.ragged(inputs) if signature.lengths else (inputs, None)
         arguments = (inputs, *state) if lengths is None else (inputs, *state, lengths)
         results = tuple(single(*arguments)), tuple(double(*arguments))
-        cases.append(Case(name, kind, time, batch, inputs, tuple(state), lengths, *results))
+        return Case(name, kind, time, batch, inputs, tuple(state), lengths, *results, values=values)
 
+    def run(name: str, inputs: Array, state: Sequence[Array], values: str = ORDINARY) -> list[Case]:
+        found = [case(name, RUN, inputs, state, values)]
+        if signature.streamable:
+            first, *before = _moments(dense, inputs, state, signature)
+            found.append(case(f"{name}_steps", STEP, first, before, values))
+        return found
+
+    cases = []
     for steps, batch in shapes(subject.steps):
         for kind in STATES:
             inputs = draw.inputs(steps, batch)
             state = draw.state(batch) if kind == "random" else signature.initial_state(batch)
-            name = f"T{steps}_B{batch}_{kind}"
-            add(name, RUN, inputs, state)
-            if signature.streamable:
-                first, *before = _moments(dense, inputs, state, signature)
-                add(f"{name}_steps", STEP, first, before)
-    return _with_rounding(cases, double, subject, Draw(subject, dense))
+            cases += run(f"T{steps}_B{batch}_{kind}", inputs, state)
+    for steps in times(subject.steps)[-2:] if draw.larger else ():
+        batch = 2 * len(draw.larger)
+        cases += run(f"T{steps}_B{batch}_large", draw.large_inputs(steps, batch), draw.state(batch), LARGE)
+    golden = _with_rounding(cases, double, subject, Draw(subject, dense))
+    others = [
+        case(f"T{steps}_B{batch}_random", RUN, draw.inputs(steps, batch), draw.state(batch))
+        for steps, batch in FAR
+        if _is_in_reach(steps, batch, subject, golden.dynamics)
+    ]
+    if draw.finite and subject.sample.is_floating_point():
+        spoilt = draw.non_finite_inputs(TIMES[-1], max(BATCHES))
+        name = f"T{TIMES[-1]}_B{max(BATCHES)}_non_finite"
+        others.append(case(name, RUN, spoilt, signature.initial_state(max(BATCHES)), NON_FINITE))
+    return replace(golden, cases=[*golden.cases, *others])
+
+
+def _is_in_reach(steps: int, batch: int, subject: Subject, found: Dynamics | None) -> bool:
+    """Whether so many time steps and rows are few enough to be run and kept, and can be compared."""
+    signature = subject.signature
+    units = sum(prod(spec.sized(time=1, batch=1)) for spec in (signature.inputs, signature.outputs))
+    work = sum(parameter.numel() for parameter in subject.model.parameters())
+    horizon = None if found is None else found.horizon
+    return (
+        steps * batch * units <= MOST_NUMBERS
+        and steps * batch * work <= MOST_WORK
+        and (horizon is None or horizon >= AMPLIFYING * steps)
+    )
 
 
 def _with_rounding(cases: list[Case], double: Call, subject: Subject, draw: "Draw") -> Golden:

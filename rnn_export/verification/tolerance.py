@@ -8,7 +8,8 @@ worst over time and batch), so that a small unit is not hidden behind a large on
     |file - float64|  <=  FACTOR * worst |float32 - float64|  +  FLOOR * eps * largest |float64|
 
 The worst error of eager is taken over all single steps and all runs that are no longer than the one judged:
-the error of a recurrent net grows with the length of the run, and one short run may be right by luck.
+the error of a recurrent net grows with the length of the run, and one short run may be right by luck. Those
+of inputs many times as large as the example's count for such inputs alone.
 
 FACTOR = 4: sums of n terms in another order, and tanh or sigmoid of another library that is right to two
 units in the last place instead of one, stay within 2 to 3 times eager's own error on every model of the
@@ -37,7 +38,7 @@ from functools import reduce
 
 import numpy as np
 
-from rnn_export.bundle.golden import STEP, Case
+from rnn_export.bundle.golden import NON_FINITE, ORDINARY, STEP, Case
 from rnn_export.signature.signature import Array, Signature, TensorSpec
 
 FACTOR = 4
@@ -68,14 +69,15 @@ def bounds(cases: Sequence[Case], signature: Signature) -> dict[str, list[Array]
     amplifies rounding, for each time step as well.
     """
     own = {case.name: _margins(case, signature) for case in cases}
-    steps = [_modelled(case, own[case.name], signature) for case in cases if case.kind == STEP]
 
     def pool(case: Case) -> list[list[Margin]]:
+        like = [other for other in cases if other.values in (ORDINARY, case.values)]
+        steps = [_modelled(other, own[other.name], signature) for other in like if other.kind == STEP]
         if case.kind == STEP:
             return steps
         if case.rounding:
             return [*steps, _amplified(case, signature)]
-        return [*steps, *(own[run.name] for run in cases if run.kind != STEP and run.time <= case.time)]
+        return [*steps, *(own[run.name] for run in like if run.kind != STEP and run.time <= case.time)]
 
     return {
         case.name: [
@@ -103,7 +105,8 @@ def deviation(
         if got.shape != want.shape:
             where = f"{name}: expected shape {list(want.shape)}, got {list(got.shape)}"
             return Deviation(np.inf, np.inf, where)
-        worst = max(worst, _compare(name, spec, got, want, own[number], allowed[number]), key=_share)
+        error = np.where(_spoilt(case, spec, signature), 0.0, distance(got, own[number], want))
+        worst = max(worst, _compare(name, spec, error, got, want, allowed[number]), key=_share)
     return worst
 
 
@@ -122,18 +125,44 @@ def distance(got: Array, own: Array, want: Array) -> Array:
     same = (np.isnan(got) & np.isnan(own)) | (got == own)
     with np.errstate(invalid="ignore", over="ignore"):
         apart = np.abs(got.astype(np.float64) - want)
-    return np.where(np.isfinite(own) & np.isfinite(got), apart, np.where(same, 0.0, np.inf))
+    return np.where(
+        np.isfinite(own) & np.isfinite(got) & np.isfinite(want), apart, np.where(same, 0.0, np.inf)
+    )
 
 
-def _compare(name: str, spec: TensorSpec, got: Array, want: Array, own: Array, allowed: Array) -> Deviation:
-    error = distance(got, own, want)
+def non_finite(case: Case, results: Sequence[Array], allowed: Sequence[Array], signature: Signature) -> str:
+    """Say where a row with a NaN or an infinity in its inputs gives something else; nowhere is ``""``."""
+    for number, (name, spec) in enumerate(zip(signature.output_names, signature.results, strict=True)):
+        got, own = results[number], case.results(signature.dtype)[number]
+        error = distance(got, own, case.float64[number])
+        wrong = _spoilt(case, spec, signature) & (error > allowed[number])
+        if wrong.any():
+            return _place(name, spec, wrong, got, own)
+    return ""
+
+
+def _spoilt(case: Case, spec: TensorSpec, signature: Signature) -> Array:
+    """Say which rows hold a NaN or an infinity by intent, as an array that broadcasts against a result."""
+    rows: Array = np.zeros(case.batch, bool)
+    if case.values == NON_FINITE:
+        rows = np.logical_not(np.isfinite(case.inputs).all(axis=signature.inputs.other_axes))
+    shape = [1] * len(spec.shape)
+    shape[spec.batch_axis] = case.batch
+    return rows.reshape(shape)
+
+
+def _compare(name: str, spec: TensorSpec, error: Array, got: Array, want: Array, allowed: Array) -> Deviation:
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         share = np.where(error == 0, 0.0, error / allowed)
-    place = np.unravel_index(int(np.argmax(share)), share.shape)
+    return Deviation(float(error.max()), float(share.max()), _place(name, spec, share, got, want))
+
+
+def _place(name: str, spec: TensorSpec, worst: Array, got: Array, want: Array) -> str:
+    """Say where an array is largest, and what was expected there."""
+    place = np.unravel_index(int(np.argmax(worst)), worst.shape)
     axes = [size if isinstance(size, str) else "unit" for size in spec.shape]
     position = ", ".join(f"{axis} {index}" for axis, index in zip(axes, place, strict=True))
-    where = f"{name} at {position}: expected {want[place]:.9g}, got {got[place]:.9g}"
-    return Deviation(float(error.max()), float(share[place]), where)
+    return f"{name} at {position}: expected {want[place]:.9g}, got {got[place]:.9g}"
 
 
 def _margins(case: Case, signature: Signature) -> list[Margin]:

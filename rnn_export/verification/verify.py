@@ -188,7 +188,7 @@ def _check(bundle: Bundle, file: str, runtime: Runtime, standard: Standard, work
         raise BundleError(f"{file} cannot be checked in {runtime.name}: {found[worker.FAULT]}")
     if worker.UNAVAILABLE in found:
         return Check(file, runtime.name, NOT_CHECKED, detail=str(found[worker.UNAVAILABLE]))
-    return compare(file, runtime.name, found, standard)
+    return compare(file, runtime.name, found, standard, runtime.longest)
 
 
 def _run_worker(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rnn_export.bundle.golden import STEP
+from rnn_export.bundle.golden import LARGE, NON_FINITE, RUN, STEP
 from rnn_export.errors import ModelError
 from rnn_export.module import eager, fold_check
 from rnn_export.module.subject import inspect_module
@@ -134,3 +134,27 @@ def test_a_net_for_some_batches_only_is_named(rnn: ModelCase) -> None:
         ModelError, match=r"outputs of Narrow for .*'batch': 5}: expected \[9, 5, 3\], got \[9, 4, 3\]"
     ):
         grid.build(subject)
+
+
+def test_long_runs_many_rows_large_inputs_and_nan_are_tried_whatever_the_example(rnn: ModelCase) -> None:
+    subject = inspect_module(*rnn.build())
+    cases = grid.build(subject).cases
+    assert set(grid.FAR) <= {(case.time, case.batch) for case in cases}
+    large = [case for case in cases if case.values == LARGE]
+    assert {case.kind for case in large} == {RUN, STEP}
+    assert max(np.abs(case.inputs).max() for case in large) > 30 * float(subject.inputs.abs().max())
+    [spoilt] = [case for case in cases if case.values == NON_FINITE]
+    assert [np.isfinite(spoilt.inputs[:, row]).all() for row in range(spoilt.batch)] == [
+        *[False] * 3,
+        True,
+        True,
+    ]
+
+
+def test_runs_that_take_too_much_are_left_out(rnn: ModelCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    subject = inspect_module(*rnn.build())
+    units = subject.signature.inputs.shape[-1] + subject.signature.outputs.shape[-1]
+    monkeypatch.setattr(grid, "MOST_NUMBERS", 300 * units)
+    tried = {(case.time, case.batch) for case in grid.build(subject).cases}
+    assert (300, 1) in tried
+    assert (1025, 1) not in tried

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rnn_export.bundle.golden import RUN, STEP, Case
+from rnn_export.bundle.golden import LARGE, NON_FINITE, RUN, STEP, Case
 from rnn_export.signature.signature import Signature, StateSpec, TensorSpec
 from rnn_export.verification import tolerance
 
@@ -161,3 +161,50 @@ def test_another_shape_is_wrong() -> None:
     found = tolerance.deviation(one, [one.float64[0][:-1], one.float64[1]], allowed, SIGNATURE)
     assert found.share == np.inf
     assert found.where == "outputs: expected shape [3, 1, 2], got [2, 1, 2]"
+
+
+def test_errors_of_large_inputs_do_not_excuse_ordinary_ones() -> None:
+    ordinary, large = (
+        case("ordinary", eager_error=1e-3),
+        replace(case("large", eager_error=1.0), values=LARGE),
+    )
+    bounds = tolerance.bounds([ordinary, large], SIGNATURE)
+    assert bounds["ordinary"][0].max() < 0.01 < bounds["large"][0].max()
+
+
+def test_a_reference_that_is_no_number_proves_nothing() -> None:
+    one = case()
+    one.float64[0][1] = np.nan
+    assert deviation(one, [0, 0]).share == np.inf
+
+
+def spoilt() -> Case:
+    """Two rows, of which the first holds NaN at time step 1, and is NaN from there on."""
+    one = case(steps=3)
+    inputs = np.zeros((3, 2, 1), np.float32)
+    inputs[1, 0] = np.nan
+    twice = [np.repeat(one.float64[0], 2, axis=1), np.zeros((2, 2))]
+    twice[0][1:, 0] = np.nan
+    twice[1][0] = np.nan
+    float32 = tuple(result.astype(np.float32) for result in twice)
+    before = (np.zeros((2, 2), np.float32),)
+    return Case("spoilt", RUN, 3, 2, inputs, before, None, float32, tuple(twice), values=NON_FINITE)
+
+
+def test_a_row_with_nan_is_judged_by_itself() -> None:
+    one = spoilt()
+    allowed = tolerance.bounds([one], SIGNATURE)["spoilt"]
+    right = list(one.float32)
+    assert tolerance.non_finite(one, right, allowed, SIGNATURE) == ""
+    swallowed = [np.nan_to_num(result) for result in right]
+    where = "outputs at time 1, batch 0, unit 0: expected nan, got 0"
+    assert tolerance.non_finite(one, swallowed, allowed, SIGNATURE) == where
+    assert tolerance.deviation(one, swallowed, allowed, SIGNATURE).share <= 1
+
+
+def test_a_row_beside_one_with_nan_may_not_notice() -> None:
+    one = spoilt()
+    allowed = tolerance.bounds([one], SIGNATURE)["spoilt"]
+    spread = [result.copy() for result in one.float32]
+    spread[0][2, 1] = np.nan
+    assert tolerance.deviation(one, spread, allowed, SIGNATURE).share == np.inf

@@ -148,6 +148,7 @@ class Case(Strict, frozen=True):
     float64: Places
     rounding: Places
     tolerance: Annotated[dict[Word, Annotated[float, Meta(ge=0)]], Meta(max_length=LEAVES + 1)]
+    values: Literal["ordinary", "large", "non-finite"] = "ordinary"
 
 
 class Dynamics(Strict, frozen=True):
