@@ -3,6 +3,8 @@
 import sys
 import warnings
 
+from rnn_export.exclusive import LOCK
+
 PACKAGE = __name__.partition(".")[0]
 
 
@@ -88,4 +90,5 @@ def warn(message: str) -> None:
     depth, frame = 1, sys._getframe()
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE:
         depth, frame = depth + 1, frame.f_back
-    warnings.warn(message, ExportWarning, stacklevel=depth)
+    with LOCK:  # no other export drops warnings meanwhile
+        warnings.warn(message, ExportWarning, stacklevel=depth)

@@ -16,6 +16,7 @@ LINES = 350  # of a file, at most
 # From top to bottom, as the data goes. A file imports only from rooms above its own, and from those files of
 # its own room that are listed before it. A room without files is a module.
 ROOMS: dict[str, str] = {
+    "exclusive": "",
     "errors": "",
     "version": "",
     "progress": "",
@@ -24,9 +25,9 @@ ROOMS: dict[str, str] = {
     "signature": "tree signature",
     "program": "quiet values build program scan operator_facts agree",
     "module": """
-        calling axes wrappers starts subject eager repeatable values sampling fold_check submodule_state
-        inspection
-    """,
+        calling axes wrappers starts subject precision eager repeatable values sampling fold_check
+        submodule_state inspection
+        """,
     "bundle": """
         staging untrusted/files untrusted/json_text untrusted/schema untrusted/signature untrusted/protobuf
         untrusted/archive golden layout bundle description signing

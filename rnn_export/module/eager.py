@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from rnn_export.errors import ModelError, mismatch
+from rnn_export.exclusive import LOCK
+from rnn_export.module.precision import InPrecision
 from rnn_export.module.subject import Subject
 from rnn_export.module.wrappers import Ragged, copied
 from rnn_export.signature.signature import Array, Call
@@ -23,6 +25,7 @@ def start(subject: Subject, dtype: torch.dtype) -> Call:
     model: nn.Module = subject.flat(copied(subject.model).to(dtype))
     model = Ragged(model, signature) if signature.lengths else model
     name = type(subject.original).__name__
+    in_precision = InPrecision(getattr(torch, signature.dtype), dtype)
 
     def tensor(array: Array) -> torch.Tensor:
         converted = torch.from_numpy(np.array(array))
@@ -32,9 +35,9 @@ def start(subject: Subject, dtype: torch.dtype) -> Call:
         sizes: dict[str, int] = {}
         for spec, array in zip(signature.arguments, arguments, strict=True):
             sizes |= {str(spec.shape[axis]): array.shape[axis] for axis in spec.free_axes}
-        with _alone(dtype):
+        with _one_thread(), torch.no_grad():
             try:
-                results = [result.numpy() for result in model(*map(tensor, arguments))]
+                results = [result.numpy() for result in in_precision(lambda: model(*map(tensor, arguments)))]
             except Exception as error:
                 raise ModelError(
                     f"{name} failed in {dtype} on inputs {list(arguments[0].shape)}: {error}. "
@@ -56,14 +59,12 @@ def start(subject: Subject, dtype: torch.dtype) -> Call:
 
 
 @contextmanager
-def _alone(dtype: torch.dtype) -> Iterator[None]:
-    """Run on one thread, without gradients, with ``dtype`` for tensors that the module creates."""
-    threads, default = torch.get_num_threads(), torch.get_default_dtype()
-    torch.set_num_threads(1)
-    torch.set_default_dtype(dtype)
-    try:
-        with torch.inference_mode():
+def _one_thread() -> Iterator[None]:
+    """Run on one thread of PyTorch's, of which the process has a single number."""
+    with LOCK:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
             yield
-    finally:
-        torch.set_default_dtype(default)
-        torch.set_num_threads(threads)
+        finally:
+            torch.set_num_threads(threads)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rnn_export.errors import InputError, ModelError, mismatch, warn
+from rnn_export.exclusive import LOCK
 from rnn_export.module.axes import SHORT, Axes, check_state, find_axes, shorter
 from rnn_export.module.calling import OUTPUTS, Calling, Reading, describe, equal, read
 from rnn_export.module.starts import begun_alike, check_left_out, own_start
@@ -91,7 +92,7 @@ def inspect_module(model: nn.Module, example: Any, *, step: bool = False) -> Sub
     _check_inputs(inputs, dtype, step)
     _check_dtypes(state, dtype)
     begin = _begin(own)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    with LOCK, torch.random.fork_rng(devices=[]), torch.no_grad():
         called = own
         if step:
             state = begin(inputs.shape[0]) if begin and state is None else state

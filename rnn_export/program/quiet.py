@@ -1,22 +1,20 @@
 """Keep the talk of upstream's exporters from the user's terminal."""
 
 import contextlib
-import io
 import logging
-import warnings
 from collections.abc import Iterator
+
+from rnn_export.exclusive import without_warnings
 
 LOGGERS = ("torch.onnx", "torch.export", "torch.fx", "onnxscript", "onnx_ir")
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Drop warnings, prints and log messages of the exporters."""
+    """Drop warnings and log messages of the exporters."""
     loggers = [logging.getLogger(name) for name in LOGGERS]
-    levels = [logger.level for logger in loggers]
-    silent = io.StringIO()
-    with warnings.catch_warnings(), contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):
-        warnings.simplefilter("ignore")
+    with without_warnings():
+        levels = [logger.level for logger in loggers]
         try:
             for logger in loggers:
                 logger.setLevel(logging.CRITICAL)

@@ -1,7 +1,6 @@
 """TorchScript, as a C++ service loads it: the saved archive alone."""
 
 import io
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 
 from rnn_export.bundle.untrusted.files import Read
 from rnn_export.errors import BundleError
+from rnn_export.exclusive import without_warnings
 from rnn_export.signature.signature import LENGTHS, Array, Call, Signature
 from rnn_export.signature.tree import tree_build, tree_leaves
 
@@ -20,8 +20,7 @@ def start(path: Path, signature: Signature, read: Read = Path.read_bytes) -> Cal
         BundleError: PyTorch refuses it.
     """
     content = io.BytesIO(read(path))  # opened only once its hash has matched
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+    with without_warnings(DeprecationWarning):
         try:
             module = torch.jit.load(content, map_location="cpu").eval()  # type: ignore[no-untyped-call]
         except (RuntimeError, ValueError) as error:

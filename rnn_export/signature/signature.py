@@ -187,8 +187,9 @@ class Signature:
 
     @property
     def dtype(self) -> str:
-        """The floating-point dtype of the net."""
-        return self.outputs.dtype
+        """The floating-point dtype of the net, as the first tensor of one has it."""
+        kinds = (spec.dtype for spec in (self.outputs, *self.state, self.inputs))
+        return next((dtype for dtype in kinds if dtype.startswith("float")), "float32")
 
     def initial_state(self, batch: int) -> tuple[Array, ...]:
         """Give the initial state for a batch, in flat order."""

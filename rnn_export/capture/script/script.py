@@ -8,8 +8,6 @@ import io
 import os
 import re
 import sys
-import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import CodeType
@@ -22,6 +20,7 @@ from torch.jit import _monkeytype_config, _recursive, _script, _state
 
 from rnn_export.capture.script import source
 from rnn_export.errors import ScriptError
+from rnn_export.exclusive import LOCK, without_warnings
 from rnn_export.module.subject import Subject
 from rnn_export.program.program import OPSET
 from rnn_export.signature.signature import TIME, Signature
@@ -29,7 +28,6 @@ from rnn_export.signature.tree import wrap
 
 WRAPPED = "model"  # the module's name inside the flat wrapper; part of the exporter's parameter names
 SCRIPTED_STEPS = 3  # of the example: types and graphs do not depend on the number of time steps
-COMPILER = threading.Lock()
 
 # What a message of the TorchScript compiler asks the user to change.
 REMEDIES = {
@@ -55,8 +53,7 @@ def script(subject: Subject) -> torch.jit.ScriptModule:
     Raises:
         ScriptError: TorchScript cannot compile it; names the module, the line and what to change.
     """
-    with _compiler(subject.model), warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore", DeprecationWarning)
+    with _compiler(subject.model), without_warnings(DeprecationWarning), torch.no_grad():
         try:
             scripted = _compiled(subject)
             overloaded = not scripted._c._has_method("forward")  # as torch.nn's recurrent layers are
@@ -100,8 +97,7 @@ def with_lengths(scripted: torch.jit.ScriptModule, signature: Signature) -> torc
     """Let a module take lengths, if it is to: each row is run alone."""
     if not signature.lengths:
         return scripted
-    with warnings.catch_warnings(), _compiler(scripted):
-        warnings.simplefilter("ignore")
+    with without_warnings(), _compiler(scripted):
         return _around(scripted, source.ragged(signature, WRAPPED))
 
 
@@ -120,8 +116,8 @@ def script_step(subject: Subject) -> torch.jit.ScriptModule:
     """
     inputs, *state = _short(subject)
     first = inputs.narrow(subject.signature.inputs.shape.index(TIME), 0, 1)
-    with _compiler(subject.model), warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # what a trace warns of, the verification that follows finds
+    with _compiler(subject.model), without_warnings(), torch.no_grad():
+        # What a trace warns of, the verification that follows finds.
         try:
             traced = torch.jit.trace(subject.flat().eval(), (first, *state), check_trace=False)  # type: ignore[no-untyped-call]
             return _around(traced, source.loop(subject.signature, WRAPPED))
@@ -145,8 +141,7 @@ def export_loop(scripted: torch.jit.ScriptModule, subject: Subject) -> onnx.Mode
     short = _short(subject)
     lengths = torch.full((short[0].shape[batch],), short[0].shape[time])
     file = io.BytesIO()
-    with warnings.catch_warnings(), _silence():
-        warnings.simplefilter("ignore")
+    with without_warnings(), _silence():
         with _compiler(scripted):
             flat = _around(scripted, source.flat(signature, WRAPPED))
         try:
@@ -209,7 +204,7 @@ def _compiler(model: nn.Module) -> Iterator[None]:
         (_script, "type_trace_db", _monkeytype_config.JitTypeTraceStore()),
         (_monkeytype_config, "jit_code_filter", code_filter),
     ]
-    with COMPILER:
+    with LOCK:
         kept = [(owner, name, getattr(owner, name)) for owner, name, _ in fresh]
         try:
             for owner, name, value in fresh:
