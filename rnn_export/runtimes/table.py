@@ -24,13 +24,15 @@ class Runtime:
     """Something that runs files with one ending.
 
     ``package`` is what has to be installed for it. Where it cannot run, its files are left unchecked: no
-    failure if it is ``optional``.
+    failure if it is ``optional``. It is ``shared`` if workers are to be forked from a process that has
+    imported it, and has no thread of it.
     """
 
     name: str
     suffix: str
     package: str
     optional: bool = False
+    shared: bool = False
 
     @property
     def installed(self) -> bool:
@@ -66,7 +68,7 @@ RUNTIMES = {
     for runtime in (
         Runtime("onnxruntime", ".onnx", "onnxruntime"),
         Runtime("reference", ".onnx", "onnx"),
-        Runtime("torchscript", ".pt", "torch"),
+        Runtime("torchscript", ".pt", "torch", shared=True),
         Runtime("c", ".c", "ctypes", optional=True),  # and a C compiler
     )
 }
