@@ -21,7 +21,14 @@ class ModelError(RnnExportError):
 
 
 class ScriptError(ModelError):
-    """TorchScript cannot compile the module; the message names the line and what to change."""
+    """TorchScript cannot compile the module; the message names the line and what to change.
+
+    ``reason`` says why without the user's paths, for what is shipped.
+    """
+
+    def __init__(self, message: str, *, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason or message
 
 
 class CaptureError(ModelError):

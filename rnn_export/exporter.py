@@ -64,7 +64,7 @@ def export(
     name = name or folder.resolve().name
     subject = inspect_export(model, example, step=step, lengths=lengths)
     with staged(folder, overwrite=overwrite) as staging, workers_ahead() as workers:
-        captured = capture(subject, progress)
+        captured = capture(subject, progress, workers)
         improved = improve(captured)
         progress("Writing the files", 2, 3)
         written = write_files(improved, staging, name, metadata or {})

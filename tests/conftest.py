@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from torch.onnx._internal.exporter._registration import ONNXRegistry
 
-from rnn_export.runtimes import process
+from rnn_export import workers as process
 from tests.support.cases import CASES, ModelCase
 from tests.support.exports import Exported, Exports, libraries, remembered, shared_folder, sources
 from tests.support.forked import Nursery

@@ -21,6 +21,7 @@ ROOMS: dict[str, str] = {
     "version": "",
     "progress": "",
     "garbage": "",
+    "workers": "",
     "models": "rnn gru lstm stack char",
     "signature": "tree signature",
     "program": "quiet values build program scan operator_facts agree",
@@ -33,7 +34,7 @@ ROOMS: dict[str, str] = {
         untrusted/archive golden layout bundle description signing
         """,
     "capture": """
-        step script/source script/script onnx_file/affine_index onnx_file/sequence_reads
+        step script/source script/loop_to_onnx script/script onnx_file/affine_index onnx_file/sequence_reads
         onnx_file/loop_to_scan onnx_file/sequence_lists onnx_file/scan_direction onnx_file/reader capture
         """,
     "passes": """
@@ -49,7 +50,7 @@ ROOMS: dict[str, str] = {
         c/write/literals c/write/names c/write/pack c/write/context c/write/equations c/write/tiles
         c/write/emit c/write/layout c/write/walk c/write/source c/write/model write
         """,
-    "runtimes": "compiler c ship onnxruntime reference torchscript table load process worker",
+    "runtimes": "compiler c ship onnxruntime reference torchscript table load worker",
     "verification": "dynamics rounding grid tolerance compare verify verify_export choose",
     "benchmark": "bench",
     "scaffolding": "scaffold",

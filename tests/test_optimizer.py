@@ -23,13 +23,14 @@ from rnn_export.passes.contract import Pass
 from rnn_export.program.program import Program
 from tests.support import loops
 from tests.support.cases import CASES, ModelCase, sample
+from tests.support.loop_form import export_loop
 
 A_LOOP = loops.FOLDS["a list"]
 
 
 def model_of(case: ModelCase) -> onnx.ModelProto:
     subject = inspect_module(*case.build())
-    return script.export_loop(script.script(subject), subject)
+    return export_loop(script.script(subject), subject)
 
 
 def run(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:

@@ -23,7 +23,8 @@ class Written:
 
     Attributes:
         improved: what they were written from.
-        folder: where they are: ``model.pt``, ``model.c`` and every form in ``variants/``.
+        folder: where they are: ``model.pt``, ``model.c``, both if they could be made, and every form in
+            ``variants/``.
         name: what the model is called in them.
         metadata: what the user has to say of it.
         left_out: why a file could not be written.
@@ -37,14 +38,15 @@ class Written:
 
 
 def write_files(improved: Improved, folder: Path, name: str, metadata: Mapping[str, str]) -> Written:
-    """Write ``model.pt``, ``model.c``, and every form of the model as a variant.
+    """Write ``model.pt``, ``model.c``, and every form of the model as a variant, as far as they can be made.
 
     Raises:
         ModelError: no form can be written.
     """
     captured = improved.captured
-    torchscript.write(captured.module, folder / MODEL_PT)
-    left_out = [*improved.left_out, *_write_c(improved, folder, name)]
+    if captured.module is not None:
+        torchscript.write(captured.module, folder / MODEL_PT)
+    left_out = [*captured.left_out, *improved.left_out, *_write_c(improved, folder, name)]
     models = {form: program.proto() for form, program in improved.forms.items()}
     left_out += _add_loop(improved, models)
     for form, model in models.items():
@@ -56,10 +58,10 @@ def write_files(improved: Improved, folder: Path, name: str, metadata: Mapping[s
 def _add_loop(improved: Improved, models: dict[str, ModelProto]) -> list[str]:
     """Add the scripted loop to the forms; give the reason if it cannot be done."""
     captured = improved.captured
-    if not captured.compiled:
+    if captured.loop is None:
         return []
     try:
-        models[LOOP] = script.export_loop(captured.module, captured.subject)
+        models[LOOP] = captured.loop.model()
     except ScriptError as error:
         if not improved.forms:
             raise refusal(captured.subject, error) from error

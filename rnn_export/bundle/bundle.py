@@ -159,6 +159,11 @@ class Bundle:
         """What a call looks like."""
         return self.manifest.signature
 
+    def why_without(self, file: str) -> str:
+        """Say why a file is not there: what was found at the export, or what to do."""
+        left_out = self.manifest.verification.get("left_out", [])
+        return "; ".join(reason for reason in left_out if reason.startswith(file)) or "export it again"
+
     @property
     def files(self) -> Files:
         """What reads the files: the bytes it gives are those that the manifest names."""

@@ -4,14 +4,17 @@ from dataclasses import dataclass, replace
 
 from torch.jit import ScriptModule
 
+from rnn_export.bundle.layout import MODEL_PT
 from rnn_export.capture import step
 from rnn_export.capture.onnx_file import reader
 from rnn_export.capture.script import script
+from rnn_export.capture.script.script import LoopExport
 from rnn_export.errors import CaptureError, ModelError, OnnxFileError, ScriptError, warn
 from rnn_export.module.subject import Subject
 from rnn_export.module.wrappers import Wrapper
 from rnn_export.program.program import Program
 from rnn_export.progress import ProgressCallback
+from rnn_export.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -20,64 +23,107 @@ class Captured:
 
     Attributes:
         subject: the module.
-        module: what becomes ``model.pt``; it takes lengths if the subject does.
-        compiled: whether TorchScript compiled the module itself. If not, ``module`` is a loop around its
-            traced step.
+        module: what becomes ``model.pt``; it takes lengths if the subject does. ``None`` if there is none.
+        loop: the export of the module's own loop to ONNX, if TorchScript compiled the module itself. If not,
+            ``module`` is a loop around its traced step.
         program: the traced step in a ``Scan``, or else the scripted module with its loops turned into
             ``Scan``; without lengths. ``None`` if neither could be made.
+        left_out: why there is no ``module``.
     """
 
     subject: Subject
-    module: ScriptModule
-    compiled: bool
+    module: ScriptModule | None
+    loop: LoopExport | None
     program: Program | None
+    left_out: tuple[str, ...] = ()
 
 
-def capture(subject: Subject, report_progress: ProgressCallback) -> Captured:
+def capture(subject: Subject, report_progress: ProgressCallback, workers: Workers) -> Captured:
     """Capture a module: compile it, and trace one time step of it. One of the two has to succeed.
 
     Raises:
         ModelError: neither does; the message names the line, and what to change.
     """
-    dense = replace(subject, signature=replace(subject.signature, lengths=False))
-    scripted, program = _capture(dense, report_progress)
-    module = script.with_lengths(scripted or script.script_step(dense), subject.signature)
-    return Captured(subject, module, scripted is not None, program)
-
-
-def _capture(
-    subject: Subject, report_progress: ProgressCallback
-) -> tuple[ScriptModule | None, Program | None]:
-    scripted: ScriptModule | None = None
+    dense = _dense(subject)
     failures: list[ModelError] = []
     report_progress("Scripting the module", 0, 3)
-    if not isinstance(subject.model, Wrapper):
-        try:
-            scripted = script.script(subject)
-        except ScriptError as error:
-            failures.append(error)
+    scripted = _scripted(dense, failures)
+    module = None if scripted is None else script.with_lengths(scripted, subject.signature)
+    loop = None if module is None else LoopExport(module, subject, workers)
     report_progress("Tracing one time step", 1, 3)
-    if subject.signature.streamable:
-        try:
-            return scripted, step.capture(subject)
-        except CaptureError as error:
-            failures.append(error)
-    if scripted is None:
-        raise refusal(subject, failures[0])
+    program = _traced(dense, failures)
+    if scripted is None or loop is None:
+        if program is None:
+            raise refusal(subject, failures[0])
+        return _without_script(Captured(subject, None, None, program), failures)
+    if program is None:
+        own = LoopExport(scripted, dense, workers) if subject.signature.lengths else loop
+        program = _scanned_or_none(own, dense, failures)
+    return Captured(subject, module, loop, program)
+
+
+def loop_around_step(subject: Subject) -> ScriptModule:
+    """Give the second way to ``model.pt``: the module's traced step, in a loop that this package writes.
+
+    Raises:
+        ScriptError: the module cannot be run step by step, or its step cannot be traced or saved.
+    """
+    if not subject.signature.streamable:
+        raise ScriptError(f"it cannot be run step by step: {subject.signature.not_streamable_because}")
+    return script.with_lengths(script.script_step(_dense(subject)), subject.signature)
+
+
+def _dense(subject: Subject) -> Subject:
+    return replace(subject, signature=replace(subject.signature, lengths=False))
+
+
+def _scripted(subject: Subject, failures: list[ModelError]) -> ScriptModule | None:
+    """Compile the module itself; note why that is not possible."""
+    if isinstance(subject.model, Wrapper):
+        return None
     try:
-        return scripted, _scanned(scripted, subject)
+        return script.script(subject)
+    except ScriptError as error:
+        failures.append(error)
+        return None
+
+
+def _traced(subject: Subject, failures: list[ModelError]) -> Program | None:
+    """Trace one time step, if the module can be run step by step; note why that is not possible."""
+    if not subject.signature.streamable:
+        return None
+    try:
+        return step.capture(subject)
+    except CaptureError as error:
+        failures.append(error)
+        return None
+
+
+def _without_script(captured: Captured, failures: list[ModelError]) -> Captured:
+    """Put a loop around the traced step of a module that TorchScript does not compile, if it can be."""
+    try:
+        return replace(captured, module=loop_around_step(captured.subject))
+    except ScriptError as error:
+        reasons = [failure.reason for failure in [*failures, error] if isinstance(failure, ScriptError)]
+        return replace(captured, left_out=(f"{MODEL_PT}: {'; '.join(reasons)}",))
+
+
+def _scanned_or_none(loop: LoopExport, subject: Subject, failures: list[ModelError]) -> Program | None:
+    """Give the scripted module as a Program; warn if its loops cannot be rewritten."""
+    try:
+        return _scanned(loop, subject)
     except ScriptError as error:
         raise refusal(subject, error) from error
     except CaptureError as error:
         failures.append(error)
     warn(f"{failures[0]} model.onnx is the scripted loop.")
-    return scripted, None
+    return None
 
 
-def _scanned(scripted: ScriptModule, subject: Subject) -> Program:
+def _scanned(loop: LoopExport, subject: Subject) -> Program:
     """Give the scripted module as a Program, every loop of it a ``Scan``."""
     try:
-        reading = reader.read(script.export_loop(scripted, subject), subject.signature)
+        reading = reader.read(loop.model(), subject.signature)
     except OnnxFileError as error:
         raise CaptureError(f"its loops cannot be rewritten: {error}.") from error
     if reading.left:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from rnn_export.bundle.bundle import Bundle
+from rnn_export.bundle.layout import MODEL_C
 from rnn_export.errors import RuntimeUnavailableError, mismatch
 from rnn_export.runtimes import ship as shipping
 from rnn_export.runtimes.table import RUNTIMES, Runner
@@ -35,8 +36,9 @@ def load(folder: str | Path, runtime: str = "onnxruntime") -> Runner:
         )
     file = f"model{known.suffix}"
     if file not in bundle.manifest.files:
+        got = f"no such file ({bundle.why_without(file)})"
         raise RuntimeUnavailableError(
-            mismatch(f"{folder} for runtime {runtime!r}", file, "no such file", "Choose another runtime.")
+            mismatch(f"{folder} for runtime {runtime!r}", file, got, "Choose another runtime.")
         )
     return Runner(known.start(bundle.folder / file, bundle.signature, bundle.files.read), bundle.signature)
 
@@ -50,8 +52,6 @@ def ship(folder: str | Path, result: Path, kind: str = "shared", march: str = ""
         RuntimeUnavailableError: the bundle has no C, or there is no compiler, or it fails.
     """
     bundle = Bundle.open(folder)
-    if "model.c" not in bundle.manifest.files:
-        left_out = bundle.manifest.verification.get("left_out", [])
-        reasons = [reason for reason in left_out if reason.startswith("model.c")] or ["export it again"]
-        raise RuntimeUnavailableError(f"{folder} has no model.c: {'; '.join(reasons)}")
-    return shipping.ship(bundle.folder / "model.c", result, kind, march, bundle.files.read)
+    if MODEL_C not in bundle.manifest.files:
+        raise RuntimeUnavailableError(f"{folder} has no {MODEL_C}: {bundle.why_without(MODEL_C)}")
+    return shipping.ship(bundle.folder / MODEL_C, result, kind, march, bundle.files.read)

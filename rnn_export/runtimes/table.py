@@ -27,7 +27,8 @@ class Runtime:
     """Something that runs files with one ending.
 
     ``package`` is what has to be installed for it. Where it cannot run, its files are left unchecked: no
-    failure if it is ``optional``. A slow one is asked for runs of at most ``longest`` time steps.
+    failure if it is ``optional``. A slow one is asked for runs of at most ``longest`` time steps. It is
+    ``shared`` if workers are to be forked from a process that has imported it, and has no thread of it.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Runtime:
     package: str
     optional: bool = False
     longest: int = UNBOUNDED
+    shared: bool = False
 
     @property
     def installed(self) -> bool:
@@ -70,7 +72,7 @@ RUNTIMES = {
     for runtime in (
         Runtime("onnxruntime", ".onnx", "onnxruntime"),
         Runtime("reference", ".onnx", "onnx", longest=300),
-        Runtime("torchscript", ".pt", "torch"),
+        Runtime("torchscript", ".pt", "torch", shared=True),
         Runtime("c", ".c", "ctypes", optional=True),  # and a C compiler
     )
 }

@@ -1,9 +1,11 @@
 """A fresh process that loads one file and runs all golden vectors, without the model's source.
 
-:mod:`rnn_export.runtimes.process` starts a process that serves, as ``python -I``; that forks a worker for
-each request. A worker reads the request in JSON on standard input, and gives the results on standard output,
-as an ``.npz`` file: there is no disk that could be full, and nothing is left behind by who is killed. All of
-them end when the process that asked is gone.
+:mod:`rnn_export.workers` starts a process that serves, as ``python -I``; that forks a worker for each
+request. A worker reads the request in JSON on standard input, a line, and what goes with it, and gives the
+results on standard output, as an ``.npz`` file: there is no disk that could be full, and nothing is left
+behind by who is killed. All of them end when the process that asked is gone.
+
+One other task is known: to export a loop, in :mod:`rnn_export.capture.script.loop_to_onnx`.
 """
 
 import gc
@@ -17,8 +19,9 @@ import threading
 import time
 import traceback
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from importlib import import_module
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any, NoReturn
@@ -33,6 +36,7 @@ from rnn_export.errors import BundleError, RuntimeUnavailableError, mismatch
 from rnn_export.garbage import uncollected
 from rnn_export.runtimes.table import RUNTIMES
 from rnn_export.signature.signature import Array, Call, Signature, pieces
+from rnn_export.workers import NAME
 
 FAILURES = 1 << 26  # bytes, for the messages of cases that failed
 HEADER = 1 << 10  # bytes of an array's own description, and of its place in the archive
@@ -123,30 +127,57 @@ def read_results(answer: bytes, cases: Sequence[Case]) -> dict[str, Array]:
 
 
 def serve() -> None:
-    """Fork a worker for each message on standard input, until nobody can send one any more.
-
-    Descriptors come with a message: a worker's standard input, output and error, and where to write which
-    process it is and, in the next line, with what status it ended.
-    """
+    """Fork what is asked for on standard input, until nobody can ask any more."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # without a word
-    control, statuses = socket.socket(fileno=os.dup(sys.stdin.fileno())), dict[int, int]()
+    _serve(socket.socket(fileno=os.dup(sys.stdin.fileno())))
+
+
+def _serve(control: socket.socket) -> None:
+    """Fork a process for each message, which is the name of a runtime.
+
+    Descriptors come with a message. One is that of a socket: the process imports the runtime, and serves
+    there. Four are a worker's: its standard input, output and error, and where to write which process it is
+    and, in the next line, with what status it ended.
+    """
+    statuses = dict[int, int]()
     signal.signal(signal.SIGCHLD, lambda *_: _report(statuses))
     gc.freeze()  # a worker that collected garbage here would copy all memory
     while True:
-        message, descriptors, *_ = socket.recv_fds(control, 1, 4)
+        message, descriptors, *_ = socket.recv_fds(control, NAME, 4)
         if not message:
             return
+        runtime, parent = message.decode().strip(), os.getpid()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # until it is known whose end that is
         child = os.fork()
         if not child:
-            for descriptor in (control.detach(), descriptors.pop(), *statuses.values()):
+            for descriptor in (control.detach(), *descriptors[3:], *statuses.values()):
                 os.close(descriptor)
-            _work(*descriptors)
-        statuses[child] = descriptors.pop()
-        _write_number(statuses[child], child)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+            if len(descriptors) == 1:
+                _share(runtime, socket.socket(fileno=descriptors.pop()))
+            _work(runtime, parent, *descriptors[:3])
+        if len(descriptors) == 4:
+            statuses[child] = descriptors.pop()
+            _write_number(statuses[child], child)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def _share(runtime: str, control: socket.socket) -> NoReturn:
+    """Be a process that has a runtime, and from which workers for it are forked."""
+    with suppress(Exception):  # what fails here fails again in a worker, and is reported
+        _load(runtime)
+    _serve(control)
+    os._exit(0)
+
+
+def _load(runtime: str) -> None:
+    """Import a runtime."""
+    with uncollected():
+        RUNTIMES[runtime].load()
+        gc.freeze()  # what is imported stays
 
 
 def _report(statuses: dict[int, int]) -> None:
@@ -168,48 +199,59 @@ def _write_number(descriptor: int, number: int) -> None:
         os.write(descriptor, f"{number}\n".encode())
 
 
-def _work(request: int, answer: int, errors: int) -> NoReturn:
-    """Be a worker: import the runtime of the first line, prepare the file of the next, await the request."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+def _work(runtime: str, parent: int, request: int, answer: int, errors: int) -> NoReturn:
+    """Be a worker: import a runtime, prepare the file of the first line, await the request."""
     for descriptor, standard in ((request, 0), (errors, 1), (errors, 2)):
         os.dup2(descriptor, standard)
-    if runtime := sys.stdin.readline().strip():
-        with uncollected():
-            RUNTIMES[runtime].load()
-            gc.freeze()  # what is imported stays
-    if path := json.loads(sys.stdin.readline() or '""'):
-        _prepare(runtime, Path(path))
+    _load(runtime)
+    if path := json.loads(sys.stdin.buffer.readline() or '""'):
+        _prepare(runtime, Path(path), parent)
     os.dup2(answer, 1)
     for descriptor in (request, answer, errors):
         os.close(descriptor)
-    main()
+    main(sys.stdin.buffer.read(), parent)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # to take Python and the runtime apart first takes as long as a check
 
 
-def _prepare(runtime: str, path: Path) -> None:
+def _prepare(runtime: str, path: Path, parent: int) -> None:
     """Do ahead what a runtime can of its work with a file; what fails here fails again when it is asked."""
-    _watch(os.getppid())
+    _watch(parent)
     with suppress(Exception):
         RUNTIMES[runtime].prepare(path)
 
 
-def main() -> None:
-    """Answer the request on standard input, if there is one."""
+def main(asked: bytes, parent: int) -> None:
+    """Answer a request, if there is one, for the process ``parent``."""
     answer = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a model prints is no part of the answer
-    asked = sys.stdin.read()
     if not asked:
         return
-    request: dict[str, Any] = json.loads(asked)
-    _watch(request["asked_by"])
+    line, _, content = asked.partition(b"\n")
+    request: dict[str, Any] = json.loads(line)
+    _watch(parent)
     sys.meta_path.insert(0, Blocked(request["blocked"]))
+    with answer:
+        answer.write(TASKS[request["task"]](request, content))
+
+
+def _export_loop(_: dict[str, Any], content: bytes) -> bytes:
+    exporter = import_module("rnn_export.capture.script.loop_to_onnx")  # and with it PyTorch
+    onnx: bytes = exporter.export(content)
+    return onnx
+
+
+def _verify(request: dict[str, Any], _: bytes) -> memoryview:
     results = io.BytesIO()
     np.savez(results, **_results(request))
-    with answer:
-        answer.write(results.getbuffer())
+    return results.getbuffer()
+
+
+TASKS: dict[str, Callable[[dict[str, Any], bytes], bytes | memoryview]] = {
+    "verify": _verify,
+    "export_loop": _export_loop,
+}
 
 
 def _watch(parent: int) -> None:

@@ -173,9 +173,7 @@ def _check(bundle: Bundle, files: Sequence[str]) -> None:
             )
     for file in files:
         if file not in bundle.manifest.files:
-            left_out = bundle.manifest.verification.get("left_out", [])
-            reasons = [reason for reason in left_out if reason.startswith(file)] or ["export it again"]
-            raise ScaffoldError(f"{bundle.folder} has no {file}: {'; '.join(reasons)}")
+            raise ScaffoldError(f"{bundle.folder} has no {file}: {bundle.why_without(file)}")
 
 
 def fitting_hosts(bundle: Bundle) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rnn_export.bundle.bundle import Manifest
-from rnn_export.bundle.layout import LOOP, MODEL_C, MODEL_H, MODEL_ONNX, WEIGHTS, variant
+from rnn_export.bundle.layout import LOOP, MODEL_C, MODEL_H, MODEL_ONNX, MODEL_PT, WEIGHTS, variant
 from rnn_export.errors import VerificationError
 from rnn_export.passes.choose import rank
 from rnn_export.verification.compare import FAILED, PASSED
@@ -26,7 +26,7 @@ def choose_form(verified: Verified) -> Chosen:
     """Make the first form that verified ``model.onnx``, and take out the files that did not.
 
     Raises:
-        VerificationError: ``model.pt`` or every form is wrong, or something could not be checked at all.
+        VerificationError: every form is wrong, or something could not be checked at all.
     """
     subject, folder = verified.written.improved.captured.subject, verified.written.folder
     forms = rank(verified.written.improved.forms, subject.steps, subject.batch)
@@ -50,7 +50,7 @@ def _left_out(forms: Sequence[str], wrong: set[str], chosen: str) -> list[str]:
     """Name the wrong files that a bundle can do without. The loop is one if another form was chosen."""
     optional = [variant(form) for form in forms]
     optional += [variant(LOOP)] if chosen != LOOP else []
-    return [file for file in (*optional, MODEL_C) if file in wrong]
+    return [file for file in (*optional, MODEL_C, MODEL_PT) if file in wrong]
 
 
 def _remove(folder: Path, files: Sequence[str]) -> None:

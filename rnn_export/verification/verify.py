@@ -6,7 +6,7 @@ handed on. What "equal" means stands in :mod:`rnn_export.verification.tolerance`
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -15,16 +15,17 @@ from typing import Any
 
 import numpy as np
 
+from rnn_export import workers as process
 from rnn_export.bundle.bundle import Bundle, Manifest
 from rnn_export.bundle.golden import RUN, Case, Dynamics
 from rnn_export.bundle.untrusted import schema
 from rnn_export.errors import BundleError, mismatch
 from rnn_export.progress import ProgressCallback
-from rnn_export.runtimes import process, worker
-from rnn_export.runtimes.process import Workers
+from rnn_export.runtimes import worker
 from rnn_export.runtimes.table import RUNTIMES, Runtime
 from rnn_export.verification import tolerance
 from rnn_export.verification.compare import FAILED, NOT_CHECKED, PASSED, Check, Curve, Standard, compare
+from rnn_export.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,10 @@ class VerificationReport:
         reasons = tuple(f"{check.file} in {check.runtime}: {check.detail}" for check in failed)
         kept = tuple(check for check in self.checks if check.file not in files)
         return replace(self, checks=kept, left_out=self.left_out + reasons)
+
+    def with_checks_of(self, other: "VerificationReport") -> "VerificationReport":
+        """Add the checks of other files."""
+        return replace(self, checks=_in_order(self.checks + other.checks))
 
     def renamed(self, old: str, new: str) -> "VerificationReport":
         """Let a file's checks be those of another name, in the order of the names."""
@@ -122,21 +127,26 @@ def verify(folder: str | Path, progress: ProgressCallback | None = None) -> Veri
 def workers_ahead() -> Iterator[Workers]:
     """Start a worker for each runtime that is installed; which it imports while no file is there yet."""
     with Workers() as workers:
-        workers.start(name for name, runtime in RUNTIMES.items() if runtime.installed)
+        installed = [runtime for runtime in RUNTIMES.values() if runtime.installed]
+        shared = [runtime.name for runtime in installed if runtime.shared]
+        workers.start((runtime.name for runtime in installed), shared)
         yield workers
 
 
 def check_bundle(
-    bundle: Bundle, progress: ProgressCallback | None = None, workers: Workers | None = None
+    bundle: Bundle,
+    progress: ProgressCallback | None = None,
+    workers: Workers | None = None,
+    files: Collection[str] | None = None,
 ) -> VerificationReport:
-    """Check the files of an open bundle in every runtime, with workers that may have been started ahead."""
+    """Check the files of an open bundle in every runtime, or some; the workers may have been started."""
     if workers is None:
         with Workers() as started:
-            return check_bundle(bundle, progress, started)
+            return check_bundle(bundle, progress, started, files)
     standard = Standard(bundle.cases, bundle.signature)
     pairs = [
         (file, runtime)
-        for file in bundle.manifest.files
+        for file in (bundle.manifest.files if files is None else files)
         for runtime in RUNTIMES.values()
         if file.endswith(runtime.suffix)
     ]
@@ -196,6 +206,7 @@ def _run_worker(
 ) -> tuple[bytes, str]:
     """Run all cases in a fresh process; give its answer, and what went wrong if something did."""
     request = {
+        "task": "verify",
         "folder": str(bundle.folder.resolve()),
         "files": bundle.manifest.files,
         "file": file,

@@ -3,18 +3,21 @@
 from dataclasses import dataclass, replace
 from math import exp
 
+from rnn_export.backends import torchscript
 from rnn_export.backends.write import Written
 from rnn_export.bundle import golden
-from rnn_export.bundle.bundle import Bundle
+from rnn_export.bundle.bundle import Bundle, describe_files
 from rnn_export.bundle.description import describe
 from rnn_export.bundle.golden import Case, Dynamics
-from rnn_export.bundle.layout import MODEL_C
-from rnn_export.errors import VerificationError, mismatch
+from rnn_export.bundle.layout import MODEL_C, MODEL_PT
+from rnn_export.capture.capture import loop_around_step
+from rnn_export.errors import ScriptError, VerificationError, mismatch
 from rnn_export.module.subject import Subject
 from rnn_export.progress import ProgressCallback
-from rnn_export.runtimes.process import Workers
 from rnn_export.verification import grid, tolerance
+from rnn_export.verification.compare import FAILED
 from rnn_export.verification.verify import VerificationReport, check_bundle
+from rnn_export.workers import Workers
 
 LEAST_HORIZON = 2  # time steps: fewer, and how the state is handed on could not be seen
 
@@ -44,7 +47,27 @@ def verify_files(written: Written, report_progress: ProgressCallback, workers: W
     bundle = Bundle(written.folder, manifest)
     report_progress("Verifying", 0, 1)
     report = replace(check_bundle(bundle, report_progress, workers), left_out=written.left_out)
-    return Verified(written, bundle, report)
+    return _second_script(Verified(written, bundle, report), report_progress, workers)
+
+
+def _second_script(verified: Verified, report_progress: ProgressCallback, workers: Workers) -> Verified:
+    """Replace a ``model.pt`` that is wrong as TorchScript compiles the module: by a loop around its step."""
+    report, captured = verified.report, verified.written.improved.captured
+    wrong = any(check.file == MODEL_PT and check.verdict == FAILED for check in report.checks)
+    if captured.loop is None or not wrong:
+        return verified
+    report, folder = report.without([MODEL_PT]), verified.written.folder
+    try:
+        torchscript.write(loop_around_step(captured.subject), folder / MODEL_PT)
+    except ScriptError as error:
+        (folder / MODEL_PT).unlink()
+        reason = f"{MODEL_PT} with a loop around the traced step: {error.reason}"
+        return replace(verified, report=replace(report, left_out=(*report.left_out, reason)))
+    bundle = replace(
+        verified.bundle, manifest=replace(verified.bundle.manifest, files=describe_files(folder))
+    )
+    second = check_bundle(bundle, report_progress, workers, [MODEL_PT])
+    return Verified(verified.written, bundle, report.with_checks_of(second))
 
 
 def _check_horizon(dynamics: Dynamics | None, subject: Subject) -> None:

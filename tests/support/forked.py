@@ -4,7 +4,6 @@ A worker is to be a process that has run no model yet; it takes two seconds to i
 file, run as a program, imports it once and forks for every request: the worker is the one of the package.
 """
 
-import io
 import json
 import os
 import subprocess
@@ -21,18 +20,27 @@ PACKAGE = str(ROOT)
 
 
 class Nursery:
-    """Answers what verify asks, each request in a process of its own; starts with the first request."""
+    """Answers what is asked, each request in a process of its own; starts with the first request."""
 
     def __init__(self) -> None:
         self.process: subprocess.Popen[str] | None = None
         self.lock = threading.Lock()
 
-    def ask(self, request: Mapping[str, Any], most: int, *_: object, **environment: str) -> tuple[bytes, str]:
-        """Stand in for :func:`rnn_export.runtimes.process.ask`; the environment is that of now, and more."""
+    def ask(
+        self,
+        request: Mapping[str, Any],
+        most: int,
+        _: object = None,
+        content: bytes = b"",
+        **environment: str,
+    ) -> tuple[bytes, str]:
+        """Stand in for :func:`rnn_export.workers.ask`; the environment is that of now, and more."""
         environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-        with tempfile.NamedTemporaryFile() as answer, self.lock:
+        with tempfile.NamedTemporaryFile() as answer, tempfile.NamedTemporaryFile() as whole, self.lock:
+            whole.write(json.dumps(request).encode() + b"\n" + content)
+            whole.flush()
             process = self.process = self.process or _started()
-            asked = {"request": request, "answer": answer.name, "environment": environment}
+            asked = {"request": whole.name, "answer": answer.name, "environment": environment}
             process.stdin.write(json.dumps(asked) + "\n")
             process.stdin.flush()
             failure = json.loads(process.stdout.readline())
@@ -70,19 +78,20 @@ def _serve() -> None:
             said.seek(0)
             last = " ".join(said.read().strip().splitlines()[-3:])
         code = os.waitstatus_to_exitcode(status)
-        failure = f"the process ended with status {code}: {last}" if code else ""
+        failure = f"{ended(str(code))}: {last}" if code else ""
         print(json.dumps(failure), file=answers, flush=True)
 
 
-def _answer(request: dict[str, Any], answer: IO[bytes], said: IO[str]) -> None:
+def _answer(request: str, answer: IO[bytes], said: IO[str]) -> None:
     from rnn_export.runtimes import worker
 
     code = 1
     os.dup2(said.fileno(), 2)
     os.dup2(answer.fileno(), 1)
-    sys.stdin = io.StringIO(json.dumps({**request, "asked_by": os.getppid()}))
+    with open(request, "rb") as file:
+        asked = file.read()
     try:
-        worker.main()
+        worker.main(asked, os.getppid())
         code = 0
     except BaseException:  # as a process of its own would end
         traceback.print_exc()
@@ -93,5 +102,6 @@ def _answer(request: dict[str, Any], answer: IO[bytes], said: IO[str]) -> None:
 if __name__ == "__main__":
     sys.path[:0] = sys.argv[1:]
     from rnn_export.runtimes import c, onnxruntime, reference, torchscript, worker  # noqa: F401
+    from rnn_export.workers import ended
 
     _serve()

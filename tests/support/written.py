@@ -7,8 +7,10 @@ from rnn_export.capture.capture import capture
 from rnn_export.module.subject import Subject
 from rnn_export.passes.forms import improve
 from rnn_export.progress import silent
+from rnn_export.workers import Workers
 
 
 def written(subject: Subject, folder: Path, name: str) -> Written:
     """Write all files of a module, as an export does before it verifies them."""
-    return write_files(improve(capture(subject, silent)), folder, name, {})
+    with Workers() as workers:
+        return write_files(improve(capture(subject, silent, workers)), folder, name, {})

@@ -17,9 +17,9 @@ import torch
 from filelock import FileLock
 from onnx import parser
 
+from rnn_export import workers as process
 from rnn_export.bundle.bundle import MANIFEST, Bundle, describe_files
 from rnn_export.program.program import run_model
-from rnn_export.runtimes import process
 from rnn_export.runtimes.table import RUNTIMES
 from rnn_export.signature.signature import BATCH, TIME, Array
 from rnn_export.verification.compare import FAILED, NOT_CHECKED, PASSED, Check

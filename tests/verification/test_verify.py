@@ -13,9 +13,9 @@ from torch import nn
 
 import rnn_export
 from rnn_export.bundle.bundle import MANIFEST, Bundle, describe_files
-from rnn_export.capture import step
+from rnn_export.capture import capture, step
 from rnn_export.capture.script import script
-from rnn_export.errors import BundleError, VerificationError
+from rnn_export.errors import BundleError, RuntimeUnavailableError, VerificationError
 from rnn_export.models import RNNScratch
 from rnn_export.module.subject import inspect_module
 from rnn_export.passes import forms as made
@@ -23,6 +23,7 @@ from rnn_export.passes.pipeline import forms_of, optimize
 from rnn_export.program.program import Program
 from rnn_export.runtimes.table import RUNTIMES
 from rnn_export.runtimes.worker import Blocked
+from rnn_export.verification import grid
 from rnn_export.verification.compare import FAILED, NOT_CHECKED, PASSED
 from rnn_export.verification.verify import VerificationReport, verify
 from tests.support.cases import CASES, CPU, ModelCase, each_case, sample
@@ -95,14 +96,47 @@ def test_export_writes_nothing_if_a_file_is_wrong(
 ) -> None:
     model, example = rnn.build()
     shutil.copytree(exported(rnn).folder, tmp_path / "bundle")
-    right = script.script
-    monkeypatch.setattr(script, "script", lambda subject: right(inspect_module(wrong, example)))
-    wrong = without_bias(rnn)
+    other, build = inspect_module(without_bias(rnn), example), grid.build
+    monkeypatch.setattr(grid, "build", lambda _: build(other))
     with pytest.raises(VerificationError, match="nothing was written") as caught:
         rnn_export.export(model, example, tmp_path / "bundle", overwrite=True)
-    assert "model.pt in torchscript: failed, T" in str(caught.value)
+    assert "variants/loop.onnx in onnxruntime: failed, T" in str(caught.value)
     assert Bundle.open(tmp_path / "bundle").manifest == exported(rnn).manifest
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def compiled_wrong(case: ModelCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let TorchScript compile another module than the one that is exported."""
+    right = script.script
+    other = inspect_module(without_bias(case), case.build()[1])
+    monkeypatch.setattr(script, "script", lambda _: right(other))
+
+
+def test_a_module_that_is_compiled_wrong_is_traced(
+    rnn: ModelCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled_wrong(rnn, monkeypatch)
+    bundle = rnn_export.export(*rnn.build(), tmp_path / "bundle")
+    report = VerificationReport.stored(bundle.manifest)
+    assert report.passed
+    assert {(check.file, check.verdict) for check in report.checks} >= {("model.pt", PASSED)}
+    assert [reason for reason in report.left_out if reason.startswith("model.pt in torchscript: ")]
+    assert [reason for reason in report.left_out if reason.startswith("variants/loop.onnx in ")]
+    assert rnn_export.load(bundle.folder, "torchscript").signature == bundle.signature
+
+
+def test_a_script_that_is_wrong_is_left_out_alone(
+    rnn: ModelCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled_wrong(rnn, monkeypatch)
+    other = script.script_step(inspect_module(without_bias(rnn), rnn.build()[1]))
+    monkeypatch.setattr(script, "script_step", lambda _: other)
+    bundle = rnn_export.export(*rnn.build(), tmp_path / "bundle")
+    assert {"model.onnx", "model.c"} <= set(bundle.manifest.files)
+    assert not {"model.pt", "variants/loop.onnx"} & set(bundle.manifest.files)
+    assert verify(bundle.folder).passed
+    with pytest.raises(RuntimeUnavailableError, match=r"no such file \(model.pt in torchscript: T.*Choose"):
+        rnn_export.load(bundle.folder, "torchscript")
 
 
 def forms_for(model: nn.Module, example: tuple[torch.Tensor, object]) -> dict[str, Program]:
@@ -138,9 +172,9 @@ def test_nothing_is_written_if_every_form_is_wrong(
     model, example = without_bias(rnn), rnn.build()[1]
     wrong = forms_for(model, example)
     monkeypatch.setattr(made, "_worth_shipping", lambda *_: wrong)
-    export_loop = script.export_loop
+    export_loop = capture.LoopExport
     damaged = script.script(inspect_module(model, example))
-    monkeypatch.setattr(script, "export_loop", lambda _, subject: export_loop(damaged, subject))
+    monkeypatch.setattr(capture, "LoopExport", lambda _, *others: export_loop(damaged, *others))
     with pytest.raises(VerificationError, match=r"variants/loop.onnx in onnxruntime: failed"):
         rnn_export.export(*rnn.build(), tmp_path / "bundle")
     assert not list(tmp_path.iterdir())

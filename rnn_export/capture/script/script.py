@@ -4,30 +4,33 @@ TorchScript and the ONNX exporter that reads it are deprecated upstream. Both st
 """
 
 import inspect
-import io
-import os
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import CodeType
 from typing import Any
 
 import onnx
+import onnx_ir as ir
 import torch
+from google.protobuf.message import DecodeError
 from torch import nn
 from torch.jit import _monkeytype_config, _recursive, _script, _state
 
-from rnn_export.capture.script import source
+from rnn_export.capture.script import loop_to_onnx, source
 from rnn_export.errors import ScriptError
 from rnn_export.exclusive import LOCK, without_warnings
 from rnn_export.module.subject import Subject
 from rnn_export.program.program import OPSET
 from rnn_export.signature.signature import TIME, Signature
 from rnn_export.signature.tree import wrap
+from rnn_export.workers import Workers
 
 WRAPPED = "model"  # the module's name inside the flat wrapper; part of the exporter's parameter names
 SCRIPTED_STEPS = 3  # of the example: types and graphs do not depend on the number of time steps
+SIMPLER = "Write its loop and its state in a simpler way."
+LARGEST = 1 << 31  # bytes of a file in ONNX
+INVALID = DecodeError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ir.serde.SerdeError
 
 # What a message of the TorchScript compiler asks the user to change.
 REMEDIES = {
@@ -61,7 +64,7 @@ def script(subject: Subject) -> torch.jit.ScriptModule:
                 scripted = _around(scripted, source.adapted(subject.signature, subject.calling, WRAPPED))
             scripted.save_to_buffer()  # what cannot be saved is of no use
         except Exception as error:
-            raise ScriptError(_explain(subject.model, error)) from error
+            raise _explained(subject.model, error) from error
     return scripted
 
 
@@ -112,7 +115,7 @@ def script_step(subject: Subject) -> torch.jit.ScriptModule:
     """Put a scripted time loop around the module's traced step: for what TorchScript cannot compile.
 
     Raises:
-        ScriptError: the step cannot be traced either.
+        ScriptError: the step cannot be traced either, or not be saved.
     """
     inputs, *state = _short(subject)
     first = inputs.narrow(subject.signature.inputs.shape.index(TIME), 0, 1)
@@ -120,68 +123,65 @@ def script_step(subject: Subject) -> torch.jit.ScriptModule:
         # What a trace warns of, the verification that follows finds.
         try:
             traced = torch.jit.trace(subject.flat().eval(), (first, *state), check_trace=False)  # type: ignore[no-untyped-call]
-            return _around(traced, source.loop(subject.signature, WRAPPED))
+            looped = _around(traced, source.loop(subject.signature, WRAPPED))
+            looped.save_to_buffer()  # what cannot be saved is of no use
         except Exception as error:
             raise ScriptError(
-                f"the step of {type(subject.original).__name__} cannot be traced: {error}. "
+                f"the step of {type(subject.original).__name__} cannot be traced: {_first_line(error)}. "
                 "Keep Python decisions that depend on values out of forward()."
             ) from error
+    return looped
 
 
-def export_loop(scripted: torch.jit.ScriptModule, subject: Subject) -> onnx.ModelProto:
-    """Export a scripted module to ONNX as it stands: its loop becomes the operator ``Loop``.
+class LoopExport:
+    """The export of a scripted module to ONNX as it stands: its loop becomes the operator ``Loop``.
 
-    Raises:
-        ScriptError: the exporter does not know one of the operations.
+    A worker has begun with it. The exporter is C++ of upstream's; a crash of it costs this form alone.
     """
+
+    def __init__(self, scripted: torch.jit.ScriptModule, subject: Subject, workers: Workers) -> None:
+        self._name = type(subject.original).__name__
+        request = {"task": "export_loop", "runtime": "torchscript", "blocked": subject.source_modules}
+        content = _loop_request(scripted, subject)
+        self._answer = workers.ahead(request, LARGEST, content)
+
+    def model(self) -> onnx.ModelProto:
+        """Wait for the model in ONNX.
+
+        Raises:
+            ScriptError: the exporter does not know one of the operations, crashes, or gives what is not ONNX.
+        """
+        answer, failure = self._answer.result()
+        if failure:
+            raise self._error(f"the exporter failed, {failure}", SIMPLER)
+        content, reason = loop_to_onnx.read(answer)
+        if reason:
+            raise self._error(reason, "Replace the operation that is named.")
+        try:
+            model = onnx.load_from_string(content)
+            onnx.checker.check_model(model, full_check=True)
+            ir.from_proto(model)
+        except INVALID as error:
+            raise self._error(f"the exporter gives an invalid file, {_first_line(error)}", SIMPLER) from error
+        return model
+
+    def _error(self, reason: str, remedy: str) -> ScriptError:
+        return ScriptError(f"the scripted {self._name} cannot be exported to ONNX: {reason}. {remedy}")
+
+
+def _loop_request(scripted: torch.jit.ScriptModule, subject: Subject) -> bytes:
     signature = subject.signature
     specs = [*zip(signature.input_names, signature.arguments, strict=True)]
     specs += zip(signature.output_names, signature.results, strict=True)
     time, batch = signature.inputs.shape.index(TIME), signature.inputs.batch_axis
     short = _short(subject)
-    lengths = torch.full((short[0].shape[batch],), short[0].shape[time])
-    file = io.BytesIO()
-    with without_warnings(), _silence():
-        with _compiler(scripted):
-            flat = _around(scripted, source.flat(signature, WRAPPED))
-        try:
-            torch.onnx.export(
-                flat,
-                (*short, *([lengths] if signature.lengths else [])),
-                file,  # type: ignore[arg-type]
-                dynamo=False,
-                opset_version=OPSET,
-                input_names=signature.input_names,
-                output_names=signature.output_names,
-                dynamic_axes={
-                    name: {axis: str(spec.shape[axis]) for axis in spec.free_axes} for name, spec in specs
-                },
-            )
-        except Exception as error:
-            reason = str(error).strip().partition("\n")[0].partition("  [Caused by")[0]
-            raise ScriptError(
-                f"the scripted {type(subject.original).__name__} cannot be exported to ONNX: {reason} "
-                "Replace the operation that is named."
-            ) from error
-    return onnx.load_from_string(file.getvalue())
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Keep what the exporter's C++ side writes to the terminal, graphs and notes, out of it."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    kept = [(number, os.dup(number)) for number in (1, 2)]
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        for number, _ in kept:
-            os.dup2(nowhere, number)
-        yield
-    finally:
-        for number, copy in kept:
-            os.dup2(copy, number)
-            os.close(copy)
-        os.close(nowhere)
+    if signature.lengths:
+        short.append(torch.full((short[0].shape[batch],), short[0].shape[time]))
+    with without_warnings(), _compiler(scripted):
+        flat = _around(scripted, source.flat(signature, WRAPPED))
+    names = {"input_names": signature.input_names, "output_names": signature.output_names}
+    free = {name: {axis: str(spec.shape[axis]) for axis in spec.free_axes} for name, spec in specs}
+    return loop_to_onnx.request(flat, short, names, free, OPSET)
 
 
 @contextmanager
@@ -215,7 +215,11 @@ def _compiler(model: nn.Module) -> Iterator[None]:
                 setattr(owner, name, value)
 
 
-def _explain(model: nn.Module, error: Exception) -> str:
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(". ")
+
+
+def _explained(model: nn.Module, error: Exception) -> ScriptError:
     """Say which module and line TorchScript stumbled over, and what to change."""
     text = str(error).strip()
     problem = text.partition("\n")[0].rstrip(": ")
@@ -227,14 +231,13 @@ def _explain(model: nn.Module, error: Exception) -> str:
         "Rewrite it in the subset of Python that TorchScript compiles.",
     )
     if place is None:
-        owner = f"{type(model).__qualname__} ({_file(type(model))})"
-        return f"TorchScript cannot compile {owner}: {problem}. {remedy}"
+        refused, name = "TorchScript cannot compile", type(model).__qualname__
+        message = f"{refused} {name} ({_file(type(model))}): {problem}. {remedy}"
+        return ScriptError(message, reason=f"{refused} {name}: {problem}")
     file, line = place["file"], int(place["line"])
     source = place["source"].rstrip("\n").rpartition("\n")[2].strip()
-    return (
-        f"TorchScript cannot compile {_owner(model, file, line)}: {problem}.\n"
-        f"  {file}:{line}\n    {source}\n{remedy}"
-    )
+    reason = f"TorchScript cannot compile {_owner(model, file, line)}: {problem}"
+    return ScriptError(f"{reason}.\n  {file}:{line}\n    {source}\n{remedy}", reason=reason)
 
 
 def _owner(model: nn.Module, file: str, line: int) -> str:

@@ -15,6 +15,7 @@ from rnn_export.program.program import Program
 from rnn_export.program.scan import Scan, scans
 from tests.support import loops
 from tests.support.cases import CASES, ModelCase, sample
+from tests.support.loop_form import export_loop
 
 CALLS = ((1, 1), (2, 3), (9, 4))
 
@@ -42,7 +43,7 @@ def operators(program: Program) -> set[str]:
 @pytest.mark.parametrize("case", sample(CASES, "lstm", "bidirectional", "char_rnn", "layers_first"))
 def test_the_loops_that_torch_writes_are_folds(case: ModelCase) -> None:
     subject = inspect_module(*case.build())
-    model = script.export_loop(script.script(subject), subject)
+    model = export_loop(script.script(subject), subject)
     reading = reader.read(model, subject.signature)
     assert reading.left == []
     assert reading.program.signature == subject.signature
@@ -204,7 +205,7 @@ def test_functions_are_inlined() -> None:
 def test_marks_follow_a_loop_through_the_passes() -> None:
     case = next(case for case in CASES if case.name == "bidirectional")
     subject = inspect_module(*case.build())
-    model = script.export_loop(script.script(subject), subject)
+    model = export_loop(script.script(subject), subject)
     last = pipeline.optimize(reader.read(model, marked=True).program)[-1].program
     marked = {node.op_type: mark for node in last.model.graph for mark in node.metadata_props.values()}
     assert marked == {"GRU": "0", "LSTM": "1"}

@@ -5,12 +5,13 @@ import pytest
 import torch
 from torch import nn
 
-from rnn_export.capture.script.script import export_loop, script
+from rnn_export.capture.script.script import script
 from rnn_export.errors import ScriptError
 from rnn_export.models import DeepRNNScratch, GRUScratch, LSTMScratch, RNNScratch
 from rnn_export.module.subject import inspect_module
 from rnn_export.signature.tree import tree_build, tree_leaves
 from tests.support.cases import CPU, ModelCase, each_case
+from tests.support.loop_form import export_loop
 
 
 def scripted(model: nn.Module, inputs: torch.Tensor, state: object) -> torch.jit.ScriptModule:

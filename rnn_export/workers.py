@@ -4,6 +4,9 @@ They are forked from one process that has imported :mod:`rnn_export.runtimes.wor
 file, nor anything of the model. So Python and numpy start once, not once a worker::
 
     ask -- request --> worker <-- fork -- worker.serve
+
+A runtime that starts no threads when it is imported may be shared: a second process, forked from the first,
+imports it once, and workers for it are forked from that one.
 """
 
 import json
@@ -13,7 +16,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Timer
@@ -21,7 +24,8 @@ from typing import Any
 
 TIME_LIMIT = 1800.0  # seconds for one file in one runtime; a file that hangs has failed
 LAST = 1 << 12  # bytes of what a process said before it ended that are looked at
-PACKAGE_PARENT = Path(__file__).resolve().parents[2]
+PACKAGE_PARENT = Path(__file__).resolve().parents[1]
+NAME = 32  # bytes of a message: a runtime's name, filled up
 BOOT = "import sys; sys.path[:0] = {paths!r}; from rnn_export.runtimes.worker import serve; serve()"
 GONE = BrokenPipeError, ConnectionResetError  # who is to read has ended
 
@@ -32,14 +36,9 @@ class Worker:
     def __init__(self, control: socket.socket, runtime: str) -> None:
         self._told_path = False
         (its_request, request), *outputs = [os.pipe() for _ in range(4)]
-        its = [its_request, *(its_output for _, its_output in outputs)]
-        with suppress(*GONE):  # then the pipes end, too
-            socket.send_fds(control, [b"\0"], its)
-        for descriptor in its:
-            os.close(descriptor)
+        _send(control, runtime, [its_request, *(its_output for _, its_output in outputs)])
         self.request = os.fdopen(request, "wb")
         self.answer, self.errors, self.status = (os.fdopen(output, "rb") for output, _ in outputs)
-        self._tell(runtime)
 
     def __enter__(self) -> "Worker":
         """Wait until it has been forked."""
@@ -56,12 +55,9 @@ class Worker:
         """Let it prepare a file, or none, before it reads its request: once."""
         if not self._told_path:
             self._told_path = True
-            self._tell(json.dumps(str(path or "")))
-
-    def _tell(self, line: str) -> None:
-        with suppress(*GONE):
-            self.request.write(f"{line}\n".encode())
-            self.request.flush()
+            with suppress(*GONE):
+                self.request.write(f"{json.dumps(str(path or ''))}\n".encode())
+                self.request.flush()
 
     def kill(self) -> None:
         """End it at once."""
@@ -75,6 +71,8 @@ class Workers:
     def __init__(self) -> None:
         self.pid = 0
         self._lock, self._ready = Lock(), dict[str, Worker]()
+        self._shared = dict[str, socket.socket]()
+        self._asking = ThreadPoolExecutor(1)
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Workers":
@@ -82,17 +80,24 @@ class Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the process, and the workers that were not asked anything."""
+        """End the process, those that share a runtime, and the workers that were not asked anything."""
         for worker in self._ready.values():
             worker.__exit__()
-        self._control.close()
-        self._far_end.close()
+        for control in (*self._shared.values(), self._control, self._far_end):
+            control.close()
         if self._process:
             self._process.wait()
+        self._asking.shutdown()  # what was asked ends with the process
 
-    def start(self, runtimes: Iterable[str]) -> None:
-        """Start a worker for each of some runtimes, which it imports until :meth:`worker` takes it."""
+    def start(self, runtimes: Iterable[str], shared: Iterable[str] = ()) -> None:
+        """Start a worker for each of some runtimes, which it imports until :meth:`worker` takes it.
+
+        For a runtime that is shared, start a process that imports it, and forks workers from then on.
+        """
         with self._lock:
+            for runtime in shared:
+                self._shared[runtime], its = socket.socketpair()
+                _send(self._started(), runtime, [its.detach()])
             self._ready |= {runtime: self._forked(runtime) for runtime in runtimes}
 
     def prepare(self, runtime: str, path: Path) -> None:
@@ -106,7 +111,14 @@ class Workers:
         with self._lock:
             return self._ready.pop(runtime, None) or self._forked(runtime)
 
+    def ahead(self, request: Mapping[str, Any], limit: int, content: bytes) -> Future[tuple[bytes, str]]:
+        """Ask beside what else is done: see :func:`ask`."""
+        return self._asking.submit(ask, request, limit, self, content)
+
     def _forked(self, runtime: str) -> Worker:
+        return Worker(self._shared.get(runtime) or self._started(), runtime)
+
+    def _started(self) -> socket.socket:
         if not self._process:
             paths = [str(PACKAGE_PARENT), *filter(None, sys.path)]
             self._process = subprocess.Popen(  # noqa: S603
@@ -117,16 +129,25 @@ class Workers:
             )
             self._far_end.close()
             self.pid = self._process.pid
-        return Worker(self._control, runtime)
+        return self._control
 
 
-def ask(request: Mapping[str, Any], limit: int, workers: Workers) -> tuple[bytes, str]:
+def _send(control: socket.socket, runtime: str, descriptors: list[int]) -> None:
+    """Ask for a process that has a runtime, and hand descriptors over to it."""
+    with suppress(*GONE):  # then the pipes end, too
+        socket.send_fds(control, [runtime.encode().ljust(NAME)], descriptors)
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def ask(request: Mapping[str, Any], limit: int, workers: Workers, content: bytes = b"") -> tuple[bytes, str]:
     """Let a worker answer a request.
 
     Args:
         request: what :mod:`rnn_export.runtimes.worker` is to do.
         limit: the number of bytes that the answer may have.
         workers: gives the worker.
+        content: what goes with the request, if that is no text.
 
     Returns:
         The answer, and what went wrong if something did.
@@ -136,7 +157,7 @@ def ask(request: Mapping[str, Any], limit: int, workers: Workers) -> tuple[bytes
         timer.start()
         with ThreadPoolExecutor(1) as pool:
             errors = pool.submit(_last, worker)
-            answer = _answer(worker, json.dumps({**request, "asked_by": workers.pid}).encode(), limit)
+            answer = _answer(worker, json.dumps(request).encode() + b"\n" + content, limit)
         status = worker.status.readline().decode().strip()
         late = timer.finished.is_set()
         timer.cancel()
@@ -146,8 +167,18 @@ def ask(request: Mapping[str, Any], limit: int, workers: Workers) -> tuple[bytes
         return b"", f"gave more than the {limit} bytes that its results have"
     if status != "0":
         last = errors.result().decode(errors="replace").strip().splitlines()[-3:]
-        return b"", f"the process ended with status {status or 'unknown'}: {' '.join(last)}"
+        return b"", f"{ended(status)}: {' '.join(last)}"
     return answer, ""
+
+
+def ended(status: str) -> str:
+    """Say how a process ended: the number that it gave, or of the signal that ended it.
+
+    >>> ended("1"), ended("-11")
+    ('the process ended with status 1', 'the process ended with signal 11')
+    """
+    kind, number = ("signal", status[1:]) if status.startswith("-") else ("status", status or "unknown")
+    return f"the process ended with {kind} {number}"
 
 
 def _answer(worker: Worker, request: bytes, limit: int) -> bytes:

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rnn_export import workers as process
 from rnn_export.bundle.bundle import Bundle
 from rnn_export.bundle.layout import MODEL_C
-from rnn_export.runtimes import process, worker
-from rnn_export.runtimes.process import Workers, ask
+from rnn_export.runtimes import worker
+from rnn_export.workers import Workers, ask
 from tests.support.paths import ARTIFACTS
 
 pytestmark = pytest.mark.usefixtures("fresh_processes")
@@ -34,6 +35,7 @@ def workers() -> Iterator[Workers]:
 def request(runtime: str = "onnxruntime", file: str = "model.onnx") -> dict[str, Any]:
     """Ask for what verify asks for."""
     return {
+        "task": "verify",
         "folder": str(BUNDLE.folder),
         "files": BUNDLE.manifest.files,
         "file": file,

@@ -1,0 +1,78 @@
+"""A module is captured in two ways; of the files, those are left out that cannot be made."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import rnn_export
+from rnn_export.errors import RuntimeUnavailableError, ScaffoldError
+from rnn_export.scaffolding.scaffold import scaffold
+
+
+class Spike(torch.autograd.Function):
+    """A step with a slope to train it by, as spiking nets have it."""
+
+    @staticmethod
+    def forward(context: Any, v: Tensor) -> Tensor:
+        context.save_for_backward(v)
+        return torch.gt(v, 1.0).to(v.dtype)
+
+    @staticmethod
+    def backward(context: Any, slope: Tensor) -> Tensor:
+        [v] = context.saved_tensors
+        return slope / (1 + 10 * v.abs())
+
+
+class Spiking(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.i = nn.Linear(4, 5)
+
+    def forward(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        out = []
+        for x_t in x:
+            v = 0.9 * v + self.i(x_t)
+            v = v - Spike.apply(v)
+            out.append(v)
+        return torch.stack(out), v
+
+
+def test_what_torchscript_cannot_hold_is_left_out(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    example = torch.randn(6, 3, 4), torch.zeros(3, 5)
+    bundle = rnn_export.export(Spiking().eval(), example, tmp_path / "bundle")
+    assert {"model.onnx", "model.c", "model.h"} <= {*bundle.manifest.files}
+    assert "model.pt" not in bundle.manifest.files
+    reason = r"model.pt: TorchScript cannot compile Spiking: .*call 'Spike'"
+    assert str(Path(__file__).parent) not in bundle.why_without("model.pt")
+    assert rnn_export.verify(bundle.folder).passed
+    with pytest.raises(RuntimeUnavailableError, match=f"no such file .{reason}.*Choose another runtime"):
+        rnn_export.load(bundle.folder, "torchscript")
+    with pytest.raises(ScaffoldError, match=f"has no model.pt: {reason}"):
+        scaffold([bundle.folder], "cpp-libtorch", tmp_path / "program")
+
+
+class ShapeOfData(nn.Module):
+    """The sizes read in a way that PyTorch's exporter of TorchScript does not know."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.GRUCell(4, 5)
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        steps, rows, _ = x.data.shape
+        out = []
+        for t in range(steps):
+            h = self.cell(x[t].view(rows, -1), h)
+            out.append(h)
+        return torch.stack(out), h
+
+
+def test_a_shape_read_past_the_graph_is_right_in_every_file(tmp_path: Path) -> None:
+    example = torch.randn(6, 3, 4), torch.zeros(3, 5)
+    bundle = rnn_export.export(ShapeOfData().eval(), example, tmp_path / "bundle")
+    assert {"model.pt", "model.onnx", "model.c"} <= {*bundle.manifest.files}
+    assert bundle.why_without("variants/loop.onnx").startswith("variants/loop.onnx: the scripted ShapeOfData")
