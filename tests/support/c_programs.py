@@ -14,6 +14,8 @@ from rnn_export.signature.signature import identifier
 DRIVER = Path(__file__).with_name("c_driver.c")
 STRICT = ("-std=c11", "-Wall", "-Wextra", "-pedantic", "-Werror")
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+# Fills what is on the stack before it is written: numbers that nobody wrote do not look right by chance.
+POISON = "-ftrivial-auto-var-init=pattern"
 ALLOCATORS = ("malloc", "calloc", "realloc", "free", "aligned_alloc", "posix_memalign")
 
 needs_compiler = pytest.mark.needs((compiler() or ["cc"])[0])

@@ -20,6 +20,7 @@ from rnn_export.runtimes.compiler import compiler
 from rnn_export.signature.signature import identifier
 from tests.support.c_programs import (
     CALLS,
+    POISON,
     SANITIZE,
     STRICT,
     build_driver,
@@ -54,6 +55,16 @@ def test_the_sanitizers_of_clang_report_nothing(name: str, exported: Exported, t
     bundle, program = exported(the(name)), tmp_path / "driver"
     options = ["-march=native", "-O0", *SANITIZE]  # what it would optimize takes it minutes
     build_driver(bundle.folder, bundle.manifest.name, program, *options, command="clang")
+    run_driver(bundle, program)
+
+
+@pytest.mark.needs("clang")
+@pytest.mark.parametrize("case", sample(COMPILED, "lstm", "list_state"))
+def test_nothing_is_read_that_was_not_written(
+    case: ModelCase | CallCase, exported: Exported, tmp_path: Path
+) -> None:
+    bundle, program = exported(case), tmp_path / "driver"
+    build_driver(bundle.folder, bundle.manifest.name, program, "-march=native", POISON, command="clang")
     run_driver(bundle, program)
 
 

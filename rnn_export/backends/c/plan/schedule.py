@@ -5,6 +5,7 @@ on no cycle through the state is computed for all slots of a block together, bef
 loops; a loop goes through them time step by time step.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from rnn_export.backends.c.plan.merge import components
@@ -58,18 +59,34 @@ def stages(net: Net, sweep: int) -> list[Stage]:
         found[-1].vectors += vectors
     uses = net.uses()
     for stage in found:
-        stage.groups = _fused(_grouped(stage.vectors), uses)
+        stage.groups = _fused(_grouped(stage), uses)
     return [stage for stage in found if stage.vectors]
 
 
-def _grouped(vectors: list[Vector]) -> list[Group]:
+def _delayed(vector: Vector) -> Iterator[Vector]:
+    """List what a vector reads of an earlier time step: what the states that it reads become.
+
+    A loop has made that a round ago. Outside of one, all time steps are computed at once::
+
+        y = norm(x)     for all slots; it is where h is a time step later
+        out = y + h     then for all slots: a group that made both, number by number, would read ahead
+    """
+    return (source.following.vector for source in vector.sources() if source.following)
+
+
+def _grouped(stage: Stage) -> list[Group]:
     """Put operations in an order in which many elementwise ones are neighbours."""
-    waiting, done, groups = list(vectors), set(), list[Group]()
-    inside = set(vectors)
+    waiting, done, groups = list(stage.vectors), set[Vector](), list[Group]()
+    inside = set(stage.vectors)
+
+    def first(vector: Vector) -> set[Vector]:
+        """Give what has to be made before a vector."""
+        return inside & {*vector.sources(), *(() if stage.loop else _delayed(vector))}
+
     while waiting:
-        ready = [each for each in waiting if all(s in done or s not in inside for s in each.sources())]
+        ready = [each for each in waiting if first(each) <= done]
         last = groups[-1] if groups else None
-        joining = [each for each in ready if last is not None and _joins(each, last)]
+        joining = [each for each in ready if last is not None and _joins(each, last, stage.loop)]
         alone = [each for each in ready if not is_elementwise(each)]
         vector = (joining or alone or ready)[0]
         if joining and last is not None:
@@ -81,9 +98,11 @@ def _grouped(vectors: list[Vector]) -> list[Group]:
     return groups
 
 
-def _joins(vector: Vector, group: Group) -> bool:
+def _joins(vector: Vector, group: Group, loop: bool) -> bool:
     """Whether a vector can be made in a group's loop: of its size, number by number from its vectors."""
     if not is_elementwise(vector) or not group.elementwise:
+        return False
+    if not loop and any(source in group.vectors for source in _delayed(vector)):
         return False
     if vector.size != group.size or on_integers(vector) != group.scalar:
         return False

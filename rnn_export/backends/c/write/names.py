@@ -9,7 +9,8 @@ from rnn_export.backends.c.trace.graph import Affine, Elementwise, Input, State,
 
 LONGEST = 48  # characters; names of several parameters that stand side by side are cut
 # what tiles and loops make of the names of vectors
-LOCAL = re.compile(r"to_\w+|\w+_(j|copy|row|SIZE|ROW|WIDE)")
+LOCAL = re.compile(r"\w+_(j|copy|row|SIZE|ROW|WIDE)")
+STORED = "to_"  # what the names of places begin with, to which a tile writes
 RESERVED = frozenset(
     """
     auto break case char const continue default do double else enum extern float for goto if inline int
@@ -27,8 +28,8 @@ class Names:
     """Gives every name once, and none that the code beside it has.
 
     >>> names = Names({"rows"})
-    >>> [names.new(name) for name in ("W_xh", "rnn.W_hh", "W_xh", "rows", "")]
-    ['W_xh', 'rnn_W_hh', 'W_xh_2', 'rows_2', 'constants']
+    >>> [names.new(name) for name in ("W_xh", "rnn.W_hh", "W_xh", "rows", "", "to_norm")]
+    ['W_xh', 'rnn_W_hh', 'W_xh_2', 'rows_2', 'constants', 'own_to_norm']
     """
 
     taken: set[str]
@@ -39,6 +40,7 @@ class Names:
         wanted = _together(wanted)
         plain = re.sub(r"\W+", "_", wanted, flags=re.ASCII).strip("_")[:LONGEST].strip("_") or "constants"
         plain = f"_{plain}" if plain[0].isdigit() else plain
+        plain = f"own_{plain}" if plain.startswith(STORED) else plain
         stem, _, last = plain.rpartition("_")
         name, stem, number = (plain, stem, int(last)) if stem and last.isdecimal() else (plain, plain, 1)
         while name in self.taken or name in self.own or name in RESERVED or LOCAL.fullmatch(name):
