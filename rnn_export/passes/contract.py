@@ -12,6 +12,8 @@ from rnn_export.errors import PassError, mismatch
 from rnn_export.program.program import Program, name_apart, takes_lengths
 from rnn_export.signature.signature import LENGTHS
 
+TURNS = 64  # of a rewriting of a whole graph that is repeated; as many for each node if it changes one
+
 
 @dataclass(frozen=True)
 class Property:
@@ -61,6 +63,16 @@ def rewriting(
         return Pass(name, rewrite, tuple(requires), tuple(ensures))
 
     return make
+
+
+def settle(rewrite: Callable[[], bool], most: int = TURNS) -> bool:
+    """Rewrite again and again until nothing changes; say whether anything did.
+
+    Whoever repeats a rewriting says why it ends. Should one not end after all, it stops after ``most`` turns,
+    far more than any graph takes: the Program is a right one then, and what the pass ensures is checked.
+    """
+    turns = next((turn for turn in range(most) if not rewrite()), most)
+    return turns > 0
 
 
 def _has_its_interface(program: Program) -> bool:

@@ -10,7 +10,15 @@ from onnx import parser
 from rnn_export.errors import PassError
 from rnn_export.passes import pipeline
 from rnn_export.passes.cleanup.products import products
-from rnn_export.passes.contract import CONSTANTS_OUTSIDE, DISTINCT_OUTPUTS, Pass, Property, rewriting
+from rnn_export.passes.contract import (
+    CONSTANTS_OUTSIDE,
+    DISTINCT_OUTPUTS,
+    TURNS,
+    Pass,
+    Property,
+    rewriting,
+    settle,
+)
 from rnn_export.passes.time.distribute import ONE_RECURRENCE
 from rnn_export.program.agree import agree
 from rnn_export.program.program import Program, name_apart
@@ -139,3 +147,13 @@ def test_products_of_products_are_merged_one_after_the_other() -> None:
     merged = products(given)
     assert [node.op_type for node in merged.model.graph].count("MatMul") == 2
     assert agree(given, merged)
+
+
+def test_a_rewriting_that_is_repeated_ends() -> None:
+    turns = iter([True, True, False, True])
+    assert settle(lambda: next(turns))
+    assert list(turns) == [True]
+    assert not settle(lambda: False)
+    counted: list[int] = []
+    assert settle(lambda: not counted.append(1), 2 * TURNS)  # type: ignore[func-returns-value]
+    assert len(counted) == 2 * TURNS

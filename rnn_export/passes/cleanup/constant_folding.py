@@ -21,7 +21,7 @@ import onnx_ir as ir
 import onnxscript.optimizer
 from onnx_ir.passes import common
 
-from rnn_export.passes.contract import CONSTANTS_OUTSIDE, rewriting
+from rnn_export.passes.contract import CONSTANTS_OUTSIDE, rewriting, settle
 from rnn_export.program.build import add_constant
 from rnn_export.program.operator_facts import int_of
 from rnn_export.program.program import Program, name_apart
@@ -39,11 +39,21 @@ MOVING = (
 @rewriting(ensures=[CONSTANTS_OUTSIDE])
 def fold_constants(program: Program) -> bool:
     """Compute what is constant, and keep every constant once."""
-    model, changed, operators = program.model, False, None
-    # a part of a constant, or two constants that are one, may make another node constant
-    while operators != (operators := [node.op_type for graph in model.graphs() for node in graph]):
+    model, changed = program.model, False
+
+    def fold() -> bool:
+        nonlocal changed
+        before = _operators(model)
         changed |= _fold_once(model)
+        # a part of a constant, or two constants that are one, may make another node constant
+        return _operators(model) != before
+
+    settle(fold)
     return common.RemoveUnusedNodesPass()(model).modified or changed
+
+
+def _operators(model: ir.Model) -> list[str]:
+    return [node.op_type for graph in model.graphs() for node in graph]
 
 
 def _fold_once(model: ir.Model) -> bool:

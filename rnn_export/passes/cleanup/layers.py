@@ -11,6 +11,9 @@ that are whole parts of the ``Concat``, each part becomes a state of its own::
     A_T, B_T, ... = Scan (A, B, ...) <body = step (float[B,6] a, float[B,6] b, ...) => (c, d, ...) { ... }>
     S_T = Concat <axis = 0> (A_T, B_T)                                                # S_T: float[2,B,6]
 
+A state that lacks several axes of size one everywhere in the body loses one after the other: what drops or
+adds several is first written as two nodes.
+
 Layers are then separate recurrences for :mod:`rnn_export.passes.time.distribute`.
 
 Requires: nothing.
@@ -27,7 +30,7 @@ from onnx_ir.passes import common
 from rnn_export.passes.contract import DISTINCT_OUTPUTS, rewriting
 from rnn_export.program.build import Builder, add_constant
 from rnn_export.program.operator_facts import int_of
-from rnn_export.program.program import Program
+from rnn_export.program.program import Program, take_place
 from rnn_export.program.scan import Scan, scans
 from rnn_export.program.values import constant_ints, describe, original
 
@@ -68,7 +71,9 @@ def separate_layers(program: Program) -> bool:
     graph, changed = program.model.graph, False
     for loop in scans(graph):
         scan, state = loop, 0
+        # each turn leaves states of less rank in sum, or one less to look at
         while state < len(scan.states):
+            _peel(graph, scan, state)
             stack = _stack(scan, state)
             if stack:
                 scan, changed = _take_apart(graph, scan, state, stack), True
@@ -76,6 +81,43 @@ def separate_layers(program: Program) -> bool:
                 state += 1
     # a part may be an output of the step as well
     return common.OutputFixPass()(program.model).modified or changed
+
+
+def _peel(graph: ir.Graph, scan: Scan, number: int) -> None:
+    """Let one axis of several that a state lacks in the body be dropped, and added, by nodes of its own."""
+    following, readers = original(scan.next_states[number]), list(scan.states[number].consumers())
+    maker = following.producer()
+    added = _only_axes_of(maker, "Unsqueeze") if maker is not None and maker.graph is scan.body else []
+    dropped = [_only_axes_of(node, "Squeeze") for node in readers]
+    if len(added) < 2 or maker is None or not all(added[0] in axes for axes in dropped):
+        return
+    for node, axes in [(maker, added), *zip(readers, dropped, strict=True)]:
+        if len(axes) > 1:
+            _split_axes(graph, scan.body, node, axes, added[0])
+
+
+def _only_axes_of(node: ir.Node, op_type: str) -> list[int]:
+    """Give the axes that a ``Squeeze`` or an ``Unsqueeze`` lists, counted from the front; none of another."""
+    wide = node.inputs[0] if op_type == "Squeeze" else node.outputs[0]
+    if node.op_type != op_type or wide is None or wide.shape is None or len(node.inputs) < 2:
+        return []
+    return sorted(axis % len(wide.shape) for axis in constant_ints(node.inputs[1]) or ())
+
+
+def _split_axes(graph: ir.Graph, body: ir.Graph, node: ir.Node, axes: list[int], own: int) -> None:
+    """Write a ``Squeeze`` as two, the one of an axis in front; an ``Unsqueeze`` with that one behind."""
+    value, result, first = node.inputs[0], node.outputs[0], node.op_type == "Squeeze"
+    assert value is not None
+    wide = list((value if first else result).shape or ())
+    others = [axis - (axis > own) for axis in axes if axis != own]
+    between, build = [*wide[:own], *wide[own + 1 :]], Builder()
+    for number, dropped in enumerate([[own], others] if first else [others, [own]]):
+        shape = list(result.shape or ()) if number else between
+        places = add_constant(graph, "axes", np.array(dropped))
+        value = build.emit(node.op_type, [value, places], like=result, shape=shape)
+    body.insert_before(node, build.nodes)
+    take_place(body, result, value)
+    body.remove(node, safe=True)
 
 
 def _stack(scan: Scan, number: int) -> Stack | None:

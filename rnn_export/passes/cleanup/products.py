@@ -37,7 +37,8 @@ def products(program: Program) -> bool:
     """Merge the products of every graph."""
     changed = False
     for graph in program.model.graphs():
-        # Looked for again after each: what one of them gives may be the left operand of others.
+        # Looked for again after each: what one of them gives may be the left operand of others. Each leaves
+        # fewer products than there were.
         while shared := _shared(graph):
             _merge(graph, program.model.graph, *shared[0])
             changed = True

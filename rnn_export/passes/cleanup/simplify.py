@@ -9,18 +9,24 @@ undoes its only argument's ``Unsqueeze``, ``Squeeze`` or ``Transpose``, or does 
 
     a = Tanh (x)  y = Add (a, a)
 
-A ``Cast`` of a truth value that was cast before is one of the truth value.
+A node that undoes what the one in front did reads what that one read: a ``Cast`` of a truth value that was
+cast before, a ``Reshape`` of a tensor that had another shape before, a ``Transpose`` of one::
+
+    t = Transpose <perm = [1, 0, 2]> (x)  y = Transpose <perm = [2, 0, 1]> (t)
+
+    y = Transpose <perm = [2, 1, 0]> (x)
 
 Requires: nothing.
 Ensures: no graph gives one value twice.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from rnn_export.passes.contract import DISTINCT_OUTPUTS, rewriting
+from rnn_export.passes.contract import DISTINCT_OUTPUTS, rewriting, settle
 from rnn_export.program.operator_facts import int_of
 from rnn_export.program.program import IR_VERSION, Program, name_apart
 from rnn_export.program.values import constant_ints
@@ -31,9 +37,9 @@ MERGING = common.CommonSubexpressionEliminationPass()
 @rewriting(ensures=[DISTINCT_OUTPUTS])
 def simplify(program: Program) -> bool:
     """Clean and merge until nothing changes."""
-    model, changed = program.model, False
-    while _simplify_once(model):
-        changed = True
+    model = program.model
+    # each turn drops or merges nodes, or shortens the chain of nodes in front of one
+    changed = settle(partial(_simplify_once, model))
     return common.OutputFixPass()(model).modified or changed
 
 
@@ -47,7 +53,7 @@ def _simplify_once(model: ir.Model) -> bool:
     for graph in model.graphs():
         for node in list(graph):
             rule = RULES.get(node.op_type) if node.domain == "" else None
-            changed |= _drop(graph, node, rule(node) if rule else None) or _skip_cast_of_truth(node)
+            changed |= _drop(graph, node, rule(node) if rule else None) or _skip(node)
     return common.RemoveUnusedNodesPass()(model).modified or changed
 
 
@@ -76,18 +82,29 @@ def _same_shape(node: ir.Node) -> ir.Value | None:
     return source if source.shape == result.shape and None not in list(map(str, source.shape)) else None
 
 
-def _skip_cast_of_truth(node: ir.Node) -> bool:
-    """Let a ``Cast`` of a truth value that was cast before read the truth value; say whether it is one."""
-    if node.op_type != "Cast" or node.inputs[0] is None:
+def _skip(node: ir.Node) -> bool:
+    """Let a node read what the node in front of it reads, if that one makes no difference; say whether so."""
+    producer = node.inputs[0].producer() if node.inputs and node.inputs[0] is not None else None
+    source = producer.inputs[0] if producer is not None and producer.inputs else None
+    if node.domain or producer is None or producer.domain or source is None:
         return False
-    producer = node.inputs[0].producer()
-    if producer is None or producer.op_type != "Cast":
-        return False
-    source = producer.inputs[0]
-    if source is None or source.dtype != ir.DataType.BOOL:
-        return False
-    node.replace_input_with(0, source)
-    return True
+    match producer.op_type, node.op_type:
+        case "Cast", "Cast":
+            skipped = source.dtype == ir.DataType.BOOL
+        case "Reshape" | "Squeeze" | "Unsqueeze", "Reshape":
+            sizes = constant_ints(node.inputs[1])
+            # a zero copies the size of the shape in front
+            skipped = sizes is not None and 0 not in sizes and source.shape is not None
+        case "Transpose", "Transpose":
+            earlier, order = (each.attributes.get_ints("perm", None) for each in (producer, node))
+            skipped = earlier is not None and order is not None
+            if earlier is not None and order is not None:
+                node.attributes["perm"] = ir.AttrInt64s("perm", [earlier[axis] for axis in order])
+        case _:
+            skipped = False
+    if skipped:
+        node.replace_input_with(0, source)
+    return skipped
 
 
 def _whole_slice(node: ir.Node) -> ir.Value | None:

@@ -9,39 +9,57 @@ or a state::
 
     p = MatMul (x, W)  y = Tanh (p)                                                   # y: float[B,6]
 
-What else reads ``t`` reads ``Unsqueeze (y, [0])``. A state that is then squeezed at the top of the step and
-gets its axis back at the end loses it in :mod:`rnn_export.passes.cleanup.layers`. Written as a ``Squeeze``
-first: picking the only entry of an axis, and a ``Reshape`` that drops axes of size one; one that adds them
-becomes an ``Unsqueeze``.
+What else reads ``t`` reads ``Unsqueeze (y, [0])``. Where a ``Squeeze`` meets another one, or an ``Unsqueeze``
+that adds other axes, the two become at most one ``Squeeze`` and one ``Unsqueeze`` behind it; two
+``Unsqueeze`` become one. So none is ever pushed through another one, and the pass ends (:func:`_advance`)::
+
+    a = Squeeze (x, [0])    b = Squeeze (a, [0])          ->  b = Squeeze (x, [0, 1])    # x: float[1,1,B,6]
+    a = Unsqueeze (x, [0])  b = Squeeze (a, [1])          ->  c = Squeeze (x, [0])  b = Unsqueeze (c, [0])
+
+A state that is then squeezed at the top of the step and gets its axis back at the end loses it in
+:mod:`rnn_export.passes.cleanup.layers`. Written as a ``Squeeze`` first: picking the only entry of an axis,
+and a ``Reshape`` that drops axes of size one; one that adds them becomes an ``Unsqueeze``.
 
 Requires: nothing.
-Ensures: no ``Squeeze`` is left that can be pushed up; no graph gives one value twice.
+Ensures: no ``Squeeze`` is left that can be pushed up or joined; no graph gives one value twice.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
 from rnn_export.passes.cleanup.entrywise import Without, rebuild, size_of, without
-from rnn_export.passes.contract import DISTINCT_OUTPUTS, Property, rewriting
+from rnn_export.passes.contract import DISTINCT_OUTPUTS, TURNS, Property, rewriting, settle
 from rnn_export.program.build import Builder, add_constant
 from rnn_export.program.operator_facts import int_of
 from rnn_export.program.program import Program, take_place
 from rnn_export.program.values import constant_ints, constant_value
 
+AXES = ("Squeeze", "Unsqueeze")  # what only drops or adds axes of size one
 PUSHED_UP = Property(
-    "no Squeeze is left that can be pushed up",
+    "no Squeeze is left that can be pushed up or joined",
     lambda program: (
         not any(
-            _pushed(graph, node)
+            _joined(graph, node) or _pushed(graph, node)
             for graph in program.model.graphs()
             for node in graph
-            if node.op_type == "Squeeze"
+            if node.op_type in AXES
         )
     ),
 )
+
+
+@dataclass(frozen=True)
+class Axes:
+    """What two nodes do to ``source`` together: they drop some of its axes, and then add axes of size one."""
+
+    source: ir.Value
+    dropped: list[int]
+    added: list[int]
 
 
 @rewriting(ensures=[PUSHED_UP, DISTINCT_OUTPUTS])
@@ -51,8 +69,7 @@ def remove_unit_axes(program: Program) -> bool:
     for graph in program.model.graphs():
         rewritten = [_write_as_squeeze(main, graph, node) for node in list(graph)]
         changed |= any(rewritten)
-        while any(_push(main, graph, node) for node in list(graph) if node.op_type == "Squeeze"):
-            changed = True
+        changed |= settle(partial(_advance_one, main, graph), TURNS * (1 + len(graph)))
     changed |= common.RemoveUnusedNodesPass()(program.model).modified
     # a value may be two outputs of the step now
     return common.OutputFixPass()(program.model).modified or changed
@@ -108,21 +125,79 @@ def _ones(longer: list[int | ir.SymbolicDim], shorter: list[int | ir.SymbolicDim
     return None if left else axes
 
 
-def _push(main: ir.Graph, graph: ir.Graph, squeeze: ir.Node) -> bool:
-    """Let the node in front of a ``Squeeze`` do without one of the axes; say whether it can."""
-    found = _pushed(graph, squeeze)
+def _advance_one(main: ir.Graph, graph: ir.Graph) -> bool:
+    """Advance one ``Squeeze`` of a graph; say whether one can."""
+    return any(_advance(main, graph, node) for node in list(graph) if node.op_type in AXES)
+
+
+def _advance(main: ir.Graph, graph: ir.Graph, node: ir.Node) -> bool:
+    """Join a node with the one in front, or let that one do without an axis; say whether either can be.
+
+    To do without an axis makes the ranks of what all nodes but these two operators give smaller in sum. To
+    join leaves them, and shortens the unbroken chain of these operators in front of the node, and no other
+    chain grows: neither can go on for ever.
+    """
+    axes = _joined(graph, node)
+    if axes is not None:
+        _join(main, graph, node, axes)
+        return True
+    found = _pushed(graph, node)
     if found is not None:
         _do_without(main, graph, *found)
     return found is not None
 
 
+def _joined(graph: ir.Graph, node: ir.Node) -> Axes | None:
+    """Say what a node does together with the one in front, unless that drops axes and this one adds some."""
+    first = node.inputs[0].producer() if node.inputs[0] is not None else None
+    if node.graph is not graph or first is None or first.graph is not graph or first.op_type not in AXES:
+        return None
+    source, numbers = first.inputs[0], [_listed(first), _listed(node)]
+    if [first.op_type, node.op_type] == [*AXES] or source is None or source.shape is None:
+        return None
+    axes: list[int | None] = list(range(len(source.shape)))
+    for each, listed in zip((first, node), numbers, strict=True):
+        if listed is None:
+            return None
+        if each.op_type == "Squeeze":
+            gone = {axis % len(axes) for axis in listed}
+            axes = [axis for place, axis in enumerate(axes) if place not in gone]
+        else:
+            rank = len(axes) + len(listed)
+            new, old = {axis % rank for axis in listed}, iter(axes)
+            axes = [None if place in new else next(old) for place in range(rank)]
+    dropped = [axis for axis in range(len(source.shape)) if axis not in axes]
+    return Axes(source, dropped, [place for place, axis in enumerate(axes) if axis is None])
+
+
+def _listed(node: ir.Node) -> list[int] | None:
+    """Give the axes that a ``Squeeze`` or an ``Unsqueeze`` lists; ``None`` if they are not known."""
+    return constant_ints(node.inputs[1]) if len(node.inputs) > 1 else None
+
+
+def _join(main: ir.Graph, graph: ir.Graph, node: ir.Node, axes: Axes) -> None:
+    """Put what two nodes do together in the place of the second."""
+    build, result, sizes = Builder(), axes.source, list(axes.source.shape or ())
+    for op_type, numbers in zip(AXES, (axes.dropped, axes.added), strict=True):
+        if op_type == "Squeeze":
+            sizes = [size for place, size in enumerate(sizes) if place not in numbers]
+        for place in numbers if op_type == "Unsqueeze" else ():
+            sizes.insert(place, 1)
+        if numbers:
+            places = add_constant(main, "axes", np.array(numbers))
+            result = build.emit(op_type, [result, places], like=axes.source, shape=sizes)
+    graph.insert_before(node, build.nodes)
+    take_place(graph, node.outputs[0], result)
+    graph.remove(node, safe=True)
+
+
 def _pushed(graph: ir.Graph, squeeze: ir.Node) -> tuple[ir.Node, int, Without] | None:
     """Give the node in front of a ``Squeeze`` that can do without one of its axes, that axis, and how."""
-    [value, axes_value, *_] = [*squeeze.inputs, None]
-    node, axes = value.producer() if value is not None else None, constant_ints(axes_value)
-    if squeeze.graph is not graph or value is None or value.shape is None or not axes:
+    value, axes = squeeze.inputs[0], _listed(squeeze)
+    node = value.producer() if value is not None else None
+    if squeeze.op_type != "Squeeze" or squeeze.graph is not graph or value is None or value.shape is None:
         return None
-    if node is None or node.graph is not graph:
+    if not axes or node is None or node.graph is not graph or node.op_type in AXES:
         return None
     for axis in (axis % len(value.shape) for axis in axes):
         plan = without(node, axis) if size_of(value, axis) == 1 else None

@@ -50,6 +50,7 @@ from rnn_export.signature.signature import Array
 def recognize(program: Program) -> bool:
     """Replace every loop that is one of the operators; leave the others as they are."""
     found, place = program, 0
+    # each turn leaves a loop less, or one less to look at
     while place < len(scans(found.model.graph)):
         candidate = _with_operator(found, place)
         if candidate is not None and _accepted(found, candidate):

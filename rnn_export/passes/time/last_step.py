@@ -16,12 +16,14 @@ Requires: nothing.
 Ensures: no last time step is picked out of what a loop gives as its final state as well.
 """
 
+from functools import partial
+
 import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
 from rnn_export.passes.cleanup.entrywise import Without, rebuild, size_of, without
-from rnn_export.passes.contract import Property, rewriting
+from rnn_export.passes.contract import TURNS, Property, rewriting, settle
 from rnn_export.program.build import Builder, add_constant
 from rnn_export.program.operator_facts import RECURRENT, SEQUENCE_LENS, int_of, text_of
 from rnn_export.program.program import Program, take_place
@@ -37,6 +39,12 @@ def _picks_one(node: ir.Node) -> bool:
         return False
     index = constant_value(node.inputs[1])
     return index is not None and index.ndim == 0
+
+
+def _axis(gather: ir.Node) -> int:
+    """Give the axis that a ``Gather`` picks along, counted from the front."""
+    shape = gather.inputs[0].shape if gather.inputs[0] is not None else None
+    return int_of(gather, "axis") % len(shape or (0,))
 
 
 def _final(gather: ir.Node) -> ir.Value | None:
@@ -77,9 +85,7 @@ FINAL_STATES = Property(
 def last_step(program: Program) -> bool:
     """Push every ``Gather`` of one entry up as far as it goes, and read final states."""
     graph = program.model.graph
-    changed = False
-    while any(_push(graph, node) for node in list(graph) if _picks_one(node)):
-        changed = True
+    changed = settle(partial(_push_one, graph), TURNS * (1 + len(graph)))
     for node in [node for node in graph if _picks_one(node)]:
         final = _final(node)
         if final is not None:
@@ -91,6 +97,15 @@ def last_step(program: Program) -> bool:
     return changed or any(dropped) or unused.modified
 
 
+def _push_one(graph: ir.Graph) -> bool:
+    """Push one ``Gather`` up; say whether one can.
+
+    The ranks of what all other nodes give become smaller in sum; of two that pick one entry, the one along
+    the axis further in front goes first, and is never passed again. So this ends.
+    """
+    return any(_push(graph, node) for node in list(graph) if _picks_one(node))
+
+
 def _push(graph: ir.Graph, gather: ir.Node) -> bool:
     """Let the node in front of a ``Gather`` make one entry alone; say whether it can."""
     value, index = gather.inputs
@@ -100,8 +115,8 @@ def _push(graph: ir.Graph, gather: ir.Node) -> bool:
     # what others read of it is needed for all time steps anyway
     if sum(len(output.uses()) for output in node.outputs) > 1 or value.is_graph_output():
         return False
-    axis = int_of(gather, "axis") % len(value.shape or ())
-    plan = without(node, axis)
+    axis = _axis(gather)
+    plan = without(node, axis) if not _picks_one(node) or axis < _axis(node) else None
     if plan is None or not _same_size(node, plan, size_of(value, axis)):
         return False
     build = Builder()

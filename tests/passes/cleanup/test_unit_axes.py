@@ -9,6 +9,7 @@ from rnn_export.passes.cleanup.constant_folding import fold_constants
 from rnn_export.passes.cleanup.simplify import simplify
 from rnn_export.passes.cleanup.unit_axes import remove_unit_axes
 from rnn_export.passes.time.last_step import last_step
+from rnn_export.program.operator_facts import int_of
 from rnn_export.program.program import Program, run_model
 from rnn_export.signature.signature import Signature, TensorSpec
 
@@ -25,8 +26,8 @@ NUMBERS = (
 )
 
 
-def run(text: str, shape: str, passes: list) -> list[str]:
-    """Run passes over a model, check that it computes what it did, and name its operators."""
+def run(text: str, shape: str, passes: list) -> Program:
+    """Run passes over a model, and check that it computes what it did."""
     proto = parser.parse_model(HEAD.format(shape=shape) + NUMBERS + "{" + text + "}")
     program = Program(ir.passes.common.ShapeInferencePass()(ir.from_proto(proto)).model, SIGNATURE)
     for run_pass in passes:
@@ -35,11 +36,15 @@ def run(text: str, shape: str, passes: list) -> list[str]:
     feeds = {"x": np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32)}
     [got], [want] = run_model(after, feeds, ["y"]), run_model(proto, feeds, ["y"])
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
-    return [node.op_type for node in after.graph.node]
+    return program
+
+
+def names(program: Program) -> list[str]:
+    return [node.op_type for node in program.model.graph]
 
 
 def squeezed(text: str, shape: str = "[T, 3]") -> list[str]:
-    return run(text, shape, [fold_constants, remove_unit_axes, simplify, fold_constants])
+    return names(run(text, shape, [fold_constants, remove_unit_axes, simplify, fold_constants]))
 
 
 U = "u = Unsqueeze(x, {}) "
@@ -116,6 +121,31 @@ def test_an_axis_that_matters_stays(axis: str, text: str) -> None:
     assert {"Unsqueeze", "Squeeze"} <= set(squeezed(U.format(axis) + text))
 
 
+# a norm along an axis of size one keeps it
+JOINED = {
+    "dropped one by one": (
+        "m = Unsqueeze(x, both) r = ReduceL2(m, both) v = Squeeze(r, nought) w = Squeeze(v, one) "
+        "y = Add(w, x)",
+        ["Unsqueeze", "ReduceL2", "Squeeze", "Add"],
+    ),
+    "dropped beside another that was added": (
+        "m = Unsqueeze(x, two) r = ReduceL2(m, two) v = Unsqueeze(r, nought) w = Squeeze(v, three) "
+        "z = Squeeze(w, nought) y = Add(z, x)",
+        ["Unsqueeze", "ReduceL2", "Squeeze", "Add"],
+    ),
+    "dropped in part, and read by others": (
+        "m = Unsqueeze(x, both) r = ReduceL2(m, both) v = Squeeze(r, nought) w = Squeeze(v, one) "
+        "q = ReduceL2(v, one) z = Squeeze(q, one) y = Add(w, z)",
+        ["Unsqueeze", "ReduceL2", "Squeeze", "Squeeze", "ReduceL2", "Squeeze", "Add"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "left"), JOINED.values(), ids=JOINED.keys())
+def test_neighbours_that_drop_or_add_axes_become_one(text: str, left: list[str]) -> None:
+    assert squeezed(text) == left
+
+
 def test_who_else_reads_the_axis_gets_it_back() -> None:
     text = "v = Neg(u) w = Squeeze(v, one) z = Softmax <axis = 1> (v) s = Squeeze(z, one) y = Add(w, s)"
     assert squeezed(U.format("one") + text) == ["Neg", "Unsqueeze", "Softmax", "Squeeze", "Add"]
@@ -125,6 +155,10 @@ def test_who_else_reads_the_axis_gets_it_back() -> None:
 
 
 def picked(text: str) -> list[str]:
+    return names(picked_program(text))
+
+
+def picked_program(text: str) -> Program:
     return run(text, "[M]", [fold_constants, last_step, simplify, fold_constants])
 
 
@@ -151,6 +185,12 @@ def test_one_row_is_computed_where_one_is_read(text: str, left: list[str]) -> No
     found = picked(text + " y = Identity(z)")
     assert sorted(set(found) - {"Unsqueeze", "Squeeze"}) == sorted(left)
     assert found.index("Gather") < min(found.index(name) for name in left if name != "Gather")
+
+
+def test_of_two_entries_the_one_along_the_first_axis_is_picked_first() -> None:
+    text = "a = Gather <axis = 1> (x, first) g = Gather(a, end) z = Unsqueeze(g, nought)"
+    program = picked_program(text + " y = Identity(z)")
+    assert [int_of(node, "axis") for node in program.model.graph if node.op_type == "Gather"] == [0, 0]
 
 
 WHOLE = {
