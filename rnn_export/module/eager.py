@@ -36,8 +36,9 @@ def start(subject: Subject, dtype: torch.dtype) -> Call:
         for spec, array in zip(signature.arguments, arguments, strict=True):
             sizes |= {str(spec.shape[axis]): array.shape[axis] for axis in spec.free_axes}
         with _one_thread(), torch.no_grad():
+            given = list(map(tensor, arguments))  # outside, where nothing converts them again
             try:
-                results = [result.numpy() for result in in_precision(lambda: model(*map(tensor, arguments)))]
+                results = [result.numpy() for result in in_precision(lambda: model(*given))]
             except Exception as error:
                 raise ModelError(
                     f"{name} failed in {dtype} on inputs {list(arguments[0].shape)}: {error}. "

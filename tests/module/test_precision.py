@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rnn_export.module import eager
+from rnn_export.module import eager, precision
 from rnn_export.module.precision import InPrecision
 from rnn_export.module.subject import inspect_module
 
@@ -130,3 +130,12 @@ def test_a_module_of_float64_runs_in_float32() -> None:
     arguments = np.ones((4, 2, 3)), np.zeros((1, 2, 4))
     assert {result.dtype for result in single(*arguments)} == {np.dtype(np.float32)}
     np.testing.assert_allclose(single(*arguments)[0], double(*arguments)[0], atol=1e-6)
+
+
+def test_a_net_that_names_no_dtype_is_run_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    subject = inspect_module(nn.GRU(4, 5).eval(), torch.randn(7, 3, 4))
+    call = eager.start(subject, torch.float64)
+    arguments = [subject.inputs.numpy(), *subject.signature.initial_state(3)]
+    first = call(*arguments)
+    monkeypatch.setattr(precision, "Converted", None)  # what would look at every operation
+    assert all((one == two).all() for one, two in zip(call(*arguments), first, strict=True))
