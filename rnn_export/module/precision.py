@@ -10,7 +10,9 @@ operation converts what it takes and what it gives::
 Nothing of it is seen by other threads, unlike ``torch.set_default_dtype``.
 """
 
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -21,6 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 Result = TypeVar("Result")
 Dtypes = Mapping[torch.dtype, torch.dtype]
+TORCH = str(Path(torch.__file__).parent)
 NARROW = {torch.float64: torch.float32, torch.complex128: torch.complex64}
 WIDE = {narrow: wide for wide, narrow in NARROW.items()}
 
@@ -74,7 +77,7 @@ class Converted(TorchDispatchMode):  # type: ignore[no-untyped-call]
 class Named(TorchFunctionMode):
     """Answers with the dtypes that a module would find without :class:`Converted`, and with their limits.
 
-    ``met`` says whether it asked for one.
+    ``met`` says whether it asked for one; what torch's own modules ask is of no account.
     """
 
     def __init__(self, dtypes: Dtypes, native: torch.dtype) -> None:
@@ -90,7 +93,7 @@ class Named(TorchFunctionMode):
                 self.met = True
         result = function(*args, **named)
         if isinstance(result, torch.dtype) and result in self.dtypes:
-            self.met = True
+            self.met |= not sys._getframe(1).f_code.co_filename.startswith(TORCH)
             return self.dtypes[result]
         return result
 
