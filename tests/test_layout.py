@@ -51,7 +51,7 @@ ROOMS: dict[str, str] = {
         c/write/emit c/write/layout c/write/walk c/write/source c/write/model write
         """,
     "runtimes": "compiler c ship onnxruntime reference torchscript table load worker",
-    "verification": "dynamics rounding grid tolerance compare verify verify_export choose",
+    "verification": "dynamics rounding grid tolerance sensitivity compare verify verify_export choose",
     "benchmark": "bench",
     "scaffolding": "scaffold",
     "report": "graph layout picture charts calls unchecked page latency",

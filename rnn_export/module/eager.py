@@ -21,9 +21,18 @@ def start(subject: Subject, dtype: torch.dtype) -> Call:
     Raises (when called):
         ModelError: the module fails there, or its results have shapes that do not follow time and batch.
     """
+    return caller(prepare(subject, dtype), subject, dtype)
+
+
+def prepare(subject: Subject, dtype: torch.dtype) -> nn.Module:
+    """Copy the module in a precision, as ``(inputs, *state) -> (outputs, *new_state)``, lengths last."""
+    flat = subject.flat(copied(subject.model).to(dtype))
+    return Ragged(flat, subject.signature) if subject.signature.lengths else flat
+
+
+def caller(model: nn.Module, subject: Subject, dtype: torch.dtype) -> Call:
+    """Run what :func:`prepare` gave, as it is at each call; as :func:`start` does."""
     signature = subject.signature
-    model: nn.Module = subject.flat(copied(subject.model).to(dtype))
-    model = Ragged(model, signature) if signature.lengths else model
     name = type(subject.original).__name__
     in_precision = InPrecision(getattr(torch, signature.dtype), dtype)
 

@@ -83,7 +83,8 @@ class Draw:
         drawn = []
         for reached, leaf in zip(self.reached, self.signature.state, strict=True):
             known = np.moveaxis(reached, leaf.batch_axis, 0).reshape(max(BATCHES), -1)
-            values = _like(known, batch, self.random).astype(leaf.dtype)
+            with np.errstate(over="ignore"):  # of what grows without bound
+                values = _like(known, batch, self.random).astype(leaf.dtype)
             values[1::2] = known[rows][1::2]
             shape = [size for size in leaf.shape if isinstance(size, int)]
             drawn.append(np.moveaxis(values.reshape(batch, *shape), 0, leaf.batch_axis))

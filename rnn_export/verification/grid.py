@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from rnn_export.bundle.golden import LARGE, NON_FINITE, ORDINARY, RUN, STEP, Case, Dynamics, Golden
+from rnn_export.errors import VerificationError, mismatch
 from rnn_export.module import eager
 from rnn_export.module.sampling import BATCHES, LONGEST, Draw, trajectory
 from rnn_export.module.subject import Subject
@@ -31,6 +32,7 @@ AMPLIFYING = 10  # times the longest run: a horizon that is nearer is that of a 
 FAR = ((300, 1), (1025, 1), (4097, 1), (3, 33), (3, 257))  # time steps and rows
 MOST_NUMBERS = 1 << 19  # of the inputs and outputs of such a run
 MOST_WORK = 1 << 32  # products of numbers that it may take
+LEAST_FINITE = 0.9  # of eager's results, where those of the example are finite
 STEPS_PER_RUN = 4  # single steps taken from a run: its first, its last, and some between
 
 
@@ -86,7 +88,17 @@ def build(subject: Subject) -> Golden:
             cases += run(f"T{steps}_B{batch}_{kind}", inputs, state)
     for steps in times(subject.steps)[-2:] if draw.larger else ():
         batch = 2 * len(draw.larger)
-        cases += run(f"T{steps}_B{batch}_large", draw.large_inputs(steps, batch), draw.state(batch), LARGE)
+        found = run(f"T{steps}_B{batch}_large", draw.large_inputs(steps, batch), draw.state(batch), LARGE)
+        cases += found if _finite_share(found) == 1 else []
+    if draw.finite and (share := _finite_share(cases)) < LEAST_FINITE:
+        raise VerificationError(
+            mismatch(
+                f"golden values of {type(subject.original).__name__}",
+                f"{LEAST_FINITE:.0%} to be finite, as those of the example are",
+                f"{share:.0%}",
+                "Files that give NaN are compared with NaN, which proves nothing. Nothing was written.",
+            )
+        )
     golden = _with_rounding(cases, double, subject, Draw(subject, dense))
     others = [
         case(f"T{steps}_B{batch}_random", RUN, draw.inputs(steps, batch), draw.state(batch))
@@ -98,6 +110,19 @@ def build(subject: Subject) -> Golden:
         name = f"T{TIMES[-1]}_B{max(BATCHES)}_non_finite"
         others.append(case(name, RUN, spoilt, signature.initial_state(max(BATCHES)), NON_FINITE))
     return replace(golden, cases=[*golden.cases, *others])
+
+
+def _finite_share(cases: Sequence[Case]) -> float:
+    """Give the share of eager's results that are finite, rows with NaN in their inputs left out."""
+    results = [
+        array
+        for case in cases
+        if case.values != NON_FINITE
+        for array in (*case.float32, *case.float64)
+        if array.dtype.kind == "f"
+    ]
+    total = sum(array.size for array in results)
+    return sum(int(np.isfinite(array).sum()) for array in results) / total if total else 1.0
 
 
 def _is_in_reach(steps: int, batch: int, subject: Subject, found: Dynamics | None) -> bool:

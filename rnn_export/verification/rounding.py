@@ -108,4 +108,5 @@ def spread(
         for most, result, exact in zip(largest, results, right, strict=True):
             with np.errstate(invalid="ignore"):
                 np.fmax(most, np.abs(result.astype(np.float64) - exact), out=most)
-    return tuple(most.astype(np.float32) for most in largest), mode.terms
+    with np.errstate(over="ignore"):
+        return tuple(most.astype(np.float32) for most in largest), mode.terms

@@ -35,7 +35,7 @@ class VerificationReport:
     ``not_streamable_because`` is the reason why sequences were not cut, or ``None``. ``left_out`` says which
     forms of the model were tried at the export, were wrong, and are not in the bundle. ``dynamics`` says what
     the net does to rounding errors, where that could be measured, and for how long implementations can
-    agree.
+    agree. ``unnoticed`` names the parameters and buffers whose change by 1 % no golden vector notices.
     """
 
     name: str
@@ -45,6 +45,7 @@ class VerificationReport:
     curve: Curve
     dynamics: Dynamics | None = None
     left_out: tuple[str, ...] = ()
+    unnoticed: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -91,6 +92,7 @@ class VerificationReport:
             "curve": _finite(asdict(self.curve)),
             "checks": [_finite(asdict(check)) for check in self.checks],
             "left_out": list(self.left_out),
+            "unnoticed": list(self.unnoticed),
         }
 
     @classmethod
@@ -166,6 +168,7 @@ def check_bundle(
         standard.curve,
         bundle.golden.dynamics,
         tuple(bundle.manifest.verification.get("left_out", ())),
+        tuple(bundle.manifest.verification.get("unnoticed", ())),
     )
 
 

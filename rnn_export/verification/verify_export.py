@@ -8,14 +8,16 @@ from rnn_export.backends.write import Written
 from rnn_export.bundle import golden
 from rnn_export.bundle.bundle import Bundle, describe_files
 from rnn_export.bundle.description import describe
-from rnn_export.bundle.golden import Case, Dynamics
+from rnn_export.bundle.golden import Dynamics
 from rnn_export.bundle.layout import MODEL_C, MODEL_PT
 from rnn_export.capture.capture import loop_around_step
-from rnn_export.errors import ScriptError, VerificationError, mismatch
+from rnn_export.errors import ScriptError, VerificationError, mismatch, warn
 from rnn_export.module.subject import Subject
 from rnn_export.progress import ProgressCallback
+from rnn_export.signature.signature import Array
 from rnn_export.verification import grid, tolerance
 from rnn_export.verification.compare import FAILED
+from rnn_export.verification.sensitivity import unnoticed_weights
 from rnn_export.verification.verify import VerificationReport, check_bundle
 from rnn_export.workers import Workers
 
@@ -42,11 +44,19 @@ def verify_files(written: Written, report_progress: ProgressCallback, workers: W
     report_progress("Running eager PyTorch over the grid", 0, 1)
     vectors = grid.build(subject)
     _check_horizon(vectors.dynamics, subject)
-    golden.write(written.folder, vectors, subject.signature, _tolerances(vectors.cases, subject))
+    allowed = tolerance.bounds(vectors.cases, subject.signature)
+    golden.write(written.folder, vectors, subject.signature, _tolerances(allowed))
+    unnoticed = unnoticed_weights(subject, vectors.cases, allowed)
+    if unnoticed:
+        warn(
+            f"No golden vector notices a change of 1 % in {', '.join(unnoticed)}: no input that was drawn "
+            "reaches it, or nothing comes of it. A file in which it is wrong would pass."
+        )
     manifest = describe(subject, written.folder, written.name, written.metadata, written.improved.summary)
     bundle = Bundle(written.folder, manifest)
     report_progress("Verifying", 0, 1)
-    report = replace(check_bundle(bundle, report_progress, workers), left_out=written.left_out)
+    report = check_bundle(bundle, report_progress, workers)
+    report = replace(report, left_out=written.left_out, unnoticed=tuple(unnoticed))
     return _second_script(Verified(written, bundle, report), report_progress, workers)
 
 
@@ -84,7 +94,6 @@ def _check_horizon(dynamics: Dynamics | None, subject: Subject) -> None:
     )
 
 
-def _tolerances(cases: list[Case], subject: Subject) -> dict[str, list[float]]:
+def _tolerances(allowed: dict[str, list[Array]]) -> dict[str, list[float]]:
     """Give one number a result for clients in other languages: the largest bound of its units."""
-    bounds = tolerance.bounds(cases, subject.signature)
-    return {case: [float(units.max(initial=0)) for units in results] for case, results in bounds.items()}
+    return {case: [float(units.max(initial=0)) for units in results] for case, results in allowed.items()}
