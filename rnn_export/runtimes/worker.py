@@ -232,8 +232,13 @@ def main(asked: bytes, parent: int) -> None:
     request: dict[str, Any] = json.loads(line)
     _watch(parent)
     sys.meta_path.insert(0, Blocked(request["blocked"]))
+    try:
+        found = TASKS[request["task"]](request, content)
+    except Exception as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        raise SystemExit(1) from error
     with answer:
-        answer.write(TASKS[request["task"]](request, content))
+        answer.write(found)
 
 
 def _export_loop(_: dict[str, Any], content: bytes) -> bytes:
