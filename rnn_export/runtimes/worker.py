@@ -241,9 +241,9 @@ def main(asked: bytes, parent: int) -> None:
         answer.write(found)
 
 
-def _export_loop(_: dict[str, Any], content: bytes) -> bytes:
+def _export_loop(request: dict[str, Any], content: bytes) -> bytes:
     exporter = import_module("rnn_export.capture.script.loop_to_onnx")  # and with it PyTorch
-    onnx: bytes = exporter.export(content)
+    onnx: bytes = exporter.export(request["options"], content)
     return onnx
 
 
