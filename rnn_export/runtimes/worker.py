@@ -232,13 +232,18 @@ def main(asked: bytes, parent: int) -> None:
     request: dict[str, Any] = json.loads(line)
     _watch(parent)
     sys.meta_path.insert(0, Blocked(request["blocked"]))
+    try:
+        found = TASKS[request["task"]](request, content)
+    except Exception as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        raise SystemExit(1) from error
     with answer:
-        answer.write(TASKS[request["task"]](request, content))
+        answer.write(found)
 
 
-def _export_loop(_: dict[str, Any], content: bytes) -> bytes:
+def _export_loop(request: dict[str, Any], content: bytes) -> bytes:
     exporter = import_module("rnn_export.capture.script.loop_to_onnx")  # and with it PyTorch
-    onnx: bytes = exporter.export(content)
+    onnx: bytes = exporter.export(request["options"], content)
     return onnx
 
 

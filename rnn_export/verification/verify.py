@@ -192,7 +192,7 @@ def _check(bundle: Bundle, file: str, runtime: Runtime, standard: Standard, work
         if not (bundle.folder / file).exists():
             failure = f"{bundle.folder / file} was removed meanwhile"
             raise BundleError(f"{file} cannot be checked in {runtime.name}: {failure}. Try again.")
-        return Check(file, runtime.name, FAILED, detail=failure)
+        return Check(file, runtime.name, FAILED, detail=failure.replace(f"{bundle.folder.resolve()}/", ""))
     try:
         found = worker.read_results(answer, standard.cases)
     except BundleError as error:

@@ -76,3 +76,18 @@ def test_a_shape_read_past_the_graph_is_right_in_every_file(tmp_path: Path) -> N
     bundle = rnn_export.export(ShapeOfData().eval(), example, tmp_path / "bundle")
     assert {"model.pt", "model.onnx", "model.c"} <= {*bundle.manifest.files}
     assert bundle.why_without("variants/loop.onnx").startswith("variants/loop.onnx: the scripted ShapeOfData")
+
+
+class Named(ShapeOfData):
+    """Defined in a module whose name PyTorch cannot read in a file that it has written itself."""
+
+    __module__ = "größe"
+
+
+def test_what_pytorch_cannot_load_is_left_out_without_a_word_of_this_machine(tmp_path: Path) -> None:
+    example = torch.randn(6, 3, 4), torch.zeros(3, 5)
+    bundle = rnn_export.export(Named().eval(), example, tmp_path / "bundle")
+    assert {"model.onnx", "model.c"} <= {*bundle.manifest.files}
+    reason = bundle.why_without("model.pt")
+    assert "BundleError: model.pt cannot be loaded in PyTorch: 'utf-8' codec can't decode" in reason
+    assert not [part for part in (str(tmp_path), rnn_export.__path__[0]) if part in reason]

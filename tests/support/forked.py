@@ -93,6 +93,8 @@ def _answer(request: str, answer: IO[bytes], said: IO[str]) -> None:
     try:
         worker.main(asked, os.getppid())
         code = 0
+    except SystemExit:
+        pass
     except BaseException:  # as a process of its own would end
         traceback.print_exc()
     sys.stderr.flush()

@@ -20,10 +20,11 @@ DESCRIPTOR = 24  # bytes behind a member's content, at most
 FLAGS = {0, 0x800, 0x808}  # names in UTF-8, a descriptor behind; another says that it is encrypted
 WIDE = 0xFFFF, 0xFFFFFFFF  # "see the longer record"
 RECORD = re.compile(
-    r"([A-Za-z0-9_.-]+)/(?:(?:data|constants|traced_inputs)(?:\.pkl|/\d{1,9})|version|byteorder"
-    r"|\.format_version|\.storage_alignment|\.data/serialization_id"
+    r"([A-Za-z0-9_.-]+)/(?:(?:data|constants|traced_inputs)(?:\.pkl|/\d{1,9})|(?:\.data/)?version"
+    r"|byteorder|\.format_version|\.storage_alignment|\.data/serialization_id"
     r"|code/(?:[A-Za-z0-9_]+/)*[A-Za-z0-9_.]+\.py)"
 )
+VERSION = re.compile(rb"\d{1,3}\n?")  # of the operators, in one record: .data/version from 6 on
 LITTLE = b"little"
 BROKEN = (
     zipfile.BadZipFile, zlib.error, struct.error, ValueError, KeyError, EOFError, OSError,
@@ -67,6 +68,9 @@ def _check(content: bytes) -> None:
         order = [name for name in names if name.endswith("/byteorder")]
         if any(archive.read(name) != LITTLE for name in order):
             raise ValueError("another byte order than little")
+        versions = [name for name in names if name.endswith("/version")]
+        if len(versions) > 1 or not all(VERSION.fullmatch(archive.read(name)) for name in versions):
+            raise ValueError("another version than one number")
 
 
 def _directory(content: bytes) -> tuple[int, int]:

@@ -8,46 +8,43 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 
-def request(
-    flat: torch.jit.ScriptModule,
-    example: Sequence[torch.Tensor],
-    names: Mapping[str, Sequence[str]],
-    free: Mapping[str, Mapping[int, str]],
-    opset: int,
-) -> bytes:
-    """Write down what is to be exported: a module of tensors, and its example.
-
-    ``free`` names the free axes of each input and output.
-    """
+def content(flat: torch.jit.ScriptModule, example: Sequence[torch.Tensor]) -> bytes:
+    """Write down what is to be exported: a module that takes and gives tensors, and its example."""
     file = io.BytesIO()
-    saved = torch.frombuffer(bytearray(flat.save_to_buffer()), dtype=torch.uint8)
-    options = {**{key: [*value] for key, value in names.items()}, "opset_version": opset}
-    options["dynamic_axes"] = {name: dict(axes) for name, axes in free.items()}
-    torch.save({"module": saved, "example": [*example], "options": options}, file)
+    arrays: dict[str, Any] = {f"example_{number}": tensor.numpy() for number, tensor in enumerate(example)}
+    np.savez(file, module=np.frombuffer(flat.save_to_buffer(), np.uint8), **arrays)
     return file.getvalue()
 
 
-def export(asked: bytes) -> bytes:
-    """Export what a request says: a line with the reason if that fails, and the bytes of the ONNX file."""
-    request: dict[str, Any] = torch.load(io.BytesIO(asked), weights_only=True)
+def export(options: Mapping[str, Any], content: bytes) -> bytes:
+    """Export a module: a line with the reason if that fails, and the bytes of the ONNX file.
+
+    ``options`` are the exporter's ``input_names``, ``output_names`` and ``opset_version``, and ``free``: the
+    free axes of each input and output, as pairs of number and name.
+    """
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        module, *example = (arrays[name] for name in arrays.files)
+    named = dict(options)
+    axes = {name: dict(pairs) for name, pairs in named.pop("free").items()}
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            module = torch.jit.load(io.BytesIO(request["module"].numpy()))  # type: ignore[no-untyped-call]
             torch.onnx.export(
-                module,
-                tuple(request["example"]),
+                torch.jit.load(io.BytesIO(module)),  # type: ignore[no-untyped-call]
+                tuple(map(torch.from_numpy, example)),
                 file,  # type: ignore[arg-type]
                 dynamo=False,
-                **request["options"],
+                dynamic_axes=axes,
+                **named,
             )
         except Exception as error:
-            lines = str(error).strip().partition("\n")[0].partition("  [Caused by")[0]
-            return (lines or type(error).__name__).encode() + b"\n"
+            reason = str(error).strip().partition("\n")[0].partition("  [Caused by")[0]
+            return (reason or type(error).__name__).encode() + b"\n"
     return b"\n" + file.getvalue()
 
 

@@ -141,9 +141,13 @@ class LoopExport:
 
     def __init__(self, scripted: torch.jit.ScriptModule, subject: Subject, workers: Workers) -> None:
         self._name = type(subject.original).__name__
-        request = {"task": "export_loop", "runtime": "torchscript", "blocked": subject.source_modules}
-        content = _loop_request(scripted, subject)
-        self._answer = workers.ahead(request, LARGEST, content)
+        request = {
+            "task": "export_loop",
+            "runtime": "torchscript",
+            "blocked": subject.source_modules,
+            "options": _options(subject.signature),
+        }
+        self._answer = workers.ahead(request, LARGEST, _content(scripted, subject))
 
     def model(self) -> onnx.ModelProto:
         """Wait for the model in ONNX.
@@ -169,19 +173,26 @@ class LoopExport:
         return ScriptError(f"the scripted {self._name} cannot be exported to ONNX: {reason}. {remedy}")
 
 
-def _loop_request(scripted: torch.jit.ScriptModule, subject: Subject) -> bytes:
-    signature = subject.signature
+def _options(signature: Signature) -> dict[str, Any]:
     specs = [*zip(signature.input_names, signature.arguments, strict=True)]
     specs += zip(signature.output_names, signature.results, strict=True)
+    return {
+        "input_names": signature.input_names,
+        "output_names": signature.output_names,
+        "opset_version": OPSET,
+        "free": {name: [(axis, str(spec.shape[axis])) for axis in spec.free_axes] for name, spec in specs},
+    }
+
+
+def _content(scripted: torch.jit.ScriptModule, subject: Subject) -> bytes:
+    signature = subject.signature
     time, batch = signature.inputs.shape.index(TIME), signature.inputs.batch_axis
     short = _short(subject)
     if signature.lengths:
         short.append(torch.full((short[0].shape[batch],), short[0].shape[time]))
     with without_warnings(), _compiler(scripted):
         flat = _around(scripted, source.flat(signature, WRAPPED))
-    names = {"input_names": signature.input_names, "output_names": signature.output_names}
-    free = {name: {axis: str(spec.shape[axis]) for axis in spec.free_axes} for name, spec in specs}
-    return loop_to_onnx.request(flat, short, names, free, OPSET)
+    return loop_to_onnx.content(flat, short)
 
 
 @contextmanager
