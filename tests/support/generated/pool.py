@@ -1,0 +1,153 @@
+"""Judge recipes one after another, each in a process forked from one that has imported everything.
+
+    python -m tests.support.generated.pool KIND NUMBER...    # prints the module's text and what became of it
+
+A recipe that hangs or crashes costs its own process; the next one is judged all the same.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from select import select
+from typing import IO
+
+from tests.support.forked import Nursery
+from tests.support.paths import ROOT
+
+SECONDS = 120.0  # for one recipe, on a machine that may be busy
+ENVIRONMENT = {"CFLAGS": "-O0", "OMP_NUM_THREADS": "1"}
+
+
+class Pool:
+    """A process that judges: it starts with the first recipe."""
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[str] | None = None
+
+    def judge(self, kind: str, number: int) -> dict[str, str]:
+        """Give ``{"recipe": ..., "outcome": ..., "detail": ...}``."""
+        process = self.process = self.process or _started()
+        process.stdin.write(json.dumps([kind, number]) + "\n")
+        process.stdin.flush()
+        answer: dict[str, str] = json.loads(process.stdout.readline())
+        return answer
+
+    def close(self) -> None:
+        if self.process:
+            with self.process as process:
+                process.stdin.close()
+
+
+def _started() -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.support.generated.pool"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **ENVIRONMENT},
+    )
+
+
+def _serve() -> None:
+    """Answer each line of the standard input with one line."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a model prints is no answer
+    nursery = _prepared()
+    for line in sys.stdin:
+        kind, number = json.loads(line)
+        answer, whole = _forked(kind, number)
+        if not whole:  # a worker may have been waiting to be answered
+            if nursery.process:
+                nursery.process.kill()
+            nursery.close()
+            nursery = _prepared()
+        print(json.dumps(answer), file=answers, flush=True)
+    nursery.close()
+
+
+def _prepared() -> Nursery:
+    """Import what an export needs, and do once what every export does, as for the other tests."""
+    import torch
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    from rnn_export.runtimes import process
+    from tests.support.generated import check  # noqa: F401
+
+    nursery = Nursery()
+    process.ask = nursery.ask
+    process.Workers.start = lambda *_: None
+    registry = cache(ONNXRegistry.from_torchlib)
+    ONNXRegistry.from_torchlib = staticmethod(registry)
+    torch.set_num_threads(1)
+    return nursery
+
+
+def _forked(kind: str, number: int) -> tuple[dict[str, str], bool]:
+    """Judge a recipe in a child; whether it came to its end."""
+    from tests.support.generated.recipe import recipe
+
+    made = {"recipe": str(recipe(kind, number))}
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as said:
+        reading, writing = os.pipe()
+        child = os.fork()
+        if not child:
+            _child(kind, number, Path(folder), os.fdopen(writing, "w"), said)
+        os.close(writing)
+        with os.fdopen(reading) as answer:
+            late = not select([answer], [], [], SECONDS)[0]
+            if late:
+                os.kill(child, 9)
+            text = answer.read()
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        said.seek(0)
+        last = " ".join(said.read().strip().splitlines()[-3:])
+    if late:
+        return made | {"outcome": "untyped", "detail": f"did not end within {SECONDS:.0f} s"}, False
+    if code or not text:
+        return made | {"outcome": "untyped", "detail": f"the process ended with {code}: {last}"}, False
+    return made | json.loads(text), True
+
+
+def _child(kind: str, number: int, folder: Path, answer: IO[str], said: IO[str]) -> None:
+    import traceback
+
+    from tests.support.generated.check import judged
+    from tests.support.generated.recipe import recipe
+
+    code = 1
+    os.dup2(said.fileno(), 1)
+    os.dup2(said.fileno(), 2)
+    try:
+        verdict = judged(recipe(kind, number), folder)
+        json.dump({"outcome": verdict.outcome, "detail": verdict.detail}, answer)
+        answer.close()
+        code = 0
+    except BaseException:  # an error of the generator
+        traceback.print_exc()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _shown(kind: str, numbers: Sequence[str]) -> Iterator[str]:
+    from tests.support.generated.recipe import recipe
+    from tests.support.generated.source import source
+
+    pool = Pool()
+    for number in map(int, numbers):
+        yield source(recipe(kind, number))
+        yield json.dumps(pool.judge(kind, number), indent=1)
+    pool.close()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:]:
+        for text in _shown(sys.argv[1], sys.argv[2:]):
+            print(text)  # noqa: T201
+    else:
+        _serve()
