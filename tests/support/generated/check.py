@@ -29,6 +29,7 @@ OUTCOMES = (EXPORTED, REFUSED, WRONG, UNTYPED, UNCLEAR)
 BAD = (WRONG, UNTYPED, UNCLEAR)
 RUNTIMES = ("onnxruntime", "torchscript", "c")
 SIZES = ((12, 2), (30, 5), (1, 3), (9, 40), (300, 2), (600, 2))  # time steps and rows
+LONG = 100  # time steps, of which one call is enough
 EXACT = 1e-9  # of eager float64 and NumPy, relative to the largest number
 MANY_ROUNDINGS = 50.0  # how much more a file may be off than eager in float32 is
 SHAKEN = 1e-5  # rows that move by much if every parameter moves by this have no answer in float32
@@ -57,7 +58,7 @@ class Question:
 
 def judged(recipe: Recipe, folder: Path) -> Verdict:
     """Export a recipe's module into a folder, and judge what came of it."""
-    module = _module(source(recipe), folder / "net.py", f"generated_{recipe.kind}_{recipe.number}")
+    module = _module(source(recipe), folder / "net.py", f"generated_{recipe.seed}")
     model = _built(module, recipe)
     questions = [] if recipe.never else list(_questions(recipe, model, folder))
     shown = _shown(recipe, model)
@@ -140,14 +141,17 @@ def _questions(recipe: Recipe, model: nn.Module, folder: Path) -> Iterator[Quest
         name: value * (1 + SHAKEN * random.standard_normal(value.shape)) for name, value in parameters.items()
     }
     start = STARTS[recipe.start]
-    for time, batch in SIZES:
+    beyond = [(int(constant) + 30, 2) for constant in recipe.constants if constant > max(SIZES)[0]]
+    for time, batch in (*SIZES, *beyond):
         raw = unseen(FEATURES[recipe.feature].draw, random, (time, batch, recipe.F))
         inputs = _arranged(recipe, raw)
         drawn = [
             (0.3 * random.standard_normal(_state_shape(recipe, batch))).astype(np.float32)
             for _ in CELLS[recipe.cell].state
         ]
-        for state in [drawn] * bool(start.argument) + [None] * (start.twin is not None):
+        states = [drawn] * bool(start.argument) + [None] * (start.twin is not None)
+        chosen = states if time < LONG else [states[int(random.integers(len(states)))]]
+        for state in chosen:
             yield _asked(recipe, (model, exact), (parameters, shaken), inputs, state)
 
 
@@ -183,7 +187,7 @@ def _asked(
 def _exact(recipe: Recipe, model: nn.Module, folder: Path) -> nn.Module:
     """Give the same net in float64, of the same text."""
     text = source(recipe).replace(".float()", ".double()")
-    module = _module(text, folder / "exact.py", f"exact_{recipe.kind}_{recipe.number}")
+    module = _module(text, folder / "exact.py", f"exact_{recipe.seed}")
     exact: nn.Module = module.Net().double()
     exact.load_state_dict(model.state_dict())
     return exact.eval()

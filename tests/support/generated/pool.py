@@ -10,13 +10,17 @@ import os
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from select import select
-from typing import IO
+from typing import IO, Any
 
 from tests.support.forked import Nursery
+from tests.support.generated.recipe import Recipe, recipe
+from tests.support.generated.source import source
 from tests.support.paths import ROOT
 
 SECONDS = 120.0  # for one recipe, on a machine that may be busy
@@ -29,10 +33,10 @@ class Pool:
     def __init__(self) -> None:
         self.process: subprocess.Popen[str] | None = None
 
-    def judge(self, kind: str, number: int) -> dict[str, str]:
+    def judge(self, recipe: Recipe) -> dict[str, str]:
         """Give ``{"recipe": ..., "outcome": ..., "detail": ...}``."""
         process = self.process = self.process or _started()
-        process.stdin.write(json.dumps([kind, number]) + "\n")
+        process.stdin.write(json.dumps(asdict(recipe)) + "\n")
         process.stdin.flush()
         answer: dict[str, str] = json.loads(process.stdout.readline())
         return answer
@@ -60,8 +64,7 @@ def _serve() -> None:
     os.dup2(2, 1)  # what a model prints is no answer
     nursery = _prepared()
     for line in sys.stdin:
-        kind, number = json.loads(line)
-        answer, whole = _forked(kind, number)
+        answer, whole = _forked(_read(json.loads(line)))
         if not whole:  # a worker may have been waiting to be answered
             if nursery.process:
                 nursery.process.kill()
@@ -88,16 +91,20 @@ def _prepared() -> Nursery:
     return nursery
 
 
-def _forked(kind: str, number: int) -> tuple[dict[str, str], bool]:
-    """Judge a recipe in a child; whether it came to its end."""
-    from tests.support.generated.recipe import recipe
+def _read(fields: dict[str, Any]) -> Recipe:
+    return Recipe(
+        **{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    )
 
-    made = {"recipe": str(recipe(kind, number))}
+
+def _forked(recipe: Recipe) -> tuple[dict[str, str], bool]:
+    """Judge a recipe in a child; whether it came to its end."""
+    made = {"recipe": str(recipe)}
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as said:
         reading, writing = os.pipe()
         child = os.fork()
         if not child:
-            _child(kind, number, Path(folder), os.fdopen(writing, "w"), said)
+            _child(recipe, Path(folder), os.fdopen(writing, "w"), said)
         os.close(writing)
         with os.fdopen(reading) as answer:
             late = not select([answer], [], [], SECONDS)[0]
@@ -114,17 +121,14 @@ def _forked(kind: str, number: int) -> tuple[dict[str, str], bool]:
     return made | json.loads(text), True
 
 
-def _child(kind: str, number: int, folder: Path, answer: IO[str], said: IO[str]) -> None:
-    import traceback
-
+def _child(recipe: Recipe, folder: Path, answer: IO[str], said: IO[str]) -> None:
     from tests.support.generated.check import judged
-    from tests.support.generated.recipe import recipe
 
     code = 1
     os.dup2(said.fileno(), 1)
     os.dup2(said.fileno(), 2)
     try:
-        verdict = judged(recipe(kind, number), folder)
+        verdict = judged(recipe, folder)
         json.dump({"outcome": verdict.outcome, "detail": verdict.detail}, answer)
         answer.close()
         code = 0
@@ -135,13 +139,10 @@ def _child(kind: str, number: int, folder: Path, answer: IO[str], said: IO[str])
 
 
 def _shown(kind: str, numbers: Sequence[str]) -> Iterator[str]:
-    from tests.support.generated.recipe import recipe
-    from tests.support.generated.source import source
-
     pool = Pool()
-    for number in map(int, numbers):
-        yield source(recipe(kind, number))
-        yield json.dumps(pool.judge(kind, number), indent=1)
+    for made in (recipe(kind, int(number)) for number in numbers):
+        yield source(made)
+        yield json.dumps(pool.judge(made), indent=1)
     pool.close()
 
 

@@ -6,7 +6,7 @@ from random import Random
 from tests.support.generated.cells import CELLS
 from tests.support.generated.features import FEATURES
 from tests.support.generated.impure import IMPURE
-from tests.support.generated.kinds import Cell, Feature, Output, Start, Twist
+from tests.support.generated.kinds import Cell, Feature, Hook, Output, Start, Twist
 from tests.support.generated.outputs import ODD_OUTPUTS, OUTPUTS
 from tests.support.generated.starts import STARTS
 from tests.support.generated.twists import BRANCHES, MASKS, TIMES
@@ -30,17 +30,21 @@ class Recipe:
 
     Attributes:
         kind: what is odd about it; the other pieces are plain ones, or odd as well.
-        number: which of the recipes of that kind; the seed of parameters and inputs, too.
+        number: which of the recipes of that kind.
+        seed: of the parameters and inputs.
+        twists, constants: oddities, and what ``{n}`` is in each.
     """
 
     kind: str
     number: int
+    seed: int
     feature: str
     cell: str
     loop: str
     start: str
     output: str
     twists: tuple[str, ...]
+    constants: tuple[float, ...]
     rows_first: bool
     padding_row: bool
     example_without_state: bool
@@ -80,17 +84,17 @@ class Recipe:
         more = FEATURES[self.feature].more
         return more if self.feature == "one_hot" else self.F + more
 
-    def number_of(self, twist: str) -> float:
-        """What ``{n}`` is in a twist."""
-        numbers = TWISTS[twist].numbers
-        return numbers[self.number % len(numbers)]
-
-    @property
-    def seed(self) -> int:
-        return 1000 * self.number + KINDS.index(self.kind)
+    def hooks(self, place: str) -> list[tuple[Hook, float]]:
+        """Give what is odd at a place, each with its ``{n}``."""
+        present: list[tuple[Hook, float]] = []
+        for name, constant in zip(self.twists, self.constants, strict=True):
+            hook: Hook | None = getattr(TWISTS[name], place)
+            if hook and hook.text:
+                present.append((hook, constant))
+        return present
 
     def __str__(self) -> str:
-        odd = " ".join(f"{name}({self.number_of(name):g})" for name in self.twists) or "-"
+        odd = " ".join(map("{}({:g})".format, self.twists, self.constants)) or "-"
         layout = "[B, T]" if self.rows_first else "[T, B]"
         pieces = ", ".join([self.feature, self.cell, self.loop, self.start, self.output, odd])
         sizes = f"{self.time} steps, {self.batch} rows, F={self.F}, H={self.H}"
@@ -127,12 +131,14 @@ def _made(kind: str, second: str, number: int, random: Random) -> Recipe | None:
     return Recipe(
         kind,
         number,
+        1000 * number + KINDS.index(kind),
         feature[0] if feature else random.choice(usual),
         chosen,
         "layer" if CELLS[chosen].layer else random.choice(LOOPS),
         start[0] if start else random.choice(PLAIN_STARTS),
         output[0] if output else random.choice(PLAIN_OUTPUTS),
         tuple(twists),
+        tuple(TWISTS[name].numbers[number % len(TWISTS[name].numbers)] for name in twists),
         rows_first=random.random() < 0.5,
         padding_row=random.random() < 0.5,
         example_without_state=random.random() < 0.5,

@@ -5,7 +5,6 @@ from textwrap import dedent, indent
 
 from tests.support.generated.cells import CELLS
 from tests.support.generated.features import FEATURES
-from tests.support.generated.kinds import Hook
 from tests.support.generated.outputs import OUTPUTS
 from tests.support.generated.recipe import TWISTS, Recipe
 from tests.support.generated.starts import STARTS
@@ -105,10 +104,9 @@ def _loop(recipe: Recipe) -> str:
 
 def _hooks(recipe: Recipe, place: str) -> list[str]:
     """Give what is odd at a place, with its number."""
-    hooks: list[tuple[str, Hook | None]] = [(name, getattr(TWISTS[name], place)) for name in recipe.twists]
-    texts = [(recipe.number_of(name), hook.text) for name, hook in hooks if hook and hook.text]
     rows = ":, " if recipe.rows_first else ""
-    return [text.replace("{cut}", f"{rows}:{{n}}").replace("{n}", repr(number)) for number, text in texts]
+    texts = [(hook.text.replace("{cut}", f"{rows}:{{n}}"), number) for hook, number in recipe.hooks(place)]
+    return [text.replace("{n}", repr(number)) for text, number in texts]
 
 
 def _lines(text: str, recipe: Recipe) -> str:

@@ -6,10 +6,10 @@ import numpy as np
 
 from tests.support.generated.cells import CELLS
 from tests.support.generated.features import FEATURES
-from tests.support.generated.kinds import Hook, Run
+from tests.support.generated.kinds import Run
 from tests.support.generated.numpy_net import Array, Parameters, linear
 from tests.support.generated.outputs import OUTPUTS
-from tests.support.generated.recipe import TWISTS, Recipe
+from tests.support.generated.recipe import Recipe
 from tests.support.generated.starts import STARTS
 
 
@@ -47,9 +47,7 @@ def _begun(run: Run, recipe: Recipe) -> list[Array]:
 
 def _hooks(run: Run, recipe: Recipe, place: str) -> bool:
     """Run what is odd at a place; whether there was anything."""
-    hooks: list[tuple[str, Hook | None]] = [(name, getattr(TWISTS[name], place)) for name in recipe.twists]
-    present = [(name, hook) for name, hook in hooks if hook and hook.text]
-    for name, hook in present:
-        run.n = recipe.number_of(name)
+    hooks = recipe.hooks(place)
+    for hook, run.n in hooks:
         hook.twin(run)
-    return bool(present)
+    return bool(hooks)

@@ -157,12 +157,19 @@ def _set(name: str, function: object) -> object:
 
 TIMES: dict[str, Twist] = {
     "cut_at": Twist(
-        argument=Hook("inputs = inputs[{cut}]", _cut), numbers=(512, 400, 256, 64), loop=False, words=TIME
+        argument=Hook("inputs = inputs[{cut}]", _cut),
+        numbers=(512, 400, 256, 64, 2000),
+        loop=False,
+        words=(*TIME, "shape"),
     ),
-    "long_path": Twist(whole=_scaled("T"), numbers=(500, 256, 100, 16), loop=False, words=(*TIME, "branch")),
+    "long_path": Twist(
+        whole=_scaled("T"), numbers=(500, 256, 100, 16, 2000), loop=False, words=(*TIME, "branch")
+    ),
     "wide_path": Twist(whole=_scaled("B"), numbers=(32, 8), loop=False, words=(*ROWS, "branch")),
     "reset_every": Twist(
-        read=Hook("if t > 0 and t % {n} == 0:\n    @ = @ * 0", _every), numbers=(256, 200, 64, 10), words=TIME
+        read=Hook("if t > 0 and t % {n} == 0:\n    @ = @ * 0", _every),
+        numbers=(256, 200, 64, 10, 1500, 3000),
+        words=TIME,
     ),
     "every_tenth": Twist(
         keep=Hook("if t % {n} == 0:\n    @ = @_new", _sometimes), numbers=(10, 12, 3), words=TIME
