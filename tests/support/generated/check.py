@@ -53,6 +53,7 @@ class Question:
     outputs: Array
     last: list[Array]
     allowed: float
+    allowed_last: float
     certain: Array
 
 
@@ -174,14 +175,17 @@ def _asked(
     assert np.abs(exact - outputs).max() <= EXACT * size, (
         f"the twin differs by {np.abs(exact - outputs).max()}"
     )
-    single, *_ = _eager(recipe, models[0], inputs, state)
+    single, *reached = _eager(recipe, models[0], inputs, state)
     moved, _ = twin(recipe, parameters[1], wide, begun)
     row_axis = 0 if recipe.rows_first or not OUTPUTS[recipe.output].steps else 1
     others = tuple(axis for axis in range(outputs.ndim) if axis != row_axis)
     certain = np.abs(moved - outputs).max(others) < 100 * SHAKEN * size
     off = np.abs(single - outputs).max(others)
     allowed = MANY_ROUNDINGS * float(off[certain].max(initial=0)) + 1e-5 * size
-    return Question(inputs, state, outputs, last, allowed, certain)
+    off_last = [float(np.abs(one - other).max()) for one, other in zip(reached, last, strict=False)]
+    size_last = max(1.0, *(float(np.abs(leaf).max()) for leaf in last))
+    allowed_last = MANY_ROUNDINGS * max(off_last, default=0.0) + 1e-5 * size_last
+    return Question(inputs, state, outputs, last, allowed, allowed_last, certain)
 
 
 def _exact(recipe: Recipe, model: nn.Module, folder: Path) -> nn.Module:
@@ -236,8 +240,8 @@ def _faults(
             off = max(
                 float(np.abs(one - other).max()) for one, other in zip(last, question.last, strict=True)
             )
-            if question.certain.all() and not off <= question.allowed:
-                yield f"{where} is off by {off:.2g} in the state"
+            if question.certain.all() and not off <= question.allowed_last:
+                yield f"{where} is off by {off:.2g} in the state (allowed {question.allowed_last:.1g})"
         if runner.signature.streamable and runner.signature.returns_state:
             yield from _compared(recipe, question, _cut(recipe, runner, question), f"{where}, cut in two")
 
