@@ -79,12 +79,12 @@ def _prepared() -> Nursery:
     import torch
     from torch.onnx._internal.exporter._registration import ONNXRegistry
 
-    from rnn_export.runtimes import process
+    from rnn_export import workers
     from tests.support.generated import check  # noqa: F401
 
     nursery = Nursery()
-    process.ask = nursery.ask
-    process.Workers.start = lambda *_: None
+    workers.ask = nursery.ask
+    workers.Workers.start = lambda *_: None
     registry = cache(ONNXRegistry.from_torchlib)
     ONNXRegistry.from_torchlib = staticmethod(registry)
     torch.set_num_threads(1)
