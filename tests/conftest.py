@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from functools import cache, partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from tests.support.forked import Nursery
 os.environ.setdefault("CFLAGS", "-O1 -march=native")
 os.environ["XDG_CACHE_HOME"] = str(libraries())
 
-FIGURE = "figure"
+FIGURE, COUNTS = "figure", "counts"
 NO_CACHE = "--no-export-cache"
 
 
@@ -51,10 +52,26 @@ def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
     return take
 
 
+@pytest.fixture
+def counted(request: pytest.FixtureRequest) -> Callable[[str, Mapping[str, int]], None]:
+    """Take what was counted; the sums over all tests are printed when they have run."""
+
+    def take(what: str, counts: Mapping[str, int]) -> None:
+        request.node.user_properties.append((COUNTS, (what, dict(counts))))
+
+    return take
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the figures that tests have measured."""
-    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
-    lines = [line for report in reports for name, line in report.user_properties if name == FIGURE]
+    """Print the figures that tests have measured, and the sums of what they have counted."""
+    reports = [each for end in ("passed", "failed", "xfailed") for each in terminalreporter.getreports(end)]
+    taken = [pair for report in reports for pair in report.user_properties]
+    lines = [line for name, line in taken if name == FIGURE]
+    sums: dict[str, Counter[str]] = {}
+    for what, counts in (pair for name, pair in taken if name == COUNTS):
+        sums.setdefault(what, Counter()).update(counts)
+    for what, counts in sums.items():
+        lines.append(f"{what}: {', '.join(f'{number} {name}' for name, number in counts.items())}")
     if lines:
         terminalreporter.section("figures")
         for line in sorted(lines):
