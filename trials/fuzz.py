@@ -15,7 +15,7 @@ from random import Random
 
 import onnx
 
-from rnn_export.bundle.bundle import Bundle
+from rnn_export.bundle.bundle import Bundle, manifest_text
 from rnn_export.bundle.untrusted.files import MANIFEST
 from rnn_export.runtimes.table import RUNTIMES
 from trials import mutations, workers
@@ -77,4 +77,4 @@ def spoiled(content: bytes, name: str, random: Random) -> bytes:
 def _rehash(folder: Path, name: str, content: bytes) -> None:
     manifest = json.loads((BUNDLE / MANIFEST).read_text())
     manifest["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    (folder / MANIFEST).write_text(json.dumps(manifest))
+    (folder / MANIFEST).write_text(manifest_text(manifest))

@@ -18,6 +18,7 @@ from rnn_export.signature.signature import Signature
 
 FORMAT = "rnn_export.bundle"
 FORMAT_VERSION = 1
+NO_DIGEST = "0" * 64
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,7 @@ class Manifest:
 
     def to_json(self) -> str:
         """Give the text of ``manifest.json``."""
-        data = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(self)}
-        data["signature"] = self.signature.to_json()
-        return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        return manifest_text({**asdict(self), "signature": self.signature.to_json()})
 
     @classmethod
     def from_json(cls, content: bytes, where: Path) -> "Manifest":
@@ -94,7 +93,12 @@ class Manifest:
                 mismatch(f"{where}, format version", FORMAT_VERSION, version, "Update rnn-export to read it.")
             )
         schema.typed(data, schema.Manifest, str(where))
-        fields = {name: value for name, value in data.items() if name not in {"format", "format_version"}}
+        if "digest" in data and data["digest"] != digest_of(content, data["digest"]):
+            raise BundleError(
+                f"{where} is not as it was written: its digest is another one. Get it again, or export again."
+            )
+        about = {"format", "format_version", "digest"}
+        fields = {name: value for name, value in data.items() if name not in about}
         manifest = cls(**{**fields, "signature": Signature.from_json(data["signature"])})
         signature.check(manifest.signature, str(where))
         if json.loads(json.dumps(manifest.signature.to_json())) != data["signature"]:
@@ -102,6 +106,23 @@ class Manifest:
         for name in manifest.files:
             check_name(name, str(where))
         return manifest
+
+
+def manifest_text(data: dict[str, Any]) -> str:
+    """Give the text of a ``manifest.json``, with the sha256 of that text, the digest in it taken as zeros.
+
+    It tells of an accident, not of an attack: whoever rewrites the text can rewrite the digest.
+    """
+    first = {"format": FORMAT, "format_version": FORMAT_VERSION, "digest": ""}
+    data = {**first, **data, "digest": NO_DIGEST}
+    text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.replace(NO_DIGEST, digest_of(text.encode(), NO_DIGEST), 1)
+
+
+def digest_of(content: bytes, named: str) -> str:
+    """Give the digest of a manifest's bytes, in which another one may be named."""
+    entry = f'"digest": "{named}"'.encode()
+    return hashlib.sha256(content.replace(entry, f'"digest": "{NO_DIGEST}"'.encode(), 1)).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from rnn_export.benchmark import bench
-from rnn_export.bundle.bundle import MANIFEST, describe_files
+from rnn_export.bundle.bundle import MANIFEST, describe_files, manifest_text
 from rnn_export.cli.main import app
 from rnn_export.errors import RuntimeUnavailableError
 from rnn_export.runtimes.compiler import compiler
@@ -180,7 +180,7 @@ def test_a_file_that_cannot_be_loaded_is_named(rnn: ModelCase, exported: Exporte
     model.graph.node[0].op_type = "NoSuchOperator"
     onnx.save(model, folder / "model.onnx")
     manifest = json.loads((folder / MANIFEST).read_text())
-    (folder / MANIFEST).write_text(json.dumps({**manifest, "files": describe_files(folder)}))
+    (folder / MANIFEST).write_text(manifest_text({**manifest, "files": describe_files(folder)}))
     result = bench.bench(folder, [(1, 1)], seconds=0.01)
     [row] = [row for row in result.rows if (row.file, row.runtime) == ("model.onnx", "onnxruntime")]
     assert row.note.startswith("fails: ")

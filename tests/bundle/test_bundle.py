@@ -1,6 +1,7 @@
 """The folder: written whole or not at all, and read only if it is what was written."""
 
 import json
+import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import rnn_export
-from rnn_export.bundle.bundle import MANIFEST, Bundle, staged
+from rnn_export.bundle.bundle import MANIFEST, Bundle, Manifest, manifest_text, staged
 from rnn_export.errors import BundleError
 from tests.support.cases import ModelCase, each_case
 from tests.support.exports import Exported
@@ -100,7 +101,7 @@ def test_another_manifest_is_named(
 ) -> None:
     folder = shutil.copytree(exported(rnn).folder, tmp_path / "copy")
     manifest = folder / MANIFEST
-    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **change}))
+    manifest.write_text(manifest_text({**json.loads(manifest.read_text()), **change}))
     with pytest.raises(BundleError, match=message):
         Bundle.open(folder)
 
@@ -213,3 +214,16 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
         staged(tmp_path / "file" / "bundle", overwrite=False),
     ):
         pytest.fail("was entered")
+
+
+def test_every_bit_of_the_manifest_is_covered_by_its_digest(rnn: ModelCase, exported: Exported) -> None:
+    content = bytearray((exported(rnn).folder / MANIFEST).read_bytes())
+    where = exported(rnn).folder / MANIFEST
+    Manifest.from_json(bytes(content), where)
+    chosen = random.Random(0)
+    for _ in range(300):
+        place, bit = chosen.randrange(len(content)), 1 << chosen.randrange(8)
+        content[place] ^= bit
+        with pytest.raises(BundleError):
+            Manifest.from_json(bytes(content), where)
+        content[place] ^= bit

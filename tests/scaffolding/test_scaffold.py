@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 import rnn_export
 from rnn_export import scaffold
+from rnn_export.bundle.bundle import manifest_text
 from rnn_export.cli.main import app
 from rnn_export.errors import BundleError, ScaffoldError
 from rnn_export.scaffolding.scaffold import HOSTS, MODELS, examples
@@ -140,7 +141,7 @@ def test_a_bundle_without_the_file_is_refused_with_the_reason(exported: Exported
     manifest = json.loads((bundle / "manifest.json").read_text())
     del manifest["files"]["model.c"]
     manifest["verification"]["left_out"] = ["model.c: Foo has no rule"]
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    (bundle / "manifest.json").write_text(manifest_text(manifest))
     for host in ("c", "python"):
         with pytest.raises(ScaffoldError, match=r"has no model.c: model.c: Foo has no rule"):
             scaffold([bundle], host, tmp_path / "new")

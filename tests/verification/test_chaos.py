@@ -14,7 +14,7 @@ import torchrecurrent
 from torch import nn
 
 import rnn_export
-from rnn_export.bundle.bundle import MANIFEST, Bundle, describe_files
+from rnn_export.bundle.bundle import MANIFEST, Bundle, describe_files, manifest_text
 from rnn_export.errors import VerificationError
 from rnn_export.models import RNNScratch
 from rnn_export.module.inspection import find_streaming
@@ -50,7 +50,7 @@ def files_of(model: nn.Module, example: Any, right: Bundle, folder: Path) -> Bun
     (folder / f"variants/{form}.onnx").rename(folder / "model.onnx")
     shutil.copytree(right.folder / "golden", folder / "golden")
     manifest = json.loads((right.folder / MANIFEST).read_text())
-    (folder / MANIFEST).write_text(json.dumps({**manifest, "files": describe_files(folder)}))
+    (folder / MANIFEST).write_text(manifest_text({**manifest, "files": describe_files(folder)}))
     return Bundle.open(folder)
 
 

@@ -18,7 +18,7 @@ from filelock import FileLock
 from onnx import parser
 
 from rnn_export import workers as process
-from rnn_export.bundle.bundle import MANIFEST, Bundle, describe_files
+from rnn_export.bundle.bundle import MANIFEST, Bundle, describe_files, manifest_text
 from rnn_export.program.program import run_model
 from rnn_export.runtimes.table import RUNTIMES
 from rnn_export.signature.signature import BATCH, TIME, Array
@@ -129,7 +129,7 @@ def _judged(
 def _verified(folder: Path, bundle: Bundle, nursery: Nursery) -> Sequence[Check]:
     """Make a folder a bundle like another one, hashes and all, and verify it."""
     manifest = json.loads((bundle.folder / MANIFEST).read_text())
-    (folder / MANIFEST).write_text(json.dumps({**manifest, "files": describe_files(folder)}))
+    (folder / MANIFEST).write_text(manifest_text({**manifest, "files": describe_files(folder)}))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(process, "ask", partial(nursery.ask, CFLAGS=C_OPTIONS))
         return verify(folder).checks

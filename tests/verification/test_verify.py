@@ -12,7 +12,7 @@ from onnx import load
 from torch import nn
 
 import rnn_export
-from rnn_export.bundle.bundle import MANIFEST, Bundle, describe_files
+from rnn_export.bundle.bundle import MANIFEST, Bundle, describe_files, manifest_text
 from rnn_export.capture import capture, step
 from rnn_export.capture.script import script
 from rnn_export.errors import BundleError, RuntimeUnavailableError, VerificationError
@@ -197,7 +197,7 @@ def test_a_crash_is_a_failure(rnn: ModelCase, exported: Exported, tmp_path: Path
     model.graph.node[0].op_type = "NoSuchOperator"
     (folder / "model.onnx").write_bytes(model.SerializeToString())
     manifest = json.loads((folder / MANIFEST).read_text())
-    (folder / MANIFEST).write_text(json.dumps({**manifest, "files": describe_files(folder)}))
+    (folder / MANIFEST).write_text(manifest_text({**manifest, "files": describe_files(folder)}))
     report = verify(folder)
     wrong = [check for check in report.checks if check.file == "model.onnx"]
     assert [check.verdict for check in wrong] == [FAILED, FAILED]

@@ -123,6 +123,7 @@ class Manifest(Strict, frozen=True):
     passes: Annotated[list[Pass], Meta(max_length=KINDS)]
     form: Text
     latency: Latency
+    digest: Text = ""
 
 
 class Place(Strict, frozen=True):

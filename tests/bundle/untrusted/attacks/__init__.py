@@ -14,6 +14,7 @@ from typing import Any
 import onnx
 
 from rnn_export.bundle.untrusted.archive import TAIL
+from tests.support.manifests import resealed, rewrite
 
 MANIFEST = "manifest.json"
 INDEX = "golden/index.json"
@@ -39,16 +40,14 @@ def varint(number: int) -> bytes:
 
 def edit(folder: Path, change: Callable[[Data], object]) -> None:
     """Change the manifest."""
-    manifest = json.loads((folder / MANIFEST).read_text())
-    change(manifest)
-    (folder / MANIFEST).write_text(json.dumps(manifest))
+    rewrite(folder, change)
 
 
 def edit_text(folder: Path, old: str, new: str) -> None:
     """Change what the manifest says as a text, which need not be JSON then."""
     text = (folder / MANIFEST).read_text()
     assert old in text
-    (folder / MANIFEST).write_text(text.replace(old, new, 1))
+    (folder / MANIFEST).write_text(resealed(text.replace(old, new, 1)))
 
 
 def edit_index(folder: Path, change: Callable[[Data], object]) -> None:
