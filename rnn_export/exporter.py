@@ -7,9 +7,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from rnn_export.backends.write import write_files
-from rnn_export.bundle.bundle import Bundle, check_target, staged
+from rnn_export.bundle.bundle import Bundle, Manifest, check_target, staged
 from rnn_export.capture.capture import capture
-from rnn_export.module.inspection import inspect_export
+from rnn_export.errors import VerificationError
+from rnn_export.module.inspection import as_whole_sequences, inspect_export
+from rnn_export.module.subject import Subject
 from rnn_export.passes.forms import improve
 from rnn_export.progress import ProgressCallback, silent
 from rnn_export.report.page import write_report
@@ -63,13 +65,34 @@ def export(
     check_target(folder, overwrite=overwrite)
     name = name or folder.resolve().name
     subject = inspect_export(model, example, step=step, lengths=lengths)
+    try:
+        manifest = _export(subject, folder, name, metadata or {}, progress, overwrite=overwrite)
+    except VerificationError as error:
+        if not subject.signature.streamable:
+            raise
+        first = str(error).splitlines()[-1].strip()
+        whole = as_whole_sequences(subject, f"files that run it step by step do not agree with it: {first}")
+        manifest = _export(whole, folder, name, metadata or {}, progress, overwrite=overwrite)
+    return Bundle(folder, manifest)
+
+
+def _export(
+    subject: Subject,
+    folder: Path,
+    name: str,
+    metadata: Mapping[str, str],
+    progress: ProgressCallback,
+    *,
+    overwrite: bool,
+) -> Manifest:
+    """Go through the stages from a module that was looked at to a bundle; give its manifest."""
     with staged(folder, overwrite=overwrite) as staging, workers_ahead() as workers:
         captured = capture(subject, progress, workers)
         improved = improve(captured)
         progress("Writing the files", 2, 3)
-        written = write_files(improved, staging, name, metadata or {})
+        written = write_files(improved, staging, name, metadata)
         verified = verify_files(written, progress, workers)
         chosen = choose_form(verified)
         complete = write_report(chosen.folder, chosen.manifest)
         Bundle.open(staging)  # nothing is written that could not be read
-    return Bundle(folder, complete.manifest)
+    return complete.manifest

@@ -8,7 +8,7 @@ from torch import nn
 from rnn_export.module.fold_check import check_rows, streaming_obstacle
 from rnn_export.module.repeatable import check_repeatable
 from rnn_export.module.subject import Subject, inspect_module
-from rnn_export.module.submodule_state import expose
+from rnn_export.module.submodule_state import Exposed, expose
 
 
 def inspect_export(model: nn.Module, example: Any, *, step: bool = False, lengths: bool = False) -> Subject:
@@ -29,6 +29,14 @@ def inspect_export(model: nn.Module, example: Any, *, step: bool = False, length
     check_rows(subject)
     subject = find_streaming(subject)
     return replace(subject, signature=replace(subject.signature, lengths=lengths))
+
+
+def as_whole_sequences(subject: Subject, reason: str) -> Subject:
+    """Take a module that turned out not to be a fold as one for whole sequences only, as it was written."""
+    if isinstance(subject.model, Exposed):
+        own = inspect_module(subject.original, subject.sample)
+        subject = replace(own, signature=replace(own.signature, lengths=subject.signature.lengths))
+    return replace(subject, signature=replace(subject.signature, not_streamable_because=reason))
 
 
 def find_streaming(subject: Subject) -> Subject:

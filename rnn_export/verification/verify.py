@@ -145,6 +145,7 @@ def check_bundle(
     if workers is None:
         with Workers() as started:
             return check_bundle(bundle, progress, started, files)
+    _check_start(bundle)
     standard = Standard(bundle.cases, bundle.signature)
     pairs = [
         (file, runtime)
@@ -170,6 +171,22 @@ def check_bundle(
         tuple(bundle.manifest.verification.get("left_out", ())),
         tuple(bundle.manifest.verification.get("unnoticed", ())),
     )
+
+
+def _check_start(bundle: Bundle) -> None:
+    """Check that golden runs begin with the initial state that the manifest names."""
+    signature = bundle.signature
+    runs = [case for case in bundle.cases if case.kind == RUN]
+    begun = (zip(case.state, signature.initial_state(case.batch), strict=True) for case in runs)
+    if not any(all(np.array_equal(one, other, equal_nan=True) for one, other in pairs) for pairs in begun):
+        raise BundleError(
+            mismatch(
+                f"golden runs of {bundle.manifest.name!r}",
+                "one that begins with the initial state of the manifest",
+                "none",
+                "Export the bundle again.",
+            )
+        )
 
 
 def _in_order(checks: Iterable[Check]) -> tuple[Check, ...]:

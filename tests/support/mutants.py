@@ -123,20 +123,20 @@ def reversed_in_time(call: Call) -> Results:
     return [outputs if spec.time_axis is None else call.pick(outputs, spec, TIME, BACKWARD), *state]
 
 
-def with_frozen_time(call: Call) -> Results:
-    """Stop after the example's time steps; the outputs behind them are those of the last one."""
-    spec = call.signature.outputs
-    few = call.pick(call.inputs, call.signature.inputs, TIME, Index(most=call.steps))
+def with_frozen_time(call: Call, steps: int | None = None) -> Results:
+    """Stop after some time steps, the example's; the outputs behind them are those of the last one."""
+    spec, steps = call.signature.outputs, steps or call.steps
+    few = call.pick(call.inputs, call.signature.inputs, TIME, Index(most=steps))
     stopped, *state = call.run(few, call.state, call.lengths)
     if spec.time_axis is None:
         return [stopped, *state]
     outputs, *_ = right(call)
-    return [call.pick(outputs, spec, TIME, Index(last=call.steps - 1)), *state]
+    return [call.pick(outputs, spec, TIME, Index(last=steps - 1)), *state]
 
 
-def with_frozen_batch(call: Call) -> Results:
-    """Give the example's rows their own results, and those behind them that of the last one."""
-    rows = Index(last=call.batch - 1)
+def with_frozen_batch(call: Call, batch: int | None = None) -> Results:
+    """Give some rows, the example's, their own results, and those behind them that of the last one."""
+    rows = Index(last=(batch or call.batch) - 1)
     return [
         call.pick(value, spec, BATCH, rows)
         for value, spec in zip(right(call), call.signature.results, strict=True)
@@ -182,6 +182,8 @@ MUTATIONS: dict[str, Mutation] = {
     "reversed direction": OfCall(reversed_in_time),
     "T frozen": OfCall(with_frozen_time),
     "B frozen": OfCall(with_frozen_batch),
+    "T frozen far behind the example": OfCall(partial(with_frozen_time, steps=2000)),
+    "B frozen far behind the example": OfCall(partial(with_frozen_batch, batch=40)),
 }
 OF_LENGTHS: dict[str, Mutation] = {
     "lengths one too long": OfCall(partial(with_lengths_off, by=1)),

@@ -151,7 +151,8 @@ def _same(bundle: Bundle, runtime: str, right: Path, wrong: Path) -> bool:
     calls = [RUNTIMES[runtime].start(path, bundle.signature) for path in (right, wrong)]
     run = max(bundle.cases, key=lambda case: (case.time, case.batch))
     rng = np.random.default_rng(0)
-    for steps, batch in ((1, 1), (2, 8), (run.time, 3), (2 * run.time + 3, run.batch + 4)):
+    longest, rows = min(run.time, RUNTIMES[runtime].longest), max(case.batch for case in bundle.cases)
+    for steps, batch in ((1, 1), (2, 8), (longest, 3), (longest + 3, 1), (3, rows + 4)):
         sizes = {TIME: steps, BATCH: batch}
         arguments = [
             rng.choice(_finite(value), spec.sized(**sizes))

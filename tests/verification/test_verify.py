@@ -17,6 +17,7 @@ from rnn_export.capture import capture, step
 from rnn_export.capture.script import script
 from rnn_export.errors import BundleError, RuntimeUnavailableError, VerificationError
 from rnn_export.models import RNNScratch
+from rnn_export.module import fold_check
 from rnn_export.module.subject import inspect_module
 from rnn_export.passes import forms as made
 from rnn_export.passes.pipeline import forms_of, optimize
@@ -28,6 +29,7 @@ from rnn_export.verification.compare import FAILED, NOT_CHECKED, PASSED
 from rnn_export.verification.verify import VerificationReport, verify
 from tests.support.cases import CASES, CPU, ModelCase, each_case, sample
 from tests.support.exports import Exported
+from tests.support.manifests import rewrite
 from tests.support.mutants import without_a_bias
 
 
@@ -202,6 +204,43 @@ def test_a_crash_is_a_failure(rnn: ModelCase, exported: Exported, tmp_path: Path
     wrong = [check for check in report.checks if check.file == "model.onnx"]
     assert [check.verdict for check in wrong] == [FAILED, FAILED]
     assert all("the process ended with status 1" in check.detail for check in wrong)
+
+
+def test_the_initial_state_of_the_manifest_is_that_of_the_golden_runs(
+    rnn: ModelCase, exported: Exported, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(exported(rnn).folder, tmp_path / "copy")
+    rewrite(folder, lambda manifest: manifest["signature"]["state"][0].update(initial=0.5))
+    with pytest.raises(BundleError, match="expected one that begins with the initial state of the manifest"):
+        verify(folder)
+
+
+class Resets(nn.Module):
+    """Starts anew after 256 time steps, which its state does not count."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.x, self.h = nn.Linear(4, 8), nn.Linear(8, 8)
+
+    def forward(self, inputs: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        outputs: list[torch.Tensor] = []
+        for t in range(inputs.shape[0]):
+            state = torch.tanh(self.x(inputs[t]) + self.h(state if t == 0 or t % 256 != 0 else state * 0))
+            outputs.append(state)
+        return torch.stack(outputs), state
+
+
+def test_what_long_runs_show_to_be_no_fold_is_exported_for_whole_sequences(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    monkeypatch.setattr(fold_check, "LONG", 100)  # it does not see it
+    example = torch.randn(9, 2, 4), torch.zeros(2, 8)
+    bundle = rnn_export.export(Resets().eval(), example, tmp_path / "bundle")
+    reason = bundle.signature.not_streamable_because or ""
+    assert reason.startswith("files that run it step by step do not agree with it: ")
+    assert "T300_B1" in reason or "T1025_B1" in reason
+    assert VerificationReport.stored(bundle.manifest).passed
 
 
 def test_a_missing_runtime_is_not_a_pass(
