@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from rnn_export.backends.write import write_files
 from rnn_export.bundle.bundle import Bundle, check_target, staged
 from rnn_export.capture.capture import capture
+from rnn_export.errors import ModelError
+from rnn_export.failures import typed
 from rnn_export.module.inspection import inspect_export
 from rnn_export.passes.forms import improve
 from rnn_export.progress import ProgressCallback, silent
@@ -16,6 +18,8 @@ from rnn_export.report.page import write_report
 from rnn_export.verification.choose import choose_form
 from rnn_export.verification.verify import workers_ahead
 from rnn_export.verification.verify_export import verify_files
+
+REMEDY = "Nothing was written. Change what stands in that line if it is yours; if not, please report it."
 
 
 def export(
@@ -62,14 +66,15 @@ def export(
     folder, progress = Path(folder), progress or silent
     check_target(folder, overwrite=overwrite)
     name = name or folder.resolve().name
-    subject = inspect_export(model, example, step=step, lengths=lengths)
-    with staged(folder, overwrite=overwrite) as staging, workers_ahead() as workers:
-        captured = capture(subject, progress, workers)
-        improved = improve(captured)
-        progress("Writing the files", 2, 3)
-        written = write_files(improved, staging, name, metadata or {})
-        verified = verify_files(written, progress, workers)
-        chosen = choose_form(verified)
-        complete = write_report(chosen.folder, chosen.manifest)
-        Bundle.open(staging)  # nothing is written that could not be read
+    with typed(f"the export of {type(model).__name__}", ModelError, REMEDY):
+        subject = inspect_export(model, example, step=step, lengths=lengths)
+        with staged(folder, overwrite=overwrite) as staging, workers_ahead() as workers:
+            captured = capture(subject, progress, workers)
+            improved = improve(captured)
+            progress("Writing the files", 2, 3)
+            written = write_files(improved, staging, name, metadata or {})
+            verified = verify_files(written, progress, workers)
+            chosen = choose_form(verified)
+            complete = write_report(chosen.folder, chosen.manifest)
+            Bundle.open(staging)  # nothing is written that could not be read
     return Bundle(folder, complete.manifest)

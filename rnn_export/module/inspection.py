@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from rnn_export.module.fold_check import check_rows, streaming_obstacle
+from rnn_export.module.interface import check_nothing_is_lost
 from rnn_export.module.repeatable import check_repeatable
 from rnn_export.module.subject import Subject, inspect_module
 from rnn_export.module.submodule_state import expose
@@ -37,11 +38,12 @@ def find_streaming(subject: Subject) -> Subject:
     A module that cannot is given back with the reason.
     """
     reason = streaming_obstacle(subject)
-    if reason and not subject.signature.state:
+    if (reason or subject.extra) and not subject.signature.state:
         exposed = expose(subject.model, subject.inputs)
         if exposed is not None:
             model, states = exposed
             inner = inspect_module(model, (subject.inputs, states))
             if not streaming_obstacle(inner):
                 return replace(inner, sample=subject.sample)
+    check_nothing_is_lost(subject.original, subject.extra)
     return replace(subject, signature=replace(subject.signature, not_streamable_because=reason))
