@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
-from rnn_export.errors import InputError, ModelError, mismatch
+from rnn_export.errors import InputError, ModelError, RnnExportError, mismatch
 from rnn_export.module.calling import describe
 
 DTYPES = (torch.float32, torch.float64, torch.int64)  # that a tensor of a call may have
@@ -32,8 +32,6 @@ def check_wrapping(state: Any) -> None:
             check_wrapping(part)
     elif not isinstance(state, Tensor):
         raise InputError(mismatch("example 'state'", "tensors", describe(state), remedy))
-    elif state.dtype not in DTYPES:
-        raise InputError(mismatch("example 'state'", EXPECTED, describe(state), CONVERT))
 
 
 def refuse_argument(model: nn.Module, state: Any, inputs: Tensor) -> NoReturn:
@@ -93,15 +91,15 @@ def check_nothing_is_lost(model: nn.Module, extra: tuple[Tensor, ...]) -> None:
         )
 
 
-def check_results(leaves: list[Tensor]) -> None:
-    """Check that results are of kinds that files have.
+def check_kinds(where: str, leaves: Sequence[Tensor], error: type[RnnExportError]) -> None:
+    """Check that tensors of a call are of kinds that files have.
 
     Raises:
-        ModelError: one is not.
+        RnnExportError: one is not.
     """
     for leaf in leaves:
         if leaf.dtype not in DTYPES:
-            raise ModelError(mismatch("result of forward()", EXPECTED, describe(leaf), CONVERT))
+            raise error(mismatch(where, EXPECTED, describe(leaf), CONVERT))
 
 
 def check_new_state(leaves: Sequence[Tensor], new: Sequence[Tensor]) -> None:

@@ -12,7 +12,7 @@ from rnn_export.exclusive import LOCK
 from rnn_export.module.attributes import CHANGES, watched
 from rnn_export.module.axes import SHORT, Axes, check_state, find_axes, shorter
 from rnn_export.module.calling import OUTPUTS, Calling, Reading, describe, equal, read
-from rnn_export.module.interface import check_new_state, check_results, check_wrapping, refuse_argument
+from rnn_export.module.interface import check_kinds, check_new_state, check_wrapping, refuse_argument
 from rnn_export.module.starts import begun_alike, check_left_out, own_start
 from rnn_export.module.wrappers import Flat, Wrapper, copied, over_time
 from rnn_export.signature.signature import BATCH, TIME, Signature, StateSpec, TensorSpec
@@ -199,6 +199,7 @@ def _begin(model: nn.Module) -> Callable[[int], Any] | None:
 
 
 def _check_dtypes(state: Any, dtype: torch.dtype) -> None:
+    check_kinds("example 'state'", [] if state is None else tree_leaves(state), InputError)
     for number, leaf in enumerate([] if state is None else tree_leaves(state)):
         if leaf.is_floating_point() and leaf.dtype != dtype:
             expected = f"{DTYPES[dtype]}, the dtype of the parameters"
@@ -227,7 +228,7 @@ def _find_out(
     if begin is not None and state is None:
         state = _begun(run, inputs, begin)
     reading, kept = watched(model, lambda: run(inputs, state))
-    check_results([reading.outputs, *reading.state])
+    check_kinds("result of forward()", [reading.outputs, *reading.state], ModelError)
     if state is not None and reading.state:
         check_new_state(tree_leaves(state), reading.state)
     elif state is not None and begin is None:

@@ -134,7 +134,7 @@ def test_a_cell_whose_state_is_in_a_tuple_is_read_one_way() -> None:
     ],
 )
 def test_other_wrappings_and_kinds_of_a_state_are_refused(state: Any, got: str) -> None:
-    with pytest.raises(InputError, match=rf"example 'state': expected .*, got {got}"):
+    with pytest.raises(InputError, match=rf"example 'state'.*: expected .*, got {got}"):
         inspect_export(WithSpeaker(lambda net, x, state: (x, state)).eval(), (X, state))
 
 
