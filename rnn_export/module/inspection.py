@@ -10,6 +10,7 @@ from rnn_export.module.interface import check_nothing_is_lost
 from rnn_export.module.repeatable import check_repeatable
 from rnn_export.module.subject import Subject, inspect_module
 from rnn_export.module.submodule_state import expose
+from rnn_export.module.vocabulary import find_vocabulary
 
 
 def inspect_export(model: nn.Module, example: Any, *, step: bool = False, lengths: bool = False) -> Subject:
@@ -29,7 +30,8 @@ def inspect_export(model: nn.Module, example: Any, *, step: bool = False, length
     check_repeatable(subject)
     check_rows(subject)
     subject = find_streaming(subject)
-    return replace(subject, signature=replace(subject.signature, lengths=lengths))
+    vocabulary = find_vocabulary(subject)
+    return replace(subject, signature=replace(subject.signature, lengths=lengths, vocabulary=vocabulary))
 
 
 def find_streaming(subject: Subject) -> Subject:

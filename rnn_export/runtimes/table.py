@@ -107,8 +107,9 @@ class Runner:
         """Run over all time steps of ``inputs``, whose axes ``signature.inputs.shape`` names.
 
         Raises:
-            InputError: an array has another dtype, rank or size than the signature says, a state is given
-                to a model that runs on whole sequences only, or lengths to one that was exported without.
+            InputError: an array has another dtype, rank or size than the signature says, a token id is not
+                in the vocabulary, a state is given to a model that runs on whole sequences only, or lengths
+                to one that was exported without.
             BundleError: the file fails.
         """
         self._check_arrays(inputs, state, lengths)
@@ -127,6 +128,7 @@ class Runner:
                 "or leave them out."
             )
         sizes = self.signature.check_call(inputs, state, lengths)
+        self.signature.check_ids(inputs, lengths)
         if self.signature.lengths and lengths is None:
             lengths = np.full(sizes["batch"], sizes["time"], np.int64)
         try:
