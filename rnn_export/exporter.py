@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from rnn_export.backends.write import write_files
 from rnn_export.bundle.bundle import Bundle, Manifest, check_target, staged
 from rnn_export.capture.capture import capture
-from rnn_export.errors import VerificationError
+from rnn_export.errors import ModelError, VerificationError
+from rnn_export.failures import typed
 from rnn_export.module.inspection import as_whole_sequences, inspect_export
 from rnn_export.module.subject import Subject
 from rnn_export.passes.forms import improve
@@ -18,6 +19,8 @@ from rnn_export.report.page import write_report
 from rnn_export.verification.choose import choose_form
 from rnn_export.verification.verify import workers_ahead
 from rnn_export.verification.verify_export import verify_files
+
+REMEDY = "Nothing was written. Change what stands in that line if it is yours; if not, please report it."
 
 
 def export(
@@ -64,15 +67,17 @@ def export(
     folder, progress = Path(folder), progress or silent
     check_target(folder, overwrite=overwrite)
     name = name or folder.resolve().name
-    subject = inspect_export(model, example, step=step, lengths=lengths)
-    try:
-        manifest = _export(subject, folder, name, metadata or {}, progress, overwrite=overwrite)
-    except VerificationError as error:
-        if not subject.signature.streamable:
-            raise
-        first = str(error).splitlines()[-1].strip()
-        whole = as_whole_sequences(subject, f"files that run it step by step do not agree with it: {first}")
-        manifest = _export(whole, folder, name, metadata or {}, progress, overwrite=overwrite)
+    with typed(f"the export of {type(model).__name__}", ModelError, REMEDY):
+        subject = inspect_export(model, example, step=step, lengths=lengths)
+        try:
+            manifest = _export(subject, folder, name, metadata or {}, progress, overwrite=overwrite)
+        except VerificationError as error:
+            if not subject.signature.streamable:
+                raise
+            first = str(error).splitlines()[-1].strip()
+            reason = f"files that run it step by step do not agree with it: {first}"
+            whole = as_whole_sequences(subject, reason)
+            manifest = _export(whole, folder, name, metadata or {}, progress, overwrite=overwrite)
     return Bundle(folder, manifest)
 
 

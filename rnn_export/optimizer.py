@@ -20,6 +20,7 @@ from rnn_export.bundle.staging import beside, claim, explained, sync
 from rnn_export.bundle.untrusted.protobuf import look
 from rnn_export.capture.onnx_file import reader
 from rnn_export.errors import OnnxFileError, mismatch
+from rnn_export.failures import typed
 from rnn_export.passes import pipeline
 from rnn_export.passes.choose import rank
 from rnn_export.program.agree import agree
@@ -102,8 +103,9 @@ def optimize(
     """
     if out is not None and Path(out).exists() and not overwrite:
         raise _exists_already(out)
-    given = _loaded(model)
-    result = _optimized(given)
+    with typed("the optimization", OnnxFileError, "Nothing was written. Please report it."):
+        given = _loaded(model)
+        result = _optimized(given)
     if out is not None:
         _write(result.model, Path(out), overwrite=overwrite)
     return result

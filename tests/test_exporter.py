@@ -28,7 +28,7 @@ def test_the_model_is_not_touched(case: ModelCase, tmp_path: Path, monkeypatch: 
     model.train().requires_grad_(True)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     random = torch.random.get_rng_state()
-    with pytest.raises(StopIteration):
+    with pytest.raises(ModelError, match="StopIteration"):
         rnn_export.export(model, example, tmp_path / "bundle")
     assert model.training
     assert all(parameter.requires_grad for parameter in model.parameters())
@@ -334,7 +334,7 @@ BAD: dict[str, tuple[Any, Any, type[RnnExportError], str]] = {
         Returning(lambda outputs, state: outputs),
         (X, (H,)),
         ModelError,
-        r"cannot be run step by step \(forward takes a state and does not return the new one\), and not",
+        r"'state': expected a state.*, got \(float32 \[3, 6\]\) that does not come back. Return \(outputs,",
     ),
     "nothing": (
         Returning(lambda outputs, state: None),

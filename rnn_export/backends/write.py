@@ -12,6 +12,7 @@ from rnn_export.bundle.layout import LOOP, MODEL_C, MODEL_H, MODEL_PT, WEIGHTS, 
 from rnn_export.capture.capture import refusal
 from rnn_export.capture.script import script
 from rnn_export.errors import CompileError, ScriptError
+from rnn_export.failures import explain
 from rnn_export.passes.forms import Improved
 
 PREFIX = f"{script.WRAPPED}."  # what exporters put before the names of the parameters
@@ -77,6 +78,8 @@ def _write_c(improved: Improved, folder: Path, name: str) -> list[str]:
         files = compile_program(improved.dense, improved.captured.subject.signature, name, PREFIX)
     except CompileError as error:
         return [f"{MODEL_C}: {error}"]
+    except Exception as error:  # the other files do without it
+        return [f"{explain(f'{MODEL_C}: writing it', error)}. Please report it."]
     (folder / MODEL_C).write_text(files.source)
     (folder / MODEL_H).write_text(files.header)
     if files.weights:

@@ -30,16 +30,18 @@ class Calling:
         gives: the whole result: ``"outputs"``, and the leaves of the new state, by the names of the old ones.
             Without ``"outputs"`` the first leaf of the new state is what comes out.
         listed: whether the outputs are a Python list with one tensor a time step.
+        in_place: whether the module changes its arguments, which are copied for it then.
     """
 
     takes: Tree | None
     gives: Tree
     listed: bool = False
+    in_place: bool = False
 
     @property
     def plain(self) -> bool:
         """Whether it is ``(inputs, state) -> (outputs, state)``, with the state in one wrapping."""
-        return not self.listed and self.gives == {"tuple": [OUTPUTS, self.takes]}
+        return not self.listed and not self.in_place and self.gives == {"tuple": [OUTPUTS, self.takes]}
 
     def results(self, result: Any, state: Sequence[str]) -> tuple[Tensor, ...]:
         """Pick the outputs and some leaves of the new state out of what the module returned."""
@@ -106,5 +108,6 @@ def describe(value: object) -> str:
         return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
     if isinstance(value, tuple | list):
         inside = ", ".join(describe(child) for child in value)
-        return f"({inside})" if isinstance(value, tuple) else f"[{inside}]"
+        kind = "" if type(value) in (tuple, list) else type(value).__name__
+        return f"{kind}({inside})" if isinstance(value, tuple) else f"{kind}[{inside}]"
     return type(value).__name__

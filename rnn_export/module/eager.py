@@ -1,6 +1,6 @@
 """Eager PyTorch: the module itself, in float32 or float64. What every file is compared with."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -12,7 +12,7 @@ from rnn_export.exclusive import LOCK
 from rnn_export.module.precision import InPrecision
 from rnn_export.module.subject import Subject
 from rnn_export.module.wrappers import Ragged, copied
-from rnn_export.signature.signature import Array, Call
+from rnn_export.signature.signature import Array, Call, TensorSpec
 
 
 def start(subject: Subject, dtype: torch.dtype) -> Call:
@@ -60,12 +60,22 @@ def caller(model: nn.Module, subject: Subject, dtype: torch.dtype) -> Call:
                         f"{output} of {name} for {sizes}",
                         list(spec.sized(**sizes)),
                         list(result.shape),
-                        "Its shape may depend on time and batch alone.",
+                        _remedy(spec, sizes, result.shape),
                     )
                 )
         return results
 
     return call
+
+
+def _remedy(spec: TensorSpec, sizes: Mapping[str, int], shape: Sequence[int]) -> str:
+    """Say what to do about a result of another shape."""
+    expected = spec.sized(**sizes)
+    if [size for size in expected if size != 1] == [size for size in shape if size != 1]:
+        return "An axis of one entry is lost or made: name the axis of squeeze(), and sizes in view()."
+    if len(expected) == len(shape) and spec.time_axis is not None:
+        return "Return one output for each time step, or that of the last one alone."
+    return "Its shape may depend on time and batch alone."
 
 
 @contextmanager

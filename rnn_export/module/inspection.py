@@ -6,9 +6,11 @@ from typing import Any
 from torch import nn
 
 from rnn_export.module.fold_check import check_rows, streaming_obstacle
+from rnn_export.module.interface import check_nothing_is_lost
 from rnn_export.module.repeatable import check_repeatable
 from rnn_export.module.subject import Subject, inspect_module
 from rnn_export.module.submodule_state import Exposed, expose
+from rnn_export.module.vocabulary import find_vocabulary
 
 
 def inspect_export(model: nn.Module, example: Any, *, step: bool = False, lengths: bool = False) -> Subject:
@@ -28,14 +30,17 @@ def inspect_export(model: nn.Module, example: Any, *, step: bool = False, length
     check_repeatable(subject)
     check_rows(subject)
     subject = find_streaming(subject)
-    return replace(subject, signature=replace(subject.signature, lengths=lengths))
+    vocabulary = find_vocabulary(subject)
+    return replace(subject, signature=replace(subject.signature, lengths=lengths, vocabulary=vocabulary))
 
 
 def as_whole_sequences(subject: Subject, reason: str) -> Subject:
     """Take a module that turned out not to be a fold as one for whole sequences only, as it was written."""
     if isinstance(subject.model, Exposed):
         own = inspect_module(subject.original, subject.sample)
-        subject = replace(own, signature=replace(own.signature, lengths=subject.signature.lengths))
+        had = subject.signature
+        own_signature = replace(own.signature, lengths=had.lengths, vocabulary=had.vocabulary)
+        subject = replace(own, signature=own_signature)
     return replace(subject, signature=replace(subject.signature, not_streamable_because=reason))
 
 
@@ -45,11 +50,12 @@ def find_streaming(subject: Subject) -> Subject:
     A module that cannot is given back with the reason.
     """
     reason = streaming_obstacle(subject)
-    if reason and not subject.signature.state:
+    if (reason or subject.extra) and not subject.signature.state:
         exposed = expose(subject.model, subject.inputs)
         if exposed is not None:
             model, states = exposed
             inner = inspect_module(model, (subject.inputs, states))
             if not streaming_obstacle(inner):
                 return replace(inner, sample=subject.sample)
+    check_nothing_is_lost(subject.original, subject.extra)
     return replace(subject, signature=replace(subject.signature, not_streamable_because=reason))

@@ -1,17 +1,15 @@
 """Is a module a function of its arguments? One that draws random numbers, or remembers a call, is not."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rnn_export.errors import PACKAGE, ModelError
-from rnn_export.module import eager
+from rnn_export.module import attributes, eager
 from rnn_export.module.calling import equal
 from rnn_export.module.subject import Subject
 from rnn_export.module.wrappers import copied
@@ -48,14 +46,13 @@ def _cause(subject: Subject) -> str:
         flat(
             subject.inputs.flip(0), *(leaf.clone() for leaf in subject.state)
         )  # what is kept is of this call
-        before = dict(_values(model))
+        before = dict(attributes.values(model))
         with noted:
             flat(subject.inputs.clone(), *(leaf.clone() for leaf in subject.state))
     if noted.found:
         return f"{noted.found}. Leave it out in eval mode, or pass what it draws as an input."
-    changed = [path for path, value in _values(model) if not _same(value, before.get(path))]
-    if changed:
-        return f"it changes {', '.join(changed)} of the module. Take that as a state, and return the new one."
+    if changed := attributes.changed(model, before):
+        return f"it {attributes.CHANGES.format(', '.join(changed))}"
     return "something is kept outside of the state. Take it as a state, and return the new one."
 
 
@@ -78,20 +75,3 @@ def _user_line(frame: FrameType | None) -> str:
     while frame and frame.f_code.co_filename.startswith((*OURS, "<")):
         frame = frame.f_back
     return f" ({frame.f_code.co_filename}:{frame.f_lineno})" if frame else ""
-
-
-def _values(model: nn.Module) -> Iterator[tuple[str, Any]]:
-    """Give the parameters, buffers, and attributes that are tensors or numbers, with their paths."""
-    for path, module in model.named_modules():
-        own = {**vars(module), **vars(module).get("_parameters", {}), **vars(module).get("_buffers", {})}
-        for name, value in own.items():
-            if isinstance(value, Tensor):
-                yield f"{path}.{name}".lstrip("."), value.detach().clone()
-            elif isinstance(value, int | float):
-                yield f"{path}.{name}".lstrip("."), value
-
-
-def _same(value: Any, other: Any) -> bool:
-    if isinstance(value, Tensor) and isinstance(other, Tensor):
-        return equal([value], [other])
-    return type(value) is type(other) and bool(value == other)

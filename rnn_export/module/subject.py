@@ -1,16 +1,18 @@
 """What comes in: the user's module and its example, checked before anything is done with them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from rnn_export.errors import InputError, ModelError, mismatch, warn
+from rnn_export.errors import InputError, ModelError, RnnExportError, mismatch, warn
 from rnn_export.exclusive import LOCK
+from rnn_export.module.attributes import CHANGES, watched
 from rnn_export.module.axes import SHORT, Axes, check_state, find_axes, shorter
 from rnn_export.module.calling import OUTPUTS, Calling, Reading, describe, equal, read
+from rnn_export.module.interface import check_kinds, check_new_state, check_wrapping, refuse_argument
 from rnn_export.module.starts import begun_alike, check_left_out, own_start
 from rnn_export.module.wrappers import Flat, Wrapper, copied, over_time
 from rnn_export.signature.signature import BATCH, TIME, Signature, StateSpec, TensorSpec
@@ -18,6 +20,7 @@ from rnn_export.signature.tree import Tree, enumerate_names, map_leaves, names_o
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 CPU = torch.device("cpu")
+COMPILED = "_orig_mod"  # where torch.compile keeps the module
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,8 @@ class Subject:
     """A module with its example: a copy on the CPU in eval mode, and what a call of it looks like.
 
     ``sample`` holds the example's inputs, ``inputs`` and ``state`` a few time steps and rows of the example:
-    no file depends on how many there are.
+    no file depends on how many there are. ``extra`` is what the module returns beside its outputs and a state
+    that it takes.
     """
 
     model: nn.Module
@@ -34,12 +38,18 @@ class Subject:
     inputs: Tensor
     state: tuple[Tensor, ...]
     signature: Signature
+    extra: tuple[Tensor, ...] = ()
 
     def flat(self, model: nn.Module | None = None) -> Flat:
         """Give the module, or a copy of it, as ``(inputs, *state) -> (outputs, *new_state)``."""
         names = [leaf.name for leaf in self.signature.state]
         returned = [leaf.name for leaf in self.signature.returned_state]
-        return Flat(model or self.model, self.calling, names, returned)
+        return Flat(self.model if model is None else model, self.calling, names, returned)
+
+    @property
+    def arguments(self) -> list[Tensor]:
+        """Copies of the inputs and of the leaves of the state, which a call may change."""
+        return [tensor.clone() for tensor in (self.inputs, *self.state)]
 
     @property
     def steps(self) -> int:
@@ -113,22 +123,29 @@ def _split(example: object) -> tuple[Tensor, Any, bool]:
             mismatch("example", expected, describe(example), "Pass what one call of the model takes.")
         )
     inputs, state = parts[0], parts[1] if len(parts) == 2 else None
-    for leaf in [] if state is None else tree_leaves(state):
-        if not isinstance(leaf, Tensor):
-            remedy = "State is a tensor, or a tuple or list of them; None stands for the module's own."
-            raise InputError(mismatch("example 'state'", "tensors", describe(leaf), remedy))
+    if state is not None:
+        check_wrapping(state)
     kept = None if state is None else map_leaves(state, lambda leaf: leaf.detach().cpu())
     return inputs.detach().cpu(), kept, len(parts) == 1
 
 
 def _copy(model: nn.Module) -> nn.Module:
     try:
-        return copied(model)
+        return _uncompiled(copied(model))
     except Exception as error:
         raise ModelError(
             f"{type(model).__name__} cannot be copied: {error}. The export works on a copy; "
             "make the module work with copy.deepcopy()."
         ) from error
+
+
+def _uncompiled(model: nn.Module) -> nn.Module:
+    """Give the modules that ``torch.compile`` was given instead of those that it made for this machine."""
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if hasattr(child, COMPILED):
+                setattr(module, name, getattr(child, COMPILED))
+    return cast(nn.Module, getattr(model, COMPILED, model))
 
 
 def _dtype(model: nn.Module) -> torch.dtype:
@@ -139,7 +156,9 @@ def _dtype(model: nn.Module) -> torch.dtype:
                 "parameters of the model",
                 "one dtype, float32 or float64",
                 ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in found)) or "no parameters",
-                "Convert it with model.float() or model.double().",
+                "Convert it with model.float() or model.double()."
+                if found
+                else "A quantized module keeps its weights elsewhere: export the one that it was made of.",
             )
         )
     return found.pop()
@@ -180,6 +199,7 @@ def _begin(model: nn.Module) -> Callable[[int], Any] | None:
 
 
 def _check_dtypes(state: Any, dtype: torch.dtype) -> None:
+    check_kinds("example 'state'", [] if state is None else tree_leaves(state), InputError)
     for number, leaf in enumerate([] if state is None else tree_leaves(state)):
         if leaf.is_floating_point() and leaf.dtype != dtype:
             expected = f"{DTYPES[dtype]}, the dtype of the parameters"
@@ -199,16 +219,28 @@ def _find_out(
         result = _run(model, inputs, *(() if state is None and alone else (state,)))
         return read(result, inputs.shape[:2])
 
+    def outputs_alone(inputs: Tensor, state: Any) -> Reading:
+        return replace(run(inputs, state), state=[])
+
     sample = inputs
     check_state(inputs, state, begin)
     inputs = shorter(run, inputs, state, begin)
     if begin is not None and state is None:
         state = _begun(run, inputs, begin)
-    reading = run(inputs, state)
+    reading, kept = watched(model, lambda: run(inputs, state))
+    check_kinds("result of forward()", [reading.outputs, *reading.state], ModelError)
     if state is not None and reading.state:
-        _check_new_state(tree_leaves(state), reading.state)
-    axes = find_axes(run, inputs, state, begin)
+        check_new_state(tree_leaves(state), reading.state)
+    elif state is not None and begin is None:
+        refuse_argument(model, state, inputs)
     taken = own_start(run, inputs, reading) if state is None else state
+    extra = tuple(reading.state) if taken is None else ()
+    try:
+        axes = find_axes(outputs_alone if extra else run, inputs, state, begin)
+    except RnnExportError as error:
+        if kept:
+            raise ModelError(f"{type(model).__name__}: a call {CHANGES.format(', '.join(kept))}") from error
+        raise
     leaves = () if taken is None else tuple(tree_leaves(taken))
     returns_state = bool(leaves) and bool(reading.state)
     tree = None if taken is None else tree_of(taken, names_of(taken))
@@ -222,12 +254,18 @@ def _find_out(
         for leaf, spec in zip((inputs, *leaves), signature.arguments, strict=True)
     ]
     calling = Calling(tree, reading.gives, reading.listed)
-    return Subject(model, calling, sample, few[0], tuple(few[1:]), signature)
+    subject = Subject(model, calling, sample, few[0], tuple(few[1:]), signature, extra)
+    given = subject.arguments
+    subject.flat()(*given)
+    in_place = any(argument._version for argument in given)
+    return replace(subject, calling=replace(calling, in_place=in_place))
 
 
 def _run(model: nn.Module, inputs: Tensor, *state: Any) -> Any:
+    """Run a module on copies: it may change its arguments."""
+    own = [None if part is None else map_leaves(part, torch.clone) for part in state]
     try:
-        return model(inputs, *state)
+        return model(inputs.clone(), *own)
     except Exception as error:
         raise InputError(
             f"{type(model).__name__} failed on inputs {describe(inputs)}, state {describe(state)}: {error}. "
@@ -244,14 +282,6 @@ def _begun(run: Callable[[Tensor, Any], Reading], inputs: Tensor, begin: Callabl
     return begin(inputs.shape[1])
 
 
-def _check_new_state(leaves: Sequence[Tensor], new: Sequence[Tensor]) -> None:
-    kinds = [(leaf.dtype, leaf.shape) for leaf in leaves]
-    if [(leaf.dtype, leaf.shape) for leaf in new] != kinds:
-        got, expected = describe(list(new)), describe(list(leaves))
-        remedy = "Return the new state with the dtypes and shapes of the state that came in."
-        raise ModelError(mismatch("state that forward() returns", expected, got, remedy))
-
-
 def _warn_of_training_mode(model: nn.Module, subject: Subject) -> None:
     """Say so if the module, as it was given, computes something else than in eval mode."""
     if not any(module.training for module in model.modules()):
@@ -260,8 +290,7 @@ def _warn_of_training_mode(model: nn.Module, subject: Subject) -> None:
     inner = trained.original if isinstance(trained, Wrapper) else trained
     for part, module in zip(inner.modules(), model.modules(), strict=True):
         part.training = module.training
-    arguments = (subject.inputs, *subject.state)
-    if not equal(subject.flat(trained)(*arguments), subject.flat()(*arguments)):
+    if not equal(subject.flat(trained)(*subject.arguments), subject.flat()(*subject.arguments)):
         warn(
             f"{type(model).__name__} is in training mode, where it computes something else (dropout or batch "
             "norm, say). A copy in eval mode is exported; call model.eval() to silence this."
@@ -287,9 +316,10 @@ def _signature(
         shape = tuple(free.get(k, size) for k, size in enumerate(tensor.shape))
         return {"name": name, "dtype": str(tensor.dtype).removeprefix("torch."), "shape": shape}
 
+    begun = [0 if first is None else _initial(number, first[number]) for number in range(len(leaves))]
     state = tuple(
-        StateSpec(**spec(name, leaf, {axis: BATCH}), initial=0 if first is None else _initial(first[number]))
-        for number, ((name, leaf), axis) in enumerate(zip(enumerate_names(leaves), axes.state, strict=False))
+        StateSpec(**spec(name, leaf, {axis: BATCH}), initial=initial)
+        for (name, leaf), axis, initial in zip(enumerate_names(leaves), axes.state, begun, strict=False)
     )
     return Signature(
         inputs=TensorSpec(**spec("inputs", inputs, {axes.time: TIME, axes.batch: BATCH})),
@@ -300,8 +330,16 @@ def _signature(
     )
 
 
-def _initial(row: Tensor) -> Any:
-    """Give one row of ``begin_state`` as plain numbers: one number where all are the same."""
+def _initial(number: int, row: Tensor) -> Any:
+    """Give one row of ``begin_state`` as plain numbers: one number where all are the same.
+
+    Raises:
+        ModelError: one is not finite, which JSON has no word for.
+    """
+    if not bool(row.isfinite().all()):
+        odd = row[~row.isfinite()].flatten()[0].item()
+        remedy = "Begin with the largest number of the dtype instead of infinity."
+        raise ModelError(mismatch(f"begin_state(), tensor {number}", "finite numbers", odd, remedy))
     if row.numel() and bool((row == row.flatten()[0]).all()):
         return row.flatten()[0].item()
     return row.tolist()

@@ -27,6 +27,11 @@ class Exposed(Wrapper):
 
     def forward(self, inputs: Tensor, states: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
         """Run the module, each submodule with its state; give the outputs and the new states."""
+        result, new = self.run(inputs, states)
+        return _outputs(result), new
+
+    def run(self, inputs: Tensor, states: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+        """Run the module, each submodule with its state; give all that it returns, and the new states."""
         given, new = dict(zip(self.paths, states, strict=True)), {}
 
         def replace(path: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -36,15 +41,16 @@ class Exposed(Wrapper):
             new[path] = result[1]
 
         with _watched(self.original, self.paths, replace, keep):
-            outputs = self.original(inputs)
-        return outputs, tuple(new[path] for path in self.paths)
+            result = self.original(inputs)
+        return result, tuple(new[path] for path in self.paths)
 
 
 def expose(model: nn.Module, inputs: Tensor) -> tuple[Exposed, tuple[Any, ...]] | None:
     """Hand out the state of the outermost recurrent submodules of ``model(inputs)``.
 
     Gives the module and the states of zeros that it begins with, or ``None`` if there are no such submodules,
-    if one is run more than once or begins with something else, or if states from outside change the outputs.
+    if one is run more than once or begins with something else, if states from outside change the outputs, or
+    if the module returns anything beside its outputs that is none of the new states.
     """
     calls = _calls(model, inputs)
     found = {path: made[0] for path, made in calls.items() if len(made) == 1}
@@ -56,10 +62,23 @@ def expose(model: nn.Module, inputs: Tensor) -> tuple[Exposed, tuple[Any, ...]] 
     exposed, states = Exposed(model, tuple(starts)).eval(), tuple(starts.values())
     with torch.no_grad():
         try:
-            same = equal([model(inputs)], [exposed(inputs, states)[0]])
+            same = equal([_outputs(model(inputs.clone()))], [exposed(inputs.clone(), states)[0]])
+            whole = same and _returns_states_alone(exposed, inputs, states)
         except Exception:  # whatever the submodule raises: it does not take such a state
             return None
-    return (exposed, states) if same else None
+    return (exposed, states) if whole else None
+
+
+def _outputs(result: Any) -> Any:
+    return result[0] if isinstance(result, tuple) else result
+
+
+def _returns_states_alone(exposed: Exposed, inputs: Tensor, states: tuple[Any, ...]) -> bool:
+    """Whether all that the module returns beside its outputs is a new state of a submodule."""
+    begun = map_leaves(states, lambda leaf: torch.linspace(-1, 1, leaf.numel()).to(leaf).view(leaf.shape))
+    result, new = exposed.run(inputs.clone(), begun)
+    rest = tree_leaves(result[1:]) if isinstance(result, tuple) else []
+    return all(any(equal([leaf], [state]) for state in tree_leaves(new)) for leaf in rest)
 
 
 def _calls(model: nn.Module, inputs: Tensor) -> dict[str, list[Any]]:
@@ -78,7 +97,7 @@ def _calls(model: nn.Module, inputs: Tensor) -> dict[str, list[Any]]:
             calls.setdefault(path, []).append(zeros if starts[path] is None else starts[path])
 
     with torch.no_grad(), _watched(model, paths, note, keep):
-        model(inputs)
+        model(inputs.clone())
     return calls
 
 

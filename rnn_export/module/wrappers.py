@@ -25,6 +25,8 @@ class Flat(nn.Module):
 
     def forward(self, inputs: Tensor, *leaves: Tensor) -> tuple[Tensor, ...]:
         """Run the module: ``(inputs, *state) -> (outputs, *new_state)``."""
+        if self.calling.in_place:
+            inputs, leaves = inputs.clone(), tuple(leaf.clone() for leaf in leaves)
         named = dict(zip(self.takes, leaves, strict=True))
         arguments = () if self.calling.takes is None else (wrap(self.calling.takes, named),)
         return self.calling.results(self.model(inputs, *arguments), self.gives)
@@ -79,7 +81,7 @@ class CellOverTime(Wrapper):
         """Run the step over time; what it returns beside the state is the output, or else its first leaf."""
         outputs = []
         for x_t in inputs.unbind(0):
-            result = self.original(x_t, state)
+            result = self.original(x_t, map_leaves(state, torch.clone))  # it may change its state in place
             leaves = tree_leaves(result if self.only_state else list(result[1:]))
             outputs.append(leaves[0] if self.only_state else result[0])
             state = wrap(self.takes, dict(enumerate_names(leaves)))
@@ -101,7 +103,8 @@ def over_time(cell: nn.Module, x_t: Tensor, state: Any) -> tuple[CellOverTime, A
     A state of ``None`` means that the cell is called without one: it begins with zeros then.
 
     Raises:
-        InputError: the cell fails, or what it returns is neither its new state nor ``(output, state)``.
+        InputError: the cell fails, or what it returns is neither its new state nor ``(output, state)``, or is
+            as well ``(state, output)``.
     """
     result = _step(cell, x_t, *(() if state is None else (state,)))
     for only_state in (True, False):
@@ -110,6 +113,8 @@ def over_time(cell: nn.Module, x_t: Tensor, state: Any) -> tuple[CellOverTime, A
         new = result if only_state or not isinstance(result, tuple | list) else _unwrapped(result[1:])
         start = map_leaves(new, torch.zeros_like) if state is None else state
         if _returns(cell, x_t, start, tree_leaves(new)):
+            if not only_state and len(result) > 2:
+                _check_output_is_first(cell, x_t, state, result)
             return CellOverTime(cell, tree_of(start, names_of(start)), only_state), start
     raise InputError(
         mismatch(
@@ -121,10 +126,25 @@ def over_time(cell: nn.Module, x_t: Tensor, state: Any) -> tuple[CellOverTime, A
     )
 
 
+def _check_output_is_first(cell: nn.Module, x_t: Tensor, state: Any, result: Sequence[Any]) -> None:
+    """Refuse ``(a, b, c)`` where ``(b, c)`` may be the new state, and ``(a, b)`` as well."""
+    start = map_leaves(tuple(result[:-1]), torch.zeros_like) if state is None else state
+    if _returns(cell, x_t, start, tree_leaves(list(result[:-1]))):
+        raise InputError(
+            mismatch(
+                f"result of a step of {type(cell).__name__}",
+                "to see which of the tensors is the output",
+                f"{describe(result)}, where the first or the last one can be it",
+                "Return (output, state), with the state in a tuple of its own.",
+            )
+        )
+
+
 def _step(cell: nn.Module, x_t: Tensor, *state: Any) -> Any:
+    own = [map_leaves(part, torch.clone) for part in state]
     try:
         with torch.no_grad():
-            return cell(x_t, *state)
+            return cell(x_t.clone(), *own)
     except Exception as error:
         raise InputError(
             f"a step of {type(cell).__name__} failed on x_t {describe(x_t)}: {error}. "

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rnn_export.errors import PassError
+from rnn_export.failures import typed
 from rnn_export.passes import lengths
 from rnn_export.passes.cleanup import constant_folding, layers, products, simplify, unit_axes
 from rnn_export.passes.contract import Pass
@@ -72,9 +73,10 @@ def optimize(program: Program) -> list[Stage]:
     stages = [Stage("capture", "", program, changed=True)]
     for each, form in PASSES:
         before = stages[-1].program
-        after = each(before)
-        if after is not before and not agree(before, after):
-            raise PassError(f"pass {each.name} changed what the Program computes. Please report it.")
+        with typed(f"pass {each.name}", PassError, "Please report it."):
+            after = each(before)
+            if after is not before and not agree(before, after):
+                raise PassError(f"pass {each.name} changed what the Program computes. Please report it.")
         stages.append(Stage(each.name, form, after, changed=after is not before))
     return stages
 

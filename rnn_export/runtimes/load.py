@@ -40,7 +40,9 @@ def load(folder: str | Path, runtime: str = "onnxruntime") -> Runner:
         raise RuntimeUnavailableError(
             mismatch(f"{folder} for runtime {runtime!r}", file, got, "Choose another runtime.")
         )
-    return Runner(known.start(bundle.folder / file, bundle.signature, bundle.files.read), bundle.signature)
+    call = known.start(bundle.folder / file, bundle.signature, bundle.files.read)
+    origin = load, (str(bundle.folder.resolve()), runtime)
+    return Runner(call, bundle.signature, f"{bundle.folder / file} in {runtime}", origin)
 
 
 def ship(folder: str | Path, result: Path, kind: str = "shared", march: str = "") -> Path:

@@ -6,7 +6,7 @@ hashed. No file is opened past it. It may have ``prepare(path)``, which does ahe
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -16,7 +16,8 @@ from types import ModuleType
 import numpy as np
 
 from rnn_export.bundle.untrusted.files import Read
-from rnn_export.errors import InputError, RuntimeUnavailableError
+from rnn_export.errors import BundleError, InputError, RnnExportError, RuntimeUnavailableError, mismatch
+from rnn_export.failures import explain
 from rnn_export.signature.signature import Array, Call, Signature
 
 UNBOUNDED = sys.maxsize  # time steps
@@ -67,6 +68,9 @@ class Runtime:
         return import_module(f"rnn_export.runtimes.{self.name}")
 
 
+# What makes a runner again, and its arguments.
+Origin = tuple[Callable[..., "Runner"], tuple[str, str]]
+
 RUNTIMES = {
     runtime.name: runtime
     for runtime in (
@@ -89,9 +93,13 @@ class Runner:
     gives what it gives alone. Nothing has to be cloned or locked; the arrays of a call are the caller's.
     """
 
-    def __init__(self, call: Call, signature: Signature) -> None:
+    def __init__(self, call: Call, signature: Signature, name: str, origin: Origin) -> None:
         self.signature = signature
-        self._call = call
+        self._call, self._name, self._origin = call, name, origin
+
+    def __reduce__(self) -> Origin:
+        """Pickle where it came from: it is loaded, and its files are looked at, again."""
+        return self._origin
 
     def __call__(
         self, inputs: Array, state: Sequence[Array] | None = None, lengths: Array | None = None
@@ -99,9 +107,12 @@ class Runner:
         """Run over all time steps of ``inputs``, whose axes ``signature.inputs.shape`` names.
 
         Raises:
-            InputError: an array has another dtype, rank or size than the signature says, a state is given
-                to a model that runs on whole sequences only, or lengths to one that was exported without.
+            InputError: an array has another dtype, rank or size than the signature says, a token id is not
+                in the vocabulary, a state is given to a model that runs on whole sequences only, or lengths
+                to one that was exported without.
+            BundleError: the file fails.
         """
+        self._check_arrays(inputs, state, lengths)
         if state is not None and not self.signature.streamable:
             raise InputError(
                 "argument 'state': this model takes whole sequences only: "
@@ -117,10 +128,34 @@ class Runner:
                 "or leave them out."
             )
         sizes = self.signature.check_call(inputs, state, lengths)
+        self.signature.check_ids(inputs, lengths)
         if self.signature.lengths and lengths is None:
             lengths = np.full(sizes["batch"], sizes["time"], np.int64)
-        outputs, *new_state = self._call(inputs, *state, *([] if lengths is None else [lengths]))
+        try:
+            outputs, *new_state = self._call(inputs, *state, *([] if lengths is None else [lengths]))
+        except RnnExportError:
+            raise
+        except Exception as error:  # each runtime has exceptions of its own
+            raise BundleError(
+                f"{explain(self._name, error)}, on inputs {list(inputs.shape)}. Check the bundle with "
+                "rnn_export.verify()."
+            ) from error
         return outputs, tuple(new_state)
+
+    def _check_arrays(self, inputs: Array, state: Sequence[Array] | None, lengths: Array | None) -> None:
+        """Check that what is given is numpy's, and the state a tuple or a list.
+
+        Raises:
+            InputError: it is not.
+        """
+        if state is not None and not isinstance(state, tuple | list):
+            expected, remedy = "a tuple of numpy arrays", "Pass the state that the last call gave."
+            raise InputError(mismatch("argument 'state'", expected, type(state).__name__, remedy))
+        given = [inputs, *(state or ()), *([] if lengths is None else [lengths])]
+        for array in given:
+            if not isinstance(array, np.ndarray):
+                remedy = "Convert it with numpy.asarray()."
+                raise InputError(mismatch("an argument", "a numpy array", type(array).__name__, remedy))
 
     def initial_state(self, batch: int) -> tuple[Array, ...]:
         """Give the initial state for a batch."""

@@ -40,4 +40,5 @@ def start(path: Path, signature: Signature, read: Read = Path.read_bytes) -> Cal
 
 
 def _tensor(array: Array) -> torch.Tensor:
-    return torch.from_numpy(np.require(array, requirements=["C", "W"]))
+    """Copy an array: a module may change its arguments."""
+    return torch.from_numpy(np.array(array, order="C"))

@@ -145,6 +145,9 @@ class Signature:
     With ``lengths`` a call takes, last of all, the number of time steps of each row: int64, of shape
     ``[batch]``, from 0 to time. A row's outputs are zero from there on, and its new state is the one after
     its own last time step; what its inputs hold behind that reaches nothing.
+
+    ``vocabulary`` is the number of token ids: the inputs are ``0, 1, ...`` below it. ``None`` if that is not
+    known, or if they are no ids.
     """
 
     inputs: TensorSpec
@@ -154,6 +157,7 @@ class Signature:
     returns_state: bool = True
     not_streamable_because: str | None = None
     lengths: bool = False
+    vocabulary: int | None = None
 
     @property
     def streamable(self) -> bool:
@@ -235,9 +239,33 @@ class Signature:
                 raise InputError(mismatch(f"{where} 'lengths'", expected, lengths.tolist(), remedy))
         return sizes
 
+    def check_ids(self, inputs: Array, lengths: Array | None, where: str = "argument") -> None:
+        """Check the token ids of a call that :meth:`check_call` has passed; not those behind the lengths.
+
+        Raises:
+            InputError: one is not in the vocabulary.
+        """
+        if self.vocabulary is None:
+            return
+        wrong = (inputs < 0) | (inputs >= self.vocabulary)
+        if lengths is not None:
+            steps = np.arange(inputs.shape[self.inputs.shape.index(TIME)])
+            within = steps[:, None] < lengths
+            wrong &= within if self.inputs.batch_axis else within.T
+        if wrong.any():
+            place = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
+            position = ", ".join(f"{axis} {at}" for axis, at in zip(self.inputs.shape, place, strict=True))
+            expected = f"token ids from 0 to {self.vocabulary - 1}"
+            remedy = "Pass ids of the vocabulary that the model was made for."
+            raise InputError(
+                mismatch(f"{where} {self.inputs.name!r}", expected, f"{inputs[place]} at {position}", remedy)
+            )
+
     def to_json(self) -> dict[str, Any]:
-        """Give plain data for the manifest."""
+        """Give plain data for the manifest; a vocabulary that is not known is left out."""
         data = asdict(self)
+        if self.vocabulary is None:
+            del data["vocabulary"]
         for leaf, spec in zip(data["state"], self.state, strict=True):
             leaf["output_name"] = spec.output_name
         data["not_streamable_because"] = self.not_streamable_because or ""
@@ -260,6 +288,7 @@ class Signature:
             returns_state=data["returns_state"],
             not_streamable_because=data["whole_only"] or None,
             lengths=data["lengths"],
+            vocabulary=data.get("vocabulary"),
         )
 
 

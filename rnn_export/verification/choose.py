@@ -39,7 +39,7 @@ def choose_form(verified: Verified) -> Chosen:
     left_out = _left_out(forms, wrong, chosen)
     report = verified.report.without(left_out)
     if not report.passed or not any(check.file == variant(chosen) for check in report.checks):
-        raise VerificationError(_failure(report))
+        raise VerificationError(_failure(verified.report))
     _remove(folder, left_out)
     report = _rename(folder, chosen, report)
     manifest = replace(verified.bundle.manifest, form=chosen, verification=report.to_json())
@@ -73,4 +73,5 @@ def _rename(folder: Path, chosen: str, report: VerificationReport) -> Verificati
 def _failure(report: VerificationReport) -> str:
     wrong = [check for check in report.checks if check.verdict != PASSED]
     lines = [f"  {check.file} in {check.runtime}: {check.verdict}, {check.detail}" for check in wrong]
+    lines += [f"  {reason}" for reason in report.left_out]
     return "\n".join([f"{report.name} does not agree with eager PyTorch; nothing was written.", *lines])

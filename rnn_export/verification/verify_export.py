@@ -84,12 +84,18 @@ def _check_horizon(dynamics: Dynamics | None, subject: Subject) -> None:
     """Refuse a net of which no two time steps can be compared."""
     if dynamics is None or dynamics.horizon is None or dynamics.horizon >= LEAST_HORIZON:
         return
+    grows = f"a difference of the state grows {exp(dynamics.exponent):.3g} times a step"
+    jumps = f"rounding changes a step by {dynamics.step_error:.3g} of the state"
+    forgets = dynamics.exponent < 0
     raise VerificationError(
         mismatch(
             f"{type(subject.original).__name__}, time steps for which two implementations can agree",
             f"at least {LEAST_HORIZON}",
-            f"{dynamics.horizon}: a difference of the state grows {exp(dynamics.exponent):.3g} times a step",
-            "Nothing was written. Make its recurrent weights smaller.",
+            f"{dynamics.horizon}: {jumps if forgets else grows}",
+            "Nothing was written. Where forward() jumps, as by sorting or comparing numbers that are alike, "
+            "implementations differ."
+            if forgets
+            else "Nothing was written. Make its recurrent weights smaller.",
         )
     )
 

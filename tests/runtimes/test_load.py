@@ -8,6 +8,7 @@ import torch
 
 import rnn_export
 from rnn_export.errors import InputError, RuntimeUnavailableError
+from rnn_export.exclusive import without_warnings
 from rnn_export.runtimes.table import RUNTIMES, Runner
 from rnn_export.signature.tree import tree_build, tree_leaves
 from tests.support.cases import CASES, ModelCase, each_case
@@ -64,6 +65,50 @@ def test_the_callers_arrays_are_not_changed(rnn: ModelCase, runtime: str, export
     assert (state[0] == 1).all()
     assert (first[0] == second[0]).all()
     assert (first[1][0] == second[1][0]).all()
+
+
+class InPlace(torch.nn.Module):
+    """Changes its arguments."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read = torch.nn.Linear(2, 3)
+
+    def forward(self, x: torch.Tensor, h: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        outputs = []
+        for x_t in x.mul_(0.5):
+            h.add_(self.read(x_t)).tanh_()
+            outputs.append(h.clone())
+        return torch.stack(outputs), h
+
+
+@pytest.fixture(scope="module")
+def in_place(tmp_path_factory: pytest.TempPathFactory) -> rnn_export.Bundle:
+    torch.manual_seed(0)
+    example = torch.randn(4, 2, 2), torch.zeros(2, 3)
+    return rnn_export.export(InPlace().eval(), example, tmp_path_factory.mktemp("in_place") / "net")
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_module_that_changes_its_arguments_gives_the_same_twice(
+    runtime: str, in_place: rnn_export.Bundle
+) -> None:
+    runner = rnn_export.load(in_place.folder, runtime)
+    inputs, state = np.ones((3, 2, 2), np.float32), np.ones((2, 3), np.float32)
+    (one, after), (two, again) = runner(inputs, (state,)), runner(inputs, (state,))
+    assert (inputs == 1).all()
+    assert (state == 1).all()
+    assert np.array_equal(one, two)
+    assert np.array_equal(after[0], again[0])
+
+
+def test_a_file_of_such_a_module_does_not_change_them_in_another_program(in_place: rnn_export.Bundle) -> None:
+    with without_warnings(DeprecationWarning):
+        module = torch.jit.load(str(in_place.folder / "model.pt"))
+    inputs, state = torch.ones(3, 2, 2), torch.ones(2, 3)
+    module(inputs, state)
+    assert (inputs == 1).all()
+    assert (state == 1).all()
 
 
 @each_runtime

@@ -162,6 +162,9 @@ class OutputsAlone(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(4, 4))
 
+    def begin_state(self, batch_size, device):
+        return torch.zeros(batch_size, 4)
+
     def forward(self, inputs, state):
         outputs = []
         for X in inputs:

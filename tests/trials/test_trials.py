@@ -51,7 +51,7 @@ def test_an_answer_to_another_thread_is_found(monkeypatch: pytest.MonkeyPatch) -
             sleep(1e-4)  # as long as other threads may take their turn
             return right._call(*kept)
 
-        return Runner(call, right.signature)
+        return Runner(call, right.signature, "a wrong file", right.__reduce__())
 
     monkeypatch.setattr(threads.rnn_export, "load", keeping)
     monkeypatch.setattr(threads, "bundles", lambda: [Bundle.open(ARTIFACTS / "rnn_scratch")])

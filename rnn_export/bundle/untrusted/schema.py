@@ -52,6 +52,7 @@ class Call(Strict, frozen=True):
     whole_only: Text
     lengths: bool
     streamable: bool
+    vocabulary: Size | None = None
 
 
 class Model(Strict, frozen=True):

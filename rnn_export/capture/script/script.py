@@ -108,7 +108,8 @@ def _short(subject: Subject) -> list[torch.Tensor]:
     """Give the example's inputs, a few time steps of them, and the leaves of its state."""
     time = subject.signature.inputs.shape.index(TIME)
     steps = min(subject.inputs.shape[time], SCRIPTED_STEPS)
-    return [subject.inputs.narrow(time, 0, steps), *subject.state]
+    inputs, *state = subject.arguments
+    return [inputs.narrow(time, 0, steps), *state]
 
 
 def script_step(subject: Subject) -> torch.jit.ScriptModule:

@@ -15,8 +15,14 @@ def adapted(signature: Signature, calling: Calling, inner: str) -> str:
     gives = dict(zip(_names(calling.gives), _paths(calling.gives, "result"), strict=True))
     outputs = gives.get(OUTPUTS, next(iter(gives.values())))
     arguments = ["inputs"] if calling.takes is None else ["inputs", "state"]
+    named: list[str] = []
+    if calling.in_place:
+        named = _unwrapped(signature)
+        copies = {leaf.name: f"{leaf.name}.clone()" for leaf in signature.state}
+        arguments = ["inputs.clone()", *([_expression(signature.tree, copies)] if signature.state else [])]
     return _lines(
         _header(signature),
+        *named,
         f"    result = self.{inner}({', '.join(arguments)})",
         f"    return {_result(signature, f'torch.stack({outputs})' if calling.listed else outputs, gives)}",
     )

@@ -51,6 +51,11 @@ def compile_program(program: Program, signature: Signature, name: str, prefix: s
     """
     if signature.dtype != "float32":
         raise CompileError(f"its numbers are {signature.dtype}; C is written for float32")
+    for spec in (signature.inputs, *signature.state, signature.outputs):
+        if spec.dtype not in C_TYPES:
+            raise CompileError(
+                f"{spec.name} has the dtype {spec.dtype}; C takes and gives {', '.join(C_TYPES)}"
+            )
     program = expand(program)
     first, second, third, fourth = sizes_apart(program)[:4]
     texts = [

@@ -1,0 +1,56 @@
+"""What a module keeps between two calls: parameters, buffers, attributes that are tensors or numbers."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
+
+from rnn_export.errors import ModelError, mismatch
+from rnn_export.module.calling import equal
+
+Result = TypeVar("Result")
+CHANGES = "changes {} of the module, a buffer or an attribute. Take that as a state, and return the new one."
+
+
+def values(model: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Give the parameters, buffers, and attributes that are tensors or numbers, with their paths."""
+    for path, module in model.named_modules():
+        own = {**vars(module), **vars(module).get("_parameters", {}), **vars(module).get("_buffers", {})}
+        for name, value in own.items():
+            if isinstance(value, Tensor):
+                yield f"{path}.{name}".lstrip("."), value.detach().clone()
+            elif isinstance(value, int | float):
+                yield f"{path}.{name}".lstrip("."), value
+
+
+def changed(model: nn.Module, before: Mapping[str, Any]) -> list[str]:
+    """Name what is different from what :func:`values` gave before."""
+    return [path for path, value in values(model) if not _same(value, before.get(path))]
+
+
+def _same(value: Any, other: Any) -> bool:
+    if isinstance(value, Tensor) and isinstance(other, Tensor):
+        return equal([value], [other])
+    return type(value) is type(other) and bool(value == other)
+
+
+def watched(model: nn.Module, run: Callable[[], Result]) -> tuple[Result, list[str]]:
+    """Run a module; give the result, and name what of the module the call has changed.
+
+    Raises:
+        ModelError: it changes parameters, if only to the numbers that they have.
+    """
+    before = dict(values(model))
+    versions = {name: parameter._version for name, parameter in model.named_parameters()}
+    result = run()
+    names = [name for name, parameter in model.named_parameters() if parameter._version != versions[name]]
+    if names:
+        raise ModelError(
+            mismatch(
+                f"a call of {type(model).__name__}",
+                "parameters that stay as they are",
+                f"new numbers in {', '.join(names)}",
+                "A file cannot change its weights: change them before the export, and not in forward().",
+            )
+        )
+    return result, changed(model, before)

@@ -1,0 +1,226 @@
+"""Nothing that goes into a module or comes out of it is renamed or lost without a word."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rnn_export.errors import InputError, ModelError, RnnExportError
+from rnn_export.module.inspection import inspect_export
+from tests.support.nets import OutputsAlone
+
+X, H, T = torch.randn(6, 2, 4), torch.zeros(2, 5), torch.tensor
+
+
+class Net(nn.Module):
+    """Has layers, and a function for what it does with them."""
+
+    def __init__(self, run: Callable[..., Any]) -> None:
+        super().__init__()
+        self.gru, self.lstm, self.wide = nn.GRU(4, 5), nn.LSTM(4, 5), nn.GRU(7, 5)
+        self.head, self.value, self.cell = nn.Linear(5, 3), nn.Linear(5, 1), nn.LSTMCell(4, 5)
+        self.same, self.embed = nn.Linear(5, 5), nn.Embedding(9, 3)
+        self.run = run
+
+
+class Alone(Net):
+    def forward(self, x: Tensor) -> Any:
+        return self.run(self, x)
+
+
+class WithSpeaker(Net):
+    def forward(self, x: Tensor, speaker: Any) -> Any:
+        return self.run(self, x, speaker)
+
+
+class State(NamedTuple):
+    h: Tensor
+    c: Tensor
+
+
+def beside(net: Net, x: Tensor, more: Tensor) -> Tensor:
+    return net.wide(torch.cat([x, more.expand(len(x), -1, -1)], -1))[0]
+
+
+LOST = r"expected outputs alone, or \(outputs, state\) .*, got {} results; beside the first one, \[{}"
+NO_STATE = r"WithSpeaker.forward\(\), 'speaker': expected a state.*, got {} that does not come back"
+REFUSED = {
+    "a speaker": (WithSpeaker(beside), (X, torch.randn(2, 3)), NO_STATE.format(r"float32 \[2, 3\]")),
+    "a speaker's number": (
+        WithSpeaker(lambda net, x, ids: beside(net, x, net.embed(ids))),
+        (X, T([3, 4])),
+        NO_STATE.format(r"int64 \[2\]") + ".* pass lengths=True",
+    ),
+    "a second sequence": (
+        WithSpeaker(lambda net, x, target: net.wide(target, net.gru(x)[1])[0]),
+        (X, torch.randn(5, 2, 7)),
+        NO_STATE.format(r"float32 \[5, 2, 7\]"),
+    ),
+    "two heads": (
+        Alone(lambda net, x: (net.head(net.gru(x)[0]), net.value(net.gru(x)[0]))),
+        X,
+        LOST.format(2, r"float32 \[6, 2, 1\]"),
+    ),
+    "a part of the state": (
+        Alone(lambda net, x: (net.head(net.lstm(x)[0]), net.lstm(x)[1][0][-1])),
+        X,
+        LOST.format(2, r"float32 \[2, 5\]"),
+    ),
+    "a memory that is looked at": (
+        WithSpeaker(lambda net, x, memory: torch.einsum("tbh,bsh->tbs", net.gru(x)[0], memory)),
+        (X, torch.randn(2, 3, 5)),
+        NO_STATE.format(r"float32 \[2, 3, 5\]"),
+    ),
+    "features beside a state that is not taken": (
+        Alone(lambda net, x: (net.head(net.lstm(x)[0]), *net.lstm(x))),
+        X,
+        LOST.format(4, r"float32 \[6, 2, 5\]"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("net", "example", "message"), REFUSED.values(), ids=list(REFUSED))
+def test_what_is_neither_outputs_nor_a_state_is_refused_by_name(
+    net: nn.Module, example: Any, message: str
+) -> None:
+    with pytest.raises(RnnExportError, match=message):
+        inspect_export(net.eval(), example)
+
+
+def test_a_state_of_a_submodule_that_comes_out_is_one() -> None:
+    def run(net: Net, x: Tensor) -> Any:
+        y, state = net.lstm(x)
+        return net.head(y), state
+
+    subject = inspect_export(Alone(run).eval(), X)
+    assert [leaf.shape for leaf in subject.signature.state] == [(1, "batch", 5)] * 2
+    assert subject.signature.streamable
+
+
+def test_a_first_state_that_does_not_come_back_is_one_if_begin_state_says_so() -> None:
+    signature = inspect_export(OutputsAlone().eval(), (torch.randn(6, 2, 4), torch.zeros(2, 4))).signature
+    assert not signature.returns_state
+
+
+def test_a_cell_that_may_be_read_two_ways_is_refused() -> None:
+    def run(net: Net, x: Tensor, state: Any) -> Any:
+        h, c = net.cell(x, state)
+        return h, c, net.same(h)
+
+    with pytest.raises(
+        InputError, match=r"to see which of the tensors is the output.*Return \(output, state\)"
+    ):
+        inspect_export(WithSpeaker(run).eval(), (X[0], (H, H)), step=True)
+
+
+def test_a_cell_whose_state_is_in_a_tuple_is_read_one_way() -> None:
+    def run(net: Net, x: Tensor, state: Any) -> Any:
+        h, c = net.cell(x, state)
+        return net.same(h), (h, c)
+
+    assert len(inspect_export(WithSpeaker(run).eval(), (X[0], (H, H)), step=True).signature.state) == 2
+
+
+@pytest.mark.parametrize(
+    ("state", "got"),
+    [
+        (State(H, H), r"State\(float32 \[2, 5\], float32 \[2, 5\]\)"),
+        ({"h": H}, "dict"),
+        ((H, None), "NoneType"),
+        (H.bool(), r"bool \[2, 5\].* truth values to int64"),
+        (H.to(torch.complex64), r"complex64 \[2, 5\].* complex numbers to two real ones"),
+    ],
+)
+def test_other_wrappings_and_kinds_of_a_state_are_refused(state: Any, got: str) -> None:
+    with pytest.raises(InputError, match=rf"example 'state'.*: expected .*, got {got}"):
+        inspect_export(WithSpeaker(lambda net, x, state: (x, state)).eval(), (X, state))
+
+
+def test_truth_values_that_come_out_are_refused() -> None:
+    with pytest.raises(ModelError, match=r"result of forward\(\): expected float32.*, got bool \[6, 2, 5\]"):
+        inspect_export(Alone(lambda net, x: net.gru(x)[0] > 0).eval(), X)
+
+
+def test_a_state_that_begins_at_infinity_is_refused() -> None:
+    class Maximum(WithSpeaker):
+        def begin_state(self, batch_size: int, device: torch.device) -> Tensor:
+            return torch.full((batch_size, 4), -torch.inf)
+
+    def run(net: Net, x: Tensor, most: Tensor) -> Any:
+        return x, torch.maximum(most, x.amax(0))
+
+    with pytest.raises(ModelError, match=r"begin_state\(\), tensor 0: expected finite numbers, got -inf"):
+        inspect_export(Maximum(run).eval(), X)
+
+
+class Kept(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(4, 5)
+        self.register_buffer("last", torch.zeros(1, 2, 5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y, self.last = self.gru(x, self.last)
+        return y
+
+
+class Renormed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.gru = nn.Embedding(20, 4, max_norm=1.0), nn.GRU(4, 5)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.gru(self.embed(x))
+
+
+def test_a_buffer_that_is_made_for_a_batch_is_named() -> None:
+    with pytest.raises(ModelError, match="a call changes last of the module, a buffer or an attribute"):
+        inspect_export(Kept().eval(), X)
+
+
+def test_weights_that_a_call_changes_are_named() -> None:
+    with pytest.raises(
+        ModelError, match=r"parameters that stay as they are, got new numbers in embed.weight"
+    ):
+        inspect_export(Renormed().eval(), torch.randint(0, 20, (6, 2)))
+
+
+def test_a_module_may_change_its_arguments() -> None:
+    class InPlace(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.read = nn.Linear(4, 5)
+
+        def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+            outputs = [h.add_(self.read(x_t)).tanh_().clone() for x_t in x.mul_(0.5)]
+            return torch.stack(outputs), h
+
+    inputs, state = X.clone(), H.clone()
+    subject = inspect_export(InPlace().eval(), (inputs, state))
+    assert subject.calling.in_place
+    assert torch.equal(inputs, X)
+    assert torch.equal(state, H)
+    assert subject.signature.streamable
+
+
+@pytest.mark.parametrize(
+    ("run", "remedy"),
+    [
+        (lambda net, x: net.value(net.gru(x)[0]).squeeze(), r"name the axis of squeeze\(\)"),
+        (lambda net, x: net.gru(x)[0][::2], "one output for each time step"),
+    ],
+)
+def test_outputs_of_other_shapes_say_what_to_do(run: Callable[..., Any], remedy: str) -> None:
+    with pytest.raises(RnnExportError, match=remedy):
+        inspect_export(Alone(run).eval(), X)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # said by upstream's compiler
+def test_what_torch_compile_made_is_exported_as_it_was_before() -> None:
+    net = nn.Sequential(nn.Linear(4, 4), torch.compile(nn.GRU(4, 5)))
+    for model, wanted in ((torch.compile(nn.GRU(4, 5)), nn.GRU), (net, nn.Sequential)):
+        subject = inspect_export(model.eval(), X)
+        assert type(subject.original) is wanted
+        assert not any(hasattr(module, "_orig_mod") for module in subject.model.modules())

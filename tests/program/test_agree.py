@@ -1,0 +1,34 @@
+"""Two Programs are compared on calls that say something."""
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+
+from rnn_export.program.agree import agree
+from rnn_export.program.program import Program
+
+FLOAT = onnx.TensorProto.FLOAT
+
+
+def program(first: str, then: str) -> Program:
+    """Make ``y = then(first(x))``."""
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node(first, ["x"], ["z"]), onnx.helper.make_node(then, ["z"], ["y"])],
+        "net",
+        [onnx.helper.make_tensor_value_info("x", FLOAT, ["time", "batch"])],
+        [onnx.helper.make_tensor_value_info("y", FLOAT, ["time", "batch"])],
+    )
+    opset = onnx.helper.make_opsetid("", 18)
+    return Program(ir.from_proto(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8)))
+
+
+@pytest.mark.parametrize("first", ["Log", "Sqrt", "Tanh"])
+def test_what_follows_a_logarithm_is_compared(first: str) -> None:
+    assert agree(program(first, "Sin"), program(first, "Sin"))
+    assert not agree(program(first, "Sin"), program(first, "Cos"))
+
+
+def test_where_every_call_gives_nan_it_has_to_be_in_the_same_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Program, "sample", lambda *_: {"x": np.full((1, 1), np.nan, np.float32)})
+    assert agree(program("Log", "Sin"), program("Log", "Cos"))
