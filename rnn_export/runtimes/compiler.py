@@ -22,7 +22,7 @@ from rnn_export.bundle.untrusted.files import Read
 from rnn_export.errors import BundleError, RuntimeUnavailableError
 
 COMPILERS = ("cc", "gcc", "clang")
-OPTIONS = ("-O2", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
+OPTIONS = ("-O2", "-fno-math-errno", "-fno-trapping-math")
 LIMIT = 600.0  # seconds
 BUILD = "build"  # what folders are called in which libraries are built
 
