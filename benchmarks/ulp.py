@@ -27,7 +27,7 @@ DRIVER = """
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#if LANES == 16
+#if defined(__x86_64__) && LANES > 1
 #include <immintrin.h>
 #endif
 #define TARGET
@@ -100,10 +100,8 @@ def measure(name: str, every: int, lanes: int) -> Error:
     with tempfile.TemporaryDirectory() as folder:
         source, program = Path(folder) / "ulp.c", Path(folder) / "ulp"
         source.write_text(text)
-        subprocess.run(  # noqa: S603
-            [*command, *OPTIONS, "-march=native", f"-DLANES={lanes}", str(source), "-o", str(program), "-lm"],
-            check=True,
-        )
+        options = [*OPTIONS, "-ffp-contract=off", "-march=native", f"-DLANES={lanes}"]
+        subprocess.run([*command, *options, str(source), "-o", str(program), "-lm"], check=True)  # noqa: S603
         done = subprocess.run([str(program), str(every)], capture_output=True, text=True, check=True)  # noqa: S603
     worst, at, wrong, example = done.stdout.split()
     return Error(float(worst), float(at), int(wrong), float(example))

@@ -67,6 +67,10 @@ class BundleError(RnnExportError):
     """A bundle's folder cannot be written, or what was read is not the bundle that was written."""
 
 
+class BuildError(BundleError):
+    """A ``model.c`` that the compiler here rejects, or that is not what the bundle says of it."""
+
+
 class SigningError(RnnExportError):
     """A bundle cannot be signed, or is not what the owner of the key signed."""
 

@@ -220,7 +220,7 @@ def test_what_cannot_be_prepared_is_reported_when_it_is_asked_for(
     workers.prepare("c", BUNDLE.folder / MODEL_C)
     answer, failure = ask(request("c", MODEL_C), LIMIT, workers)
     assert failure == ""
-    assert "failed" in str(worker.read_results(answer, BUNDLE.cases)[worker.UNAVAILABLE])
+    assert "failed" in str(worker.read_results(answer, BUNDLE.cases)[worker.BROKEN])
 
 
 def test_what_is_prepared_ends_when_who_asked_is_gone(

@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 
 from rnn_export.bundle.untrusted.files import Read
-from rnn_export.errors import BundleError
-from rnn_export.runtimes.compiler import entry, library
+from rnn_export.errors import BuildError, BundleError, mismatch
+from rnn_export.runtimes.compiler import ALLOWED, Entry, entry, library
 from rnn_export.signature.signature import BATCH, TIME, Array, Call, Signature
 
 WORD = np.dtype(np.float32)
 PLANS = 256  # shapes of calls that are kept, for each model
+LANES = (16, 8, 4)  # of the kinds of processor that a library chooses from
+GUARD = 1 << 12  # words behind an array, which nobody may write
 Address = ctypes.Array[ctypes.c_char]
 # C takes what this gives as the address of an array, which it keeps alive.
 pointer: Callable[[Any], Address] = (ctypes.c_char * 0).from_buffer
@@ -29,16 +31,95 @@ def start(path: Path, signature: Signature, read: Read = Path.read_bytes) -> Cal
     """Build and load a ``model.c``, with its ``model.h`` beside it. It is code: load what you trust.
 
     Raises:
-        RuntimeUnavailableError: there is no compiler, or it fails.
+        RuntimeUnavailableError: there is no compiler.
+        BuildError: it fails, or what it builds is not what the header and the signature say.
         BundleError: the library cannot be loaded, or has no such function.
     """
     declared = entry(path, read)
+    loaded = _loaded(path, signature, read, declared)
+    return caller(getattr(loaded, declared.name), signature, declared.workspace)
+
+
+def variants(path: Path, signature: Signature, read: Read) -> list[Call]:
+    """Load it as :func:`start` does, once for each kind of processor that this one can stand for.
+
+    Each call goes through the library's own choice, which is told how many numbers a vector may have. A
+    library that is built for one kind of processor has no choice.
+    """
+    declared = entry(path, read)
+    loaded = _loaded(path, signature, read, declared)
+    call, allowed = (
+        caller(getattr(loaded, declared.name), signature, declared.workspace),
+        ctypes.c_int.in_dll(loaded, ALLOWED),
+    )
+
+    def limited(lanes: int) -> Call:
+        def one(*arguments: Array) -> list[Array]:
+            allowed.value = lanes
+            return call(*arguments)
+
+        return one
+
+    calls = [limited(lanes) for lanes in LANES]
+    for each in LANES:
+        allowed.value = each
+        _check_bounds(getattr(loaded, declared.name), signature, declared)
+    return calls
+
+
+def _loaded(path: Path, signature: Signature, read: Read, declared: Entry) -> ctypes.CDLL:
+    """Build and load a library, and check what does not depend on a call."""
     try:
-        function = ctypes.CDLL(str(library(path, read)))[declared.name]
+        loaded = ctypes.CDLL(str(library(path, read)))
+        for end in ("run", "initial_state"):
+            getattr(loaded, f"{declared.model}_{end}").restype = None
     except (OSError, AttributeError) as error:
         raise BundleError(f"{path} cannot be loaded: {error}. Export it again.") from error
-    function.restype = None
-    return caller(function, signature, declared.workspace)
+    _check_sizes(signature, declared)
+    _check_start(getattr(loaded, f"{declared.model}_initial_state"), signature)
+    return loaded
+
+
+def _check_sizes(signature: Signature, declared: Entry) -> None:
+    """Compare the sizes of the header with the signature's."""
+    one = {TIME: 1, BATCH: 1}
+    state = sum(Kind(leaf.sized(**one), np.dtype(leaf.dtype)).words for leaf in signature.state)
+    inputs, outputs = (prod(spec.sized(**one)) for spec in (signature.inputs, signature.outputs))
+    expected = {"STATE": state, "INPUT": inputs, "OUTPUT": outputs}
+    found = {name: declared.sizes.get(name) for name in expected}
+    if found != expected:
+        raise BuildError(mismatch("sizes in model.h", expected, found, "Export the bundle again."))
+
+
+def _check_start(function: Callable[..., object], signature: Signature) -> None:
+    """Compare the state that a sequence begins with, for a few rows, with the signature's."""
+    expected = _together(signature.initial_state(3))
+    found = np.full(expected.nbytes // WORD.itemsize + GUARD, np.nan, WORD)
+    function(ctypes.c_size_t(3), pointer(found))
+    if found[:-GUARD].tobytes() != expected.tobytes() or not np.isnan(found[-GUARD:]).all():
+        first = [leaf.ravel()[:4].tolist() for leaf in signature.initial_state(1)]
+        begun = found[: expected.nbytes // WORD.itemsize]
+        raise BuildError(
+            mismatch("initial_state() of model.c", first, begun[:4].tolist(), "Export the bundle again.")
+        )
+
+
+def _check_bounds(function: Callable[..., object], signature: Signature, declared: Entry) -> None:
+    """Run a few rows and time steps, and see that nothing is written behind an array."""
+    sizes = {TIME: 3, BATCH: 2}
+    state = _together(signature.initial_state(2))
+    inputs = np.zeros(signature.inputs.sized(**sizes), signature.inputs.dtype)
+    outputs = Kind(signature.outputs.sized(**sizes), np.dtype(signature.outputs.dtype)).words
+    words = [outputs, state.nbytes // WORD.itemsize if signature.returns_state else 0]
+    words += [prod(sizes.values()) * declared.workspace] if declared.workspace else []
+    written = [np.full(count + GUARD, np.nan, WORD) for count in words]
+    lengths = [np.full(2, 3, np.int64)] if signature.lengths else []
+    arrays = [inputs, state, *written, *lengths]
+    function(*map(ctypes.c_size_t, sizes.values()), *map(pointer, arrays))
+    if not all(np.isnan(array[-GUARD:]).all() for array in written):
+        raise BuildError(
+            "model.c writes behind the end of an array of the size that model.h says. Export it again."
+        )
 
 
 def prepare(path: Path) -> None:

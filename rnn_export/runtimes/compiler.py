@@ -19,12 +19,17 @@ from pathlib import Path
 from rnn_export.bundle.layout import MODEL_H, WEIGHTS
 from rnn_export.bundle.staging import FULL, beside, clean, explained, sync
 from rnn_export.bundle.untrusted.files import Read
-from rnn_export.errors import BundleError, RuntimeUnavailableError
+from rnn_export.errors import BuildError, BundleError, RuntimeUnavailableError
 
 COMPILERS = ("cc", "gcc", "clang")
-OPTIONS = ("-O2", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
+OPTIONS = ("-O2", "-fno-math-errno", "-fno-trapping-math")
 LIMIT = 600.0  # seconds
 BUILD = "build"  # what folders are called in which libraries are built
+ALLOWED = (
+    "rnn_export_lanes"  # the most numbers of a vector that a built library takes, of those the processor has
+)
+# What is compiled in front of a model.c: verification runs it as other processors do, through its own choice.
+PROCESSORS = f"int {ALLOWED};\nint {ALLOWED} = 16;\n#define ALLOWED(lanes) ((lanes) <= {ALLOWED})\n"
 
 
 def compiler() -> list[str] | None:
@@ -39,7 +44,8 @@ def build(source: Path, target: Path, *options: str) -> None:
     The compiler's own temporary files lie beside the target, which is in a folder that is removed.
 
     Raises:
-        RuntimeUnavailableError: there is no compiler, or it fails.
+        RuntimeUnavailableError: there is no compiler, or it cannot be started.
+        BuildError: it rejects the file, does not end in time, or dies.
         OSError: the disk is full.
     """
     command = compiler()
@@ -51,13 +57,25 @@ def build(source: Path, target: Path, *options: str) -> None:
     environment = {**os.environ, "TMPDIR": str(target.parent), "LC_ALL": "C"}
     try:
         status, messages = _run([*line, "-o", str(target)], environment)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise RuntimeUnavailableError(f"{shlex.join(line)} failed: {error}") from error
+    except OSError as error:
+        raise RuntimeUnavailableError(f"{shlex.join(line)} cannot be started: {error}") from error
+    except subprocess.TimeoutExpired as error:
+        raise BuildError(f"{shlex.join(line)} did not finish within {LIMIT:.0f} s") from error
     for reason in map(os.strerror, FULL) if status else ():
         if reason in messages:
             raise OSError(errno.ENOSPC, f"{shlex.join(line)}: {reason}", str(target))
     if status:
-        raise RuntimeUnavailableError(f"{shlex.join(line)} failed: {messages.strip()[:2000]}")
+        raise BuildError(f"{shlex.join(line)} failed: {_first_error(messages) or f'status {status}'}")
+
+
+def _first_error(messages: str) -> str:
+    """Give the first line of a compiler's messages that is an error, or the first one.
+
+    >>> _first_error("net.c: In function 'f':\\nnet.c:1:2: warning: odd\\nnet.c:2:2: error: no such thing")
+    'net.c:2:2: error: no such thing'
+    """
+    lines = [line.strip() for line in messages.splitlines() if line.strip()]
+    return next((line for line in lines if "error" in line), lines[0] if lines else "")[:500]
 
 
 def _run(line: list[str], environment: dict[str, str]) -> tuple[int, str]:
@@ -85,10 +103,11 @@ def library(source: Path, read: Read = Path.read_bytes) -> Path:
     """Give the shared library of a ``model.c``, built from what ``read`` gives unless the cache has it.
 
     Raises:
-        RuntimeUnavailableError: there is no compiler, or it fails.
+        RuntimeUnavailableError: there is no compiler.
+        BuildError: it fails.
         BundleError: the cache cannot be written.
     """
-    facts = [*_versions(compiler() or []), *OPTIONS, os.environ.get("CFLAGS", ""), sys.platform]
+    facts = [*_versions(compiler() or []), *OPTIONS, PROCESSORS, os.environ.get("CFLAGS", ""), sys.platform]
     parts = read_parts(source, read)
     digests = [hashlib.sha256(content).hexdigest() for content in parts.values()]
     key = hashlib.sha256("\0".join([*digests, *facts]).encode()).hexdigest()
@@ -99,7 +118,9 @@ def library(source: Path, read: Read = Path.read_bytes) -> Path:
         if not target.exists():
             with beside(folder / BUILD) as own:
                 built = own / "model.so"
-                build(write_parts(parts, own), built, "-shared", "-fPIC")
+                before = own / "processors.h"
+                before.write_text(PROCESSORS)
+                build(write_parts(parts, own), built, "-shared", "-fPIC", "-include", str(before))
                 sync(built)
                 built.replace(target)
     return target
@@ -143,10 +164,15 @@ def cache() -> Path:
 
 @dataclass(frozen=True)
 class Entry:
-    """What the functions of a model begin with, and the floats of workspace for each row and time step."""
+    """What the functions of a model begin with, and the sizes that its header defines, such as ``STATE``."""
 
     model: str
-    workspace: int = 0
+    sizes: dict[str, int]
+
+    @property
+    def workspace(self) -> int:
+        """Give the floats of workspace for each row and time step."""
+        return self.sizes.get("WORKSPACE", 0)
 
     @property
     def name(self) -> str:
@@ -158,12 +184,12 @@ def entry(source: Path, read: Read = Path.read_bytes) -> Entry:
     """Read what the ``model.h`` beside a ``model.c`` declares.
 
     Raises:
-        RuntimeUnavailableError: it declares no function that runs a model.
+        BuildError: it declares no function that runs a model.
     """
     header = source.with_name(MODEL_H)
     text = read(header).decode(errors="replace")
     found = re.search(r"^void (\w+)_run\(", text, re.MULTILINE)
     if found is None:
-        raise RuntimeUnavailableError(f"{header} declares no function that runs a model")
-    workspace = re.search(r"^#define \w+_WORKSPACE_SIZE (\d{1,9})\b", text, re.MULTILINE)
-    return Entry(found[1], int(workspace[1]) if workspace else 0)
+        raise BuildError(f"{header} declares no function that runs a model")
+    sizes = re.findall(rf"^#define {found[1].upper()}_(\w+)_SIZE (\d{{1,15}})\b", text, re.MULTILINE)
+    return Entry(found[1], {name: int(size) for name, size in sizes})

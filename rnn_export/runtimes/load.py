@@ -50,8 +50,8 @@ def ship(folder: str | Path, result: Path, kind: str = "shared", march: str = ""
 
     Raises:
         BundleError: there is no bundle, or a file is not the one that was written;
-            or the result's folder cannot be written.
-        RuntimeUnavailableError: the bundle has no C, or there is no compiler, or it fails.
+            or the result's folder cannot be written, or the compiler fails.
+        RuntimeUnavailableError: the bundle has no C, or there is no compiler.
     """
     bundle = Bundle.open(folder)
     if MODEL_C not in bundle.manifest.files:

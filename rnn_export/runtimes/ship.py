@@ -26,7 +26,8 @@ def ship(source: Path, folder: Path, kind: str, march: str = "", read: Read = Pa
         read: gives what a file holds.
 
     Raises:
-        RuntimeUnavailableError: there is no compiler or archiver, or it fails.
+        RuntimeUnavailableError: there is no compiler or archiver, or that fails.
+        BuildError: the compiler fails.
         BundleError: the folder cannot be written; it is as it was if nothing could be built.
     """
     name, parts = entry(source, read).model, read_parts(source, read)

@@ -2,7 +2,8 @@
 
 A runtime's file has ``start(path, signature, read)``, which loads a bundle's file and returns a
 :data:`Call`. ``read`` gives what a path holds; a bundle's own, ``bundle.files.read``, only if it is what was
-hashed. No file is opened past it. It may have ``prepare(path)``, which does ahead what can be kept.
+hashed. No file is opened past it. It may have ``prepare(path)``, which does ahead what can be kept, and
+``variants``, which gives several calls where the file computes in several ways.
 """
 
 import sys
@@ -57,6 +58,18 @@ class Runtime:
             )
         call: Call = self.load().start(path, signature, read)
         return call
+
+    def variants(self, path: Path, signature: Signature, read: Read) -> list[Call]:
+        """Load a file in each way in which it computes: one of C chooses by the processor that it runs on.
+
+        Raises:
+            As :meth:`start`.
+        """
+        variants = getattr(self.load(), "variants", None)
+        calls: list[Call] = (
+            variants(path, signature, read) if variants else [self.start(path, signature, read)]
+        )
+        return calls
 
     def prepare(self, path: Path) -> None:
         """Do what can be done with a file before it is asked for: build what is kept in a cache."""

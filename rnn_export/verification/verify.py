@@ -216,6 +216,8 @@ def _check(bundle: Bundle, file: str, runtime: Runtime, standard: Standard, work
         return Check(file, runtime.name, FAILED, detail=str(error))
     if worker.FAULT in found:
         raise BundleError(f"{file} cannot be checked in {runtime.name}: {found[worker.FAULT]}")
+    if worker.BROKEN in found:
+        return Check(file, runtime.name, FAILED, detail=str(found[worker.BROKEN]))
     if worker.UNAVAILABLE in found:
         return Check(file, runtime.name, NOT_CHECKED, detail=str(found[worker.UNAVAILABLE]))
     return compare(file, runtime.name, found, standard, runtime.longest)

@@ -110,7 +110,7 @@ OPERATORS = {
     "Greater": Operator("less({1}, {0})", "-({0} > {1})", compares=True, sign=">"),
     "GreaterOrEqual": Operator("less_or_equal({1}, {0})", "-({0} >= {1})", compares=True, sign=">="),
     "HardSigmoid": Operator(
-        "maximum(minimum({0} * {alpha} + {beta}, splat(1.0f)), splat(0.0f))",
+        "maximum(minimum(fused({0}, splat({alpha}), splat({beta})), splat(1.0f)), splat(0.0f))",
         kernels=(MAXIMUM, MINIMUM),
         attributes=(
             "alpha",

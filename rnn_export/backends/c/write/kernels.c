@@ -28,6 +28,21 @@ INLINE vec load(const float *x) { return *(const vec *)x; }
 INLINE void store(float *x, vec y) { *(vec *)x = y; }
 INLINE ivec iload(const int32_t *x) { return *(const ivec *)x; }
 INLINE void istore(int32_t *x, ivec y) { *(ivec *)x = y; }
+/* a b + c, rounded once where the processor can do that. The compiler fuses nothing by itself: it would do so in one
+   tile and not in another, and the bits of a row would depend on how many rows there are. */
+#if LANES == 16
+INLINE vec fused(vec a, vec b, vec c) { return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
+#elif LANES == 8
+INLINE vec fused(vec a, vec b, vec c) { return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+#elif LANES == 4 && defined(__aarch64__)
+INLINE vec fused(vec a, vec b, vec c) { return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
+#elif LANES == 1 && defined(__GNUC__) && (defined(__FMA__) || defined(__FP_FAST_FMAF) || defined(__ARM_FEATURE_FMA))
+INLINE vec fused(vec a, vec b, vec c) { return __builtin_fmaf(a, b, c); }
+#else
+INLINE vec fused(vec a, vec b, vec c) { return a * b + c; }
+#endif
+/* a x + c: a step of Horner's scheme */
+INLINE vec horner(vec a, vec x, float c) { return fused(a, x, splat(c)); }
 
 //! tiles
 /* The rows of a tile of so many sums a row: they stay in registers. */
@@ -53,7 +68,8 @@ INLINE void terms(const int rows, const int gates, const int each, const int par
     UNROLL for (int p = 0; p < parts; p++)
         UNROLL for (int v = 0; v < gates * each; v++) {
             const vec column = load(w + p * part * width + v / each * gap + v % each * LANES);
-            UNROLL for (int r = 0; r < rows; r++) sum[r][v][p] += column * x[r * x_step + p * part];
+            UNROLL for (int r = 0; r < rows; r++)
+                sum[r][v][p] = fused(column, splat(x[r * x_step + p * part]), sum[r][v][p]);
         }
 }
 /* sum += x W for some rows and `each` vectors of some gates. Row i of W begins at w + i * width, and what belongs to
@@ -145,8 +161,8 @@ INLINE void dot(size_t rows, const int k, const int n, const float *x, size_t x_
         memcpy(&rest, x + most, (size_t)(k - most) * sizeof *x);
         UNROLL for (int column = 0; column < n; column++) {
             vec sum = splat(0.0f);
-            for (int j = 0; j < most; j += LANES) sum += load(x + j) * load(w + column * width + j);
-            if (most < k) sum += rest * load(w + column * width + most);
+            for (int j = 0; j < most; j += LANES) sum = fused(load(x + j), load(w + column * width + j), sum);
+            if (most < k) sum = fused(rest, load(w + column * width + most), sum);
             y[column] = b[column] + total(sum);
         }
     }
@@ -156,24 +172,39 @@ INLINE vec maximum(vec a, vec b) { return choose(~less_or_equal(a, b) & equal(b,
 //! minimum
 INLINE vec minimum(vec a, vec b) { return choose(~less_or_equal(b, a) & equal(b, b), a, b); }
 //! exp
-/* exp(x) = 2^n exp(r), |r| <= log(2) / 2; within 1.1 units in the last place */
-INLINE vec vexp(vec x)
+/* exp(x) = 2^n exp(r), |r| <= log(2) / 2, as the product of two numbers: 2^n itself may be out of range */
+INLINE vec exp_by_parts(vec x, vec *factor)
 {
     vec near = choose(less(x, splat(-110.0f)), splat(-110.0f), x);
     near = choose(less(splat(110.0f), near), splat(110.0f), near);
     const vec magic = splat(12582912.0f); /* 1.5 * 2^23: rounds, and leaves n in the lowest bits */
-    const vec shifted = near * 1.44269504088896341f + magic;
+    const vec shifted = fused(near, splat(1.44269504088896341f), magic);
     const vec n = shifted - magic;
-    const vec r = (near - n * 0.693145751953125f) - n * 1.428606820309417e-6f;
-    vec p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = (p * r * r + r) + 1.0f;
+    const vec r = fused(n, splat(-1.428606820309417e-6f), fused(n, splat(-0.693145751953125f), near));
+    vec p = horner(splat(1.9875691500e-4f), r, 1.3981999507e-3f);
+    p = horner(p, r, 8.3334519073e-3f);
+    p = horner(p, r, 4.1665795894e-2f);
+    p = horner(p, r, 1.6666665459e-1f);
+    p = horner(p, r, 5.0000001201e-1f);
+    p = fused(p * r, r, r) + 1.0f;
     const ivec exponent = bits(shifted) - isplat(0x4b400000);
-    const ivec half = exponent >> 1; /* in two steps: 2^n itself may be out of range */
-    return p * number((half + 127) << 23) * number((exponent - half + 127) << 23);
+    const ivec half = exponent >> 1;
+    *factor = number((exponent - half + 127) << 23);
+    return p * number((half + 127) << 23);
+}
+/* exp(x) within 1.1 units in the last place */
+INLINE vec vexp(vec x)
+{
+    vec factor;
+    const vec part = exp_by_parts(x, &factor);
+    return part * factor;
+}
+/* a exp(x) + c for a = 1 or -1 */
+INLINE vec fused_exp(float a, vec x, float c)
+{
+    vec factor;
+    const vec part = exp_by_parts(x, &factor);
+    return fused(part * a, factor, splat(c));
 }
 //! tanh
 #if LANES == 16
@@ -227,8 +258,8 @@ INLINE vec vtanh(vec x)
     const ivec at = (ivec)_mm512_srli_epi32(_mm512_max_epu32(most, (__m512i)isplat(0x3d7fffff)), 21);
     const vec near = (vec)_mm512_min_ps((__m512)splat(14.0f), (__m512)size); /* NaN, where x is */
     const vec r = near - piece(6, at), rr = r * r;
-    const vec low = piece(1, at) * r + piece(0, at), high = piece(3, at) * r + piece(2, at);
-    const vec y = ((piece(5, at) * r + piece(4, at)) * rr + high) * rr + low;
+    const vec low = fused(piece(1, at), r, piece(0, at)), high = fused(piece(3, at), r, piece(2, at));
+    const vec y = fused(fused(fused(piece(5, at), r, piece(4, at)), rr, high), rr, low);
     return number(bits(y) | sign);
 }
 #else
@@ -236,17 +267,18 @@ INLINE vec vtanh(vec x)
 INLINE vec vtanh(vec x)
 {
     const vec u = x * x, uu = u * u;
-    const vec p = (u * 2.054511060123332e-05f + 0.003491703188046813f) + uu * 1.3265852416566304e-08f;
-    const vec q = (u * 0.00032792799174785614f + 0.025862203910946846f) + uu * 7.740250680399186e-07f;
-    const vec top = p * (uu * x) + (u * x * 0.13377754390239716f + x);
-    const vec bottom = q * uu + (u * 0.46711069345474243f + 1.0f);
+    const vec p1 = horner(splat(2.054511060123332e-05f), u, 0.003491703188046813f);
+    const vec q1 = horner(splat(0.00032792799174785614f), u, 0.025862203910946846f);
+    const vec p = fused(uu, splat(1.3265852416566304e-08f), p1), q = fused(uu, splat(7.740250680399186e-07f), q1);
+    const vec top = fused(p, uu * x, fused(u * x, splat(0.13377754390239716f), x));
+    const vec bottom = fused(q, uu, horner(splat(0.46711069345474243f), u, 1.0f));
     const vec one = number((bits(x) & isplat(INT32_MIN)) | bits(splat(1.0f)));
     return choose(less(splat(81.0f), u), one, top / bottom);
 }
 #endif
 //! sigmoid exp
 /* sigmoid(x) = 1 / (1 + exp(-x)); within 2.5 units in the last place, down to -88 */
-INLINE vec vsigmoid(vec x) { return splat(1.0f) / (vexp(-x) + 1.0f); }
+INLINE vec vsigmoid(vec x) { return splat(1.0f) / fused_exp(1.0f, -x, 1.0f); }
 //! log
 /* log(x) = n log(2) + log(1 + f), f in [sqrt(1/2) - 1, sqrt(2) - 1); after Cephes; within 1 unit in the last place */
 INLINE vec vlog(vec x)
@@ -256,16 +288,17 @@ INLINE vec vlog(vec x)
     const ivec shifted = bits(normal) - isplat(0x3f3504f3);
     const ivec n = (shifted >> 23) - (tiny & isplat(23));
     const vec f = number((shifted & isplat(0x7fffff)) + isplat(0x3f3504f3)) - 1.0f;
-    vec p = f * 7.0376836292e-2f - 1.1514610310e-1f;
-    p = p * f + 1.1676998740e-1f;
-    p = p * f - 1.2420140846e-1f;
-    p = p * f + 1.4249322787e-1f;
-    p = p * f - 1.6668057665e-1f;
-    p = p * f + 2.0000714765e-1f;
-    p = p * f - 2.4999993993e-1f;
-    p = p * f + 3.3333331174e-1f;
+    vec p = horner(splat(7.0376836292e-2f), f, -1.1514610310e-1f);
+    p = horner(p, f, 1.1676998740e-1f);
+    p = horner(p, f, -1.2420140846e-1f);
+    p = horner(p, f, 1.4249322787e-1f);
+    p = horner(p, f, -1.6668057665e-1f);
+    p = horner(p, f, 2.0000714765e-1f);
+    p = horner(p, f, -2.4999993993e-1f);
+    p = horner(p, f, 3.3333331174e-1f);
     const vec z = f * f, e = floats(n);
-    const vec y = (f + ((p * f * z - z * 0.5f) - e * 2.12194440e-4f)) + e * 0.693359375f;
+    const vec low = fused(e, splat(-2.12194440e-4f), fused(p * f, z, z * -0.5f));
+    const vec y = fused(e, splat(0.693359375f), f + low);
     const vec infinite = number(isplat(0x7f800000));
     vec result = choose(equal(x, infinite) | ~equal(x, x), x, y);
     result = choose(less(x, splat(0.0f)), number(isplat(0x7fc00000)), result);
@@ -285,9 +318,9 @@ INLINE vec vsqrt(vec x)
     const ivec tiny = less(x, splat(1.17549435e-38f));
     const vec normal = choose(tiny, x * 16777216.0f, x);
     vec y = number(isplat(0x5f375a86) - (bits(normal) >> 1));
-    for (int i = 0; i < 3; i++) y = y * (splat(1.5f) - normal * 0.5f * y * y);
+    for (int i = 0; i < 3; i++) y = y * fused(normal * -0.5f * y, y, splat(1.5f));
     vec root = normal * y;
-    root = root + (normal - root * root) * y * 0.5f;
+    root = fused(fused(-root, root, normal) * y, splat(0.5f), root);
     root = choose(tiny, root * 2.44140625e-4f, root);
     const ivec itself = equal(x, splat(0.0f)) | equal(x, number(isplat(0x7f800000))) | ~equal(x, x);
     return choose(less(x, splat(0.0f)), number(isplat(0x7fc00000)), choose(itself, x, root));
@@ -297,20 +330,19 @@ INLINE vec verf(vec x)
 {
     const vec positive = number(bits(x) & isplat(0x7fffffff));
     const vec t = choose(less(splat(4.0f), positive), splat(4.0f), positive), s = x * x;
-    vec far = t * -1.72853470e-5f + 3.83197126e-4f;
-    vec other = t * -3.88396438e-3f + 2.42546219e-2f;
-    far = far * (t * t) + other;
-    far = far * t - 1.06777877e-1f;
-    far = far * t - 6.34846687e-1f;
-    far = far * t - 1.28717512e-1f;
-    far = splat(1.0f) - vexp(far * t - t);
+    const vec other = horner(splat(-3.88396438e-3f), t, 2.42546219e-2f);
+    vec far = fused(horner(splat(-1.72853470e-5f), t, 3.83197126e-4f), t * t, other);
+    far = horner(far, t, -1.06777877e-1f);
+    far = horner(far, t, -6.34846687e-1f);
+    far = horner(far, t, -1.28717512e-1f);
+    far = fused_exp(-1.0f, fused(far, t, -t), 1.0f);
     far = number(bits(far) | (bits(x) & isplat(INT32_MIN)));
-    vec near = s * -5.96761703e-4f + 4.99119423e-3f;
-    near = near * s - 2.67681349e-2f;
-    near = near * s + 1.12819925e-1f;
-    near = near * s - 3.76125336e-1f;
-    near = near * s + 1.28379166e-1f;
-    near = near * x + x;
+    vec near = horner(splat(-5.96761703e-4f), s, 4.99119423e-3f);
+    near = horner(near, s, -2.67681349e-2f);
+    near = horner(near, s, 1.12819925e-1f);
+    near = horner(near, s, -3.76125336e-1f);
+    near = horner(near, s, 1.28379166e-1f);
+    near = fused(near, x, x);
     return choose(less(positive, splat(0.921875f)), near, choose(equal(x, x), far, x));
 }
 //! expm1 tanh

@@ -6,6 +6,7 @@ gates of a unit together, and what becomes of them is stored: the products never
 A tile makes ``each`` vectors of C of every row, from number ``j`` on: what begins there is called ``name_j``.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -170,23 +171,38 @@ class Tile:
         yield from ("rows", str(known.count), "each", str(parts), count, x, row, w, width, "each * 16")
 
     def _operations(self) -> Iterator[str]:
-        inside = set(self.vectors)
+        fused = fusions(self.vectors)
+        factors = Counter(operation.operands[place] for operation, place in fused.values())
+        read = Counter(operand for vector in self.vectors for operand in vector.operation.views())
         for vector in self.vectors:
-            operation = vector.operation
+            operation, all_of = vector.operation, View(vector, 0, vector.size)
             assert isinstance(operation, Elementwise)
-            arguments = []
-            for operand in operation.operands:
-                if operand in self.texts:
-                    arguments.append(self.texts[operand])
-                elif isinstance(operand, View) and operand.vector in inside:
-                    arguments.append(self.context.names[operand.vector])
-                else:
-                    arguments.append(self._read(operand))
+            if vector not in self.context.plan.stored and 0 < read[all_of] == factors[all_of]:
+                continue  # a product that is only a part of sums
             numbers = {name: literal(value) for name, value in operation.attributes.items()}
-            text = operation.operator.vector.format(*arguments, **numbers)
+            text = operation.operator.vector.format(*map(self._argument, operation.operands), **numbers)
+            if vector in fused:
+                text = self._fused(*fused[vector])
             self.context.kernels |= {kernel.name for kernel in operation.operator.kernels}
             kind = "ivec" if vector.dtype == BOOL else "vec"
             yield f"const {kind} {self.context.names[vector]} = {text};"
+
+    def _argument(self, operand: Operand) -> str:
+        """Write what an operation reads: a sum in registers, what stands above, or what is in memory."""
+        if operand in self.texts:
+            return self.texts[operand]
+        if isinstance(operand, View) and operand.vector in self.vectors:
+            return self.context.names[operand.vector]
+        return self._read(operand)
+
+    def _fused(self, operation: Elementwise, place: int) -> str:
+        """Write ``a b + c``, ``a b - c`` or ``c - a b``; the product is the operand in that place."""
+        product, other = operation.operands[place], self._argument(operation.operands[1 - place])
+        assert isinstance(product, View)
+        one, another = map(self._argument, product.vector.operation.operands)
+        if operation.kind == "Sub":
+            one, other = (f"-{one}", other) if place else (one, f"-{other}")
+        return f"fused({one}, {another}, {other})"
 
     def _read(self, operand: Operand) -> str:
         """Write a vector of C that is read from memory."""
@@ -212,6 +228,29 @@ class Tile:
             name = context.names[context.owner(vector)]
             to = self._parameter(vector.dtype, f"to_{name}", context.all_of(vector, self.slot).plus("j"))
             yield f"{call}({to} + r * {self._row(vector)} + u * LANES, {context.names[vector]});"
+
+
+def fusions(vectors: list[Vector]) -> dict[Vector, tuple[Elementwise, int]]:
+    """Find the sums and differences of a group that have a product of the same group for an operand.
+
+    Give each with its operation and the operand's place, the last one if both are products.
+    """
+    found = {}
+    for vector in vectors:
+        operation = vector.operation
+        if isinstance(operation, Elementwise) and operation.kind in ("Add", "Sub"):
+            places = [k for k in (0, 1) if _is_product(operation.operands[k], vectors)]
+            if places:
+                found[vector] = operation, places[-1]
+    return found
+
+
+def _is_product(operand: Operand, vectors: list[Vector]) -> bool:
+    """Whether an operand is a product of two numbers that is made in a group."""
+    if not isinstance(operand, View) or operand.vector not in vectors:
+        return False
+    operation = operand.vector.operation
+    return isinstance(operation, Elementwise) and operation.kind == "Mul"
 
 
 def _load(dtype: str) -> str:
