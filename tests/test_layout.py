@@ -51,7 +51,7 @@ ROOMS: dict[str, str] = {
         c/write/literals c/write/names c/write/pack c/write/context c/write/equations c/write/tiles
         c/write/emit c/write/layout c/write/walk c/write/source c/write/model write
         """,
-    "runtimes": "compiler c ship onnxruntime reference torchscript table load worker",
+    "runtimes": "compiler c ship onnxruntime reference torchscript table empty_calls load worker",
     "verification": "dynamics rounding grid tolerance sensitivity compare verify verify_export choose",
     "benchmark": "bench",
     "scaffolding": "scaffold",
