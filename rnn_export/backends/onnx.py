@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from rnn_export.backends.empty_calls import answer_empty_calls
 from rnn_export.program.program import IR_VERSION
 from rnn_export.signature.signature import Signature, TensorSpec
 
@@ -21,7 +22,8 @@ def finish(
 
     Inputs and outputs get the signature's dtypes and shapes, with the symbolic sizes ``time`` and ``batch``;
     an input that the net never reads, which exporters leave out, is there all the same. Initializers lose
-    ``prefix``, so that they are called as the module calls its parameters.
+    ``prefix``, so that they are called as the module calls its parameters. A call without a time step or
+    without a row is answered.
     """
     graph = ir.from_proto(model)
     graph.ir_version = IR_VERSION
@@ -36,6 +38,7 @@ def finish(
     for value, spec in zip(graph.graph.outputs, signature.results, strict=True):
         _annotate(value, spec)
     _strip_prefix(graph.graph, prefix)
+    answer_empty_calls(graph.graph, signature)
     graph.metadata_props.update(_metadata(signature, name, metadata))
     finished = ir.to_proto(graph)
     onnx.checker.check_model(finished, full_check=True)

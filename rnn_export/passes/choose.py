@@ -38,6 +38,7 @@ from math import prod
 
 import onnx_ir as ir
 
+from rnn_export.passes.operators.guard import usual
 from rnn_export.program.program import Program
 from rnn_export.program.scan import Scan
 
@@ -58,7 +59,7 @@ def rank(forms: Mapping[str, Program], time: int, batch: int) -> list[str]:
 
 def _work(program: Program | None, kind: str, batch: int) -> int:
     """Give the largest state of a kind of loop or operator, in numbers; ``batch`` is the rows where free."""
-    nodes = [node for node in program.model.graph if node.op_type == kind] if program else []
+    nodes = [node for node in usual(program.model.graph) if node.op_type == kind] if program else []
     return max((prod(_sizes(state, batch)) for node in nodes for state in _states(node)), default=0)
 
 

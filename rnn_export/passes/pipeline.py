@@ -14,7 +14,7 @@ from rnn_export.failures import typed
 from rnn_export.passes import lengths
 from rnn_export.passes.cleanup import constant_folding, layers, products, simplify, unit_axes
 from rnn_export.passes.contract import Pass
-from rnn_export.passes.operators import recognize, rnn_as_gru
+from rnn_export.passes.operators import guard, recognize, rnn_as_gru
 from rnn_export.passes.time import distribute, last_step, regroup
 from rnn_export.program.agree import agree
 from rnn_export.program.program import Program
@@ -40,6 +40,8 @@ PASSES: tuple[tuple[Pass, str], ...] = (
     (simplify.simplify, "scan"),
     (recognize.recognize, ""),
     (constant_folding.fold_constants, ""),
+    (simplify.simplify, ""),
+    (guard.guard, ""),
     (simplify.simplify, "operator"),
     (rnn_as_gru.rnn_as_gru, ""),
     (simplify.simplify, "gated"),
@@ -82,9 +84,14 @@ def optimize(program: Program) -> list[Stage]:
 
 
 def forms_of(stages: Sequence[Stage]) -> dict[str, Program]:
-    """Give the Programs worth shipping under their names, each but once."""
+    """Give the Programs worth shipping under their names, each but once.
+
+    An operator that was there from the start, even in the body of a loop, is guarded in each of them.
+    """
     forms: dict[str, Program] = {}
     for stage in stages:
-        if stage.form and stage.program.proto() not in [program.proto() for program in forms.values()]:
-            forms[stage.form] = stage.program
+        if stage.form:
+            program = guard.guard(stage.program)
+            if program.proto() not in [other.proto() for other in forms.values()]:
+                forms[stage.form] = program
     return forms

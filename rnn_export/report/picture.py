@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import onnx
+import onnx_ir as ir
 
 from rnn_export.bundle.bundle import Bundle
+from rnn_export.passes.operators.guard import unguarded
 from rnn_export.report.graph import (
     INPUT,
     LOOPS,
@@ -100,7 +102,8 @@ def _chosen(bundle: Bundle) -> tuple[str, onnx.ModelProto]:
     wanted = ["model.onnx"] if form in ("scan", "step") else []
     wanted += ["variants/scan.onnx", "variants/step.onnx", "model.onnx", "variants/loop.onnx"]
     files = [file for file in wanted if file in bundle.manifest.files]
-    models = {file: onnx.load(bundle.folder / file, load_external_data=False) for file in files}
+    opened = {file: onnx.load(bundle.folder / file, load_external_data=False) for file in files}
+    models = {file: ir.to_proto(unguarded(ir.from_proto(model))) for file, model in opened.items()}
     for loop in LOOPS:
         for file, model in models.items():
             if any(node.op_type == loop for node in model.graph.node):

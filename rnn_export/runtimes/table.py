@@ -30,7 +30,8 @@ class Runtime:
 
     ``package`` is what has to be installed for it. Where it cannot run, its files are left unchecked: no
     failure if it is ``optional``. A slow one is asked for runs of at most ``longest`` time steps. It is
-    ``shared`` if workers are to be forked from a process that has imported it, and has no thread of it.
+    ``shared`` if workers are to be forked from a process that has imported it, and has no thread of it. It
+    ``answers_empty`` calls, those without a time step or a row, if its files have to.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Runtime:
     optional: bool = False
     longest: int = UNBOUNDED
     shared: bool = False
+    answers_empty: bool = False
 
     @property
     def installed(self) -> bool:
@@ -87,7 +89,7 @@ Origin = tuple[Callable[..., "Runner"], tuple[str, str]]
 RUNTIMES = {
     runtime.name: runtime
     for runtime in (
-        Runtime("onnxruntime", ".onnx", "onnxruntime"),
+        Runtime("onnxruntime", ".onnx", "onnxruntime", answers_empty=True),
         Runtime("reference", ".onnx", "onnx", longest=300),
         Runtime("torchscript", ".pt", "torch", shared=True),
         Runtime("c", ".c", "ctypes", optional=True),  # and a C compiler

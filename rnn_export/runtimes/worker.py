@@ -34,6 +34,7 @@ from rnn_export.bundle.untrusted import schema
 from rnn_export.bundle.untrusted.files import Files
 from rnn_export.errors import BuildError, BundleError, RuntimeUnavailableError, mismatch
 from rnn_export.garbage import uncollected
+from rnn_export.runtimes import empty_calls
 from rnn_export.runtimes.table import RUNTIMES
 from rnn_export.signature.signature import Array, Call, Signature, pieces
 from rnn_export.workers import NAME
@@ -41,6 +42,7 @@ from rnn_export.workers import NAME
 FAILURES = 1 << 26  # bytes, for the messages of cases that failed
 HEADER = 1 << 10  # bytes of an array's own description, and of its place in the archive
 ERRORS = "errors"  # the key, in the results, of a JSON object of what failed
+EMPTY = "empty"  # the key of what is wrong with calls without a time step or a row
 UNAVAILABLE = "unavailable"  # the only key, if the runtime cannot run the file
 BROKEN = "broken"  # the only key, if the file cannot be built
 FAULT = "fault"  # the only key, if the system is at fault: a full disk, a folder that is gone
@@ -333,4 +335,5 @@ def _run_all(request: dict[str, Any]) -> dict[str, Any]:
                 errors[f"{case.name}/{mode}"] = traceback.format_exc(limit=0).strip()
                 continue
             results.update({f"{case.name}/{mode}/{k}": array for k, array in enumerate(arrays)})
-    return {**results, ERRORS: json.dumps(errors)}
+    empty = empty_calls.fault(call, signature, answers=runtime.answers_empty)
+    return {**results, ERRORS: json.dumps(errors), EMPTY: empty}

@@ -48,6 +48,7 @@ def test_a_pass_is_called_like_its_module() -> None:
         "last_step",
         "products",
         "recognize",
+        "guard",
         "rnn_as_gru",
     }
 

@@ -5,6 +5,7 @@ import onnx_ir as ir
 from rnn_export.capture import step
 from rnn_export.module.subject import inspect_module
 from rnn_export.passes import pipeline
+from rnn_export.passes.operators.guard import unguarded
 from rnn_export.passes.time.recurrences import recurrent_nodes
 from rnn_export.program.program import Program
 from rnn_export.program.scan import Scan
@@ -25,7 +26,7 @@ def form(case: ModelCase, name: str) -> Program:
 
 
 def operators(program: Program) -> list[str]:
-    return [node.op_type for node in program.model.graph]
+    return [node.op_type for node in unguarded(program.model).graph]
 
 
 def off_cycle(scan: ir.Node) -> set[ir.Node]:

@@ -12,7 +12,9 @@
 ONNX Runtime's RNN operator has a tanh that is off by 1e-7 near zero, which nets with small weights show; the
 tanh of its GRU is exact there, and its arithmetic so much better that three products take less time than one
 for a small state (the table in :mod:`rnn_export.passes.choose`). The operator has to have constant
-weights, and Tanh or Relu as its activations.
+weights, and Tanh or Relu as its activations. It may stand in a branch
+(:mod:`rnn_export.passes.operators.guard`), whose other side stays as it is: a gate that is held open would
+be NaN there for an infinite input.
 
 Requires: every constant is an initializer of the graph.
 Ensures: no ``RNN`` is left that a ``GRU`` can hold.
@@ -26,6 +28,7 @@ import numpy as np
 import onnx_ir as ir
 
 from rnn_export.passes.contract import CONSTANTS_OUTSIDE, Property, rewriting
+from rnn_export.passes.operators.guard import usual
 from rnn_export.program.build import Builder, add_constant
 from rnn_export.program.operator_facts import RECURRENT, text_of
 from rnn_export.program.program import Program
@@ -51,7 +54,7 @@ def _is_held_by_a_gru(node: ir.Node) -> bool:
 
 NO_RNN = Property(
     "no RNN is left that a GRU can hold",
-    lambda program: not any(map(_is_held_by_a_gru, program.model.graph)),
+    lambda program: not any(map(_is_held_by_a_gru, usual(program.model.graph))),
 )
 
 
@@ -59,7 +62,7 @@ NO_RNN = Property(
 def rnn_as_gru(program: Program) -> bool:
     """Write every ``RNN`` with constant weights as a ``GRU``."""
     graph = program.model.graph
-    nodes = [node for node in graph if _is_held_by_a_gru(node)]
+    nodes = [node for node in usual(graph) if _is_held_by_a_gru(node)]
     for node in nodes:
         _replace(graph, node)
     return bool(nodes)
@@ -71,16 +74,18 @@ def _activations(node: ir.Node) -> Sequence[str]:
     return node.attributes.get_strings("activations", RECURRENT["RNN"].activations * directions)
 
 
-def _replace(graph: ir.Graph, node: ir.Node) -> None:
-    """Put a ``GRU`` in the place of an ``RNN``."""
+def _replace(main: ir.Graph, node: ir.Node) -> None:
+    """Put a ``GRU`` in the place of an ``RNN``; its constants go to the outermost graph."""
     attributes: dict[str, object] = dict(node.attributes)
     attributes["activations"] = [name for used in _activations(node) for name in ("Sigmoid", used)]
-    weights = [add_constant(graph, f"GRU/{name}", array) for name, array in _weights(node).items()]
+    weights = [add_constant(main, f"GRU/{name}", array) for name, array in _weights(node).items()]
     build = Builder()
     inputs = [node.inputs[0], *weights, *node.inputs[4:]]
     outputs = build.emit_several("GRU", inputs, attributes, count=2)
     build.nodes[0].metadata_props.update(node.metadata_props)
     old = list(node.outputs)
+    graph = node.graph
+    assert graph is not None
     ir.convenience.replace_nodes_and_values(graph, node, [node], build.nodes, old, outputs[: len(old)])
 
 
