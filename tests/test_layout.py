@@ -26,7 +26,7 @@ ROOMS: dict[str, str] = {
     "signature": "tree signature",
     "program": "quiet values build program scan operator_facts agree",
     "module": """
-        calling axes wrappers starts subject precision eager repeatable values sampling fold_check
+        calling axes wrappers copying starts subject precision eager repeatable values sampling fold_check
         submodule_state inspection
         """,
     "bundle": """

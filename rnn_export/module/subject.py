@@ -11,8 +11,9 @@ from rnn_export.errors import InputError, ModelError, mismatch, warn
 from rnn_export.exclusive import LOCK
 from rnn_export.module.axes import SHORT, Axes, check_state, find_axes, shorter
 from rnn_export.module.calling import OUTPUTS, Calling, Reading, describe, equal, read
+from rnn_export.module.copying import copied
 from rnn_export.module.starts import begun_alike, check_left_out, own_start
-from rnn_export.module.wrappers import Flat, Wrapper, copied, over_time
+from rnn_export.module.wrappers import Flat, Wrapper, over_time
 from rnn_export.signature.signature import BATCH, TIME, Signature, StateSpec, TensorSpec
 from rnn_export.signature.tree import Tree, enumerate_names, map_leaves, names_of, tree_leaves, tree_of
 
@@ -39,7 +40,7 @@ class Subject:
         """Give the module, or a copy of it, as ``(inputs, *state) -> (outputs, *new_state)``."""
         names = [leaf.name for leaf in self.signature.state]
         returned = [leaf.name for leaf in self.signature.returned_state]
-        return Flat(model or self.model, self.calling, names, returned)
+        return Flat(self.model if model is None else model, self.calling, names, returned)
 
     @property
     def steps(self) -> int:
@@ -87,7 +88,9 @@ def inspect_module(model: nn.Module, example: Any, *, step: bool = False) -> Sub
     if not isinstance(model, nn.Module):
         raise ModelError(mismatch("model", "a torch.nn.Module", type(model).__name__, "Pass an instance."))
     inputs, state, alone = _split(example)
-    own = _copy(model).eval()
+    own = _copy(model)
+    modes = [module.training for module in own.modules()]
+    own.eval()
     dtype = _dtype(own)
     _check_inputs(inputs, dtype, step)
     _check_dtypes(state, dtype)
@@ -99,7 +102,7 @@ def inspect_module(model: nn.Module, example: Any, *, step: bool = False) -> Sub
             called, state = over_time(own, inputs, state)
             inputs = inputs[None]
         subject = _find_out(called, inputs, state, begin, alone)
-        _warn_of_training_mode(model, subject)
+        _warn_of_training_mode(modes, subject)
     _warn_of_nan(own)
     return subject
 
@@ -252,18 +255,18 @@ def _check_new_state(leaves: Sequence[Tensor], new: Sequence[Tensor]) -> None:
         raise ModelError(mismatch("state that forward() returns", expected, got, remedy))
 
 
-def _warn_of_training_mode(model: nn.Module, subject: Subject) -> None:
+def _warn_of_training_mode(modes: Sequence[bool], subject: Subject) -> None:
     """Say so if the module, as it was given, computes something else than in eval mode."""
-    if not any(module.training for module in model.modules()):
+    if not any(modes):
         return
     trained = copied(subject.model)
     inner = trained.original if isinstance(trained, Wrapper) else trained
-    for part, module in zip(inner.modules(), model.modules(), strict=True):
-        part.training = module.training
+    for module, training in zip(inner.modules(), modes, strict=True):
+        module.training = training
     arguments = (subject.inputs, *subject.state)
     if not equal(subject.flat(trained)(*arguments), subject.flat()(*arguments)):
         warn(
-            f"{type(model).__name__} is in training mode, where it computes something else (dropout or batch "
+            f"{type(inner).__name__} is in training mode, where it computes something else (dropout or batch "
             "norm, say). A copy in eval mode is exported; call model.eval() to silence this."
         )
 
