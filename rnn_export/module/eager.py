@@ -9,9 +9,10 @@ from torch import nn
 
 from rnn_export.errors import ModelError, mismatch
 from rnn_export.exclusive import LOCK
+from rnn_export.module.copying import copied
 from rnn_export.module.precision import InPrecision
 from rnn_export.module.subject import Subject
-from rnn_export.module.wrappers import Ragged, copied
+from rnn_export.module.wrappers import Ragged
 from rnn_export.signature.signature import Array, Call, TensorSpec
 
 

@@ -9,9 +9,9 @@ import torch
 
 from rnn_export.errors import ModelError, mismatch
 from rnn_export.module import eager
+from rnn_export.module.copying import copied
 from rnn_export.module.sampling import SEED, Draw, trajectory
 from rnn_export.module.subject import Subject
-from rnn_export.module.wrappers import copied
 from rnn_export.signature.signature import Array, Call, Signature, pieces
 
 # Why running step by step may give something else than running whole.

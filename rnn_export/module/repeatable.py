@@ -11,8 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from rnn_export.errors import PACKAGE, ModelError
 from rnn_export.module import attributes, eager
 from rnn_export.module.calling import equal
+from rnn_export.module.copying import copied
 from rnn_export.module.subject import Subject
-from rnn_export.module.wrappers import copied
 
 OURS = tuple(str(Path(sys.modules[name].__file__ or "").parent) for name in (PACKAGE, "torch"))
 

@@ -12,9 +12,10 @@ from rnn_export.exclusive import LOCK
 from rnn_export.module.attributes import CHANGES, watched
 from rnn_export.module.axes import SHORT, Axes, check_state, find_axes, shorter
 from rnn_export.module.calling import OUTPUTS, Calling, Reading, describe, equal, read
+from rnn_export.module.copying import copied
 from rnn_export.module.interface import check_kinds, check_new_state, check_wrapping, refuse_argument
 from rnn_export.module.starts import begun_alike, check_left_out, own_start
-from rnn_export.module.wrappers import Flat, Wrapper, copied, over_time
+from rnn_export.module.wrappers import Flat, Wrapper, over_time
 from rnn_export.signature.signature import BATCH, TIME, Signature, StateSpec, TensorSpec
 from rnn_export.signature.tree import Tree, enumerate_names, map_leaves, names_of, tree_leaves, tree_of
 
@@ -97,7 +98,9 @@ def inspect_module(model: nn.Module, example: Any, *, step: bool = False) -> Sub
     if not isinstance(model, nn.Module):
         raise ModelError(mismatch("model", "a torch.nn.Module", type(model).__name__, "Pass an instance."))
     inputs, state, alone = _split(example)
-    own = _copy(model).eval()
+    own = _copy(model)
+    modes = [module.training for module in own.modules()]
+    own.eval()
     dtype = _dtype(own)
     _check_inputs(inputs, dtype, step)
     _check_dtypes(state, dtype)
@@ -109,7 +112,7 @@ def inspect_module(model: nn.Module, example: Any, *, step: bool = False) -> Sub
             called, state = over_time(own, inputs, state)
             inputs = inputs[None]
         subject = _find_out(called, inputs, state, begin, alone)
-        _warn_of_training_mode(model, subject)
+        _warn_of_training_mode(modes, subject)
     _warn_of_nan(own)
     return subject
 
@@ -282,17 +285,17 @@ def _begun(run: Callable[[Tensor, Any], Reading], inputs: Tensor, begin: Callabl
     return begin(inputs.shape[1])
 
 
-def _warn_of_training_mode(model: nn.Module, subject: Subject) -> None:
+def _warn_of_training_mode(modes: Sequence[bool], subject: Subject) -> None:
     """Say so if the module, as it was given, computes something else than in eval mode."""
-    if not any(module.training for module in model.modules()):
+    if not any(modes):
         return
     trained = copied(subject.model)
     inner = trained.original if isinstance(trained, Wrapper) else trained
-    for part, module in zip(inner.modules(), model.modules(), strict=True):
-        part.training = module.training
+    for module, training in zip(inner.modules(), modes, strict=True):
+        module.training = training
     if not equal(subject.flat(trained)(*subject.arguments), subject.flat()(*subject.arguments)):
         warn(
-            f"{type(model).__name__} is in training mode, where it computes something else (dropout or batch "
+            f"{type(inner).__name__} is in training mode, where it computes something else (dropout or batch "
             "norm, say). A copy in eval mode is exported; call model.eval() to silence this."
         )
 

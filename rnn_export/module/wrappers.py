@@ -1,6 +1,5 @@
 """What this package puts around the user's module."""
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -86,15 +85,6 @@ class CellOverTime(Wrapper):
             outputs.append(leaves[0] if self.only_state else result[0])
             state = wrap(self.takes, dict(enumerate_names(leaves)))
         return torch.stack(outputs), state
-
-
-def copied(model: nn.Module) -> nn.Module:
-    """Copy a module, scripted or not, to the CPU and without gradients."""
-    with torch.no_grad():
-        twin = copy.deepcopy(model).cpu()
-    for parameter in twin.parameters():
-        parameter.requires_grad_(False)
-    return twin
 
 
 def over_time(cell: nn.Module, x_t: Tensor, state: Any) -> tuple[CellOverTime, Any]:

@@ -24,9 +24,9 @@ from rnn_export.backends.c.write.model import compile_program
 from rnn_export.bundle.bundle import Bundle
 from rnn_export.bundle.layout import MODEL_H, WEIGHTS
 from rnn_export.capture.script.script import WRAPPED
+from rnn_export.module.copying import copied
 from rnn_export.module.inspection import find_streaming
 from rnn_export.module.subject import Subject, inspect_module
-from rnn_export.module.wrappers import copied
 from rnn_export.program.program import Program, name_apart
 from rnn_export.signature.signature import BATCH, TIME
 from tests.support import mutant_nodes as nodes

@@ -1,0 +1,83 @@
+"""A copy of the user's module, as plain as it can be: what an export works on.
+
+Some modules hold another one and call it, or compute their weights anew in each call. In eval mode the
+results are the same without that, which neither TorchScript nor the exporters take. In the copy it is done
+once::
+
+    torch.compile(net), nn.DataParallel(net)   ->  net
+    weight_norm(linear), spectral_norm(linear) ->  linear, its weight the one that forward() sees
+"""
+
+import copy
+import sys
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
+from torch.overrides import TorchFunctionMode
+
+PARALLEL = nn.DataParallel, nn.parallel.DistributedDataParallel
+WEIGHT_HOOKS = WeightNorm, SpectralNorm, BasePruningMethod  # compute a weight before each call
+
+
+class _Detached(TorchFunctionMode):
+    """Copies a tensor that was computed from parameters, which PyTorch refuses: the numbers that it holds."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Copy a tensor, or call any other function."""
+        if function is Tensor.__deepcopy__ and not args[0].is_leaf:
+            return args[0].detach().clone()
+        return function(*args, **(kwargs or {}))
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """Copy a module, scripted or not, to the CPU and without gradients; what is around it is left off."""
+    memo: dict[int, Any] = {}
+    with torch.no_grad(), _Detached():
+        for module in reversed([*model.modules()]):  # what lies inside comes first
+            inner = _inner(module)
+            if inner is not None:
+                memo[id(module)] = copy.deepcopy(inner, memo)
+        twin: nn.Module = copy.deepcopy(model, memo)
+    with torch.no_grad():
+        for module in [*twin.modules()]:
+            _fold_weights(module)
+        twin = twin.cpu()
+    for parameter in twin.parameters():
+        parameter.requires_grad_(False)
+    return twin
+
+
+def _inner(module: nn.Module) -> nn.Module | None:
+    """Give the module that another one calls, if it does nothing else."""
+    compiler = sys.modules.get("torch._dynamo.eval_frame")  # imported if anything was compiled
+    if compiler and isinstance(module, compiler.OptimizedModule):
+        inner: nn.Module = module._orig_mod
+        return inner
+    return module.module if isinstance(module, PARALLEL) else None
+
+
+def _fold_weights(module: nn.Module) -> None:
+    """Let weights that are computed in each call be parameters, or buffers, of the numbers that they have."""
+    for key, hook in [*module._forward_pre_hooks.items()]:
+        if isinstance(hook, WEIGHT_HOOKS):
+            hook.remove(module)
+            del module._forward_pre_hooks[key]
+    if isinstance(module, torch.jit.ScriptModule) or not parametrize.is_parametrized(module):
+        return
+    lists: Any = module.parametrizations.eval()  # type: ignore[union-attr]
+    weights = {name: getattr(module, name).detach().clone() for name in lists}
+    if not all(torch.equal(weight, getattr(module, name)) for name, weight in weights.items()):
+        return  # they are drawn anew: that is seen, and refused, later
+    learned = {name for name in lists if [*lists[name].parameters(recurse=False)]}
+    module.__class__ = parametrize.type_before_parametrizations(module)
+    del module._modules["parametrizations"]
+    for name, weight in weights.items():
+        if name in learned:
+            module.register_parameter(name, nn.Parameter(weight))
+        else:
+            module.register_buffer(name, weight)
