@@ -2,23 +2,35 @@
 
 The right answer is a second implementation in NumPy, which eager PyTorch in float64 agrees with. It is asked
 on inputs that the export does not know: padding, stop tokens, zeros, constants, ten times larger, 600 time
-steps, 40 rows. One recipe of each kind every day, 25 of each in `make test-all`.
+steps, 40 rows. One recipe of each kind every day, 26 of each in `make test-all`.
 
     python -m tests.support.generated.pool KIND NUMBER    # shows a module, and what becomes of it
 """
 
+import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
+from torch import nn
 
+from rnn_export.errors import ModelError, PassError
+from tests.support.generated import check
 from tests.support.generated.check import BAD, OUTCOMES
+from tests.support.generated.numpy_net import Array
 from tests.support.generated.pool import Pool
-from tests.support.generated.recipe import KINDS, recipe
+from tests.support.generated.recipe import KINDS, Recipe, recipe
+from tests.support.paths import ROOT
 
 Counted = Callable[[str, Mapping[str, int]], None]
 
+# Every module that ever failed, one a line.
+TABLE = ROOT / "tests" / "support" / "generated" / "failed.jsonl"
+FAILED = [Recipe.read(json.loads(line)) for line in TABLE.read_text().splitlines()]
 OF_EACH = 26  # recipes of a kind: 2,000 of all kinds
 EXHAUSTIVE = [pytest.mark.exhaustive]
 # Kinds that are not exported right yet, and why. Remove a line with the fault.
@@ -41,13 +53,13 @@ def pool() -> Iterator[Pool]:
         yield started
 
 
-def faults(kind: str, numbers: range, pool: Pool, counted: Counted) -> list[str]:
+def faults(recipes: Iterable[Recipe], pool: Pool, counted: Counted) -> list[str]:
+    """Judge recipes, but none with another kind that is known to fail: it is tried by itself."""
     counts = Counter(dict.fromkeys(OUTCOMES, 0))
     found: list[str] = []
-    for number in numbers:
-        made = recipe(kind, number)
-        if KNOWN.keys() & {*made.kinds} - {kind}:
-            continue  # the other kind is tried by itself
+    for made in recipes:
+        if KNOWN.keys() & {*made.kinds} - {made.kind}:
+            continue
         verdict = pool.judge(made)
         counts[verdict["outcome"]] += 1
         if verdict["outcome"] in BAD:
@@ -60,10 +72,67 @@ def faults(kind: str, numbers: range, pool: Pool, counted: Counted) -> list[str]
     "kind", [pytest.param(kind, marks=marks(kind) + EXHAUSTIVE * (kind in ALIKE)) for kind in KINDS]
 )
 def test_a_module_is_exported_right_or_refused(kind: str, pool: Pool, counted: Counted) -> None:
-    assert not faults(kind, range(1), pool, counted)
+    assert not faults([recipe(kind, 0)], pool, counted)
 
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", [pytest.param(kind, marks=marks(kind)) for kind in KINDS])
 def test_many_modules_are_exported_right_or_refused(kind: str, pool: Pool, counted: Counted) -> None:
-    assert not "\n".join(faults(kind, range(1, OF_EACH), pool, counted))
+    found = faults((recipe(kind, number) for number in range(1, OF_EACH)), pool, counted)
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("made", FAILED, ids=lambda made: f"{made.kind}-{made.number}")
+def test_what_failed_once_does_not_fail_again(made: Recipe, pool: Pool, counted: Counted) -> None:
+    assert not faults([made], pool, counted)
+
+
+class Shipped:
+    """Runs a module in place of its files."""
+
+    signature = SimpleNamespace(streamable=True, returns_state=False)
+
+    def __init__(self, made: Recipe, model: nn.Module) -> None:
+        self.made, self.model = made, model
+
+    def __call__(self, inputs: Array, state: Sequence[Array]) -> tuple[Array, tuple[Array, ...]]:
+        outputs, *last = check.eager(self.made, self.model, inputs, [*state])
+        return outputs, tuple(last)
+
+
+@pytest.mark.parametrize(("factor", "outcome"), [(1.0, check.EXPORTED), (1.001, check.WRONG)])
+def test_a_weight_that_is_off_is_found(
+    factor: float, outcome: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = recipe("nothing", 0)
+
+    def export(model: nn.Module, *_: object) -> SimpleNamespace:
+        with torch.no_grad():
+            next(model.parameters())[3:] *= factor
+        monkeypatch.setattr(check.rnn_export, "load", lambda *_, **__: Shipped(made, model))
+        return SimpleNamespace(folder=tmp_path)
+
+    monkeypatch.setattr(check.rnn_export, "export", export)
+    assert check.judged(made, tmp_path).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "outcome"),
+    [
+        ("nothing", KeyError("h"), check.UNTYPED),
+        ("nothing", PassError("changed"), check.UNTYPED),
+        ("nothing", ModelError("no"), check.UNCLEAR),
+        ("noise", ModelError("Two calls differ."), check.REFUSED),
+        ("noise", None, check.WRONG),
+    ],
+)
+def test_what_an_export_raises_is_judged(
+    kind: str, error: Exception | None, outcome: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def export(*_: object) -> None:
+        if error:
+            raise error
+
+    monkeypatch.setattr(check.rnn_export, "export", export)
+    assert check.judged(recipe(kind, 0), tmp_path).outcome == outcome

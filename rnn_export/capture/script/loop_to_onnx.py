@@ -5,11 +5,13 @@ The exporter is deprecated upstream, and written in C++ that ends its process fo
 
 import io
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
+from torch.onnx._internal.torchscript_exporter import symbolic_helper, symbolic_opset9, utils
 
 
 def content(flat: torch.jit.ScriptModule, example: Sequence[torch.Tensor]) -> bytes:
@@ -31,7 +33,7 @@ def export(options: Mapping[str, Any], content: bytes) -> bytes:
     named = dict(options)
     axes = {name: dict(pairs) for name, pairs in named.pop("free").items()}
     file = io.BytesIO()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _own_symbolics(named["opset_version"]):
         warnings.simplefilter("ignore")
         try:
             torch.onnx.export(
@@ -46,6 +48,28 @@ def export(options: Mapping[str, Any], content: bytes) -> bytes:
             reason = str(error).strip().partition("\n")[0].partition("  [Caused by")[0]
             return (reason or type(error).__name__).encode() + b"\n"
     return b"\n" + file.getvalue()
+
+
+@contextmanager
+def _own_symbolics(opset: int) -> Iterator[None]:
+    """Let the exporter write what ONNX defines, where its own table does not."""
+    utils.register_custom_op_symbolic("aten::unbind", _unbind, opset)
+    try:
+        yield
+    finally:
+        utils.unregister_custom_op_symbolic("aten::unbind", opset)
+
+
+def _unbind(graph: Any, tensor: Any, axis: Any = 0, outputs: int | None = None) -> Any:
+    """Give ``tensor.unbind(axis)`` as a list whose entries do not have that axis.
+
+    Upstream names the size of a piece as well. ``SplitToSequence`` ignores ``keepdims`` then, and every entry
+    has an axis too many.
+    """
+    if outputs is not None:
+        return symbolic_opset9.unbind(graph, tensor, axis, outputs)
+    number = symbolic_helper._get_const(axis, "i", "dim")  # type: ignore[no-untyped-call]
+    return graph.op("SplitToSequence", tensor, axis_i=number, keepdims_i=0)
 
 
 def read(answer: bytes) -> tuple[bytes, str]:

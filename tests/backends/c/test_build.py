@@ -172,6 +172,29 @@ def test_an_operator_that_is_unknown_is_named_with_its_node(exported: Exported) 
         compile_program(Program(model, bundle.signature), bundle.signature, "net")
 
 
+class OtherWhenLong(torch.nn.Module):
+    """What is done depends on the number of time steps alone: a branch that reads no input of the graph."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.x = torch.nn.Linear(4, 4)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        h = torch.zeros(inputs.shape[1], 4, dtype=inputs.dtype)
+        if inputs.shape[0] > 500:
+            inputs = inputs * 0.5
+        out = []
+        for x_t in inputs:
+            h = torch.tanh(self.x(x_t) + h)
+            out.append(h)
+        return torch.stack(out)
+
+
+def test_a_branch_is_no_operator_of_c(tmp_path: Path) -> None:
+    bundle = rnn_export.export(OtherWhenLong().eval(), torch.randn(7, 3, 4), tmp_path / "bundle")
+    assert "(If): the C backend does not know the operator If" in bundle.why_without("model.c")
+
+
 def test_the_net_of_the_notebook_is_small(tmp_path: Path) -> None:
     model = RNNScratch(16, 32, 1)
     example = torch.rand(20, 2, 16), model.begin_state(2, torch.device("cpu"))

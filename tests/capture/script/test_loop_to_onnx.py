@@ -120,3 +120,27 @@ def test_a_shared_runtime_is_imported_once(rnn: ModelCase) -> None:
 
 def parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+class Unbound(nn.Module):
+    """A loop over the entries of a list, in a net that is no fold: every third time step begins anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.x, self.h = nn.Linear(4, 5), nn.Linear(5, 5)
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        out: list[Tensor] = []
+        for t, x_t in enumerate(x.transpose(0, 1).unbind(0)):
+            if t % 3 == 2:
+                h = h * 0
+            h = torch.tanh(self.x(x_t) + self.h(h))
+            out.append(h)
+        return torch.stack(out).transpose(0, 1), h
+
+
+def test_the_entries_of_a_list_have_the_axes_of_eager(tmp_path: Path) -> None:
+    example = torch.randn(3, 7, 4), torch.zeros(3, 5)
+    with pytest.warns(rnn_export.errors.ExportWarning, match=r"model.onnx is the scripted loop"):
+        bundle = rnn_export.export(Unbound().eval(), example, tmp_path / "bundle")
+    assert bundle.manifest.form == LOOP

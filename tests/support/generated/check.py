@@ -169,13 +169,13 @@ def _asked(
     size = max(1.0, float(np.abs(outputs).max()))
     torch.set_default_dtype(torch.float64)
     try:
-        exact, *_ = _eager(recipe, models[1], wide, begun)
+        exact, *_ = eager(recipe, models[1], wide, begun)
     finally:
         torch.set_default_dtype(torch.float32)
     assert np.abs(exact - outputs).max() <= EXACT * size, (
         f"the twin differs by {np.abs(exact - outputs).max()}"
     )
-    single, *reached = _eager(recipe, models[0], inputs, state)
+    single, *reached = eager(recipe, models[0], inputs, state)
     moved, _ = twin(recipe, parameters[1], wide, begun)
     row_axis = 0 if recipe.rows_first or not OUTPUTS[recipe.output].steps else 1
     others = tuple(axis for axis in range(outputs.ndim) if axis != row_axis)
@@ -197,7 +197,8 @@ def _exact(recipe: Recipe, model: nn.Module, folder: Path) -> nn.Module:
     return exact.eval()
 
 
-def _eager(recipe: Recipe, model: nn.Module, inputs: Array, state: State) -> tuple[Array, ...]:
+def eager(recipe: Recipe, model: nn.Module, inputs: Array, state: State) -> tuple[Array, ...]:
+    """Run a module: give the outputs, and the tensors of the state if it returns one."""
     arguments: list[Any] = [torch.from_numpy(inputs.copy())]
     if state is not None:
         leaves = [torch.from_numpy(leaf.copy()) for leaf in state]

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from select import select
-from typing import IO, Any
+from typing import IO
 
 from tests.support.forked import Nursery
 from tests.support.generated.recipe import Recipe, recipe
@@ -64,7 +64,7 @@ def _serve() -> None:
     os.dup2(2, 1)  # what a model prints is no answer
     nursery = _prepared()
     for line in sys.stdin:
-        answer, whole = _forked(_read(json.loads(line)))
+        answer, whole = _forked(Recipe.read(json.loads(line)))
         if not whole:  # a worker may have been waiting to be answered
             if nursery.process:
                 nursery.process.kill()
@@ -89,12 +89,6 @@ def _prepared() -> Nursery:
     ONNXRegistry.from_torchlib = staticmethod(registry)
     torch.set_num_threads(1)
     return nursery
-
-
-def _read(fields: dict[str, Any]) -> Recipe:
-    return Recipe(
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
-    )
 
 
 def _forked(recipe: Recipe) -> tuple[dict[str, str], bool]:

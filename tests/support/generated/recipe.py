@@ -1,7 +1,9 @@
 """A recipe says which pieces a module is put together from; its number decides all of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 from tests.support.generated.cells import CELLS
 from tests.support.generated.features import FEATURES
@@ -83,6 +85,11 @@ class Recipe:
         """How many numbers the cell reads."""
         more = FEATURES[self.feature].more
         return more if self.feature == "one_hot" else self.F + more
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> "Recipe":
+        """Give the recipe of what :func:`dataclasses.asdict` gave, through JSON."""
+        return cls(**{name: tuple(each) if isinstance(each, list) else each for name, each in fields.items()})
 
     def hooks(self, place: str) -> list[tuple[Hook, float]]:
         """Give what is odd at a place, each with its ``{n}``."""

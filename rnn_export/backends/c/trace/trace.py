@@ -166,6 +166,8 @@ class Tracer:
         """Trace a node."""
         if node.op_type == "Scan":
             return self.scan(node, arguments, known)
+        if any(attribute.type is ir.AttributeType.GRAPH for attribute in node.attributes.values()):
+            raise CompileError(f"the C backend does not know the operator {node.op_type}")
         symbolic = any(isinstance(argument, Symbol) for argument in arguments)
         if not symbolic or node.op_type in SIZES:
             return self._constants(node, arguments)
