@@ -43,6 +43,7 @@ from rnn_export.signature.signature import Array, Signature, TensorSpec
 
 FACTOR = 4
 FLOOR = 4
+SATURATED = 1e-3  # relative: what a unit that an infinity saturates may be off by; no bound is made of such
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,8 @@ def non_finite(case: Case, results: Sequence[Array], allowed: Sequence[Array], s
     for number, (name, spec) in enumerate(zip(signature.output_names, signature.results, strict=True)):
         got, own = results[number], case.results(signature.dtype)[number]
         error = distance(got, own, case.float64[number])
-        wrong = _spoilt(case, spec, signature) & (error > allowed[number])
+        near = np.maximum(allowed[number], SATURATED * np.nan_to_num(np.abs(case.float64[number])))
+        wrong = _spoilt(case, spec, signature) & (error > near)
         if wrong.any():
             return _place(name, spec, wrong, got, own)
     return ""
