@@ -150,7 +150,7 @@ def test_parts_of_a_state_that_mix_rows_are_named() -> None:
             super().__init__()
             self.weight = nn.Parameter(torch.ones(4))
 
-        def forward(self, inputs):
+        def forward(self, inputs, total=None):
             return (inputs * self.weight).cumsum(0), inputs.sum((0, 1))
 
     with pytest.raises(
