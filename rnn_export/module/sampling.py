@@ -29,7 +29,7 @@ SEED = 20261123
 LONGEST = 100  # of the example's time steps, in every batch
 BATCHES = (1, 2, 5)
 OFTEN = 0.2  # the share of entries of a row that are near constants which the module compares with
-TRIED = 7  # time steps on which kinds are tried
+TRIED, TRIED_ROWS = 7, 16  # time steps and rows on which kinds are tried
 LARGER = (10.0, 100.0)  # times what the example has
 NON_FINITE = (np.nan, np.inf, -np.inf)
 Kind = Callable[[int], Array]  # from a number of time steps to values [time, features]
@@ -116,9 +116,9 @@ class Draw:
 
     def _is_taken(self, kind: Kind) -> bool:
         """Whether the module takes such inputs, and gives finite numbers as it does for its example."""
-        inputs = self._rows([kind], TRIED)
+        inputs = self._rows([kind] * TRIED_ROWS, TRIED)
         try:
-            results = self.call(inputs, *self.signature.initial_state(1))
+            results = self.call(inputs, *self.signature.initial_state(TRIED_ROWS))
         except ModelError:
             return False
         return _finite(results) or not self.finite
@@ -160,12 +160,19 @@ class Draw:
         return kind(1).repeat(steps, axis=0)
 
     def _sprinkled(self, steps: int, kind: Kind, values: Array) -> Array:
-        """Draw entries with some of certain values among them: single ones, and whole time steps."""
+        """Draw entries with some of certain values among them: single ones, and whole time steps.
+
+        A feature that holds whole numbers keeps to those between its own.
+        """
         drawn = kind(steps)
-        chosen = self.random.random(drawn.shape) < OFTEN
-        drawn = np.where(chosen, self.random.choice(values, drawn.shape), drawn)
-        drawn[self.random.integers(0, steps)] = self.random.choice(values)
-        return drawn
+        chosen: Array = self.random.random(drawn.shape) < OFTEN
+        chosen[self.random.integers(0, steps)] = True
+        special = self.random.choice(values, drawn.shape)
+        if self.sample.dtype.kind == "f":
+            low, high = self.sample.min(0), self.sample.max(0)
+            own = (special == np.round(special)) & (low <= special) & (special <= high)
+            chosen &= own | ~_is_whole(self.sample)
+        return np.where(chosen, special, drawn)
 
     def _ids(self, steps: int, low: Array, high: Array) -> Array:
         return self.random.integers(low, high, (steps, len(low)), endpoint=True)
@@ -193,7 +200,7 @@ def _like(known: Array, number: int, random: np.random.Generator, factor: float 
     values = random.standard_normal((number, known.shape[1])) * np.where(size > 0, size, 1.0) * factor
     values = np.where((finite > 0).all(0) | ((finite >= 0).all(0) & (size > 0)), np.abs(values), values)
     values = np.where((finite <= 0).all(0) & (size > 0), -np.abs(values), values)
-    whole = (finite == np.round(finite)).all(axis=0)
+    whole = _is_whole(finite)
     if not whole.any():
         return values
     pool = finite[:, whole].ravel()  # a feature that never changes takes the values of others
@@ -207,6 +214,12 @@ def _entries(known: Array, number: int, random: np.random.Generator) -> Array:
     rows = random.integers(0, len(known), (number, known.shape[1]))
     drawn: Array = known[rows, np.arange(known.shape[1])]
     return drawn
+
+
+def _is_whole(known: Array) -> Array:
+    """Say which features hold whole numbers only."""
+    whole: Array = (known == np.round(known)).all(axis=0)
+    return whole
 
 
 def _finite(results: Iterable[Array]) -> bool:

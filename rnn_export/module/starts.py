@@ -79,6 +79,21 @@ def begun_alike(begin: Callable[[int], Any], batch: int, axes: Sequence[int]) ->
     return first
 
 
+def as_numbers(number: int, row: Tensor) -> Any:
+    """Give one row of ``begin_state`` as plain numbers: one number where all are the same.
+
+    Raises:
+        ModelError: one is not finite, which JSON has no word for.
+    """
+    if not bool(row.isfinite().all()):
+        odd = row[~row.isfinite()].flatten()[0].item()
+        remedy = "Begin with the largest number of the dtype instead of infinity."
+        raise ModelError(mismatch(f"begin_state(), tensor {number}", "finite numbers", odd, remedy))
+    if row.numel() and bool((row == row.flatten()[0]).all()):
+        return row.flatten()[0].item()
+    return row.tolist()
+
+
 def check_left_out(
     left_out: Callable[[Tensor], Reading],
     run: Callable[[Tensor, Any], Reading],

@@ -14,7 +14,8 @@ from rnn_export.module.axes import SHORT, Axes, check_state, find_axes, shorter
 from rnn_export.module.calling import OUTPUTS, Calling, Reading, describe, equal, read
 from rnn_export.module.copying import copied
 from rnn_export.module.interface import check_kinds, check_new_state, check_wrapping, refuse_argument
-from rnn_export.module.starts import begun_alike, check_left_out, own_start
+from rnn_export.module.purity import check_calls
+from rnn_export.module.starts import as_numbers, begun_alike, check_left_out, own_start
 from rnn_export.module.wrappers import Flat, Wrapper, over_time
 from rnn_export.signature.signature import BATCH, TIME, Signature, StateSpec, TensorSpec
 from rnn_export.signature.tree import Tree, enumerate_names, map_leaves, names_of, tree_leaves, tree_of
@@ -230,6 +231,9 @@ def _find_out(
     inputs = shorter(run, inputs, state, begin)
     if begin is not None and state is None:
         state = _begun(run, inputs, begin)
+    check_calls(
+        model, lambda inputs: _run(model, inputs, *(() if state is None and alone else (state,))), inputs
+    )
     reading, kept = watched(model, lambda: run(inputs, state))
     check_kinds("result of forward()", [reading.outputs, *reading.state], ModelError)
     if state is not None and reading.state:
@@ -319,7 +323,7 @@ def _signature(
         shape = tuple(free.get(k, size) for k, size in enumerate(tensor.shape))
         return {"name": name, "dtype": str(tensor.dtype).removeprefix("torch."), "shape": shape}
 
-    begun = [0 if first is None else _initial(number, first[number]) for number in range(len(leaves))]
+    begun = [0 if first is None else as_numbers(number, first[number]) for number in range(len(leaves))]
     state = tuple(
         StateSpec(**spec(name, leaf, {axis: BATCH}), initial=initial)
         for (name, leaf), axis, initial in zip(enumerate_names(leaves), axes.state, begun, strict=False)
@@ -331,18 +335,3 @@ def _signature(
         tree=tree or {"tuple": []},
         returns_state=returns_state or not leaves,
     )
-
-
-def _initial(number: int, row: Tensor) -> Any:
-    """Give one row of ``begin_state`` as plain numbers: one number where all are the same.
-
-    Raises:
-        ModelError: one is not finite, which JSON has no word for.
-    """
-    if not bool(row.isfinite().all()):
-        odd = row[~row.isfinite()].flatten()[0].item()
-        remedy = "Begin with the largest number of the dtype instead of infinity."
-        raise ModelError(mismatch(f"begin_state(), tensor {number}", "finite numbers", odd, remedy))
-    if row.numel() and bool((row == row.flatten()[0]).all()):
-        return row.flatten()[0].item()
-    return row.tolist()
