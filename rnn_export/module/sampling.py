@@ -165,7 +165,7 @@ class Draw:
         A feature that holds whole numbers keeps to those between its own.
         """
         drawn = kind(steps)
-        chosen: Array = self.random.random(drawn.shape) < OFTEN
+        chosen = np.less(self.random.random(drawn.shape), OFTEN)
         chosen[self.random.integers(0, steps)] = True
         special = self.random.choice(values, drawn.shape)
         if self.sample.dtype.kind == "f":
