@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,6 @@ from rnn_export.signature.tree import Tree, enumerate_names, map_leaves, names_o
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 CPU = torch.device("cpu")
-COMPILED = "_orig_mod"  # where torch.compile keeps the module
 
 
 @dataclass(frozen=True)
@@ -98,11 +97,17 @@ def inspect_module(model: nn.Module, example: Any, *, step: bool = False) -> Sub
     """
     if not isinstance(model, nn.Module):
         raise ModelError(mismatch("model", "a torch.nn.Module", type(model).__name__, "Pass an instance."))
+    if isinstance(model, torch.jit.ScriptModule) and not model._c._has_method("forward"):
+        raise ModelError(
+            f"the scripted {model.original_name} has no forward of its own, only overloads, which is how "
+            "torch.nn's recurrent layers are compiled. Export the module that was scripted, or script one "
+            "that calls it."
+        )
     inputs, state, alone = _split(example)
     own = _copy(model)
-    modes = [module.training for module in own.modules()]
+    modes = [getattr(module, "training", False) for module in own.modules()]  # none if it is frozen
     own.eval()
-    dtype = _dtype(own)
+    dtype = _dtype(own, inputs)
     _check_inputs(inputs, dtype, step)
     _check_dtypes(state, dtype)
     begin = _begin(own)
@@ -135,7 +140,7 @@ def _split(example: object) -> tuple[Tensor, Any, bool]:
 
 def _copy(model: nn.Module) -> nn.Module:
     try:
-        return _uncompiled(copied(model))
+        return copied(model)
     except Exception as error:
         raise ModelError(
             f"{type(model).__name__} cannot be copied: {error}. The export works on a copy; "
@@ -143,26 +148,18 @@ def _copy(model: nn.Module) -> nn.Module:
         ) from error
 
 
-def _uncompiled(model: nn.Module) -> nn.Module:
-    """Give the modules that ``torch.compile`` was given instead of those that it made for this machine."""
-    for module in list(model.modules()):
-        for name, child in module.named_children():
-            if hasattr(child, COMPILED):
-                setattr(module, name, getattr(child, COMPILED))
-    return cast(nn.Module, getattr(model, COMPILED, model))
-
-
-def _dtype(model: nn.Module) -> torch.dtype:
-    found = {tensor.dtype for tensor in model.parameters() if tensor.is_floating_point()}
+def _dtype(model: nn.Module, inputs: Tensor) -> torch.dtype:
+    """Give the dtype of the parameters; of the buffers or the example's inputs, if there are none."""
+    kinds = ([*model.parameters()], [*model.buffers()], [inputs], [torch.zeros((), dtype=torch.float32)])
+    dtypes = ({tensor.dtype for tensor in kind if tensor.is_floating_point()} for kind in kinds)
+    found = next(filter(None, dtypes))
     if len(found) != 1 or not found <= set(DTYPES):
         raise ModelError(
             mismatch(
                 "parameters of the model",
                 "one dtype, float32 or float64",
-                ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in found)) or "no parameters",
-                "Convert it with model.float() or model.double()."
-                if found
-                else "A quantized module keeps its weights elsewhere: export the one that it was made of.",
+                ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in found)),
+                "Convert it with model.float() or model.double().",
             )
         )
     return found.pop()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import rnn_export
-from rnn_export.errors import RuntimeUnavailableError, ScaffoldError
+from rnn_export.errors import ModelError, RuntimeUnavailableError, ScaffoldError
 from rnn_export.scaffolding.scaffold import scaffold
 
 
@@ -91,3 +91,50 @@ def test_what_pytorch_cannot_load_is_left_out_without_a_word_of_this_machine(tmp
     reason = bundle.why_without("model.pt")
     assert "BundleError: model.pt cannot be loaded in PyTorch: 'utf-8' codec can't decode" in reason
     assert not [part for part in (str(tmp_path), rnn_export.__path__[0]) if part in reason]
+
+
+class Tanh(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.i, self.h = nn.Linear(4, 5), nn.Linear(5, 5)
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        out: list[Tensor] = []
+        for x_t in x:
+            h = torch.tanh(self.i(x_t) + self.h(h))
+            out.append(h)
+        return torch.stack(out), h
+
+
+class Smooth(nn.Module):
+    """Has no parameters: the dtype is that of the example."""
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        out = []
+        for x_t in x:
+            h = 0.9 * h + 0.1 * x_t
+            out.append(h)
+        return torch.stack(out), h
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("kind", ["scripted", "frozen"])
+def test_a_module_that_was_compiled_is_exported(kind: str, tmp_path: Path) -> None:
+    model = torch.jit.script(Tanh().eval())
+    model = torch.jit.freeze(model) if kind == "frozen" else model
+    example = torch.linspace(-1, 1, 72).view(6, 3, 4), torch.zeros(3, 5)
+    bundle = rnn_export.export(model, example, tmp_path / "bundle")
+    assert {"model.pt", "model.onnx", "model.c"} <= {*bundle.manifest.files}
+
+
+def test_a_module_without_parameters_is_exported(tmp_path: Path) -> None:
+    example = torch.linspace(-1, 1, 72).view(6, 3, 4), torch.zeros(3, 4)
+    bundle = rnn_export.export(Smooth(), example, tmp_path / "bundle")
+    assert {"model.pt", "model.onnx", "model.c"} <= {*bundle.manifest.files}
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_a_module_that_was_compiled_without_a_forward_is_refused(tmp_path: Path) -> None:
+    compiled = torch.jit.script(nn.GRU(4, 5).eval())
+    with pytest.raises(ModelError, match=r"scripted GRU has no forward of its own.*Export the module that"):
+        rnn_export.export(compiled, torch.randn(6, 3, 4), tmp_path / "bundle")

@@ -18,6 +18,7 @@ from torch import nn
 from torch.jit import _monkeytype_config, _recursive, _script, _state
 
 from rnn_export.capture.script import loop_to_onnx, source
+from rnn_export.capture.script.properties import readable
 from rnn_export.errors import ScriptError
 from rnn_export.exclusive import LOCK, without_warnings
 from rnn_export.module.subject import Subject
@@ -216,7 +217,7 @@ def _compiler(model: nn.Module) -> Iterator[None]:
         (_script, "type_trace_db", _monkeytype_config.JitTypeTraceStore()),
         (_monkeytype_config, "jit_code_filter", code_filter),
     ]
-    with LOCK:
+    with LOCK, readable(model):
         kept = [(owner, name, getattr(owner, name)) for owner, name, _ in fresh]
         try:
             for owner, name, value in fresh:
