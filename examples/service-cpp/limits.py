@@ -4,7 +4,9 @@ import asyncio
 import re
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from functools import partial
 from http.client import parse_headers
 from io import BytesIO
@@ -34,6 +36,8 @@ REPEATED = 5  # rounds of several requests at once
 IDLE = 2  # seconds, of which a busy machine may sleep most
 FED = 14  # steps, one each IDLE / 8 seconds: longer than IDLE and a second in which the service may notice
 HUGE = 3e38  # float32 ends soon after
+SLOW = 300  # connections: more than are served at a time
+MOST_SECONDS = 6  # for a step beside them: a second or two, and what a busy machine adds
 
 
 async def check_faults(client: Client, bundle: Bundle) -> None:
@@ -84,6 +88,45 @@ async def check_overflow(client: Client, bundle: Bundle) -> None:
     expect(f"{bundle.name}: huge numbers, JSON: status", 200 if finite else 422, status)
     if not finite:
         error_of(body)
+
+
+async def check_range(client: Client, bundle: Bundle) -> None:
+    """Ask for a part of an answer: the step is run once, and the answer is whole.
+
+    Raises:
+        CheckError: it is not.
+    """
+    witness = Witness(client, bundle, await client.begin(bundle))
+    for asked in ("bytes=0-1", "bytes=1000000-"):
+        piece = bundle.draw(witness.random, 2, 1)
+        request = infer(bundle, [piece], bundle.names[:1], binary=True, sequence_id=witness.sequence_id)
+        answer = await client.send(replace(request, headers={**request.headers, "Range": asked}))
+        witness.fed += 2
+        witness.state = witness.check(f"{bundle.name}: Range: {asked}", answer, piece)
+        await witness.step(f"after Range: {asked}")
+
+
+async def check_slow(client: Client, bundle: Bundle) -> None:
+    """Open more connections than are served at a time, all of them with half a request.
+
+    Raises:
+        CheckError: another one waits for longer than it takes to see that they are slow.
+    """
+    host, port = client.url.removeprefix("http://").split(":")
+    slow = [await asyncio.open_connection(host, port) for _ in range(SLOW)]
+    for _, writer in slow:
+        writer.write(b"GET /v2 HTTP/1.1\r\nHost: ")
+    begun = time.monotonic()
+    witness = Witness(client, bundle, await client.begin(bundle))
+    await witness.step("beside slow connections")
+    seconds = time.monotonic() - begun
+    expect(
+        f"{SLOW} slow connections: a step within {MOST_SECONDS} s, not {seconds:.1f}",
+        True,
+        seconds < MOST_SECONDS,
+    )
+    for _, writer in slow:
+        writer.close()
 
 
 async def check_turns(client: Client, bundle: Bundle, how: Callable[..., Coroutine[Any, Any, Any]]) -> None:
@@ -207,14 +250,20 @@ async def check_metrics(client: Client, bundle: Bundle) -> None:
 
 
 def check_save(command: Sequence[str], models: Path) -> None:
-    """Give a service a damaged save file.
+    """Give a service damaged save files.
 
     Raises:
         CheckError: it does not refuse to start, or does not name the file.
     """
+    for content in DAMAGED:
+        check_damaged(command, models, content)
+
+
+def check_damaged(command: Sequence[str], models: Path, content: bytes) -> None:
+    """Give a service a damaged save file."""
     with tempfile.TemporaryDirectory() as folder:
         saved = Path(folder) / "damaged"
-        saved.write_bytes(b"no sessions")
+        saved.write_bytes(content)
         arguments = [*command, "--port", "0", "--models", str(models), "--save", str(saved)]
         try:
             done = subprocess.run(arguments, capture_output=True, timeout=SECONDS, check=False)  # noqa: S603
@@ -223,7 +272,20 @@ def check_save(command: Sequence[str], models: Path) -> None:
         if done.returncode <= 0 or str(saved) not in done.stderr.decode():
             got = f"status {done.returncode} and {done.stderr.decode()!r}"
             raise CheckError(f"a damaged save file: expected an error that names it, got {got}")
-        expect("the damaged save file", b"no sessions", saved.read_bytes())
+        expect("the damaged save file is untouched", True, saved.read_bytes() == content)
+
+
+def hashed(content: bytes) -> bytes:
+    """Put behind a save file what the service expects there: the FNV-1a hash."""
+    result = 0xCBF29CE484222325
+    for byte in content:
+        result = (result ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+    return content + result.to_bytes(8, "little")
+
+
+LEVELS = 1 << 18  # of nesting: far more than a stack holds
+# Lists in lists, and texts of unknown length in such texts.
+DAMAGED = (b"no sessions", hashed(b""), *(hashed(byte * LEVELS) for byte in (b"\x81", b"\x7f", b"\xc1")))
 
 
 async def with_client(url: str, checks: Callable[[Client], Coroutine[Any, Any, None]]) -> None:
@@ -243,12 +305,14 @@ def check_limits(command: Sequence[str], models: Path, bundles: Sequence[Bundle]
         for bundle in bundles:
             await check_faults(client, bundle)
             await check_overflow(client, bundle)
+            await check_range(client, bundle)
             for _ in range(REPEATED):
                 await check_turns(client, bundle, at_once)
                 await check_turns(client, bundle, one_after_another)
 
     with Service(command, models, "--max-body", str(MAX_BODY)) as service:
         asyncio.run(with_client(service.url, bear))
+        asyncio.run(with_client(service.url, partial(check_slow, bundle=bundles[0])))
     for bundle in bundles:
         with Service(command, models, "--max-sessions", "2", "--idle-seconds", str(IDLE)) as service:
             asyncio.run(with_client(service.url, partial(check_sessions, bundle=bundle)))

@@ -73,6 +73,7 @@ static Model load_model(const RecurrentModel &net, const std::filesystem::path &
         model.state_in.push_back(read_tensor(leaf, "name"));
         model.state_out.push_back(read_tensor(leaf, "output_name"));
     }
+    model.token_count = signature.value("vocabulary", std::size_t{0});
     if (net.vocabulary) model.token_count = count_characters(json.at("metadata").at("vocabulary"));
     check_sizes(model);
     return model;

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <system_error>
 
 #include "problem.hpp"
@@ -17,6 +18,7 @@ using Json = nlohmann::json;
 using Bytes = std::vector<uint8_t>;
 
 static const char FORMAT[] = "rnn sessions 1";
+static const int DEPTH = 4; // a map, its list, a session in it, and what that holds
 
 // A file is CBOR, and behind it the FNV-1a hash of it: a state with a flipped bit would go on as if nothing were.
 static Bytes hash_of(const uint8_t *begin, const uint8_t *end)
@@ -91,6 +93,33 @@ void save_sessions(const Sessions &sessions, const std::filesystem::path &file)
     std::filesystem::rename(temporary, file);
 }
 
+static void expect(bool right)
+{
+    if (!right) throw std::out_of_range("data of another form");
+}
+
+// Give where an item of CBOR ends, which holds no deeper ones than save_sessions() writes: for each level of what it
+// reads the parser takes room on the stack, which ends the program once there is no more.
+static std::size_t item_end(const uint8_t *bytes, std::size_t at, std::size_t size, int depth)
+{
+    expect(depth > 0 && at < size);
+    const int major = bytes[at] >> 5, info = bytes[at] & 31;
+    uint64_t count = static_cast<uint64_t>(info);
+    at++;
+    if (info >= 24) {
+        const std::size_t width = std::size_t{1} << (info - 24);
+        expect(info <= 27 && width <= size - at); // no unknown length either
+        count = 0;
+        for (const std::size_t end = at + width; at < end; at++) count = count << 8 | bytes[at];
+    }
+    expect(major != 6);                                // a tag
+    if (major < 2 || major == 7) return at;            // a number
+    expect(count <= size - at);                        // each byte or item takes one at least
+    if (major < 4) return at + static_cast<std::size_t>(count); // bytes or text
+    for (uint64_t left = major == 4 ? count : 2 * count; left; left--) at = item_end(bytes, at, size, depth - 1);
+    return at;
+}
+
 static Json read_file(const std::filesystem::path &file)
 {
     std::ifstream stream(file, std::ios::binary);
@@ -101,6 +130,7 @@ static Json read_file(const std::filesystem::path &file)
     if (hash_of(bytes.data(), bytes.data() + size) != hash)
         throw std::runtime_error(
             text("expected saved sessions in ", file, ", got a damaged file; delete it to start without"));
+    item_end(bytes.data(), 0, size, DEPTH);
     Json json = Json::from_cbor(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size));
     if (json.at("format") != FORMAT)
         throw std::runtime_error(
@@ -126,6 +156,12 @@ try {
     return false;
 }
 
+[[noreturn]] static void refuse(const std::filesystem::path &file, const std::exception &error)
+{
+    throw std::runtime_error(
+        text("expected saved sessions in ", file, ", got: ", error.what(), "; delete it to start without"));
+}
+
 Restored restore_sessions(Sessions &sessions, const std::vector<Model> &models, const std::filesystem::path &file)
 try {
     Restored count;
@@ -137,7 +173,8 @@ try {
         (!model ? count.changed : put_back(sessions, *model, session) ? count.sessions : count.refused)++;
     }
     return count;
+} catch (const std::out_of_range &error) {
+    refuse(file, error);
 } catch (const Json::exception &error) {
-    throw std::runtime_error(
-        text("expected saved sessions in ", file, ", got: ", error.what(), "; delete it to start without"));
+    refuse(file, error);
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <cstring>
 #include <stdexcept>
 #include <system_error>
@@ -16,23 +17,28 @@
 static const std::size_t MAX_LINES = 256 << 10; // bytes of headers, and of the lines between a body's chunks
 static const std::size_t TOGETHER = 16 << 10;   // bytes of an answer that leave at once, head and body
 static const int SOCKET_SECONDS = 10;           // for a request to come in, or an answer to be taken, bit by bit
-static const int POLITE_MILLISECONDS = 1000;    // that an idle connection keeps its thread while others wait
+static const int POLITE_MILLISECONDS = 1000;    // that an idle or slow connection keeps its thread while others wait
 static const int BACKLOG = 1024;                // connections that the system holds before they are accepted
 
 // A connection. Unlike httplib's own it keeps what was read ahead from one request to the next, bounds the headers and
 // sends an answer's head and body together. The server sets the socket's time limits.
 class Connection : public httplib::Stream {
 public:
-    explicit Connection(socket_t socket) : socket_(socket) {}
+    Connection(socket_t socket, const std::atomic<std::size_t> &waiting) : socket_(socket), waiting_(waiting) {}
 
     bool has_read_ahead() const { return begin_ < end_; }
-    void begin_request() { lines_ = 0; }
+
+    void begin_request()
+    {
+        lines_ = 0;
+        begun_ = Clock::now();
+    }
 
     ssize_t read(char *bytes, std::size_t size) override
     {
         if (size == 1 && ++lines_ > MAX_LINES) return -1; // httplib reads lines byte by byte, of any length
         if (begin_ == end_) {
-            if (!flush()) return -1;
+            if (!flush() || !wait()) return -1;
             const ssize_t got = retry([&] { return recv(socket_, buffer_.data(), buffer_.size(), 0); });
             if (got <= 0) return got;
             begin_ = 0;
@@ -76,6 +82,18 @@ private:
         return result;
     }
 
+    // Wait for more of a request: a slow one keeps its thread only as long as no other connection waits for it.
+    bool wait() const
+    {
+        for (int waited = 0; waited < 1000 * SOCKET_SECONDS; waited += POLITE_MILLISECONDS) {
+            if (waiting_ > 0 && Clock::now() - begun_ > std::chrono::seconds(SOCKET_SECONDS)) return false;
+            pollfd polled{socket_, POLLIN, 0};
+            if (retry([&] { return poll(&polled, 1, POLITE_MILLISECONDS); }) != 0) return true;
+            if (waiting_ > 0) return false;
+        }
+        return false;
+    }
+
     bool send_all(std::string_view bytes) const
     {
         while (!bytes.empty()) {
@@ -86,7 +104,11 @@ private:
         return true;
     }
 
+    using Clock = std::chrono::steady_clock;
+
     const socket_t socket_;
+    const std::atomic<std::size_t> &waiting_; // connections without a thread
+    Clock::time_point begun_;
     std::array<char, 8192> buffer_;
     std::size_t begin_ = 0, end_ = 0, lines_ = 0;
     std::string unsent_;
@@ -194,15 +216,21 @@ bool Server::wait_for_request(socket_t socket) const
     return false;
 }
 
+// Forget that a part of the answer is asked for: httplib would cut it, or refuse it once the step has run.
+static void whole(httplib::Request &request)
+{
+    request.ranges.clear();
+}
+
 bool Server::process_and_close_socket(socket_t socket)
 {
-    Connection connection(socket);
+    Connection connection(socket, waiting_);
     bool open = true;
     while (open && (connection.has_read_ahead() || wait_for_request(socket))) {
         bool closed = false;
         connection.begin_request();
         is_lost = false;
-        const bool answered = process_request(connection, service_.is_stopping(), closed, nullptr);
+        const bool answered = process_request(connection, service_.is_stopping(), closed, whole);
         open = connection.flush() && answered && !closed && !is_lost && !service_.is_stopping();
     }
     shutdown(socket, SHUT_RDWR);
