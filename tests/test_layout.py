@@ -28,7 +28,7 @@ ROOMS: dict[str, str] = {
     "program": "quiet values build program scan operator_facts agree",
     "module": """
         calling attributes axes wrappers copying interface purity starts subject precision eager repeatable
-        values sampling vocabulary fold_check submodule_state inspection
+        values sizes sampling vocabulary fold_check submodule_state inspection
         """,
     "bundle": """
         staging untrusted/files untrusted/json_text untrusted/schema untrusted/signature untrusted/protobuf

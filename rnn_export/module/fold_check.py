@@ -40,7 +40,10 @@ def streaming_obstacle(subject: Subject) -> str | None:
     finite = replace(subject, model=_without_nan(subject.model))
     call = eager.start(finite, torch.float64)
     draw = Draw(subject, call)
-    return _step_by_step(call, draw, subject.signature) or _in_pieces(call, draw, subject)
+    longer = (size + 1 for size in draw.sizes if size >= LONG)
+    return _step_by_step(call, draw, subject.signature) or next(
+        filter(None, (_in_pieces(call, draw, subject, steps) for steps in (LONG, *longer))), None
+    )
 
 
 def check_rows(subject: Subject) -> None:
@@ -52,9 +55,10 @@ def check_rows(subject: Subject) -> None:
     finite = replace(subject, model=_without_nan(subject.model))
     call, signature = eager.start(finite, torch.float64), subject.signature
     draw = Draw(subject, call)
-    arguments = [draw.inputs(STEPS, ROWS), *draw.state(ROWS)]
+    batch = max(ROWS, *(size + 1 for size in draw.sizes), 0)
+    arguments = [draw.inputs(STEPS, batch), *draw.state(batch)]
     together = call(*arguments)
-    edges = (0, *APART, ROWS)
+    edges = (0, *APART, batch)
     parts = []
     for begin, end in pairwise(edges):
         rows = [
@@ -69,7 +73,7 @@ def check_rows(subject: Subject) -> None:
                 mismatch(
                     f"{type(subject.original).__name__}, the results of a row",
                     "the same in any batch",
-                    f"results that differ by {difference:.1g} between a batch of {ROWS} and smaller ones",
+                    f"results that differ by {difference:.1g} between a batch of {batch} and smaller ones",
                     "Let no row, and no branch, depend on the others or on how many there are.",
                 )
             )
@@ -92,12 +96,12 @@ def _step_by_step(call: Call, draw: Draw, signature: Signature) -> str | None:
     return None
 
 
-def _in_pieces(call: Call, draw: Draw, subject: Subject) -> str | None:
+def _in_pieces(call: Call, draw: Draw, subject: Subject, steps: int) -> str | None:
     """Run long sequences whole, and in pieces of 1, 2, 4, ... time steps."""
     signature = subject.signature
-    work = LONG * max(1, sum(parameter.numel() for parameter in subject.model.parameters()))
+    work = steps * max(1, sum(parameter.numel() for parameter in subject.model.parameters()))
     rows = max(1, min(len(draw.kinds), WORK // work))
-    steps = LONG if work <= WORK else STEPS
+    steps = steps if work <= WORK else STEPS
     inputs, state = draw.inputs(steps, rows), draw.state(rows)
     whole = call(inputs, *state)
     parts: list[Array] = []

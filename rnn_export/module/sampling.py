@@ -21,6 +21,7 @@ from functools import partial
 import numpy as np
 
 from rnn_export.errors import ModelError
+from rnn_export.module.sizes import compared_sizes
 from rnn_export.module.subject import Subject
 from rnn_export.module.values import assembled, columns, compared_constants, find_ids
 from rnn_export.signature.signature import TIME, Array, Call, Signature
@@ -39,6 +40,7 @@ class Draw:
     """Random inputs and states for calls of a module, the same for the same module and example.
 
     Values are drawn in float32, so that eager in float32 and in float64 starts from the same numbers.
+    ``sizes`` are those that the module compares the shape of its inputs with.
     """
 
     def __init__(self, subject: Subject, call: Call) -> None:
@@ -48,6 +50,7 @@ class Draw:
         self.turn = 0
         floats = self.sample.dtype.kind == "f"
         constants = compared_constants(subject, call)
+        self.sizes = compared_sizes(subject, call)
         self.finite = _finite(call(*(tensor.numpy() for tensor in (subject.inputs, *subject.state))))
         kinds = self._kinds_of_numbers(constants) if floats else self._kinds_of_ids(constants)
         self.kinds = [kind for kind in kinds if self._is_taken(kind)] or [self._entries]

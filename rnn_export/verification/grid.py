@@ -29,7 +29,8 @@ TIMES = (1, 2, 7)
 LONG = 1000  # of the example's time steps, in one row
 STATES = ("initial", "random")
 AMPLIFYING = 10  # times the longest run: a horizon that is nearer is that of a net that amplifies rounding
-FAR = ((300, 1), (1025, 1), (4097, 1), (3, 33), (3, 257))  # time steps and rows
+FEW = 3  # time steps of many rows
+FAR = ((300, 1), (1025, 1), (4097, 1), (FEW, 33), (FEW, 257))  # time steps and rows
 MOST_NUMBERS = 1 << 19  # of the inputs and outputs of such a run
 MOST_WORK = 1 << 32  # products of numbers that it may take
 LEAST_FINITE = 0.9  # of eager's results, where those of the example are finite
@@ -102,7 +103,7 @@ def build(subject: Subject) -> Golden:
     golden = _with_rounding(cases, double, subject, Draw(subject, dense))
     others = [
         case(f"T{steps}_B{batch}_random", RUN, draw.inputs(steps, batch), draw.state(batch))
-        for steps, batch in FAR
+        for steps, batch in _far(draw.sizes)
         if _is_in_reach(steps, batch, subject, golden.dynamics)
     ]
     if draw.finite and subject.sample.is_floating_point():
@@ -123,6 +124,13 @@ def _finite_share(cases: Sequence[Case]) -> float:
     ]
     total = sum(array.size for array in results)
     return sum(int(np.isfinite(array).sum()) for array in results) / total if total else 1.0
+
+
+def _far(sizes: Sequence[int]) -> list[tuple[int, int]]:
+    """List time steps and rows that are tried whatever the example, beyond sizes that the module names."""
+    longest, widest = (max(sizes) for sizes in zip(*FAR, strict=True))
+    longer = [(size + 1, 1) for size in sizes if size >= longest]
+    return [*FAR, *longer, *((FEW, size + 1) for size in sizes if size >= widest)]
 
 
 def _is_in_reach(steps: int, batch: int, subject: Subject, found: Dynamics | None) -> bool:

@@ -105,6 +105,16 @@ def test_a_net_that_is_no_fold_is_seen(net: type[nn.Module], inputs: torch.Tenso
     assert where in (streaming_obstacle(subject) or "")
 
 
+class OtherWhenVeryLong(Layer):
+    def step(self, t, inputs, state):
+        return super().step(t, inputs * 0.5 if inputs.shape[0] > 1500 else inputs, state)
+
+
+def test_a_number_of_time_steps_that_the_module_names_is_passed() -> None:
+    subject = inspect_module(OtherWhenVeryLong().eval(), (NUMBERS, torch.zeros(3, 8)))
+    assert "first differ at time step 0" in (streaming_obstacle(subject) or "")
+
+
 class Amplifies(nn.Module):
     """A fold that adds in another order where there are many time steps, and whose state grows that."""
 
@@ -133,6 +143,11 @@ class OtherWhenWide(Layer):
         return super().step(t, inputs * 0.5 if inputs.shape[1] > 32 else inputs, state)
 
 
+class OtherWhenVeryWide(Layer):
+    def step(self, t, inputs, state):
+        return super().step(t, inputs * 0.5 if inputs.size(1) > 300 else inputs, state)
+
+
 class Normalised(Layer):
     def step(self, t, inputs, state):
         return super().step(t, inputs - inputs.mean(1, keepdim=True), state)
@@ -143,7 +158,7 @@ class BySign(Layer):
         return super().step(t, inputs, state) if inputs[t].abs().max() < 2 else state * 0
 
 
-@pytest.mark.parametrize("net", [OtherWhenWide, Normalised, BySign])
+@pytest.mark.parametrize("net", [OtherWhenWide, OtherWhenVeryWide, Normalised, BySign])
 def test_a_row_that_depends_on_the_others_is_refused(net: type[nn.Module]) -> None:
     subject = inspect_module(net().eval(), (NUMBERS, torch.zeros(3, 8)))
     text = f"{net.__name__}, the results of a row: expected the same in any batch, got results that differ by"
