@@ -52,8 +52,8 @@ def caller(model: nn.Module, subject: Subject, dtype: torch.dtype) -> Call:
             except Exception as error:
                 raise ModelError(
                     f"{name} failed in {dtype} on inputs {list(arguments[0].shape)}: {error}. "
-                    "It has to run for any number of time steps and rows, and in float64 as a reference; a quantized "
-                    "module does not: export the one that it was made of."
+                    "It has to run for any number of time steps and rows, and in float64 as a reference; a "
+                    "quantized module does not: export the one that it was made of."
                 ) from error
         for result, output, spec in zip(results, signature.output_names, signature.results, strict=True):
             if result.shape != spec.sized(**sizes):
