@@ -12,6 +12,7 @@ import onnx_ir as ir
 import torch
 from onnx_ir.passes import common
 
+from rnn_export.capture.decompositions import decomposed
 from rnn_export.errors import CaptureError
 from rnn_export.garbage import uncollected
 from rnn_export.module.subject import Subject
@@ -50,9 +51,8 @@ def _trace(subject: Subject) -> ir.Model:
             step = torch.export.export(
                 subject.flat().eval(), tuple(arguments), dynamic_shapes=(first, tuple(leaves))
             )
-            if any(node.target in TIME_LOOPS for graph in _graphs(step) for node in graph.nodes):
-                known = torch.export.default_decompositions()
-                step = step.run_decompositions({operator: known[operator] for operator in TIME_LOOPS})
+            known = torch.export.default_decompositions()
+            step = decomposed(step, {operator: known[operator] for operator in TIME_LOOPS})
             exported = torch.onnx.export(step, dynamo=True, opset_version=OPSET, verbose=False)
     except Exception as error:
         reason = str(error.__cause__ or error).strip().partition("\n")[0]
@@ -64,12 +64,6 @@ def _trace(subject: Subject) -> ir.Model:
         raise CaptureError("the exporter gave nothing")
     _name_batch(exported.model, specs[0])
     return exported.model
-
-
-def _graphs(step: torch.export.ExportedProgram) -> Iterator[torch.fx.Graph]:
-    """Give the graph of a step, and those of its branches."""
-    modules = step.graph_module.modules()
-    return (module.graph for module in modules if isinstance(module, torch.fx.GraphModule))
 
 
 def _name_batch(step: ir.Model, spec: TensorSpec) -> None:

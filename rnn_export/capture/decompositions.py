@@ -1,0 +1,133 @@
+"""Functions that exporters write as formulas which lose all digits, written as formulas that do not.
+
+PyTorch computes ``log1p(1e-9)`` right; ``Log(Add(1, x))``, which is what an exporter makes of it, gives zero.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+aten = torch.ops.aten
+LARGEST = 30.0  # from which on erfc is zero in float32
+PIECES = 64.0  # of 1: a number up to 30 in so many has a square that is exact
+# log(erfc(z) e^(z^2) / t), t = 1 / (1 + z / 2), from t^0 on; within 1.2e-7 (Press et al., Numerical Recipes).
+ERFC = (
+    *(-1.26551223, 1.00002368, 0.37409196, 0.09678418, -0.18628806),
+    *(0.27886807, -1.13520398, 1.48851587, -0.82215223, 0.17087277),
+)
+
+
+def log1p(x: Tensor) -> Tensor:
+    """``log(u) + (x - (u - 1)) / u``, ``u = 1 + x``: the last term is what ``u`` lost of a small ``x``."""
+    u = 1 + x
+    return torch.log(u) + torch.where(x.abs() < 0.5, (x - (u - 1)) / u, 0.0)
+
+
+def expm1(x: Tensor) -> Tensor:
+    """``2 t / (1 - t)``, ``t = tanh(x / 2)``, where ``exp(x) - 1`` would lose digits."""
+    t = torch.tanh(x * 0.5)
+    return torch.where(x.abs() < 1, 2 * t / (1 - t), torch.exp(x) - 1)
+
+
+def atan2(y: Tensor, x: Tensor) -> Tensor:
+    """``atan(y / |x|)``, seen from the other side where ``x`` is negative; NaN where one of them is."""
+    endless = (x.abs() == math.inf) & (y.abs() == math.inf)
+    ratio = torch.where((x == 0) & (y == 0), 0.0, torch.where(endless, sign(y), y / x.abs()))
+    angle = torch.atan(ratio)
+    return torch.where(x < 0, torch.where(y < 0, -math.pi - angle, math.pi - angle), angle)
+
+
+def erfc(x: Tensor) -> Any:
+    """``t exp(-z^2 + P(t))``, ``z = |x|``, and ``1 - erf(x)`` below 1/2; ``z^2`` with all of its digits."""
+    if x.dtype != torch.float32:
+        return NotImplemented
+    size = x.abs()
+    z = torch.where(size > LARGEST, LARGEST, size)
+    t = 1 / (1 + 0.5 * z)
+    series = torch.full_like(t, ERFC[-1])
+    for factor in ERFC[-2::-1]:
+        series = series * t + factor
+    high = torch.floor(z * PIECES) / PIECES
+    far = t * torch.exp(-high * high) * torch.exp(series - (z - high) * (z + high))
+    return torch.where(x < 0.5, torch.where(x > -0.5, 1 - torch.erf(x), 2 - far), far)
+
+
+def logaddexp(a: Tensor, b: Tensor) -> Tensor:
+    """``m + log1p(exp(-|a - b|))``, ``m`` being the larger one."""
+    distance = torch.where(a == b, 0.0, (a - b).abs())  # and not infinity minus infinity
+    return torch.where(a > b, a, b) + log1p(torch.exp(-distance))
+
+
+def logaddexp2(a: Tensor, b: Tensor) -> Tensor:
+    """The same with the base 2."""
+    distance = torch.where(a == b, 0.0, (a - b).abs())
+    return torch.where(a > b, a, b) + log1p(torch.exp2(-distance)) / math.log(2)
+
+
+def log_sigmoid(x: Tensor) -> Tensor:
+    """``min(x, 0) - log1p(exp(-|x|))``."""
+    return torch.where(x > 0, 0.0, x) - log1p(torch.exp(-x.abs()))
+
+
+def logit(x: Tensor, eps: float | None = None) -> Tensor:
+    """``log(x / (1 - x))``, ``x`` moved into ``[eps, 1 - eps]`` unless it is NaN."""
+    if eps is not None:
+        x = torch.where(x < eps, eps, torch.where(x > 1 - eps, 1 - eps, x))
+    return torch.log(x / (1 - x))
+
+
+def heaviside(x: Tensor, values: Tensor) -> Tensor:
+    """``0``, ``values`` or ``1``; 0 for NaN."""
+    return torch.where(x == 0, values, (x > 0).to(x.dtype))
+
+
+def sign(x: Tensor) -> Any:
+    """``-1``, ``0`` or ``1``; 0 for NaN."""
+    if not x.dtype.is_floating_point:
+        return NotImplemented
+    return torch.where(x > 0, 1.0, torch.where(x < 0, -1.0, 0.0)).to(x.dtype)
+
+
+DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {
+    aten.atan2.default: atan2,
+    aten.erfc.default: erfc,
+    aten.expm1.default: expm1,
+    aten.heaviside.default: heaviside,
+    aten.log1p.default: log1p,
+    aten.log_sigmoid.default: log_sigmoid,
+    aten.logaddexp.default: logaddexp,
+    aten.logaddexp2.default: logaddexp2,
+    aten.logit.default: logit,
+    aten.sgn.default: sign,
+    aten.sign.default: sign,
+    aten.special_erfc.default: erfc,
+    aten.special_expm1.default: expm1,
+    aten.special_log1p.default: log1p,
+    aten.special_logit.default: logit,
+}
+
+
+def name_of(target: object) -> str:
+    """Name an operator, whatever it takes and whether it changes that in place: ``aten.log1p``."""
+    return str(target).rpartition(".")[0].removesuffix("_")
+
+
+def graphs(step: torch.export.ExportedProgram) -> Iterator[torch.fx.Graph]:
+    """Give the graph of a step, and those of its branches."""
+    modules = step.graph_module.modules()
+    return (module.graph for module in modules if isinstance(module, torch.fx.GraphModule))
+
+
+def decomposed(
+    step: torch.export.ExportedProgram, others: dict[Any, Callable[..., Any]]
+) -> torch.export.ExportedProgram:
+    """Write what loses digits, and some other operators, as others; a step without any stays as it is."""
+    table = {**DECOMPOSITIONS, **others}
+    called = {name_of(node.target) for graph in graphs(step) for node in graph.nodes}
+    if called.isdisjoint(map(name_of, table)):
+        return step
+    found: torch.export.ExportedProgram = step.run_decompositions(table)
+    return found
