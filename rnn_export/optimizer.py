@@ -24,6 +24,7 @@ from rnn_export.failures import typed
 from rnn_export.passes import pipeline
 from rnn_export.passes.choose import rank
 from rnn_export.passes.operators.guard import unguarded, usual
+from rnn_export.passes.time.no_steps import no_steps
 from rnn_export.program.agree import agree
 from rnn_export.program.program import ORIGIN, Program
 from rnn_export.program.scan import Scan, scans
@@ -193,7 +194,7 @@ def _optimized(given: onnx.ModelProto) -> Optimization:
         return Optimization(given, loops, "", "", count, count)
     forms = pipeline.forms_of(pipeline.optimize(reading.program))
     for form in rank(forms, *_sizes(reading.program.model)):
-        finished = _finished(forms[form].copy().model, given)
+        finished = _finished(no_steps(forms[form]).copy().model, given)
         if _agree(original, Program(ir.from_proto(finished)), CALLS):
             loops = tuple(_with_outcome(loop, number, forms[form].model) for number, loop in enumerate(loops))
             return Optimization(finished, loops, form, "", count, _operators(_read(finished)))
