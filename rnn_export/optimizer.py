@@ -23,6 +23,8 @@ from rnn_export.errors import OnnxFileError, mismatch
 from rnn_export.failures import typed
 from rnn_export.passes import pipeline
 from rnn_export.passes.choose import rank
+from rnn_export.passes.operators.guard import unguarded, usual
+from rnn_export.passes.time.no_steps import no_steps
 from rnn_export.program.agree import agree
 from rnn_export.program.program import ORIGIN, Program
 from rnn_export.program.scan import Scan, scans
@@ -53,7 +55,8 @@ class Optimization:
     """What :func:`optimize` gives: the model, and what was done.
 
     ``form`` is empty if the model is the one that came; ``left`` then says why, if it is not for its loops.
-    ``before`` and ``after`` count the operators, inside of loops as well.
+    ``before`` and ``after`` count the operators, inside of loops as well, and without those that run only for
+    an empty call, or numbers that are not finite.
     """
 
     model: onnx.ModelProto
@@ -191,10 +194,10 @@ def _optimized(given: onnx.ModelProto) -> Optimization:
         return Optimization(given, loops, "", "", count, count)
     forms = pipeline.forms_of(pipeline.optimize(reading.program))
     for form in rank(forms, *_sizes(reading.program.model)):
-        finished = _finished(forms[form].copy().model, given)
+        finished = _finished(no_steps(forms[form]).copy().model, given)
         if _agree(original, Program(ir.from_proto(finished)), CALLS):
             loops = tuple(_with_outcome(loop, number, forms[form].model) for number, loop in enumerate(loops))
-            return Optimization(finished, loops, form, "", count, _operators(ir.from_proto(finished)))
+            return Optimization(finished, loops, form, "", count, _operators(_read(finished)))
     raise OnnxFileError(
         f"no form ({', '.join(forms)}) gives in ONNX Runtime what the model gives; nothing was written. "
         "Please report it."
@@ -222,6 +225,11 @@ def _agree(one: Program, other: Program, calls: Sequence[tuple[int, int]] = CALL
 
 def _operators(model: ir.Model) -> dict[str, int]:
     return dict(Counter(node.op_type for graph in model.graphs() for node in graph))
+
+
+def _read(finished: onnx.ModelProto) -> ir.Model:
+    """Give a model as a person reads it: what it usually runs."""
+    return unguarded(ir.from_proto(finished))
 
 
 def _sizes(model: ir.Model) -> tuple[int, int]:
@@ -259,7 +267,7 @@ def _same_list(own: Any, given: Any) -> None:
 
 def _with_outcome(loop: Loop, number: int, model: ir.Model) -> Loop:
     """Say what a loop became."""
-    parts = [node for node in model.graph if node.metadata_props.get(ORIGIN) == str(number)]
+    parts = [node for node in usual(model.graph) if node.metadata_props.get(ORIGIN) == str(number)]
     return loop if loop.left else replace(loop, became=tuple(map(_kind, parts)))
 
 

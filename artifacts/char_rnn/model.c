@@ -4,10 +4,29 @@
    compiled once for each kind of processor that may run it, with LANES floats in a vector: this file includes itself.
    Read it from the end: walk() runs some rows of the batch over all time steps. */
 #ifndef VARIANT
+#include <float.h>
+#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16 /* that is for _Float16 alone */
+#error "model.c needs floats that are rounded to floats. For a 32-bit x86 add: -msse2 -mfpmath=sse"
+#endif
+#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || \
+    (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#error "model.c is not right with -ffast-math, -Ofast or a part of them. Compile it without: it is not faster with"
+#endif
+/* A product and a sum are fused where that is written, and nowhere else. */
+#ifdef __clang__
+#pragma STDC FP_CONTRACT OFF
+#elif defined(__GNUC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#elif defined(_MSC_VER)
+#pragma fp_contract(off)
+#endif
 #include "model.h"
 #include <string.h>
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(PLAIN_LOOPS)
-#include <immintrin.h> /* of the compiler; for AVX-512 */
+#include <immintrin.h> /* of the compiler; for AVX2 and AVX-512 */
+#elif defined(__aarch64__) && defined(__GNUC__) && !defined(PLAIN_LOOPS)
+#include <arm_neon.h> /* of the compiler */
 #endif
 #define FILE_NAME "model.c"
 
@@ -50,11 +69,15 @@
 #define store JOIN(store, VARIANT)
 #define iload JOIN(iload, VARIANT)
 #define istore JOIN(istore, VARIANT)
+#define fused JOIN(fused, VARIANT)
+#define horner JOIN(horner, VARIANT)
 #define terms JOIN(terms, VARIANT)
 #define product JOIN(product, VARIANT)
 #define affine_tile JOIN(affine_tile, VARIANT)
 #define affine JOIN(affine, VARIANT)
+#define exp_by_parts JOIN(exp_by_parts, VARIANT)
 #define vexp JOIN(vexp, VARIANT)
+#define fused_exp JOIN(fused_exp, VARIANT)
 #define piece JOIN(piece, VARIANT)
 #define vtanh JOIN(vtanh, VARIANT)
 #define vsigmoid JOIN(vsigmoid, VARIANT)
@@ -13149,6 +13172,9 @@ ALIGNED static const float net_W_hq[12288] = {
 #include FILE_NAME
 #ifdef __x86_64__
 #define CHOOSES
+#ifndef ALLOWED
+#define ALLOWED(lanes) 1 /* for tests: which kinds of processor may be chosen */
+#endif
 #undef VARIANT
 #undef TARGET
 #undef LANES
@@ -13175,10 +13201,10 @@ void char_rnn_run(size_t steps, size_t batch, const int64_t *inputs, const float
 {
     const struct call call = {steps, batch, inputs, state_in, outputs, state_out};
 #ifdef CHOOSES
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+    if (ALLOWED(16) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512dq"))
         JOIN_(run_all, avx512)(&call);
-    else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    else if (ALLOWED(8) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         JOIN_(run_all, avx2)(&call);
     else
         JOIN_(run_all, base)(&call);
@@ -13196,6 +13222,9 @@ const char *char_rnn_version(void)
 {
     return "char_rnn, rnn-export 0.1.0";
 }
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
 
 #else /* what is compiled for each kind of processor */
 
@@ -13229,6 +13258,21 @@ INLINE vec load(const float *x) { return *(const vec *)x; }
 INLINE void store(float *x, vec y) { *(vec *)x = y; }
 INLINE ivec iload(const int32_t *x) { return *(const ivec *)x; }
 INLINE void istore(int32_t *x, ivec y) { *(ivec *)x = y; }
+/* a b + c, rounded once where the processor can do that. The compiler fuses nothing by itself: it would do so in one
+   tile and not in another, and the bits of a row would depend on how many rows there are. */
+#if LANES == 16
+INLINE vec fused(vec a, vec b, vec c) { return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
+#elif LANES == 8
+INLINE vec fused(vec a, vec b, vec c) { return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+#elif LANES == 4 && defined(__aarch64__)
+INLINE vec fused(vec a, vec b, vec c) { return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
+#elif LANES == 1 && defined(__GNUC__) && (defined(__FMA__) || defined(__FP_FAST_FMAF) || defined(__ARM_FEATURE_FMA))
+INLINE vec fused(vec a, vec b, vec c) { return __builtin_fmaf(a, b, c); }
+#else
+INLINE vec fused(vec a, vec b, vec c) { return a * b + c; }
+#endif
+/* a x + c: a step of Horner's scheme */
+INLINE vec horner(vec a, vec x, float c) { return fused(a, x, splat(c)); }
 /* The rows of a tile of so many sums a row: they stay in registers. */
 #define TALL(sums) (REGISTERS / (sums) > 8 ? 8 : REGISTERS / (sums))
 /* Call tile(rows, ...) for all i < count, as many rows at once as there can be; its arguments name i. */
@@ -13250,7 +13294,8 @@ INLINE void terms(const int rows, const int gates, const int each, const int par
     UNROLL for (int p = 0; p < parts; p++)
         UNROLL for (int v = 0; v < gates * each; v++) {
             const vec column = load(w + p * part * width + v / each * gap + v % each * LANES);
-            UNROLL for (int r = 0; r < rows; r++) sum[r][v][p] += column * x[r * x_step + p * part];
+            UNROLL for (int r = 0; r < rows; r++)
+                sum[r][v][p] = fused(column, splat(x[r * x_step + p * part]), sum[r][v][p]);
         }
 }
 /* sum += x W for some rows and `each` vectors of some gates. Row i of W begins at w + i * width, and what belongs to
@@ -13311,24 +13356,39 @@ INLINE void affine(const int parts, size_t rows, const int k, const int n, const
         TILES(rest * parts, rows, affine_tile, 1, rest, parts, k, x + i * x_step, x_step, w + most * k + j - most,
               b ? b + j : b, y + i * y_step + j, y_step)
 }
-/* exp(x) = 2^n exp(r), |r| <= log(2) / 2; within 1.1 units in the last place */
-INLINE vec vexp(vec x)
+/* exp(x) = 2^n exp(r), |r| <= log(2) / 2, as the product of two numbers: 2^n itself may be out of range */
+INLINE vec exp_by_parts(vec x, vec *factor)
 {
     vec near = choose(less(x, splat(-110.0f)), splat(-110.0f), x);
     near = choose(less(splat(110.0f), near), splat(110.0f), near);
     const vec magic = splat(12582912.0f); /* 1.5 * 2^23: rounds, and leaves n in the lowest bits */
-    const vec shifted = near * 1.44269504088896341f + magic;
+    const vec shifted = fused(near, splat(1.44269504088896341f), magic);
     const vec n = shifted - magic;
-    const vec r = (near - n * 0.693145751953125f) - n * 1.428606820309417e-6f;
-    vec p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = (p * r * r + r) + 1.0f;
+    const vec r = fused(n, splat(-1.428606820309417e-6f), fused(n, splat(-0.693145751953125f), near));
+    vec p = horner(splat(1.9875691500e-4f), r, 1.3981999507e-3f);
+    p = horner(p, r, 8.3334519073e-3f);
+    p = horner(p, r, 4.1665795894e-2f);
+    p = horner(p, r, 1.6666665459e-1f);
+    p = horner(p, r, 5.0000001201e-1f);
+    p = fused(p * r, r, r) + 1.0f;
     const ivec exponent = bits(shifted) - isplat(0x4b400000);
-    const ivec half = exponent >> 1; /* in two steps: 2^n itself may be out of range */
-    return p * number((half + 127) << 23) * number((exponent - half + 127) << 23);
+    const ivec half = exponent >> 1;
+    *factor = number((exponent - half + 127) << 23);
+    return p * number((half + 127) << 23);
+}
+/* exp(x) within 1.1 units in the last place */
+INLINE vec vexp(vec x)
+{
+    vec factor;
+    const vec part = exp_by_parts(x, &factor);
+    return part * factor;
+}
+/* a exp(x) + c for a = 1 or -1 */
+INLINE vec fused_exp(float a, vec x, float c)
+{
+    vec factor;
+    const vec part = exp_by_parts(x, &factor);
+    return fused(part * a, factor, splat(c));
 }
 #if LANES == 16
 /* tanh(|x|) = c0 + c1 r + ... + c5 r^5, r = |x| - middle, in 32 pieces: four for each power of two from 1/16 on, one
@@ -13381,8 +13441,8 @@ INLINE vec vtanh(vec x)
     const ivec at = (ivec)_mm512_srli_epi32(_mm512_max_epu32(most, (__m512i)isplat(0x3d7fffff)), 21);
     const vec near = (vec)_mm512_min_ps((__m512)splat(14.0f), (__m512)size); /* NaN, where x is */
     const vec r = near - piece(6, at), rr = r * r;
-    const vec low = piece(1, at) * r + piece(0, at), high = piece(3, at) * r + piece(2, at);
-    const vec y = ((piece(5, at) * r + piece(4, at)) * rr + high) * rr + low;
+    const vec low = fused(piece(1, at), r, piece(0, at)), high = fused(piece(3, at), r, piece(2, at));
+    const vec y = fused(fused(fused(piece(5, at), r, piece(4, at)), rr, high), rr, low);
     return number(bits(y) | sign);
 }
 #else
@@ -13390,16 +13450,17 @@ INLINE vec vtanh(vec x)
 INLINE vec vtanh(vec x)
 {
     const vec u = x * x, uu = u * u;
-    const vec p = (u * 2.054511060123332e-05f + 0.003491703188046813f) + uu * 1.3265852416566304e-08f;
-    const vec q = (u * 0.00032792799174785614f + 0.025862203910946846f) + uu * 7.740250680399186e-07f;
-    const vec top = p * (uu * x) + (u * x * 0.13377754390239716f + x);
-    const vec bottom = q * uu + (u * 0.46711069345474243f + 1.0f);
+    const vec p1 = horner(splat(2.054511060123332e-05f), u, 0.003491703188046813f);
+    const vec q1 = horner(splat(0.00032792799174785614f), u, 0.025862203910946846f);
+    const vec p = fused(uu, splat(1.3265852416566304e-08f), p1), q = fused(uu, splat(7.740250680399186e-07f), q1);
+    const vec top = fused(p, uu * x, fused(u * x, splat(0.13377754390239716f), x));
+    const vec bottom = fused(q, uu, horner(splat(0.46711069345474243f), u, 1.0f));
     const vec one = number((bits(x) & isplat(INT32_MIN)) | bits(splat(1.0f)));
     return choose(less(splat(81.0f), u), one, top / bottom);
 }
 #endif
 /* sigmoid(x) = 1 / (1 + exp(-x)); within 2.5 units in the last place, down to -88 */
-INLINE vec vsigmoid(vec x) { return splat(1.0f) / (vexp(-x) + 1.0f); }
+INLINE vec vsigmoid(vec x) { return splat(1.0f) / fused_exp(1.0f, -x, 1.0f); }
 
 /* Z = sigmoid(net.W_xz[inputs] + H net.W_hz + net.b_z)
    R = sigmoid(net.W_xr[inputs] + H net.W_hr + net.b_r)
@@ -13435,7 +13496,7 @@ INLINE void R_tile(const int rows, const int each, const float *H, const float *
 /* H_tilde = tanh(net.W_xh[inputs] + mul_1 net.W_hh + net.b_h)
    H = mul_2 + sub_1 * H_tilde */
 INLINE void H_tile(const int rows, const int each, const float *mul_1, const float *net_W_hh_j,
-        const float *lookup_3_j, const float *net_b_h_j, const float *sub_1_j, const float *mul_2_j,
+        const float *lookup_3_j, const float *net_b_h_j, const float *mul_2_j, const float *sub_1_j,
         float *to_H)
 {
     vec sum[8][8];
@@ -13448,8 +13509,8 @@ INLINE void H_tile(const int rows, const int each, const float *mul_1, const flo
             const vec add_5 = load(lookup_3_j + r * LOOKUP_3_ROW + u * LANES) + sum[r][u];
             const vec add_6 = add_5 + load(net_b_h_j + u * LANES);
             const vec H_tilde = vtanh(add_6);
-            const vec mul_3 = load(sub_1_j + r * SUB_1_ROW + u * LANES) * H_tilde;
-            const vec next_H = load(mul_2_j + r * MUL_2_ROW + u * LANES) + mul_3;
+            const vec next_H = fused(load(sub_1_j + r * SUB_1_ROW + u * LANES), H_tilde,
+                    load(mul_2_j + r * MUL_2_ROW + u * LANES));
             store(to_H + r * H_ROW + u * LANES, next_H);
         }
 }
@@ -13517,8 +13578,8 @@ INLINE void walk(const struct call *c, size_t row, const size_t rows, size_t ste
                         sub_1 + (at + i) * SUB_1_ROW + j)
             for (int j = 0; j < H_SIZE; j += 4 * LANES)
                 TILES(8, rows, H_tile, 4, mul_1 + (at + i) * MUL_1_ROW, PANEL(net_W_hh, j, 64, MUL_1_SIZE),
-                        lookup_3 + (at + i) * LOOKUP_3_ROW + j, net_b_h + j, sub_1 + (at + i) * SUB_1_ROW + j,
-                        mul_2 + (at + i) * MUL_2_ROW + j, H + (at + i + rows) * H_ROW + j)
+                        lookup_3 + (at + i) * LOOKUP_3_ROW + j, net_b_h + j, mul_2 + (at + i) * MUL_2_ROW + j,
+                        sub_1 + (at + i) * SUB_1_ROW + j, H + (at + i + rows) * H_ROW + j)
         }
         /* outputs = H net.W_hq + net.b_q */
         affine(1, slots, H_SIZE, OUTPUTS_WIDE, H + rows * H_ROW, H_ROW, net_W_hq, net_b_q, outputs,

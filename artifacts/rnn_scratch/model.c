@@ -4,10 +4,29 @@
    compiled once for each kind of processor that may run it, with LANES floats in a vector: this file includes itself.
    Read it from the end: walk() runs some rows of the batch over all time steps. */
 #ifndef VARIANT
+#include <float.h>
+#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16 /* that is for _Float16 alone */
+#error "model.c needs floats that are rounded to floats. For a 32-bit x86 add: -msse2 -mfpmath=sse"
+#endif
+#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || \
+    (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#error "model.c is not right with -ffast-math, -Ofast or a part of them. Compile it without: it is not faster with"
+#endif
+/* A product and a sum are fused where that is written, and nowhere else. */
+#ifdef __clang__
+#pragma STDC FP_CONTRACT OFF
+#elif defined(__GNUC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#elif defined(_MSC_VER)
+#pragma fp_contract(off)
+#endif
 #include "model.h"
 #include <string.h>
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(PLAIN_LOOPS)
-#include <immintrin.h> /* of the compiler; for AVX-512 */
+#include <immintrin.h> /* of the compiler; for AVX2 and AVX-512 */
+#elif defined(__aarch64__) && defined(__GNUC__) && !defined(PLAIN_LOOPS)
+#include <arm_neon.h> /* of the compiler */
 #endif
 #define FILE_NAME "model.c"
 
@@ -50,6 +69,8 @@
 #define store JOIN(store, VARIANT)
 #define iload JOIN(iload, VARIANT)
 #define istore JOIN(istore, VARIANT)
+#define fused JOIN(fused, VARIANT)
+#define horner JOIN(horner, VARIANT)
 #define terms JOIN(terms, VARIANT)
 #define product JOIN(product, VARIANT)
 #define affine_tile JOIN(affine_tile, VARIANT)
@@ -354,6 +375,9 @@ ALIGNED static const float b_q[16] = {
 #include FILE_NAME
 #ifdef __x86_64__
 #define CHOOSES
+#ifndef ALLOWED
+#define ALLOWED(lanes) 1 /* for tests: which kinds of processor may be chosen */
+#endif
 #undef VARIANT
 #undef TARGET
 #undef LANES
@@ -380,10 +404,10 @@ void rnn_scratch_run(size_t steps, size_t batch, const float *inputs, const floa
 {
     const struct call call = {steps, batch, inputs, state_in, outputs, state_out};
 #ifdef CHOOSES
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+    if (ALLOWED(16) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512dq"))
         JOIN_(run_all, avx512)(&call);
-    else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    else if (ALLOWED(8) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         JOIN_(run_all, avx2)(&call);
     else
         JOIN_(run_all, base)(&call);
@@ -401,6 +425,9 @@ const char *rnn_scratch_version(void)
 {
     return "rnn_scratch, rnn-export 0.1.0";
 }
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
 
 #else /* what is compiled for each kind of processor */
 
@@ -434,6 +461,21 @@ INLINE vec load(const float *x) { return *(const vec *)x; }
 INLINE void store(float *x, vec y) { *(vec *)x = y; }
 INLINE ivec iload(const int32_t *x) { return *(const ivec *)x; }
 INLINE void istore(int32_t *x, ivec y) { *(ivec *)x = y; }
+/* a b + c, rounded once where the processor can do that. The compiler fuses nothing by itself: it would do so in one
+   tile and not in another, and the bits of a row would depend on how many rows there are. */
+#if LANES == 16
+INLINE vec fused(vec a, vec b, vec c) { return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
+#elif LANES == 8
+INLINE vec fused(vec a, vec b, vec c) { return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+#elif LANES == 4 && defined(__aarch64__)
+INLINE vec fused(vec a, vec b, vec c) { return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
+#elif LANES == 1 && defined(__GNUC__) && (defined(__FMA__) || defined(__FP_FAST_FMAF) || defined(__ARM_FEATURE_FMA))
+INLINE vec fused(vec a, vec b, vec c) { return __builtin_fmaf(a, b, c); }
+#else
+INLINE vec fused(vec a, vec b, vec c) { return a * b + c; }
+#endif
+/* a x + c: a step of Horner's scheme */
+INLINE vec horner(vec a, vec x, float c) { return fused(a, x, splat(c)); }
 /* The rows of a tile of so many sums a row: they stay in registers. */
 #define TALL(sums) (REGISTERS / (sums) > 8 ? 8 : REGISTERS / (sums))
 /* Call tile(rows, ...) for all i < count, as many rows at once as there can be; its arguments name i. */
@@ -455,7 +497,8 @@ INLINE void terms(const int rows, const int gates, const int each, const int par
     UNROLL for (int p = 0; p < parts; p++)
         UNROLL for (int v = 0; v < gates * each; v++) {
             const vec column = load(w + p * part * width + v / each * gap + v % each * LANES);
-            UNROLL for (int r = 0; r < rows; r++) sum[r][v][p] += column * x[r * x_step + p * part];
+            UNROLL for (int r = 0; r < rows; r++)
+                sum[r][v][p] = fused(column, splat(x[r * x_step + p * part]), sum[r][v][p]);
         }
 }
 /* sum += x W for some rows and `each` vectors of some gates. Row i of W begins at w + i * width, and what belongs to
@@ -544,8 +587,8 @@ INLINE void dot(size_t rows, const int k, const int n, const float *x, size_t x_
         memcpy(&rest, x + most, (size_t)(k - most) * sizeof *x);
         UNROLL for (int column = 0; column < n; column++) {
             vec sum = splat(0.0f);
-            for (int j = 0; j < most; j += LANES) sum += load(x + j) * load(w + column * width + j);
-            if (most < k) sum += rest * load(w + column * width + most);
+            for (int j = 0; j < most; j += LANES) sum = fused(load(x + j), load(w + column * width + j), sum);
+            if (most < k) sum = fused(rest, load(w + column * width + most), sum);
             y[column] = b[column] + total(sum);
         }
     }
@@ -601,8 +644,8 @@ INLINE vec vtanh(vec x)
     const ivec at = (ivec)_mm512_srli_epi32(_mm512_max_epu32(most, (__m512i)isplat(0x3d7fffff)), 21);
     const vec near = (vec)_mm512_min_ps((__m512)splat(14.0f), (__m512)size); /* NaN, where x is */
     const vec r = near - piece(6, at), rr = r * r;
-    const vec low = piece(1, at) * r + piece(0, at), high = piece(3, at) * r + piece(2, at);
-    const vec y = ((piece(5, at) * r + piece(4, at)) * rr + high) * rr + low;
+    const vec low = fused(piece(1, at), r, piece(0, at)), high = fused(piece(3, at), r, piece(2, at));
+    const vec y = fused(fused(fused(piece(5, at), r, piece(4, at)), rr, high), rr, low);
     return number(bits(y) | sign);
 }
 #else
@@ -610,10 +653,11 @@ INLINE vec vtanh(vec x)
 INLINE vec vtanh(vec x)
 {
     const vec u = x * x, uu = u * u;
-    const vec p = (u * 2.054511060123332e-05f + 0.003491703188046813f) + uu * 1.3265852416566304e-08f;
-    const vec q = (u * 0.00032792799174785614f + 0.025862203910946846f) + uu * 7.740250680399186e-07f;
-    const vec top = p * (uu * x) + (u * x * 0.13377754390239716f + x);
-    const vec bottom = q * uu + (u * 0.46711069345474243f + 1.0f);
+    const vec p1 = horner(splat(2.054511060123332e-05f), u, 0.003491703188046813f);
+    const vec q1 = horner(splat(0.00032792799174785614f), u, 0.025862203910946846f);
+    const vec p = fused(uu, splat(1.3265852416566304e-08f), p1), q = fused(uu, splat(7.740250680399186e-07f), q1);
+    const vec top = fused(p, uu * x, fused(u * x, splat(0.13377754390239716f), x));
+    const vec bottom = fused(q, uu, horner(splat(0.46711069345474243f), u, 1.0f));
     const vec one = number((bits(x) & isplat(INT32_MIN)) | bits(splat(1.0f)));
     return choose(less(splat(81.0f), u), one, top / bottom);
 }

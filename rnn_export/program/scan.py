@@ -196,8 +196,8 @@ class Scan:
         attributes, written = dict(self.node.attributes), self.directions[1]
         if attributes.pop(DIRECTIONS[1], None) is not None and kept:
             attributes[DIRECTIONS[1]] = ir.AttrInt64s(DIRECTIONS[1], [written[number] for number in kept])
-        del self.body.outputs[count:]
-        self.body.outputs.extend(emitted)
+        # a value that is deleted from a graph's outputs would still say that it is one of them
+        self.body.outputs[:] = [*self.next_states, *emitted]
         return self._again(self.node.inputs, count + len(kept), attributes)
 
     def _again(self, inputs: Sequence[ir.Value | None], count: int, attributes: Any) -> "Scan":

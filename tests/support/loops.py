@@ -51,6 +51,16 @@ BACKWARD = "ahead = Sub (length, i) place = Sub (ahead, one) x_t = Gather (x, pl
 FOLDS: dict[str, onnx.ModelProto] = {
     "a scan output": model(loop(STEP)),
     "a list": model(listed(PUT)),
+    "weights that are carried": model(
+        """
+        W = Constant <value = float[3,3] {1,2,3,4,5,6,7,8,9}> ()
+        w, last, xs_, y = Loop (length, yes, W, h, x) <body = step (
+            int64 i, bool go, float[3,3] w_s, float[B,3] h_s, float[T,B,3] xs
+        ) => (bool go_on, float[3,3] w_t, float[B,3] h_t, float[T,B,3] xs_t, float[B,3] y_t) {
+            go_on = Identity (go) w_t = Identity (w_s) xs_t = Identity (xs)
+            x_t = Gather (xs, i) p = MatMul (h_s, w_s) sum = Add (x_t, p) h_t = Tanh (sum) y_t = Neg (h_t) }>
+        """
+    ),
     "no condition": model(loop(STEP, condition="")),
     "a condition that is cast": model("w = Cast <to = 9> (one)" + loop(STEP, condition="w")),
     "an iteration number that is computed with": model(

@@ -126,7 +126,9 @@ class _Conversion:
 
     def _drop(self, k: int) -> None:
         """Carry one thing less."""
-        del self.body.outputs[1 + k], self.inner[k], self.body.inputs[2 + k]
+        del self.inner[k], self.body.inputs[2 + k]
+        # a value that is deleted from a graph's outputs would still say that it is one of them
+        self.body.outputs[:] = [value for place, value in enumerate(self.body.outputs) if place != 1 + k]
         rest = [value for place, value in enumerate(self.loop.inputs) if place != 2 + k]
         outputs = [value for place, value in enumerate(self.loop.outputs) if place != k]
         attributes = list(self.loop.attributes.values())

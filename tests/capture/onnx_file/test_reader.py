@@ -11,6 +11,7 @@ from rnn_export.capture.script import script
 from rnn_export.errors import OnnxFileError
 from rnn_export.module.subject import inspect_module
 from rnn_export.passes import pipeline
+from rnn_export.passes.operators.guard import usual
 from rnn_export.program.program import Program
 from rnn_export.program.scan import Scan, scans
 from tests.support import loops
@@ -207,7 +208,7 @@ def test_marks_follow_a_loop_through_the_passes() -> None:
     subject = inspect_module(*case.build())
     model = export_loop(script.script(subject), subject)
     last = pipeline.optimize(reader.read(model, marked=True).program)[-1].program
-    marked = {node.op_type: mark for node in last.model.graph for mark in node.metadata_props.values()}
+    marked = {node.op_type: mark for node in usual(last.model.graph) for mark in node.metadata_props.values()}
     assert marked == {"GRU": "0", "LSTM": "1"}
     unmarked = reader.read(model).program
     assert not any(scan.node.metadata_props for scan in loops_of(unmarked))
