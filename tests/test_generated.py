@@ -35,18 +35,14 @@ OF_EACH = 26  # recipes of a kind: 2,000 of all kinds
 EXHAUSTIVE = [pytest.mark.exhaustive]
 # Kinds that are not exported right yet, and why. Remove a line with the fault.
 CELL = "a cell of torch.nn in a loop that begins by itself has no form in ONNX"
-ORDER = "the axes or the start are looked for first: the reason names them, and not the cause"
 ROUNDING = "at 1,025 and 4,097 time steps, the rounding of a mean over time is taken for an error"
 KNOWN: dict[str, str] = {
     "inside_plain": CELL,
     "learned_inside": CELL,
     "missing": CELL,
-    "random_inside": ORDER,
-    "moving_average_in_place": ORDER,
     "mean": ROUNDING,
     "mean_valid_id": ROUNDING,
     "centred": ROUNDING,
-    "category": "ids in a column of floats are drawn beyond the table that they are looked up in",
 }
 # Alike to others of which one is tried every day.
 ALIKE = {
