@@ -33,6 +33,7 @@ FEW = 3  # time steps of many rows
 FAR = ((300, 1), (1025, 1), (4097, 1), (FEW, 33), (FEW, 257))  # time steps and rows
 MOST_NUMBERS = 1 << 19  # of the inputs and outputs of such a run
 MOST_WORK = 1 << 32  # products of numbers that it may take
+CONDITIONED = 2  # times that a run is repeated with inputs that are off by eps
 LEAST_FINITE = 0.9  # of eager's results, where those of the example are finite
 STEPS_PER_RUN = 4  # single steps taken from a run: its first, its last, and some between
 
@@ -110,7 +111,32 @@ def build(subject: Subject) -> Golden:
         spoilt = draw.non_finite_inputs(TIMES[-1], max(BATCHES))
         name = f"T{TIMES[-1]}_B{max(BATCHES)}_non_finite"
         others.append(case(name, RUN, spoilt, signature.initial_state(max(BATCHES)), NON_FINITE))
-    return replace(golden, cases=[*golden.cases, *others])
+    complete = [*golden.cases, *others]
+    if not signature.streamable:
+        complete = [_conditioned(case, double, draw, signature) for case in complete]
+    return replace(golden, cases=complete)
+
+
+def _conditioned(case: Case, double: Call, draw: Draw, signature: Signature) -> Case:
+    """Say of a run of whole sequences how far the rounding of a sum over time can take it.
+
+    There are no single steps to learn that from. Inputs that are off by eps change the results by so much,
+    and the mean of T numbers, added up one after the other, is off by up to T times that (Higham, *Accuracy
+    and Stability of Numerical Algorithms*, section 4.2), and is so if they are all the same.
+    """
+    if case.values == NON_FINITE or case.inputs.dtype.kind != "f":
+        return case
+    eps = float(np.finfo(signature.dtype).eps)
+    largest = [np.zeros(result.shape) for result in case.float64]
+    for _ in range(CONDITIONED):
+        noise = 1 + eps * draw.random.uniform(-1, 1, case.inputs.shape)
+        results = double(case.inputs.astype(np.float64) * noise, *case.arguments[1:])
+        for most, result, exact in zip(largest, results, case.float64, strict=True):
+            with np.errstate(invalid="ignore"):
+                np.fmax(most, np.abs(result.astype(np.float64) - exact), out=most)
+    with np.errstate(over="ignore"):
+        rounding = tuple((most * case.time).astype(np.float32) for most in largest)
+    return replace(case, rounding=rounding)
 
 
 def _finite_share(cases: Sequence[Case]) -> float:

@@ -14,8 +14,10 @@ of inputs many times as large as the example's count for such inputs alone.
 FACTOR = 4: sums of n terms in another order, and tanh or sigmoid of another library that is right to two
 units in the last place instead of one, stay within 2 to 3 times eager's own error on every model of the
 tests; a wrong weight, gate or time step is off by thousands of times. FLOOR = 4: a unit that eager happens
-to hit exactly (a saturated tanh) may be off by the last bits of a float. For a float64 file eager's error is
-that of float32 scaled by the ratio of the two epsilons: the same sums, rounded more finely.
+to hit exactly (a saturated tanh) may be off by the last bits of a float. A model of whole sequences may add
+up numbers of all T time steps, which right implementations do in other orders: FLOOR is at least the square
+root of T there (Higham and Mary, see :mod:`rnn_export.verification.grid`). For a float64 file eager's error
+is that of float32 scaled by the ratio of the two epsilons: the same sums, rounded more finely.
 
 Two bounds keep eager from being the measure where it is a bad one:
 
@@ -35,6 +37,7 @@ Where eager, in the file's own dtype, gives NaN or an infinity, the file must gi
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
+from math import sqrt
 
 import numpy as np
 
@@ -82,7 +85,7 @@ def bounds(cases: Sequence[Case], signature: Signature) -> dict[str, list[Array]
 
     return {
         case.name: [
-            _bound([margins[number] for margins in pool(case)], spec)
+            _bound([margins[number] for margins in pool(case)], spec, _floor(case, signature))
             for number, spec in enumerate(signature.results)
         ]
         for case in cases
@@ -226,11 +229,16 @@ def _margin(error: Array, magnitude: Array, axes: tuple[int, ...]) -> Margin:
     return Margin(error.max(axis=axes, keepdims=True), magnitude.max(axis=axes, keepdims=True))
 
 
-def _bound(pool: Sequence[Margin], spec: TensorSpec) -> Array:
+def _floor(case: Case, signature: Signature) -> float:
+    """Say how many eps of its size a number may always be off by."""
+    return FLOOR if signature.streamable else max(FLOOR, sqrt(case.time))
+
+
+def _bound(pool: Sequence[Margin], spec: TensorSpec, floor: float) -> Array:
     dtype = np.dtype(spec.dtype)
     if dtype.kind != "f":
         return np.zeros_like(pool[0].error)
     error = reduce(np.maximum, (margin.error for margin in pool))
     magnitude = reduce(np.maximum, (margin.magnitude for margin in pool))
-    bound: Array = FACTOR * error + FLOOR * np.finfo(dtype).eps * magnitude
+    bound: Array = FACTOR * error + floor * np.finfo(dtype).eps * magnitude
     return bound

@@ -208,3 +208,10 @@ def test_a_row_beside_one_with_nan_may_not_notice() -> None:
     spread = [result.copy() for result in one.float32]
     spread[0][2, 1] = np.nan
     assert tolerance.deviation(one, spread, allowed, SIGNATURE).share == np.inf
+
+
+def test_a_sum_over_all_time_steps_may_be_in_another_order() -> None:
+    one = case(steps=400, eager_error=0)
+    whole = replace(SIGNATURE, not_streamable_because="it takes a mean over time")
+    floors = [tolerance.bounds([one], signature)["run"][0].max() for signature in (SIGNATURE, whole)]
+    assert floors[1] / floors[0] == pytest.approx(20 / tolerance.FLOOR)
