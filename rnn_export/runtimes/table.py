@@ -90,7 +90,7 @@ RUNTIMES = {
     runtime.name: runtime
     for runtime in (
         Runtime("onnxruntime", ".onnx", "onnxruntime", answers_empty=True),
-        Runtime("reference", ".onnx", "onnx", longest=300),
+        Runtime("reference", ".onnx", "onnx", shared=True, longest=300),
         Runtime("torchscript", ".pt", "torch", shared=True),
         Runtime("c", ".c", "ctypes", optional=True),  # and a C compiler
     )

@@ -128,10 +128,9 @@ def script_step(subject: Subject) -> torch.jit.ScriptModule:
             looped = _around(traced, source.loop(subject.signature, WRAPPED))
             looped.save_to_buffer()  # what cannot be saved is of no use
         except Exception as error:
-            raise ScriptError(
-                f"the step of {type(subject.original).__name__} cannot be traced: {_first_line(error)}. "
-                "Keep Python decisions that depend on values out of forward()."
-            ) from error
+            reason = f"the step of {type(subject.original).__name__} cannot be traced: {_first_line(error)}"
+            remedy = "Keep Python decisions that depend on values out of forward()."
+            raise ScriptError(f"{reason}. {remedy}", reason=reason) from error
     return looped
 
 
@@ -229,7 +228,7 @@ def _compiler(model: nn.Module) -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(". ")
+    return str(error).strip().partition("\n")[0].rstrip(".: ")
 
 
 def _explained(model: nn.Module, error: Exception) -> ScriptError:
