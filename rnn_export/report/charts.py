@@ -117,9 +117,13 @@ def exponent(value: float) -> str:
 
 
 def _decades(values: Iterable[float], start: float, end: float) -> Scale:
-    """Span whole powers of ten, at least one."""
+    """Span whole powers of ten, at least one; what is smaller than a power can be stands at the edge.
+
+    >>> _decades([5e-324, 1.0], 0, 1).low > 0
+    True
+    """
     found = [math.log10(value) for value in values if value > 0 and math.isfinite(value)] or [-8.0, -7.0]
-    low, high = math.floor(min(found)), math.ceil(max(found))
+    low, high = max(math.floor(min(found)), -300), math.ceil(max(found))
     return Scale(10.0**low, 10.0 ** max(high, low + 1), start, end, log=True)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import rnn_export
-from rnn_export.bundle.bundle import MANIFEST, describe_files
+from rnn_export.bundle.bundle import MANIFEST, describe_files, manifest_text
 from rnn_export.runtimes import compiler
 from rnn_export.verification.compare import FAILED, PASSED, Check
 from rnn_export.verification.verify import VerificationReport, verify
@@ -23,7 +23,7 @@ STORE = "{ *(vec *)x = y; }"
 def judged(folder: Path) -> Check:
     """Hash the files of a folder anew, verify it, and give the check of C."""
     manifest = json.loads((folder / MANIFEST).read_text())
-    (folder / MANIFEST).write_text(json.dumps({**manifest, "files": describe_files(folder)}))
+    (folder / MANIFEST).write_text(manifest_text({**manifest, "files": describe_files(folder)}))
     [check] = [check for check in verify(folder).checks if check.file == "model.c"]
     return check
 
