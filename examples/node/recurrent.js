@@ -20,7 +20,7 @@ import { InferenceSession, Tensor } from "onnxruntime-node";
 /** @typedef {{inputs: TensorSpec, state: LeafSpec[], outputs: TensorSpec}} Signature */
 /**
  * @typedef {object} Manifest
- * @property {Signature & {lengths: boolean, streamable: boolean}} signature
+ * @property {Signature & {lengths: boolean, streamable: boolean, vocabulary?: number}} signature
  * @property {{vocabulary?: string}} metadata
  * @property {string} format
  * @property {Record<string, {bytes: number, sha256: string}>} files
@@ -154,11 +154,11 @@ export class Model {
   /** @param {Values} inputs */
   #checkTokens(inputs) {
     if (inputs instanceof Float32Array) return;
-    const end = this.vocabulary?.length ?? Infinity;
+    const end = this.vocabulary?.length ?? this.manifest.signature.vocabulary ?? Infinity;
     for (let i = 0; i < inputs.length; i++) {
       if (inputs[i] >= 0 && inputs[i] < end) continue; // not every model refuses what is outside
       const { name } = this.signature.inputs;
-      const range = this.vocabulary ? `from 0 to ${end - 1}` : "of 0 or more";
+      const range = end < Infinity ? `from 0 to ${end - 1}` : "of 0 or more";
       throw new RangeError(`${name}[${i}]: expected a token id ${range}, got ${inputs[i]}`);
     }
   }

@@ -141,7 +141,8 @@ class _Base:
         """Refuse token ids that there are not: runtimes differ in what they make of them."""
         if self.inputs["dtype"] != "int64":
             return
-        end = len(self.manifest["metadata"].get("vocabulary") or "") or np.iinfo(np.int64).max
+        known = len(self.manifest["metadata"].get("vocabulary") or "")
+        end = known or self.manifest["signature"].get("vocabulary") or np.iinfo(np.int64).max
         outside = inputs[(inputs < 0) | (inputs >= end)]
         if outside.size:
             expected = f"token ids of 0 or more, less than {end}"

@@ -18,12 +18,13 @@ from rnn_export.garbage import uncollected
 from rnn_export.module.subject import Subject
 from rnn_export.program.build import Builder
 from rnn_export.program.program import IR_VERSION, OPSET, Program, name_apart
-from rnn_export.program.quiet import quiet
+from rnn_export.program.quiet import quiet, unprinted
 from rnn_export.program.scan import Scan
 from rnn_export.program.values import describe
 from rnn_export.signature.signature import BATCH, TIME, Signature, TensorSpec
 
 TRACED_BATCH = 3  # unlike 1, which the exporter would take for a constant
+PRINTING = "torch.export._trace"  # prints the graph of what it cannot trace
 # Operators that hold a loop over time: taken apart, the loop of a single time step is gone.
 TIME_LOOPS = (torch.ops.aten.gru.input, torch.ops.aten.lstm.input)
 
@@ -47,7 +48,7 @@ def _trace(subject: Subject) -> ir.Model:
     arguments = [leaf.index_select(spec.batch_axis, rows) for leaf, spec in zip(example, specs, strict=True)]
     first, *leaves = ({spec.batch_axis: batch} for spec in specs)
     try:
-        with quiet(), uncollected(), torch.no_grad():
+        with quiet(), uncollected(), unprinted(PRINTING), torch.no_grad():
             step = torch.export.export(
                 subject.flat().eval(), tuple(arguments), dynamic_shapes=(first, tuple(leaves))
             )

@@ -34,6 +34,19 @@ def check_wrapping(state: Any) -> None:
         raise InputError(mismatch("example 'state'", "tensors", describe(state), remedy))
 
 
+def check_dense(tensors: Sequence[Tensor]) -> None:
+    """Check that the tensors of the example hold numbers, one beside the other.
+
+    Raises:
+        InputError: one does not.
+    """
+    for tensor in tensors:
+        if tensor.is_meta or tensor.layout != torch.strided:
+            kind = "meta" if tensor.is_meta else tensor.layout
+            expected = "tensors with numbers of their own, in a dense layout"
+            raise InputError(mismatch("example", expected, f"{describe(tensor)}, {kind}", "Convert it."))
+
+
 def refuse_argument(model: nn.Module, state: Any, inputs: Tensor) -> NoReturn:
     """Refuse a second argument that does not come back: it is no state.
 
@@ -100,6 +113,8 @@ def check_kinds(where: str, leaves: Sequence[Tensor], error: type[RnnExportError
     for leaf in leaves:
         if leaf.dtype not in DTYPES:
             raise error(mismatch(where, EXPECTED, describe(leaf), CONVERT))
+        if not leaf.numel():
+            raise error(mismatch(where, "at least one number", describe(leaf), "Leave empty tensors out."))
 
 
 def check_new_state(leaves: Sequence[Tensor], new: Sequence[Tensor]) -> None:

@@ -13,7 +13,13 @@ from rnn_export.module.attributes import CHANGES, watched
 from rnn_export.module.axes import SHORT, Axes, check_state, find_axes, shorter
 from rnn_export.module.calling import OUTPUTS, Calling, Reading, describe, equal, read
 from rnn_export.module.copying import copied
-from rnn_export.module.interface import check_kinds, check_new_state, check_wrapping, refuse_argument
+from rnn_export.module.interface import (
+    check_dense,
+    check_kinds,
+    check_new_state,
+    check_wrapping,
+    refuse_argument,
+)
 from rnn_export.module.purity import check_calls
 from rnn_export.module.starts import as_numbers, begun_alike, check_left_out, own_start
 from rnn_export.module.wrappers import Flat, Wrapper, over_time
@@ -134,6 +140,7 @@ def _split(example: object) -> tuple[Tensor, Any, bool]:
     inputs, state = parts[0], parts[1] if len(parts) == 2 else None
     if state is not None:
         check_wrapping(state)
+    check_dense([inputs, *([] if state is None else tree_leaves(state))])
     kept = None if state is None else map_leaves(state, lambda leaf: leaf.detach().cpu())
     return inputs.detach().cpu(), kept, len(parts) == 1
 

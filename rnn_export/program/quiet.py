@@ -3,8 +3,9 @@
 import contextlib
 import logging
 from collections.abc import Iterator
+from importlib import import_module
 
-from rnn_export.exclusive import without_warnings
+from rnn_export.exclusive import LOCK, without_warnings
 
 LOGGERS = ("torch.onnx", "torch.export", "torch.fx", "onnxscript", "onnx_ir")
 
@@ -22,3 +23,15 @@ def quiet() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def unprinted(module: str) -> Iterator[None]:
+    """Let a module of others print nothing; ``sys.stderr`` stays as it is, for others write to it."""
+    printing = vars(import_module(module))
+    with LOCK:
+        printing["print"] = lambda *_, **__: None
+        try:
+            yield
+        finally:
+            del printing["print"]

@@ -35,6 +35,23 @@ def test_the_fold_is_the_module(case: ModelCase) -> None:
             np.testing.assert_allclose(got, want, atol=2e-6, rtol=1e-5)
 
 
+class Branching(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(4))
+
+    def forward(self, x: torch.Tensor, h: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        for x_t in x:
+            h = torch.tanh(x_t * self.weight + h) if x_t.abs().max() < 9 else h
+        return h, h
+
+
+def test_what_cannot_be_traced_is_not_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(CaptureError, match="cannot be traced: Could not guard on data"):
+        step.capture(inspect_module(Branching().eval(), (torch.randn(6, 2, 4), torch.zeros(2, 4))))
+    assert capfd.readouterr() == ("", "")
+
+
 def test_the_graph_depends_on_neither_time_nor_batch() -> None:
     net = GRUScratch(4, 6, 3)
     sizes = ((1, 1), (5, 2), (300, 7))

@@ -138,6 +138,19 @@ def test_other_wrappings_and_kinds_of_a_state_are_refused(state: Any, got: str) 
         inspect_export(WithSpeaker(lambda net, x, state: (x, state)).eval(), (X, state))
 
 
+@pytest.mark.parametrize("inputs", [X.to("meta"), X.to_sparse()])
+def test_tensors_without_numbers_are_refused(inputs: Tensor) -> None:
+    with pytest.raises(
+        InputError, match="example: expected tensors with numbers of their own, in a dense layout"
+    ):
+        inspect_export(nn.GRU(4, 5).eval(), inputs)
+
+
+def test_outputs_without_a_number_are_refused() -> None:
+    with pytest.raises(ModelError, match=r"result of forward\(\): expected at least one number, got float32"):
+        inspect_export(Alone(lambda net, x: net.gru(x)[0][..., :0]).eval(), X)
+
+
 def test_truth_values_that_come_out_are_refused() -> None:
     with pytest.raises(ModelError, match=r"result of forward\(\): expected float32.*, got bool \[6, 2, 5\]"):
         inspect_export(Alone(lambda net, x: net.gru(x)[0] > 0).eval(), X)
@@ -176,7 +189,7 @@ class Renormed(nn.Module):
 
 
 def test_a_buffer_that_is_made_for_a_batch_is_named() -> None:
-    with pytest.raises(ModelError, match="a call changes last of the module, a buffer or an attribute"):
+    with pytest.raises(ModelError, match="changes last of the module, a buffer or an attribute"):
         inspect_export(Kept().eval(), X)
 
 
