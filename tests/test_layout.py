@@ -43,7 +43,7 @@ ROOMS: dict[str, str] = {
         contract cleanup/constant_folding cleanup/simplify cleanup/entrywise cleanup/unit_axes cleanup/layers
         lengths time/recurrences time/regroup time/lift time/distribute time/last_step cleanup/products
         operators/step_function operators/cells operators/recognize operators/definition operators/guard
-        operators/rnn_as_gru time/no_steps choose pipeline forms
+        operators/rnn_as_gru choose time/no_steps pipeline forms
         """,
     "backends": """
         torchscript empty_calls onnx

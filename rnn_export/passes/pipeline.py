@@ -15,7 +15,7 @@ from rnn_export.passes import lengths
 from rnn_export.passes.cleanup import constant_folding, layers, products, simplify, unit_axes
 from rnn_export.passes.contract import Pass
 from rnn_export.passes.operators import guard, recognize, rnn_as_gru
-from rnn_export.passes.time import distribute, last_step, regroup
+from rnn_export.passes.time import distribute, last_step, no_steps, regroup
 from rnn_export.program.agree import agree
 from rnn_export.program.program import Program
 
@@ -92,6 +92,8 @@ def forms_of(stages: Sequence[Stage]) -> dict[str, Program]:
     for stage in stages:
         if stage.form:
             program = guard.guard(stage.program)
+            if any(map(guard.is_guard, program.model.graph)):
+                program = no_steps.no_steps(program)  # each by itself: no operator stands in two branches
             if program.proto() not in [other.proto() for other in forms.values()]:
                 forms[stage.form] = program
     return forms

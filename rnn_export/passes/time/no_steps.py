@@ -10,7 +10,7 @@ other side runs it once over zeros, for the shapes of the results alone::
         xs_1 = ConstantOfShape (Concat ([1], Shape <start = 1> (xs)))
         _, Ys_1 = Scan (H, xs_1) <body = ...>  Identity (H)  Slice (Ys_1, 0, 0) }>
 
-Files of bundles need none of it: they answer such calls as a whole.
+In bundles, a file whose loops stand beside no operator answers such calls as a whole instead.
 
 Requires: nothing.
 Ensures: no loop of the graph over leading axes stands outside of such a branch.
