@@ -97,13 +97,18 @@ def _step_by_step(call: Call, draw: Draw, signature: Signature) -> str | None:
 
 
 def _in_pieces(call: Call, draw: Draw, subject: Subject, steps: int) -> str | None:
-    """Run long sequences whole, and in pieces of 1, 2, 4, ... time steps."""
+    """Run long sequences whole, and in pieces of 1, 2, 4, ... time steps.
+
+    As many as the module gives numbers for: a parallel form of a recurrence may overflow in the end.
+    """
     signature = subject.signature
     work = steps * max(1, sum(parameter.numel() for parameter in subject.model.parameters()))
     rows = max(1, min(len(draw.kinds), WORK // work))
     steps = steps if work <= WORK else STEPS
     inputs, state = draw.inputs(steps, rows), draw.state(rows)
     whole = call(inputs, *state)
+    if draw.finite and not all(bool(np.isfinite(result).all()) for result in whole):
+        return _in_pieces(call, draw, subject, steps // 2) if steps > STEPS else None  # it overflows itself
     parts: list[Array] = []
     after: Sequence[Array] = state
     for piece in pieces(steps):
