@@ -11,7 +11,12 @@ from rnn_export.errors import InputError, ModelError, RnnExportError
 from rnn_export.module.inspection import inspect_export
 from tests.support.nets import OutputsAlone
 
-X, H, T = torch.randn(6, 2, 4), torch.zeros(2, 5), torch.tensor
+X, H, T = torch.randn(6, 2, 4, generator=torch.Generator().manual_seed(0)), torch.zeros(2, 5), torch.tensor
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
 
 
 class Net(nn.Module):
