@@ -33,7 +33,7 @@ FEW = 3  # time steps of many rows
 FAR = ((300, 1), (1025, 1), (4097, 1), (FEW, 33), (FEW, 257))  # time steps and rows
 MOST_NUMBERS = 1 << 19  # of the inputs and outputs of such a run
 MOST_WORK = 1 << 32  # products of numbers that it may take
-CONDITIONED = 2  # times that a run is repeated with inputs that are off by eps
+DISTURBED = 2  # modules whose weights are off by eps
 LEAST_FINITE = 0.9  # of eager's results, where those of the example are finite
 STEPS_PER_RUN = 4  # single steps taken from a run: its first, its last, and some between
 
@@ -113,32 +113,50 @@ def build(subject: Subject) -> Golden:
         spoilt = draw.non_finite_inputs(TIMES[-1], max(BATCHES))
         name = f"T{TIMES[-1]}_B{max(BATCHES)}_non_finite"
         others.append(case(name, RUN, spoilt, signature.initial_state(max(BATCHES)), NON_FINITE))
-    complete = [*golden.cases, *others]
-    if not signature.streamable:
-        complete = [_conditioned(case, double, draw, signature) for case in complete]
+    disturbed = [_disturbed(subject, draw.random) for _ in range(DISTURBED)]
+    complete = [
+        _sensitive(found, disturbed, draw.random, signature)
+        if found.kind == RUN
+        and (not signature.streamable or found.values == LARGE or any(found is other for other in others))
+        else found
+        for found in [*golden.cases, *others]
+    ]
     return replace(golden, cases=complete)
 
 
-def _conditioned(case: Case, double: Call, draw: Draw, signature: Signature) -> Case:
-    """Say of a run of whole sequences how far the rounding of a sum over time can take it.
+def _disturbed(subject: Subject, random: np.random.Generator) -> Call:
+    """Give the module in float64 with weights that are off by eps, as rounding makes them."""
+    model, eps = eager.prepare(subject, torch.float64), float(np.finfo(subject.signature.dtype).eps)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.is_floating_point():
+                weight.mul_(torch.from_numpy(1 + eps * random.uniform(-1, 1, tuple(weight.shape))))
+    return eager.caller(model, subject, torch.float64)
 
-    There are no single steps to learn that from. Inputs that are off by eps change the results by so much,
-    and the mean of T numbers, added up one after the other, is off by up to T times that (Higham, *Accuracy
-    and Stability of Numerical Algorithms*, section 4.2), and is so if they are all the same.
+
+def _sensitive(
+    case: Case, disturbed: Sequence[Call], random: np.random.Generator, signature: Signature
+) -> Case:
+    """Say of a run how far rounding can take it, where eager's own error, of few rows, says too little.
+
+    That is what weights and inputs that are off by eps make of it, times the square root of the number of
+    time steps: so much can random errors add up to. The mean over T time steps, added up one after the other,
+    can be off by T times as much, and is if they are all the same (Higham, *Accuracy and Stability of
+    Numerical Algorithms*, section 4.2): so much is granted to what is no fold.
     """
-    if case.values == NON_FINITE or case.inputs.dtype.kind != "f":
+    if case.values == NON_FINITE or case.rounding:
         return case
-    eps = float(np.finfo(signature.dtype).eps)
+    eps, inputs = float(np.finfo(signature.dtype).eps), case.inputs
     largest = [np.zeros(result.shape) for result in case.float64]
-    for _ in range(CONDITIONED):
-        noise = 1 + eps * draw.random.uniform(-1, 1, case.inputs.shape)
-        results = double(case.inputs.astype(np.float64) * noise, *case.arguments[1:])
-        for most, result, exact in zip(largest, results, case.float64, strict=True):
+    for call in disturbed:
+        if inputs.dtype.kind == "f":
+            inputs = case.inputs.astype(np.float64) * (1 + eps * random.uniform(-1, 1, case.inputs.shape))
+        for most, result, exact in zip(largest, call(inputs, *case.arguments[1:]), case.float64, strict=True):
             with np.errstate(invalid="ignore"):
                 np.fmax(most, np.abs(result.astype(np.float64) - exact), out=most)
+    granted = sqrt(case.time) if signature.streamable else case.time
     with np.errstate(over="ignore"):
-        rounding = tuple((most * case.time).astype(np.float32) for most in largest)
-    return replace(case, rounding=rounding)
+        return replace(case, rounding=tuple((most * granted).astype(np.float32) for most in largest))
 
 
 def _finite_share(cases: Sequence[Case]) -> float:

@@ -19,12 +19,14 @@ up numbers of all T time steps, which right implementations do in other orders: 
 root of T there (Higham and Mary, see :mod:`rnn_export.verification.grid`). For a float64 file eager's error
 is that of float32 scaled by the ratio of the two epsilons: the same sums, rounded more finely.
 
-Two bounds keep eager from being the measure where it is a bad one:
+Three bounds keep eager from being the measure where it is a bad one:
 
 - *A single step.* Eager's own error counts as far as rounding explains it, no further: at most what a model
   of rounding grants (:mod:`rnn_export.verification.rounding`: eps times the magnitudes summed, times the
   square root of the terms n of the longest sum). Where eager is coarser than rounding makes it, a file may
   not be.
+- *A run that is long, of large inputs, or of a net for whole sequences.* Eager's error on few rows says too
+  little; what weights and inputs that are off by eps make of the run counts as well.
 - *A run of a net that amplifies rounding.* Eager's error is one throw of the dice there: two right files can
   be a hundred times apart, for one unit or one row. What counts is the larger of eager's error and of the
   distance that random rounding takes the same run, at each time step, up to that step. From the horizon on
@@ -73,15 +75,18 @@ def bounds(cases: Sequence[Case], signature: Signature) -> dict[str, list[Array]
     amplifies rounding, for each time step as well.
     """
     own = {case.name: _margins(case, signature) for case in cases}
+    ordinary = [case for case in cases if case.kind != STEP and case.values == ORDINARY]
+    amplified = signature.streamable and all(case.rounding for case in ordinary)
 
     def pool(case: Case) -> list[list[Margin]]:
         like = [other for other in cases if other.values in (ORDINARY, case.values)]
         steps = [_modelled(other, own[other.name], signature) for other in like if other.kind == STEP]
         if case.kind == STEP:
             return steps
-        if case.rounding:
+        runs = [own[run.name] for run in like if run.kind != STEP and run.time <= case.time]
+        if amplified and case.rounding:
             return [*steps, _amplified(case, signature)]
-        return [*steps, *(own[run.name] for run in like if run.kind != STEP and run.time <= case.time)]
+        return [*steps, *runs, *([_amplified(case, signature)] if case.rounding else [])]
 
     return {
         case.name: [
