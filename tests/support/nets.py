@@ -90,7 +90,7 @@ class LooksAhead(nn.Module):
 
     def forward(self, inputs, state):
         outputs, state = self.net(inputs, state)
-        return outputs + inputs.mean(), state
+        return outputs + inputs.mean((0, 2), keepdim=True), state
 
 
 class Textbook(nn.Module):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import onnx_ir as ir
 import pytest
 import torch
@@ -14,6 +15,7 @@ from torch import nn
 
 import rnn_export
 from rnn_export.bundle.bundle import MANIFEST, Bundle, describe_files, manifest_text
+from rnn_export.bundle.golden import RUN, STEP
 from rnn_export.capture import capture, step
 from rnn_export.capture.script import script
 from rnn_export.errors import BundleError, RuntimeUnavailableError, VerificationError
@@ -26,7 +28,7 @@ from rnn_export.passes.pipeline import forms_of, optimize
 from rnn_export.program.program import Program
 from rnn_export.runtimes.table import RUNTIMES
 from rnn_export.runtimes.worker import Blocked
-from rnn_export.verification import grid
+from rnn_export.verification import grid, tolerance
 from rnn_export.verification.compare import FAILED, NOT_CHECKED, PASSED
 from rnn_export.verification.verify import VerificationReport, verify
 from tests.support.cases import CASES, CPU, ModelCase, each_case, sample
@@ -52,7 +54,9 @@ def test_every_file_agrees_in_every_runtime(case: ModelCase, exported: Exported)
             assert not case.streamable
             continue
         assert check.verdict == PASSED
-        assert check.whole.cases == 6 * len(report.grid["time"])
+        longest = RUNTIMES[check.runtime].longest
+        asked = [one for one in exported(case).cases if one.kind == RUN and one.time <= longest]
+        assert check.whole.cases == len(asked) > 30
         assert (check.step is not None) == (check.cut is not None) == case.streamable
 
 
@@ -60,11 +64,16 @@ def test_every_file_agrees_in_every_runtime(case: ModelCase, exported: Exported)
 def test_single_steps_are_at_most_four_times_as_far_from_float64_as_eager(
     case: ModelCase, exported: Exported
 ) -> None:
-    for check in VerificationReport.stored(exported(case).manifest).checks:
-        measure = check.step or check.whole
+    bundle = exported(case)
+    kind = STEP if case.streamable else RUN
+    results = [array for one in bundle.cases if one.kind == kind for array in one.float64]
+    largest = max(float(np.nan_to_num(np.abs(array), posinf=0).max()) for array in results)
+    last_bits = tolerance.FLOOR * np.finfo(bundle.signature.dtype).eps * largest
+    for check in VerificationReport.stored(bundle.manifest).checks:
         if check.verdict == NOT_CHECKED:
             continue
-        assert measure.error <= 4 * measure.eager
+        measure = check.step or check.whole
+        assert measure.error <= 4 * measure.eager + last_bits
 
 
 @pytest.mark.usefixtures("fresh_processes")
