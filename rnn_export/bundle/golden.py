@@ -1,7 +1,8 @@
 """Golden vectors: calls with the results of eager PyTorch, for any language to compare itself with.
 
 ``tensors.bin`` holds raw little-endian tensors, row-major, each at a multiple of eight bytes;
-``index.json`` lists the calls and where their tensors lie.
+``index.json`` lists the calls and where their tensors lie. Calls with a NaN or an infinity in their inputs
+are in a list of their own, ``non_finite``: no tolerance says what NaN is compared with.
 """
 
 import json
@@ -114,25 +115,26 @@ def write(folder: Path, golden: Golden, signature: Signature, tolerances: dict[s
     def place_all(names: Sequence[str], arrays: Sequence[Array]) -> dict[str, Any]:
         return {name: place(array) for name, array in zip(names, arrays, strict=True)}
 
+    def entry(case: Case) -> dict[str, Any]:
+        return {
+            "name": case.name,
+            "kind": case.kind,
+            "values": case.values,
+            "time": case.time,
+            "batch": case.batch,
+            "call": place_all(signature.input_names, case.arguments),
+            "float32": place_all(signature.output_names, case.float32),
+            "float64": place_all(signature.output_names, case.float64),
+            "rounding": place_all(signature.output_names, case.rounding) if case.rounding else {},
+            "tolerance": dict(zip(signature.output_names, tolerances[case.name], strict=True)),
+        }
+
     index = {
         "tensors": Path(TENSORS).name,
         "byte_order": "little",
         "dynamics": golden.dynamics and asdict(golden.dynamics),
-        "cases": [
-            {
-                "name": case.name,
-                "kind": case.kind,
-                "values": case.values,
-                "time": case.time,
-                "batch": case.batch,
-                "call": place_all(signature.input_names, case.arguments),
-                "float32": place_all(signature.output_names, case.float32),
-                "float64": place_all(signature.output_names, case.float64),
-                "rounding": place_all(signature.output_names, case.rounding) if case.rounding else {},
-                "tolerance": dict(zip(signature.output_names, tolerances[case.name], strict=True)),
-            }
-            for case in golden.cases
-        ],
+        "cases": [entry(case) for case in golden.cases if case.values != NON_FINITE],
+        "non_finite": [entry(case) for case in golden.cases if case.values == NON_FINITE],
     }
     (folder / INDEX).parent.mkdir()
     (folder / TENSORS).write_bytes(blob)
@@ -150,9 +152,10 @@ def read(folder: Path, signature: Signature, bytes_of: Read = Path.read_bytes) -
     if len(content) > JSON_BYTES:
         raise BundleError(mismatch(where, f"at most {JSON_BYTES} bytes", f"{len(content)}", "Do not use it."))
     index = schema.typed(parse(content, where), schema.Index, where)
-    schema.distinct((entry.name for entry in index.cases), where)
+    entries = [*index.cases, *index.non_finite]
+    schema.distinct((entry.name for entry in entries), where)
     try:
-        cases = [_case(entry, blob, signature) for entry in index.cases]
+        cases = [_case(entry, blob, signature) for entry in entries]
         _check_cases(cases, signature, len(blob), where)
     except (KeyError, ValueError, InputError) as error:
         raise BundleError(f"{where} cannot be read: {error}. Export the bundle again.") from error

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import rnn_export
@@ -227,3 +228,11 @@ def test_every_bit_of_the_manifest_is_covered_by_its_digest(rnn: ModelCase, expo
         with pytest.raises(BundleError):
             Manifest.from_json(bytes(content), where)
         content[place] ^= bit
+
+
+def test_calls_with_nan_are_in_a_list_of_their_own(rnn: ModelCase, exported: Exported) -> None:
+    bundle = exported(rnn)
+    index = json.loads((bundle.folder / "golden" / "index.json").read_text())
+    names = {case.name for case in bundle.cases if not np.isfinite(case.inputs).all()}
+    assert names == {entry["name"] for entry in index["non_finite"]} != set()
+    assert not names & {entry["name"] for entry in index["cases"]}

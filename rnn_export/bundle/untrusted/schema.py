@@ -170,6 +170,7 @@ class Index(Strict, frozen=True):
     byte_order: Literal["little"]
     dynamics: Dynamics | None
     cases: Annotated[list[Case], Meta(min_length=1, max_length=CASES)]
+    non_finite: Annotated[list[Case], Meta(max_length=CASES)] = []
 
 
 def typed(data: Any, kind: type[Kind], where: str) -> Kind:
