@@ -87,6 +87,10 @@ class VerificationError(RnnExportError):
     """A file does not agree with eager PyTorch. Nothing was written."""
 
 
+class DisagreementError(VerificationError):
+    """No form of a module agrees with eager PyTorch, or it cannot be checked."""
+
+
 class ExportWarning(UserWarning):
     """The export went on, but the user should know about something."""
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from rnn_export.backends.write import write_files
 from rnn_export.bundle.bundle import Bundle, Manifest, check_target, staged
 from rnn_export.capture.capture import capture
-from rnn_export.errors import ModelError, VerificationError
+from rnn_export.errors import DisagreementError, ModelError
 from rnn_export.failures import typed
 from rnn_export.module.inspection import as_whole_sequences, inspect_export
 from rnn_export.module.subject import Subject
@@ -71,7 +71,7 @@ def export(
         subject = inspect_export(model, example, step=step, lengths=lengths)
         try:
             manifest = _export(subject, folder, name, metadata or {}, progress, overwrite=overwrite)
-        except VerificationError as error:
+        except DisagreementError as error:
             if not subject.signature.streamable:
                 raise
             first = str(error).splitlines()[-1].strip()

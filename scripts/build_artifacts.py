@@ -85,9 +85,13 @@ def differences(committed: Bundle, rebuilt: Bundle) -> list[str]:
 def _close(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
     """Whether numbers are the same up to the rounding of processors."""
     return [array.shape for array in one] == [array.shape for array in other] and all(
-        np.allclose(got, want, rtol=0, atol=CLOSE * max(1.0, float(np.abs(want).max(initial=0))))
+        np.allclose(got, want, rtol=0, atol=CLOSE * _size(want), equal_nan=True)
         for got, want in zip(one, other, strict=True)
     )
+
+
+def _size(numbers: np.ndarray[Any, np.dtype[Any]]) -> float:
+    return max(1.0, float(np.abs(np.nan_to_num(numbers, posinf=0, neginf=0)).max(initial=0)))
 
 
 def check(name: str, folder: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rnn_export.bundle.bundle import Manifest
 from rnn_export.bundle.layout import LOOP, MODEL_C, MODEL_H, MODEL_ONNX, MODEL_PT, WEIGHTS, variant
-from rnn_export.errors import VerificationError
+from rnn_export.errors import DisagreementError
 from rnn_export.passes.choose import rank
 from rnn_export.verification.compare import FAILED, PASSED
 from rnn_export.verification.verify import VerificationReport
@@ -26,7 +26,7 @@ def choose_form(verified: Verified) -> Chosen:
     """Make the first form that verified ``model.onnx``, and take out the files that did not.
 
     Raises:
-        VerificationError: every form is wrong, or something could not be checked at all.
+        DisagreementError: every form is wrong, or something could not be checked at all.
     """
     subject, folder = verified.written.improved.captured.subject, verified.written.folder
     forms = rank(verified.written.improved.forms, subject.steps, subject.batch)
@@ -39,7 +39,7 @@ def choose_form(verified: Verified) -> Chosen:
     left_out = _left_out(forms, wrong, chosen)
     report = verified.report.without(left_out)
     if not report.passed or not any(check.file == variant(chosen) for check in report.checks):
-        raise VerificationError(_failure(verified.report))
+        raise DisagreementError(_failure(verified.report))
     _remove(folder, left_out)
     report = _rename(folder, chosen, report)
     manifest = replace(verified.bundle.manifest, form=chosen, verification=report.to_json())

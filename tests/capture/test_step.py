@@ -157,7 +157,7 @@ def test_what_looks_ahead_and_does_not_script_is_refused(tmp_path) -> None:
     class Both(Generator):
         def forward(self, inputs, state):
             outputs, state = super().forward(inputs, state)
-            return outputs + inputs.mean(), state
+            return outputs + inputs.mean((0, 2), keepdim=True), state
 
     example = torch.randn(9, 2, 4), [torch.zeros(2, 6), torch.zeros(2, 6)]
     with pytest.raises(ScriptError, match="TorchScript cannot compile"):

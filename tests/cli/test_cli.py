@@ -126,9 +126,11 @@ def test_inspect_shows_what_the_passes_did(rnn: ModelCase, exported: Exported) -
 
 
 def test_inspect_says_if_there_were_no_passes(rnn: ModelCase, exported: Exported, tmp_path: Path) -> None:
+    from rnn_export.bundle.bundle import manifest_text
+
     folder = shutil.copytree(exported(rnn).folder, tmp_path / "bundle")
     manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps({**manifest, "passes": []}))
+    (folder / "manifest.json").write_text(manifest_text({**manifest, "passes": []}))
     shown = runner.invoke(app, ["inspect", str(folder), "--passes"])
     assert shown.exit_code == 0
     assert "No pass was run: the step was not traced." in shown.stdout
@@ -148,14 +150,14 @@ def test_verify_fails_with_status_1_on_a_changed_file(
 def test_verify_fails_with_status_1_on_a_wrong_file(
     rnn: ModelCase, exported: Exported, tmp_path: Path
 ) -> None:
-    from rnn_export.bundle.bundle import describe_files
+    from rnn_export.bundle.bundle import describe_files, manifest_text
 
     folder = shutil.copytree(exported(rnn).folder, tmp_path / "copy")
     model = onnx.load(folder / "model.onnx")
     model.graph.node[0].op_type = "NoSuchOperator"
     onnx.save(model, folder / "model.onnx")
     manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps({**manifest, "files": describe_files(folder)}))
+    (folder / "manifest.json").write_text(manifest_text({**manifest, "files": describe_files(folder)}))
     failed = run("verify", folder)
     assert failed.returncode == 1
     assert failed.stdout.count("✗ failed") == 2
@@ -207,7 +209,9 @@ def test_warnings_are_one_line_each(seed_file: Path) -> None:
     export = run("export", f"{seed_file}:nan", "--out", seed_file.parent / "bundle")
     assert export.returncode == 0
     assert export.stderr.startswith("warning: NaN in the parameters b_q.")
-    assert len(export.stderr.splitlines()) == 1
+    found = export.stderr.splitlines()
+    assert len(found) == 2
+    assert found[1].startswith("warning: No golden vector notices a change of 1 % in W_hq: ")
 
 
 def test_usage_errors_have_status_2() -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import rnn_export
+from rnn_export.bundle.golden import NON_FINITE
 from rnn_export.capture import step
 from rnn_export.errors import InputError, LengthsError
 from rnn_export.module.subject import inspect_module
@@ -74,7 +75,8 @@ def test_the_golden_vectors_hold_ragged_rows_and_nan(rnn: ModelCase, exported_ra
     cases = [case for case in exported_ragged(rnn).cases if case.kind == "run" and case.batch == 5]
     assert {0, 7} <= {int(length) for case in cases for length in case.lengths}
     assert any(np.isnan(case.inputs).any() for case in cases)
-    assert not any(np.isnan(result).any() for case in cases for result in case.float32)
+    ordinary = [case for case in cases if case.values != NON_FINITE]
+    assert not any(np.isnan(result).any() for case in ordinary for result in case.float32)
 
 
 @pytest.mark.parametrize("name", ["gru", "lstm", "torch_bidirectional"])

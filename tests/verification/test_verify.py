@@ -56,24 +56,22 @@ def test_every_file_agrees_in_every_runtime(case: ModelCase, exported: Exported)
         assert check.verdict == PASSED
         longest = RUNTIMES[check.runtime].longest
         asked = [one for one in exported(case).cases if one.kind == RUN and one.time <= longest]
-        assert check.whole.cases == len(asked) > 30
+        assert check.whole.cases == len(asked) > 20
         assert (check.step is not None) == (check.cut is not None) == case.streamable
 
 
-@each_case
+@pytest.mark.parametrize("case", [case for case in CASES if case.streamable], ids=lambda case: case.name)
 def test_single_steps_are_at_most_four_times_as_far_from_float64_as_eager(
     case: ModelCase, exported: Exported
 ) -> None:
     bundle = exported(case)
-    kind = STEP if case.streamable else RUN
-    results = [array for one in bundle.cases if one.kind == kind for array in one.float64]
+    results = [array for one in bundle.cases if one.kind == STEP for array in one.float64]
     largest = max(float(np.nan_to_num(np.abs(array), posinf=0).max()) for array in results)
     last_bits = tolerance.FLOOR * np.finfo(bundle.signature.dtype).eps * largest
     for check in VerificationReport.stored(bundle.manifest).checks:
         if check.verdict == NOT_CHECKED:
             continue
-        measure = check.step or check.whole
-        assert measure.error <= 4 * measure.eager + last_bits
+        assert check.step.error <= 4 * check.step.eager + last_bits
 
 
 @pytest.mark.usefixtures("fresh_processes")

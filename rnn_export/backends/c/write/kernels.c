@@ -6,6 +6,7 @@ INLINE vec splat(float x) { return x - (vec){0}; }
 INLINE ivec isplat(int32_t x) { return x - (ivec){0}; }
 INLINE ivec bits(vec x) { return (ivec)x; }
 INLINE vec number(ivec x) { return (vec)x; }
+INLINE ivec to_exponent(ivec x) { return x << 23; }
 INLINE ivec less(vec a, vec b) { return (ivec)(a < b); }
 INLINE ivec less_or_equal(vec a, vec b) { return (ivec)(a <= b); }
 INLINE ivec equal(vec a, vec b) { return (ivec)(a == b); }
@@ -18,6 +19,7 @@ INLINE vec splat(float x) { return x; }
 INLINE ivec isplat(int32_t x) { return x; }
 INLINE ivec bits(vec x) { ivec y; memcpy(&y, &x, sizeof y); return y; }
 INLINE vec number(ivec x) { vec y; memcpy(&y, &x, sizeof y); return y; }
+INLINE ivec to_exponent(ivec x) { return (ivec)((uint32_t)x << 23); } /* any, where a number is NaN */
 INLINE ivec less(vec a, vec b) { return -(a < b); }
 INLINE ivec less_or_equal(vec a, vec b) { return -(a <= b); }
 INLINE ivec equal(vec a, vec b) { return -(a == b); }
@@ -189,8 +191,8 @@ INLINE vec exp_by_parts(vec x, vec *factor)
     p = fused(p * r, r, r) + 1.0f;
     const ivec exponent = bits(shifted) - isplat(0x4b400000);
     const ivec half = exponent >> 1;
-    *factor = number((exponent - half + 127) << 23);
-    return p * number((half + 127) << 23);
+    *factor = number(to_exponent(exponent - half + 127));
+    return p * number(to_exponent(half + 127));
 }
 /* exp(x) within 1.1 units in the last place */
 INLINE vec vexp(vec x)
