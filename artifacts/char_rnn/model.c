@@ -60,6 +60,7 @@
 #define isplat JOIN(isplat, VARIANT)
 #define bits JOIN(bits, VARIANT)
 #define number JOIN(number, VARIANT)
+#define to_exponent JOIN(to_exponent, VARIANT)
 #define less JOIN(less, VARIANT)
 #define less_or_equal JOIN(less_or_equal, VARIANT)
 #define equal JOIN(equal, VARIANT)
@@ -13236,6 +13237,7 @@ INLINE vec splat(float x) { return x - (vec){0}; }
 INLINE ivec isplat(int32_t x) { return x - (ivec){0}; }
 INLINE ivec bits(vec x) { return (ivec)x; }
 INLINE vec number(ivec x) { return (vec)x; }
+INLINE ivec to_exponent(ivec x) { return x << 23; }
 INLINE ivec less(vec a, vec b) { return (ivec)(a < b); }
 INLINE ivec less_or_equal(vec a, vec b) { return (ivec)(a <= b); }
 INLINE ivec equal(vec a, vec b) { return (ivec)(a == b); }
@@ -13248,6 +13250,7 @@ INLINE vec splat(float x) { return x; }
 INLINE ivec isplat(int32_t x) { return x; }
 INLINE ivec bits(vec x) { ivec y; memcpy(&y, &x, sizeof y); return y; }
 INLINE vec number(ivec x) { vec y; memcpy(&y, &x, sizeof y); return y; }
+INLINE ivec to_exponent(ivec x) { return (ivec)((uint32_t)x << 23); } /* any, where a number is NaN */
 INLINE ivec less(vec a, vec b) { return -(a < b); }
 INLINE ivec less_or_equal(vec a, vec b) { return -(a <= b); }
 INLINE ivec equal(vec a, vec b) { return -(a == b); }
@@ -13373,8 +13376,8 @@ INLINE vec exp_by_parts(vec x, vec *factor)
     p = fused(p * r, r, r) + 1.0f;
     const ivec exponent = bits(shifted) - isplat(0x4b400000);
     const ivec half = exponent >> 1;
-    *factor = number((exponent - half + 127) << 23);
-    return p * number((half + 127) << 23);
+    *factor = number(to_exponent(exponent - half + 127));
+    return p * number(to_exponent(half + 127));
 }
 /* exp(x) within 1.1 units in the last place */
 INLINE vec vexp(vec x)

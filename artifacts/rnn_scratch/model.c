@@ -60,6 +60,7 @@
 #define isplat JOIN(isplat, VARIANT)
 #define bits JOIN(bits, VARIANT)
 #define number JOIN(number, VARIANT)
+#define to_exponent JOIN(to_exponent, VARIANT)
 #define less JOIN(less, VARIANT)
 #define less_or_equal JOIN(less_or_equal, VARIANT)
 #define equal JOIN(equal, VARIANT)
@@ -439,6 +440,7 @@ INLINE vec splat(float x) { return x - (vec){0}; }
 INLINE ivec isplat(int32_t x) { return x - (ivec){0}; }
 INLINE ivec bits(vec x) { return (ivec)x; }
 INLINE vec number(ivec x) { return (vec)x; }
+INLINE ivec to_exponent(ivec x) { return x << 23; }
 INLINE ivec less(vec a, vec b) { return (ivec)(a < b); }
 INLINE ivec less_or_equal(vec a, vec b) { return (ivec)(a <= b); }
 INLINE ivec equal(vec a, vec b) { return (ivec)(a == b); }
@@ -451,6 +453,7 @@ INLINE vec splat(float x) { return x; }
 INLINE ivec isplat(int32_t x) { return x; }
 INLINE ivec bits(vec x) { ivec y; memcpy(&y, &x, sizeof y); return y; }
 INLINE vec number(ivec x) { vec y; memcpy(&y, &x, sizeof y); return y; }
+INLINE ivec to_exponent(ivec x) { return (ivec)((uint32_t)x << 23); } /* any, where a number is NaN */
 INLINE ivec less(vec a, vec b) { return -(a < b); }
 INLINE ivec less_or_equal(vec a, vec b) { return -(a <= b); }
 INLINE ivec equal(vec a, vec b) { return -(a == b); }

