@@ -66,6 +66,10 @@ class Draw:
         self.turn += batch
         return self._rows(kinds, steps)
 
+    def changing_inputs(self, steps: int, batch: int) -> Array:
+        """Draw inputs of the first kind alone, whose time steps all differ: a long run settles on none."""
+        return self._rows([self.kinds[0]] * batch, steps)
+
     def large_inputs(self, steps: int, batch: int) -> Array:
         """Draw inputs that are 10 and 100 times as large as the example's, row by row in turn."""
         return self._rows([self.larger[row % len(self.larger)] for row in range(batch)], steps)

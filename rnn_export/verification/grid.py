@@ -103,7 +103,12 @@ def build(subject: Subject) -> Golden:
         )
     golden = _with_rounding(cases, double, subject, Draw(subject, dense))
     others = [
-        case(f"T{steps}_B{batch}_random", RUN, draw.inputs(steps, batch), draw.state(batch))
+        case(
+            f"T{steps}_B{batch}_random",
+            RUN,
+            (draw.inputs if batch > 1 else draw.changing_inputs)(steps, batch),
+            draw.state(batch),
+        )
         for steps, batch in _far(draw.sizes)
         if _is_in_reach(steps, batch, subject, golden.dynamics)
     ]

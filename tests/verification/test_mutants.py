@@ -1,6 +1,7 @@
 """Verify is tried on wrong files: every mutation of every model, in every backend and runtime, is caught."""
 
 import json
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -141,7 +142,9 @@ def _verdict(check: Check, name: str, bundle: Bundle, right: Path, wrong: Path) 
     if check.verdict == NOT_CHECKED:
         return REFUSED
     if check.verdict == FAILED:
-        by_numbers = check.worst and (np.isfinite(check.worst.error) or ", got nan" in check.detail)
+        by_numbers = check.worst and (
+            np.isfinite(check.worst.error) or re.search(", got -?(nan|inf)", check.detail)
+        )
         return CAUGHT if by_numbers else f"{MISSED}, as it does not run"
     return EQUIVALENT if _same(bundle, check.runtime, right, wrong) else MISSED
 
