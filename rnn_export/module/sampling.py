@@ -56,15 +56,14 @@ class Draw:
         self.kinds = [kind for kind in kinds if self._is_taken(kind)] or [self._entries]
         larger = [partial(self._normal, factor=factor) for factor in LARGER] if floats else []
         self.larger = [kind for kind in larger if self._is_taken(kind)]
+        self.spoilt = self._features_with_nan() if floats else []
         steps, batch = min(subject.steps, LONGEST), max(BATCHES)
         begun = self.signature.initial_state(batch)
         self.reached = call(self.inputs(steps, batch), *begun)[1:] if self.signature.returns_state else begun
 
     def inputs(self, steps: int, batch: int) -> Array:
         """Draw inputs for so many time steps and rows, the rows of all kinds in turn."""
-        kinds = [self.kinds[(self.turn + row) % len(self.kinds)] for row in range(batch)]
-        self.turn += batch
-        return self._rows(kinds, steps)
+        return self._rows([self._next_kind() for _ in range(batch)], steps)
 
     def changing_inputs(self, steps: int, batch: int) -> Array:
         """Draw inputs of the first kind alone, whose time steps all differ: a long run settles on none."""
@@ -75,14 +74,18 @@ class Draw:
         return self._rows([self.larger[row % len(self.larger)] for row in range(batch)], steps)
 
     def non_finite_inputs(self, steps: int, batch: int) -> Array:
-        """Draw inputs of which the first rows hold, in one number, NaN, infinity and minus infinity."""
-        inputs = self.inputs(steps, batch)
-        axes = [self.signature.inputs.shape.index(TIME), self.signature.inputs.batch_axis]
-        rows = np.moveaxis(inputs, axes, (1, 0))
-        for row, value in zip(rows, NON_FINITE, strict=False):
-            step = row[self.random.integers(0, steps)]
-            step[tuple(self.random.integers(0, size) for size in step.shape)] = value
-        return inputs
+        """Draw inputs of which the first rows hold, in one number, NaN, infinity and minus infinity.
+
+        That number is of a feature in which the module takes them: one that it reads as an id is none.
+        """
+        kinds = [self._next_kind() for _ in range(batch)]
+        chosen = self.random.choice(self.spoilt, len(NON_FINITE))
+        moments = self.random.integers(0, steps, len(NON_FINITE))
+        spoilt = [
+            partial(_spoilt, kind=kind, step=step, features=feature, value=value)
+            for kind, step, feature, value in zip(kinds, moments, chosen, NON_FINITE, strict=False)
+        ]
+        return self._rows([*spoilt, *kinds[len(spoilt) :]], steps)
 
     def state(self, batch: int) -> tuple[Array, ...]:
         """Draw a state: like what eager reaches from the initial state, and such rows themselves, in turn."""
@@ -114,6 +117,10 @@ class Draw:
             )
         return padded, lengths
 
+    def _next_kind(self) -> Kind:
+        self.turn += 1
+        return self.kinds[(self.turn - 1) % len(self.kinds)]
+
     def _rows(self, kinds: Sequence[Kind], steps: int) -> Array:
         values = np.stack([kind(steps) for kind in kinds], axis=1)
         dtype = self.sample.dtype
@@ -129,6 +136,21 @@ class Draw:
         except ModelError:
             return False
         return _finite(results) or not self.finite
+
+    def _features_with_nan(self) -> list[int]:
+        """List the features in which the module takes NaN and infinity, whatever it makes of them."""
+
+        def is_taken(features: list[int]) -> bool:
+            spoilt = partial(_spoilt, kind=self._entries, step=0, features=features)
+            kinds = [partial(spoilt, value=value) for value in NON_FINITE]
+            try:
+                self.call(self._rows(kinds, TRIED), *self.signature.initial_state(len(kinds)))
+            except ModelError:
+                return False
+            return True
+
+        features = list(range(self.sample.shape[1]))
+        return features if is_taken(features) else [each for each in features if is_taken([each])]
 
     def _kinds_of_numbers(self, constants: Sequence[float]) -> list[Kind]:
         kinds: list[Kind] = [self._normal, self._entries, self._ended, self._constant]
@@ -192,6 +214,12 @@ class Draw:
     def _end(self, steps: int) -> int:
         """Draw the time step from which on a row is padding."""
         return int(self.random.integers(1, max(steps, 2)))
+
+
+def _spoilt(steps: int, kind: Kind, step: int, features: int | list[int], value: float) -> Array:
+    values = np.array(kind(steps), np.float64)
+    values[step, features] = value
+    return values
 
 
 def _like(known: Array, number: int, random: np.random.Generator, factor: float = 1.0) -> Array:

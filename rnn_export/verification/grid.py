@@ -114,7 +114,7 @@ def build(subject: Subject) -> Golden:
     ]
     if draw.finite:  # a module that overflows in the end is no reference there
         others = [other for other in others if _finite_share([other]) == 1]
-    if draw.finite and subject.sample.is_floating_point():
+    if draw.finite and draw.spoilt:
         spoilt = draw.non_finite_inputs(TIMES[-1], max(BATCHES))
         name = f"T{TIMES[-1]}_B{max(BATCHES)}_non_finite"
         beside = case(name, RUN, spoilt, signature.initial_state(max(BATCHES)), NON_FINITE)

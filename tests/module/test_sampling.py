@@ -126,3 +126,13 @@ def test_a_state_is_like_one_that_is_reached() -> None:
     drawn = draw(Layer(), torch.randn(9, 3, 4)).state(ROWS)[0]
     assert drawn.shape == (ROWS, 8)
     assert 0.2 < drawn.std() < 2
+
+
+def test_nan_and_infinity_stand_only_where_the_module_takes_them() -> None:
+    net, inputs = Category(), torch.rand(7, 3, 4)
+    inputs[..., 0] = torch.randint(0, 50, (7, 3))
+    drawn = draw(net, inputs)
+    for _ in range(10):
+        rows = drawn.non_finite_inputs(STEPS, 5)
+        assert (~np.isfinite(rows)).sum((0, 2)).tolist() == [1, 1, 1, 0, 0]
+        assert np.isfinite(rows[..., 0]).all()
