@@ -7,6 +7,7 @@ from torch import nn
 
 import rnn_export
 from rnn_export.errors import InputError, ModelError
+from rnn_export.module.calling import equal
 from rnn_export.module.subject import inspect_module
 from rnn_export.module.wrappers import over_time
 from rnn_export.signature.tree import tree_leaves, tree_pairs
@@ -157,3 +158,10 @@ def test_parts_of_a_state_that_mix_rows_are_named() -> None:
         ModelError, match="a tensor of the state: expected one axis that grows with the batch"
     ):
         inspect_module(Summed(), torch.randn(9, 3, 4))
+
+
+def test_nan_is_like_nan_and_like_no_number() -> None:
+    nan, zero, inf = torch.tensor([torch.nan]), torch.zeros(1), torch.tensor([torch.inf])
+    assert equal([nan, zero], [nan, zero])
+    assert not equal([nan], [zero])
+    assert not equal([inf], [torch.tensor([torch.finfo().max])])
