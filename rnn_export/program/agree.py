@@ -9,6 +9,7 @@ from rnn_export.program.program import Program, takes_lengths
 from rnn_export.signature.signature import LENGTHS, Array
 
 CALLS = ((1, 1), (5, 3))  # time steps and rows
+Results = dict[str, Any]
 SAME = 2e-5  # float32, relative to the largest value of a result
 
 
@@ -18,32 +19,32 @@ def agree(one: Program, other: Program, calls: Sequence[tuple[int, int]] = CALLS
     A Program that takes lengths, where the first does not, is to compute the same for rows of full length.
     """
     for time, batch in calls:
-        feeds, before = _telling(one, time, batch)
-        full = {LENGTHS.name: np.full(batch, time, np.int64)} if takes_lengths(other) else {}
-        after = other.run(full | feeds)
+        before, after = _telling(one, other, time, batch)
         if list(before) != list(after) or not all(_same(before[name], after[name]) for name in before):
             return False
     return True
 
 
-def _telling(program: Program, time: int, batch: int) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Draw a call and run it; one of positive numbers if others give results that are not finite.
+def _telling(one: Program, other: Program, time: int, batch: int) -> tuple[Results, Results]:
+    """Draw a call and run both; one of positive numbers if others give results that are not finite.
 
     What takes logarithms or roots gives NaN otherwise, which says nothing of all that follows.
     """
-    feeds = program.sample(time, batch)
-    results = program.run(feeds)
+    feeds = one.sample(time, batch)
+    full = {LENGTHS.name: np.full(batch, time, np.int64)} if takes_lengths(other) else {}
+
+    def run(positive: Sequence[str]) -> tuple[Results, Results]:
+        given = {name: np.abs(array) if name in positive else array for name, array in feeds.items()}
+        return one.run(given), other.run(full | given)
+
+    drawn = run([])
     choices = ([next(iter(feeds))], [*feeds])
-    for names in () if _finite(results) else choices:
-        positive = {name: np.abs(array) if name in names else array for name, array in feeds.items()}
-        found = program.run(positive)
-        if _finite(found):
-            return positive, found
-    return feeds, results
+    found = (drawn, *(run(names) for names in (() if _finite(drawn) else choices)))
+    return next(filter(_finite, found), drawn)
 
 
-def _finite(results: dict[str, Any]) -> bool:
-    arrays = [array for result in results.values() for array in _tensors(result)]
+def _finite(runs: Sequence[Results]) -> bool:
+    arrays = [array for results in runs for result in results.values() for array in _tensors(result)]
     return all(bool(np.isfinite(array).all()) for array in arrays if array.dtype.kind == "f")
 
 

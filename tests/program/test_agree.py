@@ -32,3 +32,14 @@ def test_what_follows_a_logarithm_is_compared(first: str) -> None:
 def test_where_every_call_gives_nan_it_has_to_be_in_the_same_places(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Program, "sample", lambda *_: {"x": np.full((1, 1), np.nan, np.float32)})
     assert agree(program("Log", "Sin"), program("Log", "Cos"))
+
+
+def test_where_one_of_two_swallows_nan_both_are_compared_on_numbers() -> None:
+    text = """<ir_version: 8, opset_import: ["": 18]> net (float[time, batch] x) => (float[time, batch] y)
+        <float zero = {0.0}> { z = Log(x) w = THEN(z) nan = IsNaN(z) y = Where(nan, zero, w) }"""
+    swallows, wrong = (
+        Program(ir.from_proto(onnx.parser.parse_model(text.replace("THEN", then)))) for then in ("Sin", "Cos")
+    )
+    assert agree(swallows, program("Log", "Sin"))
+    assert agree(program("Log", "Sin"), swallows)
+    assert not agree(wrong, program("Log", "Sin"))
