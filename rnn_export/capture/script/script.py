@@ -18,6 +18,7 @@ from torch import nn
 from torch.jit import _monkeytype_config, _recursive, _script, _state
 
 from rnn_export.capture.script import loop_to_onnx, source
+from rnn_export.capture.script.aliases import line_that_changes_a_list
 from rnn_export.capture.script.properties import readable
 from rnn_export.errors import ScriptError
 from rnn_export.exclusive import LOCK, without_warnings
@@ -142,6 +143,8 @@ class LoopExport:
 
     def __init__(self, scripted: torch.jit.ScriptModule, subject: Subject, workers: Workers) -> None:
         self._name = type(subject.original).__name__
+        place = _place(line_that_changes_a_list(scripted.inlined_graph))
+        self._changes = place and "{2} ({0}:{1})".format(*place)
         request = {
             "task": "export_loop",
             "runtime": "torchscript",
@@ -159,6 +162,9 @@ class LoopExport:
         answer, failure = self._answer.result()
         if failure:
             raise self._error(f"the exporter failed, {failure}", SIMPLER)
+        if self._changes:
+            reason = f"{self._changes} changes in place what a list holds from an earlier time step"
+            raise self._error(reason, "Make a new tensor there: x = x * 0.9 in the place of x.mul_(0.9).")
         content, reason = loop_to_onnx.read(answer)
         if reason:
             raise self._error(reason, "Replace the operation that is named.")
@@ -235,9 +241,7 @@ def _explained(model: nn.Module, error: Exception) -> ScriptError:
     """Say which module and line TorchScript stumbled over, and what to change."""
     text = str(error).strip()
     problem = text.partition("\n")[0].rstrip(": ")
-    place = re.search(
-        r'File "(?P<file>[^"]+)", line (?P<line>\d+)\n(?P<source>(?:.*\n)*?)\s*~+ <--- HERE', text
-    )
+    place = _place(text)
     remedy = next(
         (change for pattern, change in REMEDIES.items() if re.search(pattern, text)),
         "Rewrite it in the subset of Python that TorchScript compiles.",
@@ -246,10 +250,19 @@ def _explained(model: nn.Module, error: Exception) -> ScriptError:
         refused, name = "TorchScript cannot compile", type(model).__qualname__
         message = f"{refused} {name} ({_file(type(model))}): {problem}. {remedy}"
         return ScriptError(message, reason=f"{refused} {name}: {problem}")
-    file, line = place["file"], int(place["line"])
-    source = place["source"].rstrip("\n").rpartition("\n")[2].strip()
+    file, line, source = place
     reason = f"TorchScript cannot compile {_owner(model, file, line)}: {problem}"
     return ScriptError(f"{reason}.\n  {file}:{line}\n    {source}\n{remedy}", reason=reason)
+
+
+def _place(text: str) -> tuple[str, int, str] | None:
+    """Read the file, the number of the line and its text, where TorchScript points at a line."""
+    place = re.search(
+        r'File "(?P<file>[^"]+)", line (?P<line>\d+)\n(?P<source>(?:.*\n)*?)\s*~+ <--- HERE', text
+    )
+    if place is None:
+        return None
+    return place["file"], int(place["line"]), place["source"].rstrip("\n").rpartition("\n")[2].strip()
 
 
 def _owner(model: nn.Module, file: str, line: int) -> str:

@@ -1,0 +1,75 @@
+"""Lists that change as a loop goes on: what upstream's exporter gets wrong without a word.
+
+    for x_t in x:
+        state.mul_(0.9)            # writes into what outputs[-1] holds, too
+        state = cell(x_t, state)
+        outputs.append(state)
+
+A list in ONNX holds copies, so there is no form for it.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch._C import ListType, TensorType, parse_schema
+
+LOOP = "prim::Loop"
+
+
+def line_that_changes_a_list(graph: Any) -> str:
+    """Give the line that may write into a tensor that a list holds from an earlier time step, or ``""``.
+
+    Args:
+        graph: of TorchScript, with all calls inlined.
+    """
+    nodes = list(_nodes(graph))
+    written = [(value, node) for node in nodes for value in _written(node)]
+    lists = [value for value, _ in written if isinstance(value.type(), ListType)]
+    if not lists:
+        return ""
+    aliases = graph.alias_db()
+    carried = dict(pair for node in nodes if node.kind() == LOOP for pair in _carried(node))
+    for value, node in written:
+        handed_on = carried.get(_origin(value, aliases).debugName())
+        if handed_on and any(aliases.may_contain_alias(each, handed_on) for each in lists):
+            return str(node.sourceRange()).strip()
+    return ""
+
+
+def _carried(loop: Any) -> Iterator[tuple[str, Any]]:
+    """Give each tensor that a loop takes, by name, with the one that it hands on in its place."""
+    (body,) = loop.blocks()
+    _, *taken = body.inputs()  # the time step
+    _, *given = body.outputs()  # whether to go on
+    for before, after in zip(taken, given, strict=True):
+        if isinstance(before.type(), TensorType):
+            yield before.debugName(), after
+
+
+def _nodes(block: Any) -> Iterator[Any]:
+    for node in block.nodes():
+        yield node
+        for inner in node.blocks():
+            yield from _nodes(inner)
+
+
+def _written(node: Any) -> Iterator[Any]:
+    """Give what an operation writes into: tensors, and the list that it puts one into."""
+    if not node.kind().startswith("aten::"):
+        return
+    for value, argument in zip(node.inputs(), parse_schema(node.schema()).arguments, strict=False):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            yield value
+
+
+def _origin(value: Any, aliases: Any) -> Any:
+    """Go back from what was written into, or a part of it, to the tensor that it was or is a part of."""
+    while viewed := [
+        given
+        for given in value.node().inputs()
+        if value.node().kind().startswith("aten::")
+        and isinstance(given.type(), TensorType)
+        and aliases.may_contain_alias(given, value)
+    ]:
+        value = viewed[0]
+    return value
