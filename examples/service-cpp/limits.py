@@ -65,7 +65,9 @@ async def refused(client: Client, bad: Bad) -> None:
         raise CheckError(f"{where}: expected {bad.status}, got {error!r}") from error
     if status != bad.status:
         raise CheckError(f"{where}: expected {bad.status}, got {status}: {body[:300]!r}")
-    error_of(body)
+    message = error_of(body)
+    if bad.told not in message:
+        raise CheckError(f"{where}: expected {bad.told!r} in the message, got {message!r}")
 
 
 async def check_overflow(client: Client, bundle: Bundle) -> None:
