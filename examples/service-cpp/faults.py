@@ -70,7 +70,7 @@ def change(request: Any, keys: Sequence[Any], value: Any) -> Any:
 def unknown_tokens(bundle: Bundle) -> list[int]:
     """List ids that are not in the vocabulary; where it is not known, any id is let through."""
     vocabulary = bundle.model.manifest["signature"].get("vocabulary")
-    return [-1, vocabulary, -(2**63), 2**31, 2**40, 2**63 - 1] if vocabulary else []
+    return [-1, vocabulary, 2**31, 2**40] if vocabulary else []
 
 
 def told_of(bundle: Bundle, token: int) -> str:
@@ -235,10 +235,9 @@ def bad_binaries(bundle: Bundle, good: dict[str, Any]) -> list[tuple[str, dict[s
                 (f"{what} in binary data", len(raw), np.append(values[1:], np.float32(number)).tobytes())
             )
     else:
-        cases += [
-            (f"the token id {token} as bytes", len(raw), np.array([token]).tobytes())
-            for token in unknown_tokens(bundle)
-        ]
+        tokens = unknown_tokens(bundle)
+        tokens += [-(2**63), 2**63 - 1] if tokens else []  # not every reader of JSON has 64 bits
+        cases += [(f"token {token} as bytes", len(raw), np.array([token]).tobytes()) for token in tokens]
     made = []
     for what, size, data in cases:
         request = {**good, "inputs": [one | {"parameters": {"binary_data_size": size}}]}
