@@ -106,7 +106,8 @@ def test_token_ids_that_there_are_not_read_nothing_outside(
     signature = bundle.signature
     assert signature.vocabulary
     limits = np.iinfo(np.int64)
-    ids = np.array([-1, signature.vocabulary, -(2**31), 2**31, 2**32, 2**62, limits.min, limits.max])
+    end = signature.vocabulary
+    ids = np.array([-1, end, end + 1, -(2**31), 2**31, 2**32, 2**62, limits.min, limits.max])
     state = b"".join(leaf.tobytes() for leaf in signature.initial_state(1))
     outputs = len(ids) * signature.outputs.sized(time=1, batch=1)[-1] * 4
     call = np.array([len(ids), 1, ids.nbytes, len(state), outputs, 0], np.uint64).tobytes()
