@@ -12,6 +12,7 @@
 #define CHAR_RNN_STATE_SIZE 128 /* floats for each row of the batch */
 #define CHAR_RNN_INPUT_SIZE 1 /* numbers for each row and time step */
 #define CHAR_RNN_OUTPUT_SIZE 94 /* numbers for each row and time step */
+#define CHAR_RNN_VOCABULARY_SIZE 94 /* token ids are 0 to 93 */
 #define CHAR_RNN_STACK_SIZE 290816 /* bytes of stack for a call, at the most */
 
 #ifdef __cplusplus
@@ -27,7 +28,9 @@ extern "C" {
      state_0: float32 [batch, 128]
    outputs     float32 [time, batch, 94]
    state_out   the state after the last time step; it may be state_in
-   A token id that the net does not know counts as none: its part of the sums is zero.
+   Check token ids before a call: one that is not from 0 to CHAR_RNN_VOCABULARY_SIZE - 1 is not
+   refused here. It counts as none, its part of the sums is zero, and no memory outside of the
+   weights is read.
    Arrays are dense, the last axis varies fastest, and do not overlap but for the two states.
    Their sizes in bytes have to fit in a size_t. */
 void char_rnn_run(size_t steps, size_t batch, const int64_t *inputs, const float *state_in, float *outputs,

@@ -90,6 +90,33 @@ async function checkGolden(browser, address) {
   return passed;
 }
 
+/** In a page: give a model token ids that there are not; tell what is wrong with what it says of them. */
+async function tryTokens({ name, unknown }) {
+  const { Model, Session } = await import(new URL("recurrent.js", document.baseURI).href);
+  const session = new Session(await Model.load(`models/${name}/`), 2);
+  const end = session.model.signature.vocabulary;
+  const before = session.state;
+  const wrong = [];
+  for (const id of end === undefined ? [] : [BigInt(end), ...unknown.map(BigInt)]) {
+    const expected = `RangeError: inputs[1]: expected a token id from 0 to ${end - 1}, got ${id}`;
+    const got = await session.step(BigInt64Array.of(0n, id)).then(() => "no error", String);
+    if (got !== expected) wrong.push(`expected ${expected}, got ${got}`);
+  }
+  if (String(session.state) !== String(before)) wrong.push("expected the state as before, got another");
+  return wrong;
+}
+
+async function checkTokens(browser, address) {
+  const page = await open(browser, address);
+  await page.goto(address);
+  await settled(page);
+  for (const { name } of listModels(models)) {
+    const wrong = await page.evaluate(tryTokens, { name, unknown: ["-1", String(-(2n ** 63n)), String(2n ** 63n - 1n)] });
+    problems.push(...wrong.map((problem) => `${name}: ${problem}`));
+  }
+  await page.context().close();
+}
+
 async function settled(page) {
   await page.waitForFunction(() => /ready|Done|cannot/.test(document.querySelector("#status").textContent));
 }
@@ -148,6 +175,7 @@ console.log(`built with: onnxruntime-web ${version}, Chromium ${browser.version(
 try {
   if (await checkGolden(browser, address)) {
     await checkText(browser, address);
+    await checkTokens(browser, address);
     const wanted = problems.length ? [] : Object.entries(SCREENSHOTS);
     for (const [file, options] of wanted) await photograph(browser, address, file, options);
   } else process.exitCode = 1;

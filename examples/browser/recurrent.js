@@ -39,6 +39,14 @@ function checkValues(spec, values, sizes) {
   }
 }
 
+/** Refuse token ids that are not in the vocabulary: ONNX Runtime may give something for them. */
+function checkTokens({ inputs, vocabulary }, values) {
+  if (vocabulary === undefined) return;
+  const at = values.findIndex((id) => id < 0 || id >= vocabulary);
+  if (at < 0) return;
+  throw new RangeError(`${inputs.name}[${at}]: expected a token id from 0 to ${vocabulary - 1}, got ${values[at]}`);
+}
+
 function checkManifest(url, { format, signature }) {
   if (format !== "rnn_export.bundle") throw new Error(`${url}: expected an rnn_export.bundle, got ${format}`);
   if (!signature.streamable || signature.lengths) {
@@ -123,7 +131,8 @@ export class Model {
    * @param {Array} [state] of the shapes in `signature.state`; without it, the initial state
    * @returns {Promise<{outputs: Float32Array, state: Array}>} the outputs, of the shape in `signature.outputs`
    *   (without "time" there: of the last time step), and the state behind the last time step
-   * @throws {TypeError | RangeError} if an array is not of the type or the size that the model takes
+   * @throws {TypeError | RangeError} if an array is not of the type or the size that the model takes, or there is no
+   *   such token id
    */
   async run(inputs, steps, batch, state = this.initialState(batch)) {
     checkCount("time steps", steps);
@@ -139,6 +148,7 @@ export class Model {
       checkValues(spec, values, sizes);
       feeds[spec.name] = new ort.Tensor(spec.dtype, values, sizes);
     });
+    checkTokens(this.signature, inputs);
     const results = await this.#runtime.run(feeds);
     return {
       outputs: results[outputs.name].data,

@@ -9,6 +9,7 @@ for tool in "${CC%% *}" make; do
 done
 make --silent CC="$CC"
 echo "built with: $(basename "${CC##* }") $($CC -dumpfullversion -dumpversion)"
+build/errors
 build/golden "$models"/*/
 for manifest in "$models"/*/manifest.json; do
     if grep -q '"vocabulary"' "$manifest"; then

@@ -32,6 +32,15 @@ size_t recurrent_output_count(const RecurrentModel *model, size_t steps, size_t 
     return (model->every_step ? steps : 1) * batch * model->output_size;
 }
 
+size_t recurrent_unknown_token(const RecurrentModel *model, RecurrentInputs inputs)
+{
+    const int64_t *tokens = inputs.values;
+    if (!model->vocabulary_size || !inputs.token_ids) return inputs.count;
+    for (size_t i = 0; i < inputs.count; i++)
+        if (tokens[i] < 0 || (uint64_t)tokens[i] >= model->vocabulary_size) return i;
+    return inputs.count;
+}
+
 int recurrent_run(const RecurrentModel *model, size_t steps, size_t batch, RecurrentInputs inputs, float *state,
                   float *outputs, size_t output_count)
 {
@@ -39,6 +48,7 @@ int recurrent_run(const RecurrentModel *model, size_t steps, size_t batch, Recur
     /* Divided, not multiplied: a product of sizes that came from outside may overflow. */
     if (inputs.count / steps / batch != model->input_size || inputs.count % (steps * batch)) return EINVAL;
     if (output_count != recurrent_output_count(model, steps, batch)) return EINVAL;
+    if (recurrent_unknown_token(model, inputs) < inputs.count) return EDOM;
     model->run(steps, batch, inputs.values, state, outputs, state);
     return 0;
 }

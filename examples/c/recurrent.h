@@ -1,8 +1,8 @@
 /* A recurrent net from a bundle's model.c: run whole sequences, or stream them step by step.
 
    Functions that can fail give 0, or an error number of <errno.h> for strerror(): EINVAL where a call has the wrong
-   type or number of values, ENOMEM. Nothing is shared between calls: any number of threads may call at a time, each
-   with a session of its own. */
+   type or number of values, EDOM where a token id is not in the vocabulary, ENOMEM. Nothing is shared between calls: any
+   number of threads may call at a time, each with a session of its own. */
 #ifndef RECURRENT_H
 #define RECURRENT_H
 
@@ -20,6 +20,7 @@ typedef struct {
     size_t input_size, output_size; /* numbers for each row and time step */
     size_t state_size;              /* floats for each row */
     bool every_step;                /* outputs of every time step, not of the last one alone */
+    size_t vocabulary_size;         /* token ids are 0 to vocabulary_size - 1; 0: not known, or no ids */
     const char *const *vocabulary;  /* the character of each token id, NULL at the end; NULL: not a text model */
     void (*run)(size_t steps, size_t batch, const void *inputs, const float *state_in, float *outputs,
                 float *state_out);
@@ -44,6 +45,9 @@ const RecurrentModel *recurrent_find(const char *name);
 
 /* Tell how many numbers a call gives. */
 size_t recurrent_output_count(const RecurrentModel *model, size_t steps, size_t batch);
+
+/* Give the place of the first token id that is not in the vocabulary; inputs.count if all are, or it is not known. */
+size_t recurrent_unknown_token(const RecurrentModel *model, RecurrentInputs inputs);
 
 /* Run some time steps of a batch: inputs [time, batch, input_size], outputs [time, batch, output_size], both with the
    axes in the model's own order; state [batch, state_size], its leaves one after another, is read and replaced. */

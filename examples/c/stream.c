@@ -42,19 +42,21 @@ static int stream(RecurrentSession *session, const RecurrentModel *model)
     float outputs[model->output_size];
     char *line = NULL;
     size_t capacity = 0;
-    int failed = 0;
-    for (long at = 1; !failed && getline(&line, &capacity, stdin) > 0; at++) {
+    int problem = 0;
+    for (long at = 1; !problem && getline(&line, &capacity, stdin) > 0; at++) {
         long count = parse(line, numbers, (long)model->input_size);
-        failed = count != (long)model->input_size || step(session, model, numbers, outputs);
-        if (failed)
+        problem = count == (long)model->input_size ? step(session, model, numbers, outputs) : EINVAL;
+        if (problem == EDOM)
+            fprintf(stderr, "error: line %ld: expected token ids from 0 to %zu, got %s", at, model->vocabulary_size - 1, line);
+        else if (problem)
             fprintf(stderr, "error: line %ld: expected %zu %s with blanks between them, got %s", at, model->input_size,
                     model->token_ids ? "token ids" : "numbers", line);
-        for (size_t i = 0; !failed && i < model->output_size; i++)
+        for (size_t i = 0; !problem && i < model->output_size; i++)
             printf("%.9g%c", outputs[i], i + 1 < model->output_size ? ' ' : '\n');
         fflush(stdout);
     }
     free(line);
-    return failed;
+    return problem != 0;
 }
 
 int main(int count, char **arguments)

@@ -137,7 +137,7 @@ Result Model::run(const Numbers &inputs, std::size_t steps, std::size_t batch) c
 Result Model::run(const Numbers &inputs, std::size_t steps, std::size_t batch, State state) const
 {
     expect_some(steps, batch);
-    expect(signature().inputs, inputs, steps, batch);
+    expect_inputs(signature(), inputs, steps, batch);
     expect(signature(), state, batch);
     return loaded_->run(inputs, steps, batch, state);
 }
@@ -180,7 +180,7 @@ Session &Session::operator=(Session &&) noexcept = default;
 
 const std::vector<float> &Session::step(const Numbers &inputs)
 {
-    expect(buffers_->model.signature().inputs, inputs, 1, buffers_->batch);
+    expect_inputs(buffers_->model.signature(), inputs, 1, buffers_->batch);
     buffers_->last = buffers_->model.loaded_->run(inputs, 1, buffers_->batch, buffers_->last.state);
     return buffers_->last.outputs;
 }

@@ -72,6 +72,17 @@ void expect(const Tensor &tensor, const Numbers &numbers, std::size_t steps, std
                 std::to_string(steps) + ", batch: " + std::to_string(batch) + "), got " + text(got, is_int64));
 }
 
+void expect_inputs(const Signature &signature, const Numbers &inputs, std::size_t steps, std::size_t batch)
+{
+    expect(signature.inputs, inputs, steps, batch);
+    const auto *tokens = std::get_if<std::vector<std::int64_t>>(&inputs);
+    if (!tokens || !signature.vocabulary_size) return;
+    for (std::size_t i = 0; i < tokens->size(); i++)
+        if ((*tokens)[i] < 0 || (*tokens)[i] >= *signature.vocabulary_size)
+            throw Error(signature.inputs.name + "[" + std::to_string(i) + "]: expected a token id from 0 to " +
+                        std::to_string(*signature.vocabulary_size - 1) + ", got " + std::to_string((*tokens)[i]));
+}
+
 void expect(const Signature &signature, const State &state, std::size_t batch)
 {
     if (state.size() != signature.state.size())

@@ -66,7 +66,8 @@ Signature signature(const Json &entry)
 {
     if (!entry.at("streamable").get<bool>() || entry.at("lengths").get<bool>())
         throw Error("expected a streamable net without lengths, got another one; export it so");
-    Signature result{tensor(entry.at("inputs")), {}, tensor(entry.at("outputs"))};
+    Signature result{tensor(entry.at("inputs")), {}, tensor(entry.at("outputs")), {}};
+    if (entry.contains("vocabulary")) result.vocabulary_size = entry.at("vocabulary").get<std::int64_t>();
     for (const Json &state : entry.at("state")) result.state.push_back(leaf(state));
     if (result.outputs.is_int64) throw Error("outputs: expected float32, got int64; export a float32 model");
     return result;

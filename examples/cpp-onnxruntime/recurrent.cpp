@@ -45,7 +45,7 @@ Result Model::run(const Numbers &inputs, std::size_t steps, std::size_t batch) c
 Result Model::run(const Numbers &inputs, std::size_t steps, std::size_t batch, State state) const
 {
     expect_some(steps, batch);
-    expect(signature().inputs, inputs, steps, batch);
+    expect_inputs(signature(), inputs, steps, batch);
     expect(signature(), state, batch);
     Numbers outputs = zeros(signature().outputs, steps, batch);
     State new_state = zeros(signature().state, batch);
@@ -111,7 +111,7 @@ Session &Session::operator=(Session &&) noexcept = default;
 
 const std::vector<float> &Session::step(const Numbers &inputs)
 {
-    expect(buffers_->model.signature().inputs, inputs, 1, buffers_->batch);
+    expect_inputs(buffers_->model.signature(), inputs, 1, buffers_->batch);
     copy(inputs, buffers_->inputs);
     buffers_->calls[buffers_->current].run();
     buffers_->current = 1 - buffers_->current;

@@ -51,6 +51,7 @@ struct Signature {
     Tensor inputs;
     std::vector<Leaf> state;
     Tensor outputs; /* without time_axis: of the last time step */
+    std::optional<std::int64_t> vocabulary_size; /* token ids are 0 to one less; none: not known, or no ids */
 };
 
 /** What a call gives: outputs of all time steps, or of the last one alone, and the state after them. */

@@ -13,13 +13,14 @@ import "unsafe"
 // Models are the models of this program.
 var Models = []*Model{
 	{
-		name:       "char_rnn",
-		tokenIDs:   true,
-		inputSize:  C.CHAR_RNN_INPUT_SIZE,
-		outputSize: C.CHAR_RNN_OUTPUT_SIZE,
-		stateSize:  C.CHAR_RNN_STATE_SIZE,
-		everyStep:  true,
-		vocabulary: "\n !\"#%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_abcdefghijklmnopqrstuvwxyz{|}~",
+		name:           "char_rnn",
+		tokenIDs:       true,
+		inputSize:      C.CHAR_RNN_INPUT_SIZE,
+		outputSize:     C.CHAR_RNN_OUTPUT_SIZE,
+		stateSize:      C.CHAR_RNN_STATE_SIZE,
+		everyStep:      true,
+		vocabularySize: C.CHAR_RNN_VOCABULARY_SIZE,
+		vocabulary:     "\n !\"#%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_abcdefghijklmnopqrstuvwxyz{|}~",
 		run: func(steps, batch int, inputs unsafe.Pointer, stateIn, outputs, stateOut *float32) {
 			C.char_rnn_run(C.size_t(steps), C.size_t(batch), (*C.int64_t)(inputs), (*C.float)(stateIn),
 				(*C.float)(outputs), (*C.float)(stateOut))
@@ -29,13 +30,14 @@ var Models = []*Model{
 		},
 	},
 	{
-		name:       "rnn_scratch",
-		tokenIDs:   false,
-		inputSize:  C.RNN_SCRATCH_INPUT_SIZE,
-		outputSize: C.RNN_SCRATCH_OUTPUT_SIZE,
-		stateSize:  C.RNN_SCRATCH_STATE_SIZE,
-		everyStep:  true,
-		vocabulary: "",
+		name:           "rnn_scratch",
+		tokenIDs:       false,
+		inputSize:      C.RNN_SCRATCH_INPUT_SIZE,
+		outputSize:     C.RNN_SCRATCH_OUTPUT_SIZE,
+		stateSize:      C.RNN_SCRATCH_STATE_SIZE,
+		everyStep:      true,
+		vocabularySize: 0,
+		vocabulary:     "",
 		run: func(steps, batch int, inputs unsafe.Pointer, stateIn, outputs, stateOut *float32) {
 			C.rnn_scratch_run(C.size_t(steps), C.size_t(batch), (*C.float)(inputs), (*C.float)(stateIn),
 				(*C.float)(outputs), (*C.float)(stateOut))

@@ -16,6 +16,7 @@ type Model struct {
 	tokenIDs                         bool // the inputs are int64 token ids, not floats
 	inputSize, outputSize, stateSize int  // numbers for each row and time step; of the state: floats for each row
 	everyStep                        bool // outputs of every time step, not of the last one alone
+	vocabularySize                   int  // token ids are 0 to one less; 0: not known, or no ids
 	vocabulary                       string
 	run                              func(steps, batch int, inputs unsafe.Pointer, stateIn, outputs, stateOut *float32)
 	initialState                     func(batch int, state *float32)
@@ -32,6 +33,17 @@ func Numbers(values ...float32) Inputs { return Inputs{numbers: values} }
 
 // Tokens are the inputs of a net that takes token ids.
 func Tokens(values ...int64) Inputs { return Inputs{tokens: values} }
+
+// A TokenError says that a token id is not in the model's vocabulary.
+type TokenError struct {
+	At             int   // its place in the inputs
+	ID             int64 // the id
+	VocabularySize int   // ids are 0 to one less
+}
+
+func (e *TokenError) Error() string {
+	return fmt.Sprintf("inputs[%d]: expected a token id from 0 to %d, got %d", e.At, e.VocabularySize-1, e.ID)
+}
 
 // Find gives the model with a name.
 func Find(name string) (*Model, error) {
@@ -54,6 +66,9 @@ func (m *Model) InputSize() int { return m.inputSize }
 
 // OutputSize is the same of the outputs.
 func (m *Model) OutputSize() int { return m.outputSize }
+
+// VocabularySize is how many token ids there are, from 0 on; it is 0 if that is not known, or if the inputs are none.
+func (m *Model) VocabularySize() int { return m.vocabularySize }
 
 // Vocabulary has the character of each token id; it is empty if this is not a text model.
 func (m *Model) Vocabulary() string { return m.vocabulary }
@@ -98,6 +113,14 @@ func (m *Model) check(steps, batch int, inputs Inputs) error {
 	if got/steps/batch != m.inputSize || got%(steps*batch) != 0 || len(inputs.numbers)+len(inputs.tokens) != got {
 		return fmt.Errorf("inputs: expected %d %s for each of %d time steps of %d rows, got %d numbers and %d token ids",
 			m.inputSize, kind, steps, batch, len(inputs.numbers), len(inputs.tokens))
+	}
+	if m.vocabularySize == 0 {
+		return nil
+	}
+	for at, id := range inputs.tokens {
+		if id < 0 || id >= int64(m.vocabularySize) {
+			return &TokenError{at, id, m.vocabularySize}
+		}
 	}
 	return nil
 }

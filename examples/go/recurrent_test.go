@@ -1,6 +1,7 @@
 package recurrent
 
 import (
+	"errors"
 	"math"
 	"reflect"
 	"testing"
@@ -48,6 +49,35 @@ func TestWrongSizesAreErrors(t *testing.T) {
 			}
 		}
 		if _, _, err := m.Run(3, 2, good, nil); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestUnknownTokensAreErrors(t *testing.T) {
+	each(t, func(t *testing.T, m *Model) {
+		if m.vocabularySize == 0 {
+			t.Skip("no token ids, or not known which there are")
+		}
+		session, err := NewSession(m, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, end := append([]float32(nil), session.State()...), int64(m.vocabularySize)
+		for _, id := range []int64{-1, end, math.MinInt64, math.MaxInt64} {
+			_, err := session.Step(Tokens(0, id))
+			var got *TokenError
+			if !errors.As(err, &got) || *got != (TokenError{1, id, m.vocabularySize}) {
+				t.Errorf("expected a TokenError at 1 for id %d, got %v", id, err)
+			}
+			if _, _, err := m.Run(2, 1, Tokens(0, id), nil); !errors.As(err, &got) {
+				t.Errorf("expected a TokenError for id %d, got %v", id, err)
+			}
+		}
+		if !reflect.DeepEqual(session.State(), before) {
+			t.Error("expected the state as before, got another")
+		}
+		if _, err := session.Step(Tokens(0, end-1)); err != nil {
 			t.Error(err)
 		}
 	})

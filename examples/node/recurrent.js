@@ -17,10 +17,10 @@ import { InferenceSession, Tensor } from "onnxruntime-node";
 /** @typedef {{name: string, dtype: "float32" | "int64", shape: Size[]}} TensorSpec */
 /** @typedef {number | any[]} Nested a number, or lists of them, nested as deep as there are axes */
 /** @typedef {TensorSpec & {initial: Nested, output_name: string}} LeafSpec `initial` is the first value of a row */
-/** @typedef {{inputs: TensorSpec, state: LeafSpec[], outputs: TensorSpec}} Signature */
+/** @typedef {{inputs: TensorSpec, state: LeafSpec[], outputs: TensorSpec, vocabulary?: number}} Signature */
 /**
  * @typedef {object} Manifest
- * @property {Signature & {lengths: boolean, streamable: boolean, vocabulary?: number}} signature
+ * @property {Signature & {lengths: boolean, streamable: boolean}} signature
  * @property {{vocabulary?: string}} metadata
  * @property {string} format
  * @property {Record<string, {bytes: number, sha256: string}>} files
@@ -123,7 +123,7 @@ export class Model {
     const { inputs: taken, state: leaves, outputs } = this.signature;
     this.checkState(state, batch);
     checkValues(taken, inputs, steps, batch);
-    this.#checkTokens(inputs);
+    this.checkTokens(inputs);
     const feeds = Object.fromEntries(
       [taken, ...leaves].map((spec, i) => {
         const values = i === 0 ? inputs : state[i - 1];
@@ -151,15 +151,18 @@ export class Model {
     leaves.forEach((leaf, i) => checkValues(leaf, state[i], 1, batch));
   }
 
-  /** @param {Values} inputs */
-  #checkTokens(inputs) {
-    if (inputs instanceof Float32Array) return;
-    const end = this.vocabulary?.length ?? this.manifest.signature.vocabulary ?? Infinity;
+  /**
+   * Check that token ids are in the vocabulary, where that is known: not every runtime refuses others.
+   * @param {Values} inputs
+   * @throws {RangeError} if one is not
+   */
+  checkTokens(inputs) {
+    const { name } = this.signature.inputs;
+    const end = this.signature.vocabulary; // how many ids there are, where that is known
+    if (end === undefined) return;
     for (let i = 0; i < inputs.length; i++) {
-      if (inputs[i] >= 0 && inputs[i] < end) continue; // not every model refuses what is outside
-      const { name } = this.signature.inputs;
-      const range = end < Infinity ? `from 0 to ${end - 1}` : "of 0 or more";
-      throw new RangeError(`${name}[${i}]: expected a token id ${range}, got ${inputs[i]}`);
+      if (inputs[i] >= 0 && inputs[i] < end) continue;
+      throw new RangeError(`${name}[${i}]: expected a token id from 0 to ${end - 1}, got ${inputs[i]}`);
     }
   }
 }

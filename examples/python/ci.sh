@@ -18,6 +18,7 @@ python=build/venv/bin/python
 ! "$python" -c "import torch" 2> /dev/null || { echo "torch is importable here: not what this checks" >&2; exit 1; }
 echo "built with: $("$python" -c "import platform as p, onnxruntime as o
 print(f'Python {p.python_version()}, onnxruntime {o.__version__}')")"
+"$python" errors.py "$models"/*/
 "$python" golden.py "$models"/*/
 for manifest in "$models"/*/manifest.json; do
     if grep -q '"vocabulary"' "$manifest"; then

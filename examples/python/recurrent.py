@@ -139,14 +139,14 @@ class _Base:
 
     def _check_tokens(self, inputs: Array) -> None:
         """Refuse token ids that there are not: runtimes differ in what they make of them."""
-        if self.inputs["dtype"] != "int64":
+        end = self.manifest["signature"].get("vocabulary")
+        if end is None:
             return
-        known = len(self.manifest["metadata"].get("vocabulary") or "")
-        end = known or self.manifest["signature"].get("vocabulary") or np.iinfo(np.int64).max
-        outside = inputs[(inputs < 0) | (inputs >= end)]
+        outside = np.argwhere((inputs < 0) | (inputs >= end))
         if outside.size:
-            expected = f"token ids of 0 or more, less than {end}"
-            raise ValueError(f"{self.inputs['name']}: expected {expected}, got {outside[0]}")
+            place = outside[0].tolist()
+            expected, got = f"a token id from 0 to {end - 1}", inputs[tuple(place)]
+            raise ValueError(f"{self.inputs['name']}{place}: expected {expected}, got {got}")
 
 
 class OnnxModel(_Base):

@@ -62,8 +62,8 @@ class Bundle:
         shape = sized(self.inputs, time=steps, batch=batch)
         if self.inputs["dtype"] == "float32":
             return random.standard_normal(shape, np.float32)
-        vocabulary = self.model.manifest["metadata"].get("vocabulary")
-        return random.integers(len(vocabulary or "") or self.results[0]["shape"][-1], size=shape)
+        vocabulary = self.model.manifest["signature"].get("vocabulary")
+        return random.integers(vocabulary or self.results[0]["shape"][-1], size=shape)
 
 
 def sized(spec: dict[str, Any], **sizes: int) -> list[int]:

@@ -21,6 +21,7 @@ class Bad(NamedTuple):
     what: str
     request: Request
     status: int = 400
+    told: str = ""  # in the message
 
 
 def tensor(spec: dict[str, Any], values: Array, **other: Any) -> dict[str, Any]:
@@ -37,8 +38,8 @@ def bad_requests(bundle: Bundle, sequence_id: str) -> list[Bad]:
     }
     url = f"{bundle.path}/infer"
     changed = [
-        Bad(what, Request("POST", url, body=json.dumps(change(good, keys, value)).encode()), *status)
-        for what, keys, value, *status in bad_values(bundle, good)
+        Bad(what, Request("POST", url, body=json.dumps(change(good, keys, value)).encode()), *answer)
+        for what, keys, value, *answer in bad_values(bundle, good)
     ]
     raw = [
         Bad(what, Request("POST", url, headers, body), *status)
@@ -67,13 +68,19 @@ def change(request: Any, keys: Sequence[Any], value: Any) -> Any:
 
 
 def unknown_tokens(bundle: Bundle) -> list[int]:
-    """List ids that are too large; without a vocabulary nobody knows, and ``model.c`` takes them as none."""
-    vocabulary = bundle.model.manifest["metadata"].get("vocabulary")
-    return [len(vocabulary), 2**31, 2**40] if vocabulary else []
+    """List ids that are not in the vocabulary; where it is not known, any id is let through."""
+    vocabulary = bundle.model.manifest["signature"].get("vocabulary")
+    return [-1, vocabulary, 2**31, 2**40] if vocabulary else []
+
+
+def told_of(bundle: Bundle, token: int) -> str:
+    """Give what is said of a token id that is not in the vocabulary."""
+    last = bundle.model.manifest["signature"]["vocabulary"] - 1
+    return f"{bundle.inputs['name']}[0]: expected a token id from 0 to {last}, got {token}"
 
 
 def bad_values(bundle: Bundle, good: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """List changes to a good request: what, where, the value, and the status if it is not 400."""
+    """List changes to a good request: what, where, the value, and what is not as in ``Bad``."""
     spec, one = bundle.inputs, good["inputs"][0]
     data, shape, end = one["data"], one["shape"], {"sequence_id": good["parameters"]["sequence_id"]}
     time, batch, number = spec["shape"].index("time"), spec["shape"].index("batch"), len(one["data"])
@@ -98,8 +105,10 @@ def bad_values(bundle: Bundle, good: dict[str, Any]) -> list[tuple[Any, ...]]:
             if spec["dtype"] == "float32"
             else [
                 ("a fraction for a token id", [0.5]),
-                ("a negative token id", [-1]),
-                *(("a token id of no character", [token]) for token in unknown_tokens(bundle)),
+                *(
+                    (f"the token id {token}", [token], 400, told_of(bundle, token))
+                    for token in unknown_tokens(bundle)
+                ),
             ]
         ),
     ]
@@ -130,7 +139,7 @@ def bad_values(bundle: Bundle, good: dict[str, Any]) -> list[tuple[Any, ...]]:
             [2**32 if axis in (time, batch) else size for axis, size in enumerate(shape)],
         ),
         ("an input without data", (*first, "data"), ABSENT),
-        *((what, (*first, "data"), value) for what, value in numbers),
+        *((what, (*first, "data"), value, *answer) for what, value, *answer in numbers),
         (
             "binary data that is not there",
             first,
@@ -155,7 +164,7 @@ def bad_values(bundle: Bundle, good: dict[str, Any]) -> list[tuple[Any, ...]]:
             (),
             {
                 "parameters": end | {"sequence_start": True},
-                "inputs": [one | {"data": [1e39 if spec["dtype"] == "float32" else -1] * number}],
+                "inputs": [one | {"data": [1e39 if spec["dtype"] == "float32" else 0.5] * number}],
             },
         ),
         (
@@ -226,7 +235,8 @@ def bad_binaries(bundle: Bundle, good: dict[str, Any]) -> list[tuple[str, dict[s
                 (f"{what} in binary data", len(raw), np.append(values[1:], np.float32(number)).tobytes())
             )
     else:
-        tokens = (-1, -(2**63), *unknown_tokens(bundle))
+        tokens = unknown_tokens(bundle)
+        tokens += [-(2**63), 2**63 - 1] if tokens else []  # not every reader of JSON has 64 bits
         cases += [(f"token {token} as bytes", len(raw), np.array([token]).tobytes()) for token in tokens]
     made = []
     for what, size, data in cases:

@@ -1,6 +1,5 @@
 #include "model.hpp"
 
-#include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
@@ -35,11 +34,6 @@ static TensorFacts read_tensor(const Json &entry, const char *name_key)
     return facts;
 }
 
-static std::size_t count_characters(const std::string &utf8)
-{
-    return static_cast<std::size_t>(std::count_if(utf8.begin(), utf8.end(), [](char c) { return (c & 0xC0) != 0x80; }));
-}
-
 // A manifest of other sizes would let requests write past the end of arrays.
 static void check_sizes(const Model &model)
 {
@@ -48,7 +42,8 @@ static void check_sizes(const Model &model)
     const RecurrentModel &net = *model.net;
     bool same = model.inputs.row == net.input_size && model.outputs.row == net.output_size &&
                 state_size == net.state_size && (model.inputs.datatype == Datatype::int64) == net.token_ids &&
-                model.outputs.datatype == Datatype::fp32 && model.outputs.time_axis.has_value() == net.every_step;
+                model.vocabulary_size == net.vocabulary_size && model.outputs.datatype == Datatype::fp32 &&
+                model.outputs.time_axis.has_value() == net.every_step;
     if (!same)
         throw std::runtime_error(text(model.name,
                                       ": expected the sizes that models.c has, got others in manifest.json; "
@@ -73,8 +68,7 @@ static Model load_model(const RecurrentModel &net, const std::filesystem::path &
         model.state_in.push_back(read_tensor(leaf, "name"));
         model.state_out.push_back(read_tensor(leaf, "output_name"));
     }
-    model.token_count = signature.value("vocabulary", std::size_t{0});
-    if (net.vocabulary) model.token_count = count_characters(json.at("metadata").at("vocabulary"));
+    model.vocabulary_size = signature.value("vocabulary", std::size_t{0});
     check_sizes(model);
     return model;
 }

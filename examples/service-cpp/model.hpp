@@ -32,7 +32,7 @@ struct Model {
     std::string sha256; // of model.c: two builds with the same one compute the same
     TensorFacts inputs, outputs;
     std::vector<TensorFacts> state_in, state_out; // leaf by leaf
-    std::size_t token_count = 0;                  // of a text model's vocabulary; 0: not known
+    std::size_t vocabulary_size = 0;              // token ids are 0 to one less; 0: not known, or no ids
 };
 
 // Read the manifests of all models of this program, models/NAME/manifest.json.

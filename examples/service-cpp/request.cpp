@@ -147,12 +147,12 @@ static void check_numbers(const Model &model, const TensorFacts &facts, std::spa
         const std::span numbers(reinterpret_cast<const float *>(bytes.data()), bytes.size() / sizeof(float));
         for (std::size_t i = 0; i < numbers.size(); i++)
             if (!std::isfinite(numbers[i])) refuse(facts.name, '[', i, "]: expected a finite number, got ", numbers[i]);
-    } else if (&facts == &model.inputs) {
+    } else if (&facts == &model.inputs && model.vocabulary_size) {
         const std::span tokens(reinterpret_cast<const int64_t *>(bytes.data()), bytes.size() / sizeof(int64_t));
-        const std::string known = model.token_count ? "0 to " + std::to_string(model.token_count - 1) : "0 on";
         for (std::size_t i = 0; i < tokens.size(); i++)
-            if (tokens[i] < 0 || (model.token_count && static_cast<uint64_t>(tokens[i]) >= model.token_count))
-                refuse(facts.name, '[', i, "]: expected a token id from ", known, ", got ", tokens[i]);
+            if (tokens[i] < 0 || static_cast<uint64_t>(tokens[i]) >= model.vocabulary_size)
+                refuse(facts.name, '[', i, "]: expected a token id from 0 to ", model.vocabulary_size - 1, ", got ",
+                       tokens[i]);
     }
 }
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { parseCall } from "./protocol.js";
+import { Model } from "./recurrent.js";
 import { toJson } from "./tensors.js";
 import { adder, ask, numbers, serve } from "./tests.js";
 import { runInTurns, stepsAtOnce } from "./turns.js";
@@ -169,6 +170,16 @@ test("what JSON cannot carry is told, and binary data carries it", async () => {
 test("a long list is JSON as well", async () => {
   const values = Float32Array.from({ length: 20000 }, (_, i) => i / 3);
   assert.deepEqual(Float32Array.from(JSON.parse(Buffer.concat(await toJson("outputs", values)).toString())), values);
+});
+
+test("a token id that there is not is told before the first piece is run", async () => {
+  const inputs = { name: "inputs", dtype: "int64", shape: ["time", "batch"] };
+  const runtime = { run: () => assert.fail("expected no call of the runtime, got one") };
+  const manifest = { signature: { ...adder().signature, inputs, vocabulary: 3 }, metadata: {} };
+  const model = new Model(/** @type {any} */ (manifest), /** @type {any} */ (runtime));
+  const long = BigInt64Array.of(0n, 1n, 2n, 0n, 3n, 0n);
+  const told = { name: "RangeError", message: "inputs[4]: expected a token id from 0 to 2, got 3" };
+  await assert.rejects(runInTurns(model, long, 6, 1, undefined, 2), told);
 });
 
 test("a long sequence in pieces is the same", async () => {

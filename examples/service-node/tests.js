@@ -20,6 +20,7 @@ export function adder(sha256 = "one") {
     manifest: { signature, metadata: {}, files: { "model.onnx": { bytes: 4, sha256 } } },
     initialState: (batch = 1) => [new Float32Array(batch)],
     checkState: () => {},
+    checkTokens: () => {},
     async run(
       /** @type {Float32Array} */ inputs,
       /** @type {number} */ steps,

@@ -35,6 +35,7 @@ export function stepsAtOnce(model, batch) {
  */
 export async function runInTurns(model, inputs, steps, batch, state, most = stepsAtOnce(model, batch)) {
   if (steps <= most) return model.run(inputs, steps, batch, state);
+  model.checkTokens(inputs); // all of them: a place in a piece would mislead
   const { inputs: taken, outputs: given } = model.signature;
   const outputs = new Float32Array(countOf(given, steps, batch));
   for (let from = 0; from < steps; from += most) {

@@ -85,7 +85,7 @@ def _check_sizes(signature: Signature, declared: Entry) -> None:
     one = {TIME: 1, BATCH: 1}
     state = sum(Kind(leaf.sized(**one), np.dtype(leaf.dtype)).words for leaf in signature.state)
     inputs, outputs = (prod(spec.sized(**one)) for spec in (signature.inputs, signature.outputs))
-    expected = {"STATE": state, "INPUT": inputs, "OUTPUT": outputs}
+    expected = {"STATE": state, "INPUT": inputs, "OUTPUT": outputs, "VOCABULARY": signature.vocabulary}
     found = {name: declared.sizes.get(name) for name in expected}
     if found != expected:
         raise BuildError(mismatch("sizes in model.h", expected, found, "Export the bundle again."))

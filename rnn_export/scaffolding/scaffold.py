@@ -65,6 +65,7 @@ class Model:
         output_size: the same, of the outputs.
         state_size: floats for each row.
         every_step: there are outputs of every time step, not of the last one alone.
+        vocabulary_size: token ids are 0 to one less; ``None`` if that is not known, or if they are no ids.
         vocabulary: the character of each token id, of a text model.
     """
 
@@ -74,6 +75,7 @@ class Model:
     output_size: int
     state_size: int
     every_step: bool
+    vocabulary_size: int | None
     vocabulary: list[str] | None
 
 
@@ -151,6 +153,7 @@ def _model(bundle: Bundle, host: str) -> Model:
         output_size=_units(signature.outputs.shape),
         state_size=sum(_units(leaf.shape) * (2 if leaf.dtype == "int64" else 1) for leaf in signature.state),
         every_step=TIME in signature.outputs.shape,
+        vocabulary_size=signature.vocabulary,
         vocabulary=list(vocabulary) if vocabulary else None,
     )
 

@@ -9,7 +9,8 @@ import pytest
 
 import rnn_export
 from rnn_export.bundle.bundle import MANIFEST, describe_files, manifest_text
-from rnn_export.runtimes import compiler
+from rnn_export.errors import BuildError
+from rnn_export.runtimes import c, compiler
 from rnn_export.verification.compare import FAILED, PASSED, Check
 from rnn_export.verification.verify import VerificationReport, verify
 from tests.support.c_programs import has_avx512, needs_compiler
@@ -64,6 +65,22 @@ def test_a_size_of_the_header_is_compared(size: str, folder: Path) -> None:
     check = judged(folder)
     assert check.verdict == FAILED
     assert check.detail.startswith("sizes in model.h: expected ")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(r"(_VOCABULARY_SIZE) (\d+)", r"\1 1\2"), (r"#define \w+_VOCABULARY_SIZE .*", "")]
+)
+def test_the_vocabulary_of_the_header_is_compared(
+    old: str, new: str, exported: Exported, tmp_path: Path
+) -> None:
+    bundle = exported(the("tagger"))
+    for file in ("model.c", "model.h"):
+        shutil.copy(bundle.folder / file, tmp_path)
+    c.start(tmp_path / "model.c", bundle.signature)
+    header = (tmp_path / "model.h").read_text()
+    (tmp_path / "model.h").write_text(re.sub(old, new, header))
+    with pytest.raises(BuildError, match=r"sizes in model.h: expected .*'VOCABULARY': "):
+        c.start(tmp_path / "model.c", bundle.signature)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,15 @@ pub enum Error {
         /// How many there are.
         got: usize,
     },
+    /// A token id is not in the model's vocabulary.
+    Token {
+        /// Its place in the inputs.
+        at: usize,
+        /// The id.
+        id: i64,
+        /// How many ids there are: 0 to one less.
+        vocabulary_size: usize,
+    },
     /// The call is for no step, or no row.
     Empty,
     /// The results do not fit in memory.
@@ -39,6 +48,13 @@ impl fmt::Display for Error {
             }
             Error::Size { what, expected, got } => {
                 write!(formatter, "{what}: expected {expected} numbers, got {got}")
+            }
+            Error::Token { at, id, vocabulary_size } => {
+                write!(
+                    formatter,
+                    "inputs[{at}]: expected a token id from 0 to {}, got {id}",
+                    vocabulary_size - 1
+                )
             }
             Error::Empty => write!(formatter, "expected one or more steps and rows, got none"),
             Error::TooLarge => {

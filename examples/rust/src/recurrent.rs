@@ -31,6 +31,8 @@ pub struct Model {
     pub state_size: usize,
     /// There are outputs of every time step, not of the last one alone.
     pub every_step: bool,
+    /// Token ids are 0 to one less; `None` if that is not known, or if the inputs are none.
+    pub vocabulary_size: Option<usize>,
     /// The character of each token id, of a text model.
     pub vocabulary: Option<&'static str>,
     run: Run,
@@ -52,7 +54,7 @@ enum Run {
 pub enum Inputs<'a> {
     /// Numbers, unless the model has token ids.
     Numbers(&'a [f32]),
-    /// Token ids; one that the net does not know counts as none.
+    /// Token ids; one that is not in the model's vocabulary is an error.
     Tokens(&'a [i64]),
 }
 
@@ -115,7 +117,18 @@ impl Model {
         if steps == 0 || batch == 0 {
             return Err(Error::Empty);
         }
-        same_size("inputs", product(&[steps, batch, self.input_size])?, got)
+        same_size("inputs", product(&[steps, batch, self.input_size])?, got)?;
+        self.check_tokens(inputs)
+    }
+
+    fn check_tokens(&self, inputs: Inputs<'_>) -> Result<(), Error> {
+        if let (Inputs::Tokens(tokens), Some(vocabulary_size)) = (inputs, self.vocabulary_size) {
+            let unknown = |id: &i64| usize::try_from(*id).map_or(true, |id| id >= vocabulary_size);
+            if let Some(at) = tokens.iter().position(unknown) {
+                return Err(Error::Token { at, id: tokens[at], vocabulary_size });
+            }
+        }
+        Ok(())
     }
 
     /// Run what `check` has found right, with a state and outputs of the sizes for it.

@@ -67,6 +67,27 @@ fn wrong_type() {
 }
 
 #[test]
+fn unknown_tokens() {
+    let with_ids = |model: &'static Model| Some((model, model.vocabulary_size?));
+    for (model, vocabulary_size) in Model::all().iter().filter_map(with_ids) {
+        let end = vocabulary_size as i64;
+        let mut session = Session::new(model, BATCH).unwrap();
+        let before = bits(session.state());
+        for id in [-1, end, i64::MIN, i64::MAX] {
+            let error = session.step(Inputs::Tokens(&[0, id, 0])).unwrap_err();
+            assert_eq!(error, Error::Token { at: 1, id, vocabulary_size });
+            assert_eq!(
+                error.to_string(),
+                format!("inputs[1]: expected a token id from 0 to {}, got {id}", end - 1)
+            );
+            assert_eq!(model.run(Inputs::Tokens(&[0, id]), 2, 1, None).unwrap_err(), error);
+        }
+        assert_eq!(bits(session.state()), before);
+        session.step(Inputs::Tokens(&[0, end - 1, 0])).unwrap();
+    }
+}
+
+#[test]
 fn nothing_and_too_much() {
     for model in Model::all() {
         let step = Step::new(model, 0..1);

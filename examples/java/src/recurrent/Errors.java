@@ -18,6 +18,7 @@ final class Errors {
         for (String name : names) {
             Errors errors = new Errors(Main.load(name));
             errors.checkSizes();
+            errors.checkTokens();
             errors.checkSession();
             errors.checkBatch();
             errors.checkThreads();
@@ -77,6 +78,20 @@ final class Errors {
         });
         int outputs = (model.everyStep() ? 6 : 2) * model.outputSize();
         expect(runSome(length, 3, 2, null).outputs.length == outputs, outputs + " outputs");
+    }
+
+    private void checkTokens() {
+        if (model.vocabularySize().isEmpty()) return;
+        long end = model.vocabularySize().getAsLong();
+        Session session = new Session(model, 2);
+        float[] before = session.state();
+        for (long id : new long[] {-1, end, Long.MIN_VALUE, Long.MAX_VALUE}) {
+            String words = "inputs[1]: expected a token id from 0 to " + (end - 1) + ", got " + id;
+            expectError(words, () -> session.step(new long[] {0, id}));
+            expectError(words, () -> model.run(new long[] {0, id}, 2, 1, null));
+        }
+        expect(Arrays.equals(before, session.state()), "the state as before, after an id that there is not");
+        session.step(new long[] {0, end - 1});
     }
 
     private void checkSession() {

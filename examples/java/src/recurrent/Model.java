@@ -10,6 +10,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Optional;
+import java.util.OptionalLong;
 
 /**
  * A recurrent net from a bundle's model.c. It does not change: any number of threads may call it at a time.
@@ -38,6 +39,7 @@ public final class Model {
     private final int inputSize;
     private final int outputSize;
     private final int stateSize;
+    private final long vocabularySize; // 0: not known, or no ids
     private final String vocabulary;
     private final Function run;
     private final Function initialState;
@@ -56,6 +58,8 @@ public final class Model {
         for (JsonElement leaf : signature.getAsJsonArray("state"))
             size += units(leaf.getAsJsonObject()) * (isInt64(leaf.getAsJsonObject()) ? 2 : 1);
         stateSize = size;
+        JsonElement ids = signature.get("vocabulary");
+        vocabularySize = ids == null ? 0 : ids.getAsLong();
         vocabulary = text == null ? null : text.getAsString();
         run = library.getFunction(name + "_run");
         initialState = library.getFunction(name + "_initial_state");
@@ -124,6 +128,11 @@ public final class Model {
         return stateSize;
     }
 
+    /** How many token ids there are, from 0 on; empty if that is not known, or if the inputs are none. */
+    public OptionalLong vocabularySize() {
+        return vocabularySize == 0 ? OptionalLong.empty() : OptionalLong.of(vocabularySize);
+    }
+
     /** The character (code point) of each token id, of a text model. */
     public Optional<String> vocabulary() {
         return Optional.ofNullable(vocabulary);
@@ -159,14 +168,16 @@ public final class Model {
     /**
      * Runs some time steps of a batch, of a model that takes token ids.
      *
-     * @param inputs int64 [steps, batch, inputSize]; an id that the net does not know counts as none.
+     * @param inputs int64 [steps, batch, inputSize].
      * @param steps time steps, at least one.
      * @param batch rows, at least one.
      * @param state {@code batch * stateSize} floats, as {@link #initialState} gives them; null: the initial state.
-     * @throws IllegalArgumentException an array has another size, or the model takes float32.
+     * @throws IllegalArgumentException an array has another size, an id is not in the vocabulary, or the model takes
+     *     float32.
      */
     public Result run(long[] inputs, int steps, int batch, float[] state) {
         Result result = prepare("int64", inputs.length, steps, batch);
+        checkTokens(inputs);
         float[] before = state == null ? initialState(batch) : checkState(state, batch);
         Call.run(run, steps, batch, inputs, before, result.outputs, result.state);
         return result;
@@ -179,7 +190,15 @@ public final class Model {
         return state;
     }
 
-    /** Checks a call's inputs, and makes room for its result. */
+    /** Checks that token ids are in the vocabulary, if that is known. */
+    private void checkTokens(long[] tokens) {
+        if (vocabularySize == 0) return;
+        for (int i = 0; i < tokens.length; i++)
+            if (tokens[i] < 0 || tokens[i] >= vocabularySize)
+                throw wrong("inputs[" + i + "]", "a token id from 0 to " + (vocabularySize - 1), tokens[i]);
+    }
+
+    /** Checks the size of a call's inputs, and makes room for its result. */
     private Result prepare(String dtype, int length, int steps, int batch) {
         String taken = tokenIds ? "int64" : "float32";
         if (!dtype.equals(taken)) throw wrong("inputs", taken, dtype);

@@ -33,7 +33,8 @@ public final class Session {
      *
      * @param inputs int64 [batch, inputSize].
      * @return outputs, float32 [batch, outputSize].
-     * @throws IllegalArgumentException the inputs have another size, or the model takes float32.
+     * @throws IllegalArgumentException the inputs have another size, an id is not in the vocabulary, or the model takes
+     *     float32.
      */
     public float[] step(long[] inputs) {
         return keep(model.run(inputs, 1, batch, state));
