@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rnn_export.bundle.golden import LARGE, NON_FINITE, RUN, STEP, Case
+from rnn_export.bundle.golden import LARGE, NON_FINITE, ORDINARY, RUN, STEP, Case
 from rnn_export.signature.signature import Signature, StateSpec, TensorSpec
 from rnn_export.verification import tolerance
 
@@ -74,6 +74,15 @@ def test_in_a_step_eager_excuses_no_more_than_rounding_explains() -> None:
     assert held.max() == pytest.approx(tolerance.FACTOR * 0.01 + floor)
     lucky = with_rounding(case("step", STEP, 1, eager_error=1e-3), [0.01, 0])
     assert tolerance.bounds([lucky], SIGNATURE)["step"][0].max() < tolerance.FACTOR * 0.01
+
+
+def test_in_a_step_of_large_inputs_all_that_rounding_explains_counts() -> None:
+    step = with_rounding(case("step", STEP, 1, eager_error=1e-6), [0.01, 0])
+    small, large = (
+        tolerance.bounds([replace(step, values=values)], SIGNATURE)["step"][0].max()
+        for values in (ORDINARY, LARGE)
+    )
+    assert large - small == pytest.approx(tolerance.FACTOR * 0.01, rel=1e-3)
 
 
 def test_where_rounding_is_amplified_the_bound_grows_from_step_to_step() -> None:
