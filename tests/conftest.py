@@ -12,6 +12,7 @@ import pytest
 from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from rnn_export import workers as process
+from rnn_export.verification import grid
 from tests.support.cases import CASES, ModelCase
 from tests.support.exports import Exported, Exports, libraries, remembered, shared_folder, sources
 from tests.support.forked import Nursery
@@ -20,6 +21,7 @@ from tests.support.forked import Nursery
 os.environ.setdefault("CFLAGS", "-O1 -march=native")
 os.environ["XDG_CACHE_HOME"] = str(libraries())
 
+FAR, NEAR = grid.FAR, ((40, 1), (grid.FEW, 33))  # time steps and rows
 FIGURE, COUNTS = "figure", "counts"
 NO_CACHE = "--no-export-cache"
 
@@ -115,6 +117,21 @@ def torchlib() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(cache(ONNXRegistry.from_torchlib)))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def near() -> Iterator[None]:
+    """Let exports run fewer time steps and rows than those of users, which take half of their time for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grid, "FAR", NEAR)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def far(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run as many as for a user where a test is marked so, or is exhaustive."""
+    if any(request.node.get_closest_marker(name) for name in ("far", "exhaustive")):
+        monkeypatch.setattr(grid, "FAR", FAR)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from filelock import FileLock
 
 import rnn_export
 from rnn_export.runtimes.compiler import compiler
+from rnn_export.verification import grid
 from tests.support.cases import CallCase, ModelCase, the
 from tests.support.paths import ROOT
 
@@ -90,7 +91,8 @@ class Exports:
 
     def __call__(self, case: ModelCase | CallCase, **options: bool) -> rnn_export.Bundle:
         assert case is the(case.name), "expected a case of the table: what others depend on is not known"
-        shared = self.folder / "_".join(["bundles", *options])
+        calls = "_".join(f"{time}x{batch}" for time, batch in grid.FAR)
+        shared = self.folder / "_".join(["bundles", calls, *options])
         shared.mkdir(parents=True, exist_ok=True)
         folder = shared / case.name
         with FileLock(folder.with_suffix(".lock")):

@@ -136,6 +136,7 @@ def test_a_net_for_some_batches_only_is_named(rnn: ModelCase) -> None:
         grid.build(subject)
 
 
+@pytest.mark.far
 def test_long_runs_many_rows_large_inputs_and_nan_are_tried_whatever_the_example(rnn: ModelCase) -> None:
     subject = inspect_module(*rnn.build())
     cases = grid.build(subject).cases
@@ -151,6 +152,7 @@ def test_long_runs_many_rows_large_inputs_and_nan_are_tried_whatever_the_example
     ]
 
 
+@pytest.mark.far
 def test_runs_that_take_too_much_are_left_out(rnn: ModelCase, monkeypatch: pytest.MonkeyPatch) -> None:
     subject = inspect_module(*rnn.build())
     units = subject.signature.inputs.shape[-1] + subject.signature.outputs.shape[-1]

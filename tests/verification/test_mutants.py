@@ -32,6 +32,7 @@ from tests.support.forked import Nursery
 from tests.support.mutants import CONTROL, MUTATIONS, OF_LENGTHS, Mutation, Workshop
 
 pytestmark = [
+    pytest.mark.far,
     pytest.mark.filterwarnings("ignore:LSTM with projections"),  # said by torch.nn itself
     pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning"),
 ]

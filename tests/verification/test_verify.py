@@ -240,6 +240,7 @@ class Resets(nn.Module):
         return torch.stack(outputs), state
 
 
+@pytest.mark.far
 def test_what_long_runs_show_to_be_no_fold_is_exported_for_whole_sequences(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
