@@ -25,7 +25,7 @@ ROOMS: dict[str, str] = {
     "workers": "",
     "models": "rnn gru lstm stack char",
     "signature": "tree signature",
-    "program": "quiet values build program scan operator_facts agree",
+    "program": "quiet session values build program scan operator_facts agree",
     "module": """
         calling attributes axes wrappers copying interface purity starts subject precision eager repeatable
         values sizes sampling vocabulary fold_check submodule_state inspection
@@ -53,7 +53,10 @@ ROOMS: dict[str, str] = {
         c/write/literals c/write/names c/write/pack c/write/context c/write/equations c/write/tiles
         c/write/emit c/write/layout c/write/walk c/write/source c/write/model write
         """,
-    "runtimes": "compiler c ship onnxruntime reference torchscript table empty_calls load worker",
+    "runtimes": """
+        compiler c ship onnxruntime reference torchscript table empty_calls load model_runs empty_comparison
+        ending worker
+        """,
     "verification": "dynamics rounding grid tolerance sensitivity compare verify verify_export choose",
     "benchmark": "bench",
     "scaffolding": "scaffold",
