@@ -192,3 +192,34 @@ def test_a_file_that_fails_when_called_is_told_with_its_operator(
     runner = rnn_export.load(folder, runtime)
     with pytest.raises(BundleError, match=r"model\.onnx.*Gather.*beyond.*Check the bundle"):
         runner(np.ones((3, 2, 4), np.float32))
+
+
+class Beyond(torch.nn.Module):
+    """Fails when it is called."""
+
+    def forward(self, inputs: torch.Tensor, state: tuple[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        return inputs[:, :, 1000], state[0]
+
+
+class Other(torch.nn.Module):
+    """Takes something else."""
+
+    def forward(self, inputs: torch.Tensor, state: int) -> tuple[torch.Tensor, int]:
+        return inputs, state
+
+
+@pytest.mark.parametrize(
+    ("net", "told"),
+    [
+        (Beyond, r", 'return .*inputs.*1000.*': expected a result, got RuntimeError: select\(\): index 1000"),
+        (Other, r": expected a result, got forward\(\) Expected a value of type 'int' for argument 'state'"),
+    ],
+)
+def test_an_archive_that_fails_when_called_is_told_with_its_line(
+    net: type[torch.nn.Module], told: str, rnn: ModelCase, exported: Exported, tmp_path: Path
+) -> None:
+    with without_warnings(DeprecationWarning):
+        torch.jit.script(net()).save(tmp_path / "model.pt")
+    call = RUNTIMES["torchscript"].start(tmp_path / "model.pt", exported(rnn).signature)
+    with pytest.raises(BundleError, match=rf"^model\.pt{told}"):
+        call(np.ones((3, 2, 4), np.float32), np.ones((2, 6), np.float32))
