@@ -2,13 +2,15 @@
 
 Its loops become ``Scan`` where they are folds over time, and then what the passes make of a ``Scan``. The
 result has the names, shapes and metadata of the file. It is compared with the file in ONNX Runtime, on random
-calls of several sizes, before anyone sees it; a file that cannot be tried out is left as it is.
+calls of several sizes and on empty ones, before anyone sees it; a file that cannot be tried out is left as it
+is. All that runs a model runs in a process of its own, which may crash, and has a time limit.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,9 @@ from rnn_export.passes.time.no_steps import no_steps
 from rnn_export.program.agree import agree
 from rnn_export.program.program import ORIGIN, Program
 from rnn_export.program.scan import Scan, scans
+from rnn_export.program.session import running
+from rnn_export.runtimes.empty_comparison import empty_fault
+from rnn_export.runtimes.model_runs import ModelRuns, RunError, model_runs
 
 CALLS = ((1, 1), (2, 1), (1, 3), (5, 3), (7, 2))  # time steps and rows, where a file leaves them free
 LARGEST = (1 << 31) - 1  # bytes of a protobuf message
@@ -181,6 +186,11 @@ def _tensors(model: ir.Model) -> Iterator[ir.TensorProtocol]:
 
 
 def _optimized(given: onnx.ModelProto) -> Optimization:
+    with model_runs() as runs, running(runs):
+        return _tried(given, runs)
+
+
+def _tried(given: onnx.ModelProto, runs: ModelRuns) -> Optimization:
     original = Program(ir.from_proto(given))
     count = _operators(original.model)
     reason = _why_not_run(original) if {"Loop", "Scan"} & set(count) else ""
@@ -193,11 +203,20 @@ def _optimized(given: onnx.ModelProto) -> Optimization:
     if all(loop.left for loop in loops):
         return Optimization(given, loops, "", "", count, count)
     forms = pipeline.forms_of(pipeline.optimize(reading.program))
+    faults = []
     for form in rank(forms, *_sizes(reading.program.model)):
         finished = _finished(no_steps(forms[form]).copy().model, given)
-        if _agree(original, Program(ir.from_proto(finished)), CALLS):
+        made = Program(ir.from_proto(finished))
+        with running(partial(runs, optimized=True)):
+            same = _agree(original, made, CALLS)
+            fault = empty_fault(original, made) if same else ""
+        if same and not fault:
             loops = tuple(_with_outcome(loop, number, forms[form].model) for number, loop in enumerate(loops))
             return Optimization(finished, loops, form, "", count, _operators(_read(finished)))
+        faults += [fault] if fault else []
+    if faults:
+        loops = tuple(replace(loop, left=loop.left or faults[0]) for loop in loops)
+        return Optimization(given, loops, "", "", count, count)
     raise OnnxFileError(
         f"no form ({', '.join(forms)}) gives in ONNX Runtime what the model gives; nothing was written. "
         "Please report it."
@@ -206,20 +225,21 @@ def _optimized(given: onnx.ModelProto) -> Optimization:
 
 def _why_not_run(original: Program) -> str:
     """Say why a model cannot be tried out, if it cannot."""
-    try:
-        for call in CALLS:
-            original.run(original.sample(*call))
-    except OnnxFileError as error:
-        return str(error)
-    except Exception as error:  # ONNX Runtime has an exception for every kind of failure, and no common one
-        return f"it cannot be run on random inputs: {str(error).strip().partition(chr(10))[0]}"
+    for time, batch in CALLS:
+        try:
+            original.run(original.sample(time, batch))
+        except OnnxFileError as error:
+            return str(error)
+        except RunError as error:
+            reason = str(error).partition("\n")[0]
+            return f"it cannot be run on random inputs of {time} time steps and {batch} rows: {reason}"
     return ""
 
 
 def _agree(one: Program, other: Program, calls: Sequence[tuple[int, int]] = CALLS[:4]) -> bool:
     try:
         return agree(one, other, calls)
-    except Exception:  # what cannot be run does not give the same
+    except RunError:  # what cannot be run does not give the same
         return False
 
 

@@ -20,11 +20,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Timer
-from typing import Any
+from typing import Any, BinaryIO
 
 TIME_LIMIT = 1800.0  # seconds for one file in one runtime; a file that hangs has failed
 LAST = 1 << 12  # bytes of what a process said before it ended that are looked at
 PACKAGE_PARENT = Path(__file__).resolve().parents[1]
+LENGTH = 8  # bytes of the length of a message
 NAME = 32  # bytes of a message: a runtime's name, filled up
 BOOT = "import sys; sys.path[:0] = {paths!r}; from rnn_export.runtimes.worker import serve; serve()"
 GONE = BrokenPipeError, ConnectionResetError  # who is to read has ended
@@ -162,13 +163,95 @@ def ask(request: Mapping[str, Any], limit: int, workers: Workers, content: bytes
         late = timer.finished.is_set()
         timer.cancel()
     if late:
-        return b"", f"did not finish within {TIME_LIMIT:.0f} s"
+        return b"", _late(TIME_LIMIT)
     if len(answer) > limit:
-        return b"", f"gave more than the {limit} bytes that its results have"
+        return b"", _large(limit)
     if status != "0":
-        last = errors.result().decode(errors="replace").strip().splitlines()[-3:]
-        return b"", f"{ended(status)}: {' '.join(last)}"
+        return b"", _why(status, errors.result())
     return answer, ""
+
+
+class Conversation:
+    """A worker that answers one message after another; where one ends it, the next goes to a new one.
+
+    A message, and an answer, is its length in :data:`LENGTH` bytes, and then itself.
+    """
+
+    def __init__(self, request: Mapping[str, Any], workers: Workers) -> None:
+        """Take what a worker is to do, and who gives it."""
+        self._request, self._workers = request, workers
+        self._reading = ThreadPoolExecutor(1)
+        self._worker: Worker | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process that answers, or 0 while there is none."""
+        return self._worker.pid if self._worker else 0
+
+    def ask(self, message: bytes, limit: int, seconds: float) -> tuple[bytes, str]:
+        """Give the answer to a message, and what went wrong if something did.
+
+        ``limit`` is the number of bytes that the answer may have, ``seconds`` the time that it may take.
+        """
+        worker = self._worker = self._worker or self._begun()
+        timer = Timer(seconds, worker.kill)
+        timer.start()
+        with suppress(*GONE):
+            worker.request.write(len(message).to_bytes(LENGTH) + message)
+            worker.request.flush()
+        answer = read_message(worker.answer, limit)
+        late = timer.finished.is_set()
+        timer.cancel()
+        if answer is not None and len(answer) <= limit and not late:
+            return answer, ""
+        worker.kill()  # it may be alive
+        status = worker.status.readline().decode().strip()
+        errors = self._errors.result()
+        self._end()
+        if late:
+            return b"", _late(seconds)
+        return b"", _why(status, errors) if answer is None else _large(limit)
+
+    def close(self) -> None:
+        """End the worker."""
+        self._end()
+        self._reading.shutdown()
+
+    def _begun(self) -> Worker:
+        worker = self._workers.worker(self._request["runtime"]).__enter__()
+        worker.prepare(None)
+        with suppress(*GONE):
+            worker.request.write(json.dumps(self._request).encode() + b"\n")
+        self._errors = self._reading.submit(_last, worker)
+        return worker
+
+    def _end(self) -> None:
+        if self._worker:
+            self._worker.kill()
+            self._errors.result()
+            self._worker.__exit__()
+        self._worker = None
+
+
+def read_message(pipe: BinaryIO, limit: int = sys.maxsize) -> bytes | None:
+    """Read a message, up to one byte more than there may be; none if the other end has been closed."""
+    length = pipe.read(LENGTH)
+    wanted = min(int.from_bytes(length), limit + 1)
+    message = pipe.read(wanted) if len(length) == LENGTH else b""
+    return message if len(length) == LENGTH and len(message) == wanted else None
+
+
+def _late(seconds: float) -> str:
+    return f"did not finish within {seconds:.0f} s"
+
+
+def _large(limit: int) -> str:
+    return f"gave more than the {limit} bytes that its results have"
+
+
+def _why(status: str, errors: bytes) -> str:
+    last = errors.decode(errors="replace").strip().splitlines()[-3:]
+    return f"{ended(status)}: {' '.join(last)}"
 
 
 def ended(status: str) -> str:

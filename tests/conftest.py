@@ -4,14 +4,16 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, nullcontext
 from functools import cache, partial
 from pathlib import Path
 
 import pytest
 from torch.onnx._internal.exporter._registration import ONNXRegistry
 
+from rnn_export import optimizer
 from rnn_export import workers as process
+from rnn_export.runtimes.model_runs import model_runs
 from rnn_export.verification import grid
 from tests.support.cases import CASES, ModelCase
 from tests.support.exports import Exported, Exports, libraries, remembered, shared_folder, sources
@@ -112,6 +114,14 @@ def nursery() -> Iterator[Nursery]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def shared_runs() -> Iterator[None]:
+    """Run the models of ``optimize`` in one process, which starts with the first of them."""
+    with model_runs() as runs, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(optimizer, "model_runs", lambda: nullcontext(runs))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def torchlib() -> Iterator[None]:
     """Read PyTorch's table of operators in ONNX once: else it takes a third of the time of every capture."""
     with pytest.MonkeyPatch.context() as patch:
@@ -139,6 +149,7 @@ def fresh_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answer it as for a user, in a fresh process each."""
     monkeypatch.setattr(process, "ask", ASK)
     monkeypatch.setattr(process.Workers, "start", START)
+    monkeypatch.setattr(optimizer, "model_runs", model_runs)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ ROOMS: dict[str, str] = {
     "workers": "",
     "models": "rnn gru lstm stack char",
     "signature": "tree signature",
-    "program": "quiet values build program scan operator_facts agree",
+    "program": "quiet session values build program scan operator_facts agree",
     "module": """
         calling attributes axes wrappers copying interface purity starts subject precision eager repeatable
         values sizes sampling vocabulary fold_check submodule_state inspection
@@ -36,7 +36,7 @@ ROOMS: dict[str, str] = {
         """,
     "capture": """
         decompositions step script/source script/aliases script/loop_to_onnx script/properties script/script
-        onnx_file/affine_index onnx_file/sequence_reads
+        onnx_file/affine_index onnx_file/sequence_reads onnx_file/trip_count
         onnx_file/loop_to_scan onnx_file/sequence_lists onnx_file/scan_direction onnx_file/reader capture
         """,
     "passes": """
@@ -53,7 +53,10 @@ ROOMS: dict[str, str] = {
         c/write/literals c/write/names c/write/pack c/write/context c/write/equations c/write/tiles
         c/write/emit c/write/layout c/write/walk c/write/source c/write/model write
         """,
-    "runtimes": "compiler c ship onnxruntime reference torchscript table empty_calls load worker",
+    "runtimes": """
+        compiler c ship onnxruntime reference torchscript table empty_calls load model_runs empty_comparison
+        ending worker
+        """,
     "verification": "dynamics rounding grid tolerance sensitivity compare verify verify_export choose",
     "benchmark": "bench",
     "scaffolding": "scaffold",

@@ -141,7 +141,7 @@ def test_a_file_that_fails_on_random_inputs_is_left() -> None:
     model = loops.model(loops.loop(loops.STEP) + outside, call)
     result = rnn_export.optimize(model)
     assert result.model is model
-    assert result.loops[0].left.startswith("it cannot be run on random inputs: ")
+    assert result.loops[0].left.startswith("it cannot be run on random inputs of 1 time steps and 1 rows: ")
 
 
 # --- what is wrong is refused -----------------------------------------------------------------------------

@@ -41,6 +41,7 @@ def request(runtime: str = "onnxruntime", file: str = "model.onnx") -> dict[str,
         "file": file,
         "runtime": runtime,
         "signature": BUNDLE.signature.to_json(),
+        "limits": [60.0, 1.0],
         "blocked": [],
     }
 

@@ -20,7 +20,7 @@ def agree(one: Program, other: Program, calls: Sequence[tuple[int, int]] = CALLS
     """
     for time, batch in calls:
         before, after = _telling(one, other, time, batch)
-        if list(before) != list(after) or not all(_same(before[name], after[name]) for name in before):
+        if list(before) != list(after) or not all(same(before[name], after[name]) for name in before):
             return False
     return True
 
@@ -48,7 +48,7 @@ def _finite(runs: Sequence[Results]) -> bool:
     return all(bool(np.isfinite(array).all()) for array in arrays if array.dtype.kind == "f")
 
 
-def _same(before: Any, after: Any) -> bool:
+def same(before: Any, after: Any) -> bool:
     """Compare two results: tensors, or sequences of them."""
     pairs = list(_tensors(before)), list(_tensors(after))
     return len(pairs[0]) == len(pairs[1]) and all(map(_close, *pairs))

@@ -12,15 +12,14 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnxruntime
 
 from rnn_export.errors import OnnxFileError, mismatch
 from rnn_export.program.build import Builder
+from rnn_export.program.session import RUN
 from rnn_export.signature.signature import BATCH, LENGTHS, TIME, Array, Signature
 
 OPSET = 18
 IR_VERSION = 8
-FATAL_ONLY = 4
 ORIGIN = "rnn_export.loop"  # in the metadata of a node: the number of the loop it comes from
 
 
@@ -63,7 +62,7 @@ class Program:
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Any]:
         """Run a call in ONNX Runtime; give all outputs by name, a sequence as a list of arrays."""
         names = [str(value.name) for value in self.model.graph.outputs]
-        return dict(zip(names, run_model(self.proto(), dict(feeds), names), strict=True))
+        return dict(zip(names, run_model(self.proto(), feeds, names), strict=True))
 
 
 def takes_lengths(program: Program) -> bool:
@@ -105,17 +104,9 @@ def _draw(random: np.random.Generator, value: ir.Value, sizes: Mapping[str, int]
     return (random.integers(0, 2, shape) if whole else random.standard_normal(shape)).astype(dtype)
 
 
-def run_model(model: onnx.ModelProto, feeds: dict[str, Array], outputs: Sequence[str]) -> list[Any]:
-    """Run an ONNX model once, on one thread, as it is: without ONNX Runtime's own optimisations."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = FATAL_ONLY
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    results: list[Any] = session.run(outputs, feeds)
-    return results
+def run_model(model: onnx.ModelProto, feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Any]:
+    """Run an ONNX model once: here, or as :func:`rnn_export.program.session.running` says."""
+    return RUN.get()(model.SerializeToString(), feeds, outputs)
 
 
 def take_place(graph: ir.Graph, old: ir.Value, new: ir.Value) -> None:

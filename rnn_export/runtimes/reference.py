@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from traceback import walk_tb
 
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 from onnx.reference import ReferenceEvaluator
+from onnx.reference.op_run import OpRun
 
 from rnn_export.bundle.untrusted.files import Read
-from rnn_export.errors import BundleError, RuntimeUnavailableError
+from rnn_export.errors import BundleError, RuntimeUnavailableError, mismatch
 from rnn_export.signature.signature import Array, Call, Signature
 
 IGNORED = "sequence_lens"
@@ -19,7 +21,7 @@ def start(path: Path, signature: Signature, read: Read = Path.read_bytes) -> Cal
     """Load an ONNX file.
 
     Raises:
-        BundleError: it is no ONNX file.
+        BundleError: it is no ONNX file; the call raises it as well, with the operator that fails.
         RuntimeUnavailableError: the evaluator does not know an operator, or would ignore an input of one.
     """
     try:
@@ -40,10 +42,24 @@ def start(path: Path, signature: Signature, read: Read = Path.read_bytes) -> Cal
 
     def call(*arguments: Array) -> list[Array]:
         feeds = dict(zip(names, arguments, strict=True))
-        with np.errstate(all="ignore"):  # numpy warns where a sigmoid saturates
-            return [np.asarray(result) for result in evaluator.run(results, feeds)]
+        try:
+            with np.errstate(all="ignore"):  # numpy warns where a sigmoid saturates
+                return [np.asarray(result) for result in evaluator.run(results, feeds)]
+        except Exception as error:  # whatever numpy raises
+            reason = f"{type(error).__name__}: {error}"
+            where = f"{path.name}, {_failing(error)}"
+            remedy = "Check the bundle with rnn_export.verify()."
+            raise BundleError(mismatch(where, "a result", reason, remedy)) from error
 
     return call
+
+
+def _failing(error: Exception) -> str:
+    """Name the operator in which the evaluator was, the innermost one."""
+    frames = (frame for frame, _ in walk_tb(error.__traceback__))
+    found = [frame.f_locals["self"] for frame in frames if isinstance(frame.f_locals.get("self"), OpRun)]
+    node = found[-1].onnx_node if found else None
+    return f"{node.op_type} {node.name!r}" if node else "the reference evaluator"
 
 
 def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:

@@ -1,13 +1,14 @@
 """TorchScript, as a C++ service loads it: the saved archive alone."""
 
 import io
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from rnn_export.bundle.untrusted.files import Read
-from rnn_export.errors import BundleError
+from rnn_export.errors import BundleError, mismatch
 from rnn_export.exclusive import without_warnings
 from rnn_export.signature.signature import LENGTHS, Array, Call, Signature
 from rnn_export.signature.tree import tree_build, tree_leaves
@@ -17,7 +18,7 @@ def start(path: Path, signature: Signature, read: Read = Path.read_bytes) -> Cal
     """Load a ``.pt`` file. It holds code: load what you trust.
 
     Raises:
-        BundleError: PyTorch refuses it.
+        BundleError: PyTorch refuses it; the call raises it as well, with the line that fails.
     """
     content = io.BytesIO(read(path))  # opened only once its hash has matched
     with without_warnings(DeprecationWarning):
@@ -32,11 +33,23 @@ def start(path: Path, signature: Signature, read: Read = Path.read_bytes) -> Cal
         inputs = named.pop(signature.inputs.name)
         lengths = [named.pop(LENGTHS.name)] if signature.lengths else []
         state = [tree_build(signature.tree, named.__getitem__)] if signature.state else []
-        with torch.inference_mode():
-            result = module(inputs, *state, *lengths)
+        try:
+            with torch.inference_mode():
+                result = module(inputs, *state, *lengths)
+        except RuntimeError as error:
+            where, reason = _failing(str(error))
+            remedy = "Check the bundle with rnn_export.verify()."
+            raise BundleError(mismatch(f"{path.name}{where}", "a result", reason, remedy)) from error
         return [tensor.numpy() for tensor in tree_leaves(result)]
 
     return call
+
+
+def _failing(message: str) -> tuple[str, str]:
+    """Give the line of the module that TorchScript marks, if it marks one, and why it fails."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()] or ["no reason was given"]
+    marked = [before for before, line in pairwise(lines) if line.endswith("<--- HERE")]
+    return (f", {marked[-1]!r}", lines[-1]) if marked else ("", lines[0])
 
 
 def _tensor(array: Array) -> torch.Tensor:

@@ -5,7 +5,8 @@ request. A worker reads the request in JSON on standard input, a line, and what 
 results on standard output, as an ``.npz`` file: there is no disk that could be full, and nothing is left
 behind by who is killed. All of them end when the process that asked is gone.
 
-One other task is known: to export a loop, in :mod:`rnn_export.capture.script.loop_to_onnx`.
+Two other tasks are known: to export a loop (:mod:`rnn_export.capture.script.loop_to_onnx`), and to run ONNX
+models of others until nobody asks any more (:mod:`rnn_export.runtimes.model_runs`).
 """
 
 import gc
@@ -15,16 +16,14 @@ import os
 import signal
 import socket
 import sys
-import threading
-import time
 import traceback
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from importlib import import_module
 from importlib.abc import MetaPathFinder
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
@@ -34,7 +33,7 @@ from rnn_export.bundle.untrusted import schema
 from rnn_export.bundle.untrusted.files import Files
 from rnn_export.errors import BuildError, BundleError, RuntimeUnavailableError, mismatch
 from rnn_export.garbage import uncollected
-from rnn_export.runtimes import empty_calls
+from rnn_export.runtimes import empty_calls, ending, model_runs
 from rnn_export.runtimes.table import RUNTIMES
 from rnn_export.signature.signature import Array, Call, Signature, pieces
 from rnn_export.workers import NAME
@@ -46,7 +45,6 @@ EMPTY = "empty"  # the key of what is wrong with calls without a time step or a 
 UNAVAILABLE = "unavailable"  # the only key, if the runtime cannot run the file
 BROKEN = "broken"  # the only key, if the file cannot be built
 FAULT = "fault"  # the only key, if the system is at fault: a full disk, a folder that is gone
-WATCH, GRACE = 0.2, 2.0  # seconds: how often to look for who asked, and how long an orderly end may take
 MODES = {golden.RUN: ("whole", "cut"), golden.STEP: ("step",)}
 
 
@@ -232,7 +230,7 @@ def _work(runtime: str, parent: int, request: int, answer: int, errors: int) -> 
     os.dup2(answer, 1)
     for descriptor in (request, answer, errors):
         os.close(descriptor)
-    main(sys.stdin.buffer.read(), parent)
+    main(sys.stdin.buffer, parent)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # to take Python and the runtime apart first takes as long as a check
@@ -240,61 +238,46 @@ def _work(runtime: str, parent: int, request: int, answer: int, errors: int) -> 
 
 def _prepare(runtime: str, path: Path, parent: int) -> None:
     """Do ahead what a runtime can of its work with a file; what fails here fails again when it is asked."""
-    _watch(parent)
+    ending.watch(parent)
     with suppress(Exception):
         RUNTIMES[runtime].prepare(path)
 
 
-def main(asked: bytes, parent: int) -> None:
+def main(asked: BinaryIO, parent: int) -> None:
     """Answer a request, if there is one, for the process ``parent``."""
     answer = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a model prints is no part of the answer
-    if not asked:
+    if not (line := asked.readline()):
         return
-    line, _, content = asked.partition(b"\n")
     request: dict[str, Any] = json.loads(line)
-    _watch(parent)
+    ending.watch(parent)
     sys.meta_path.insert(0, Blocked(request["blocked"]))
     try:
-        found = TASKS[request["task"]](request, content)
+        for found in TASKS[request["task"]](request, asked):
+            answer.write(found)
+            answer.flush()
     except Exception as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         raise SystemExit(1) from error
-    with answer:
-        answer.write(found)
+    answer.close()
 
 
-def _export_loop(request: dict[str, Any], content: bytes) -> bytes:
+def _export_loop(request: dict[str, Any], content: BinaryIO) -> Iterator[bytes]:
     exporter = import_module("rnn_export.capture.script.loop_to_onnx")  # and with it PyTorch
-    onnx: bytes = exporter.export(request["options"], content)
-    return onnx
+    yield exporter.export(request["options"], content.read())
 
 
-def _verify(request: dict[str, Any], _: bytes) -> memoryview:
+def _verify(request: dict[str, Any], _: BinaryIO) -> Iterator[memoryview]:
     results = io.BytesIO()
     np.savez(results, **_results(request))
-    return results.getbuffer()
+    yield results.getbuffer()
 
 
-TASKS: dict[str, Callable[[dict[str, Any], bytes], bytes | memoryview]] = {
+TASKS: dict[str, Callable[[dict[str, Any], BinaryIO], Iterator[bytes | memoryview]]] = {
     "verify": _verify,
     "export_loop": _export_loop,
+    "run_models": model_runs.answers,
 }
-
-
-def _watch(parent: int) -> None:
-    """End in order when told to, and when the process that asked has ended."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    threading.Thread(target=_end_with, args=[parent], daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    """End when the process that asked has ended: nobody is left to read the answer."""
-    while os.getppid() == parent:
-        time.sleep(WATCH)
-    os.kill(os.getpid(), signal.SIGTERM)  # the main thread ends its compiler, and removes what that wrote
-    time.sleep(GRACE)
-    os._exit(1)  # it is deep in a runtime
 
 
 def _results(request: dict[str, Any]) -> dict[str, Any]:
@@ -321,19 +304,27 @@ def _run_all(request: dict[str, Any]) -> dict[str, Any]:
     results: dict[str, Any] = {}
     errors: dict[str, str] = {}
     runtime = RUNTIMES[request["runtime"]]
+    run_limit, step_limit = request["limits"]
+
+    def at_most(steps: int) -> float:
+        return float(run_limit + step_limit * steps)
+
     calls = runtime.variants(folder / request["file"], signature, files.read)
     for case in golden.read(folder, signature, files.read).cases:
         for mode in MODES[case.kind] if case.time <= runtime.longest else ():
             if mode == "cut" and not signature.streamable:
                 continue
             try:
-                every = [run(call, case, mode, signature) for call in calls]
+                with ending.within(at_most(case.time), f"{case.name}/{mode}"):
+                    every = [run(call, case, mode, signature) for call in calls]
                 for arrays in every:
                     check_results(arrays, case)
                 arrays = farthest(every, case.float64)
-            except Exception:  # whatever a runtime raises is a finding of this case
-                errors[f"{case.name}/{mode}"] = traceback.format_exc(limit=0).strip()
+            except Exception as error:  # whatever a runtime raises is a finding of this case
+                reason = traceback.format_exception_only(error)
+                errors[f"{case.name}/{mode}"] = "".join(reason).strip()
                 continue
             results.update({f"{case.name}/{mode}/{k}": array for k, array in enumerate(arrays)})
-    faults = (empty_calls.fault(call, signature, answers=runtime.answers_empty) for call in calls)
+    with ending.within(at_most(0), "a call without a time step or a row"):
+        faults = [empty_calls.fault(call, signature, answers=runtime.answers_empty) for call in calls]
     return {**results, ERRORS: json.dumps(errors), EMPTY: next(filter(None, faults), "")}

@@ -27,6 +27,8 @@ from rnn_export.verification import tolerance
 from rnn_export.verification.compare import FAILED, NOT_CHECKED, PASSED, Check, Curve, Standard, compare
 from rnn_export.workers import Workers
 
+LIMITS = 60.0, 1.0  # seconds that a run may take, and more for each of its time steps
+
 
 @dataclass(frozen=True)
 class VerificationReport:
@@ -236,6 +238,7 @@ def _run_worker(
         "file": file,
         "runtime": runtime.name,
         "signature": bundle.signature.to_json(),
+        "limits": LIMITS,
         "blocked": bundle.manifest.model["source_modules"],
     }
     return process.ask(request, limit, workers)

@@ -1,18 +1,22 @@
 """A loaded bundle runs and streams like the module, in every runtime."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
 import rnn_export
-from rnn_export.errors import InputError, RuntimeUnavailableError
+from rnn_export.bundle.bundle import describe_files
+from rnn_export.errors import BundleError, InputError, RuntimeUnavailableError
 from rnn_export.exclusive import without_warnings
 from rnn_export.runtimes.table import RUNTIMES, Runner
 from rnn_export.signature.tree import tree_build, tree_leaves
 from tests.support.cases import CASES, ModelCase, each_case
 from tests.support.exports import Exported
+from tests.support.manifests import rewrite
 
 # C, which is written where it is asked for, has tests of its own.
 each_runtime = pytest.mark.parametrize("runtime", [name for name in RUNTIMES if name != "c"])
@@ -169,3 +173,53 @@ def test_onnxruntime_needs_no_torch(rnn: ModelCase, exported: Exported, tmp_path
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
     )
     assert (finished.stdout, finished.returncode) == ("(5, 2, 3)\n", 0), finished.stderr
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "reference"])
+def test_a_file_that_fails_when_called_is_told_with_its_operator(
+    rnn: ModelCase, runtime: str, exported: Exported, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(exported(rnn).folder, tmp_path / "copy")
+    model = onnx.load(folder / "model.onnx")
+    last = model.graph.output[-1].name
+    node = next(node for node in model.graph.node if last in node.output)
+    node.output[list(node.output).index(last)] = "whole"
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.full((), 1000), "far"))
+    pick = onnx.helper.make_node("Gather", ["whole", "far"], ["picked"], name="beyond")
+    model.graph.node.extend([pick, onnx.helper.make_node("Add", ["picked", "whole"], [last])])
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    rewrite(folder, lambda manifest: manifest.update(files=describe_files(folder)))
+    runner = rnn_export.load(folder, runtime)
+    with pytest.raises(BundleError, match=r"model\.onnx.*Gather.*beyond.*Check the bundle"):
+        runner(np.ones((3, 2, 4), np.float32))
+
+
+class Beyond(torch.nn.Module):
+    """Fails when it is called."""
+
+    def forward(self, inputs: torch.Tensor, state: tuple[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        return inputs[:, :, 1000], state[0]
+
+
+class Other(torch.nn.Module):
+    """Takes something else."""
+
+    def forward(self, inputs: torch.Tensor, state: int) -> tuple[torch.Tensor, int]:
+        return inputs, state
+
+
+@pytest.mark.parametrize(
+    ("net", "told"),
+    [
+        (Beyond, r", 'return .*inputs.*1000.*': expected a result, got RuntimeError: select\(\): index 1000"),
+        (Other, r": expected a result, got forward\(\) Expected a value of type 'int' for argument 'state'"),
+    ],
+)
+def test_an_archive_that_fails_when_called_is_told_with_its_line(
+    net: type[torch.nn.Module], told: str, rnn: ModelCase, exported: Exported, tmp_path: Path
+) -> None:
+    with without_warnings(DeprecationWarning):
+        torch.jit.script(net()).save(tmp_path / "model.pt")
+    call = RUNTIMES["torchscript"].start(tmp_path / "model.pt", exported(rnn).signature)
+    with pytest.raises(BundleError, match=rf"^model\.pt{told}"):
+        call(np.ones((3, 2, 4), np.float32), np.ones((2, 6), np.float32))

@@ -88,10 +88,9 @@ def _answer(request: str, answer: IO[bytes], said: IO[str]) -> None:
     code = 1
     os.dup2(said.fileno(), 2)
     os.dup2(answer.fileno(), 1)
-    with open(request, "rb") as file:
-        asked = file.read()
     try:
-        worker.main(asked, os.getppid())
+        with open(request, "rb") as asked:
+            worker.main(asked, os.getppid())
         code = 0
     except SystemExit:
         pass

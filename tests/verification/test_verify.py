@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnx.parser
 import onnx_ir as ir
 import pytest
 import torch
@@ -29,6 +31,7 @@ from rnn_export.program.program import Program
 from rnn_export.runtimes.table import RUNTIMES
 from rnn_export.runtimes.worker import Blocked
 from rnn_export.verification import grid, tolerance
+from rnn_export.verification import verify as verification
 from rnn_export.verification.compare import FAILED, NOT_CHECKED, PASSED
 from rnn_export.verification.verify import VerificationReport, verify
 from tests.support.cases import CASES, CPU, ModelCase, each_case, sample
@@ -214,6 +217,38 @@ def test_a_crash_is_a_failure(rnn: ModelCase, exported: Exported, tmp_path: Path
     wrong = [check for check in report.checks if check.file == "model.onnx"]
     assert [check.verdict for check in wrong] == [FAILED, FAILED]
     assert all("the process ended with status 1" in check.detail for check in wrong)
+
+
+def endless(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Let a file turn its first result around as often as there are numbers."""
+    first = model.graph.output[0]
+    node = next(node for node in model.graph.node if first.name in node.output)
+    node.output[list(node.output).index(first.name)] = "once"
+    loop = onnx.parser.parse_graph(
+        """
+        again (float[N] once) => (float[N] RESULT) {
+            n = Constant <value = int64 {4611686018427387904}> () yes = Constant <value = bool {1}> ()
+            RESULT = Loop (n, yes, once) <body = step (
+                int64 i, bool go, float[N] y_s
+            ) => (bool go_on, float[N] y_t) { go_on = Identity (go) y_t = Neg (y_s) }> }
+        """.replace("RESULT", first.name)
+    )
+    model.graph.node.extend(loop.node)
+    return model
+
+
+def test_a_file_that_never_ends_is_a_failure(
+    rnn: ModelCase, exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verification, "LIMITS", (0.3, 0.02))
+    folder = shutil.copytree(exported(rnn).folder, tmp_path / "copy")
+    (folder / "model.onnx").write_bytes(endless(load(folder / "model.onnx")).SerializeToString())
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(manifest_text({**manifest, "files": describe_files(folder)}))
+    bundle = Bundle.open(folder)
+    report = verification.check_bundle(bundle, files=["model.onnx"])
+    assert [check.verdict for check in report.checks] == [FAILED, FAILED]
+    assert all("/whole did not finish within 0 s" in check.detail for check in report.checks)
 
 
 def test_the_initial_state_of_the_manifest_is_that_of_the_golden_runs(

@@ -9,7 +9,7 @@
     H_T, Hs = Scan (H, xs) <body = step (float[B,6] H_s, float[B,4] x_t) => (H_t, H_t) { ... }>
     L = SplitToSequence <axis = 0, keepdims = 0> (Hs)                                 # Hs: float[T,B,6]
 
-- Its condition is constantly true, so that it runs as often as its trip count says.
+- How often it runs is its trip count, or known from its condition (:mod:`.trip_count`).
 - What it reads at the number of the iteration, from either end, becomes a sequence of the ``Scan``; the trip
   count has to be the length of one. The number, used otherwise, becomes one more sequence, 0, 1, 2, ...
 - What it carries from step to step is its state; a list that it only appends to is a sequence that it writes.
@@ -34,11 +34,12 @@ from rnn_export.capture.onnx_file.affine_index import (
     size,
 )
 from rnn_export.capture.onnx_file.sequence_reads import Read, find_reads
+from rnn_export.capture.onnx_file.trip_count import Trips, symbol, trips_of
 from rnn_export.errors import NotAFoldError
 from rnn_export.program.build import Builder, add_constant
 from rnn_export.program.program import Program, name_apart, take_place
 from rnn_export.program.scan import FORWARD, REVERSED, Scan
-from rnn_export.program.values import constant_value, describe, original
+from rnn_export.program.values import describe, original
 from rnn_export.signature.signature import Array
 
 RANDOM = ("Bernoulli", "Dropout", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform")
@@ -74,8 +75,6 @@ class _Conversion:
 
     def run(self) -> None:
         """Check, and rewrite the graph."""
-        trips = self._trips()
-        self._check_condition()
         self._drop_what_stays()
         self._hoist()
         kept = [k for k in range(self.count) if not self._is_list(k)]
@@ -83,23 +82,12 @@ class _Conversion:
         for k in kept:
             self._check_state(k)
         self._count_along(kept)
-        reads = find_reads(self.body, self.varying, self.known, trips)
+        trips = trips_of(self.loop, self.known, self.before)
+        reads = find_reads(self.body, self.varying, self.known, trips.length)
         sequences = self._sequences(reads, trips)
-        self._rewrite(kept, lists, sequences, trips)
+        self._rewrite(kept, lists, sequences, trips.value)
 
     # --- what has to hold ---------------------------------------------------------------------------------
-
-    def _trips(self) -> ir.Value:
-        trips = self.loop.inputs[0]
-        if trips is None:
-            raise NotAFoldError("it has no trip count: it runs until its condition is false")
-        return trips
-
-    def _check_condition(self) -> None:
-        given, value = self.loop.inputs[1], _before_casts(self.body.outputs[0])
-        starts = given is None or _is_true(given)
-        if not starts or not (value is self.condition or _is_true(value)):
-            raise NotAFoldError("its condition is not constantly true: it may stop early")
 
     def _check_state(self, k: int) -> None:
         start, following = self.loop.inputs[2 + k], self.body.outputs[1 + k]
@@ -178,30 +166,39 @@ class _Conversion:
     def _count_along(self, states: Sequence[int]) -> None:
         """Know the numbers that are counted up, or down, once a step."""
         for k in states:
-            first = form(self.loop.inputs[2 + k], {})
+            first = self._start(self.loop.inputs[2 + k])
             following = form(self.body.outputs[1 + k], {self.inner[k]: {"it": 1}})
             if first is not None and following is not None and following.get("it") == 1:
                 step = minus(following, {"it": 1})
                 if not set(step) - {""}:
                     self.known[self.inner[k]] = plus(first, {ITERATION: step[""]} if step else {})
 
+    def _start(self, value: ir.Value | None) -> Form | None:
+        """Give the number at which something starts to count, which has a symbol of its own if unknown."""
+        first = form(value, self.known)
+        if first is None and value is not None and (first := symbol(value)) is not None:
+            self.known[value] = first
+        return first
+
     # --- what is read -------------------------------------------------------------------------------------
 
-    def _sequences(self, reads: Sequence[Read], trips: ir.Value) -> list[tuple[ir.Value, ir.Value, int]]:
+    def _sequences(self, reads: Sequence[Read], trips: Trips) -> list[tuple[ir.Value, ir.Value, int]]:
         """Turn what is read into inputs of the body; give these, their sequences and directions."""
-        length = form(trips, {})
+        length = trips.length
         proven = [read for read in reads if length is not None and size(read.source, read.axis) == length]
         if reads and not proven:
             names = ", ".join(dict.fromkeys(repr(read.source.name) for read in reads))
             raise NotAFoldError(
                 f"its trip count cannot be proven to be the length of {names}, which it reads"
             )
+        if proven and trips.once and all(read.node.op_type == "Slice" for read in proven):
+            raise NotAFoldError("it runs once even if there is nothing to read")  # a Gather fails then
         made: dict[tuple[ir.Value, int, int], tuple[ir.Value, ir.Value]] = {}
         for read in reads:
             key = read.source, read.axis, read.direction
             if key not in made:
                 cut = size(read.source, read.axis) != length
-                made[key] = self._sequence(read, trips if cut else None)
+                made[key] = self._sequence(read, trips.value if cut else None)
             self._replace_read(read, made[key][0])
         return [(inner, outer, direction) for (_, _, direction), (inner, outer) in made.items()]
 
@@ -325,19 +322,6 @@ class _Conversion:
 
     def _constant(self, array: Array) -> ir.Value:
         return add_constant(self.graph, f"fold/{len(self.graph.initializers)}", array)
-
-
-def _before_casts(value: ir.Value) -> ir.Value:
-    """Look through ``Identity`` and ``Cast``: a truth value stays true."""
-    value = original(value)
-    while (node := value.producer()) is not None and node.op_type == "Cast" and node.inputs[0] is not None:
-        value = original(node.inputs[0])
-    return value
-
-
-def _is_true(value: ir.Value) -> bool:
-    array = constant_value(_before_casts(value))
-    return array is not None and bool(array.all())
 
 
 def _prune(body: ir.Graph) -> None:

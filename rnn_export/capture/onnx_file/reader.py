@@ -23,9 +23,11 @@ from rnn_export.errors import NotAFoldError, OnnxFileError
 from rnn_export.program.program import IR_VERSION, OPSET, ORIGIN, Program, name_apart
 from rnn_export.program.quiet import quiet
 from rnn_export.program.scan import Scan
+from rnn_export.program.values import may_be_computed
 from rnn_export.signature.signature import Signature
 
 LOOPS = ("Loop", "Scan")
+LARGEST = 1 << 20  # numbers in a constant that is computed
 LEADING = 9  # the first opset whose Scan has no batch axis of its own
 LIFT = common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)
 Same = Callable[[Program, Program], bool]
@@ -114,7 +116,16 @@ def _fold_constants(model: ir.Model) -> None:
         value.const_value = None
     with quiet():
         common.InlinePass()(model)
-        onnxscript.optimizer.fold_constants(model, onnx_shape_inference=True)
+        _fold(model)
+
+
+def _fold(model: ir.Model) -> None:
+    """Compute what depends on constants alone, and is not large."""
+    onnxscript.optimizer.fold_constants(
+        model,
+        onnx_shape_inference=True,
+        should_fold=lambda node: None if may_be_computed(node, LARGEST) else False,
+    )
 
 
 def _prepared(model: ir.Model, signature: Signature | None) -> Program:
@@ -145,7 +156,7 @@ def _inferred(program: Program) -> Program:
     while True:
         before = _unknown(program.model)
         with quiet():
-            onnxscript.optimizer.fold_constants(program.model, onnx_shape_inference=True)
+            _fold(program.model)
         name_apart(program.model)
         LIFT(program.model)
         name_apart(program.model)

@@ -29,15 +29,20 @@ class Read:
 
 
 def find_reads(
-    body: ir.Graph, varying: Collection[ir.Value], known: Mapping[ir.Value, Form], trips: ir.Value
+    body: ir.Graph, varying: Collection[ir.Value], known: Mapping[ir.Value, Form], length: Form | None
 ) -> list[Read]:
-    """List the reads of a body; ``varying`` is all that is not the same in every step.
+    """List the reads of a body.
+
+    Args:
+        body: of a loop.
+        varying: all that is not the same in every step.
+        known: the numbers that it counts.
+        length: how often it runs.
 
     Raises:
         NotAFoldError: the axis of a read is not known.
     """
-    last = form(trips, {})
-    backward = minus(minus(last, number(1)), {ITERATION: 1}) if last is not None else None
+    backward = minus(minus(length, number(1)), {ITERATION: 1}) if length is not None else None
     directions = {FORWARD: {ITERATION: 1}, REVERSED: backward}
     found = []
     for node in body:

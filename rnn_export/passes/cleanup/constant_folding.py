@@ -26,7 +26,7 @@ from rnn_export.program.build import add_constant
 from rnn_export.program.operator_facts import int_of
 from rnn_export.program.program import Program, name_apart
 from rnn_export.program.quiet import quiet
-from rnn_export.program.values import constant_ints, constant_value
+from rnn_export.program.values import constant_ints, constant_value, may_be_computed
 
 LARGEST = 1 << 28  # numbers in a constant that is computed
 MOVING = (
@@ -59,7 +59,10 @@ def _operators(model: ir.Model) -> list[str]:
 def _fold_once(model: ir.Model) -> bool:
     with quiet():
         folded = onnxscript.optimizer.fold_constants(
-            model, input_size_limit=LARGEST, output_size_limit=LARGEST
+            model,
+            input_size_limit=LARGEST,
+            output_size_limit=LARGEST,
+            should_fold=lambda node: None if may_be_computed(node, LARGEST) else False,
         )
     name_apart(model)
     changed = folded.modified

@@ -212,3 +212,20 @@ def test_marks_follow_a_loop_through_the_passes() -> None:
     assert marked == {"GRU": "0", "LSTM": "1"}
     unmarked = reader.read(model).program
     assert not any(scan.node.metadata_props for scan in loops_of(unmarked))
+
+
+@pytest.mark.parametrize("operator", ["Expand (one_, size)", "Tile (one_, size)"])
+@pytest.mark.parametrize(("size", "computed"), [(10, True), (11, False)])
+def test_a_large_constant_is_not_computed(
+    operator: str, size: int, computed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few bytes of a file may ask for more than the memory."""
+    monkeypatch.setattr(reader, "LARGEST", 10)
+    model = loops.model(
+        f"""
+        size = Constant <value = int64[1] {{{size}}}> () one_ = Constant <value = float[1] {{1.0}}> ()
+        many = {operator} sum = ReduceSum <keepdims = 0> (many) y = Add (x, sum) last = Neg (h)
+        """
+    )
+    found = operators(reader.read(model).program)
+    assert (operator.partition(" ")[0] not in found) == computed

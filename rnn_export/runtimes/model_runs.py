@@ -1,0 +1,128 @@
+"""ONNX models of others in a process of their own, which alone ends if they crash it or never end.
+
+:class:`ModelRuns` asks, :func:`answers` is the process. Both outlive many runs; a run that takes the process
+with it is answered by a new one.
+"""
+
+import io
+import json
+import pickle
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from rnn_export.signature.signature import Array
+from rnn_export.workers import Conversation, Workers, read_message
+
+LIMIT = 60.0  # seconds for one run of a few time steps
+LARGEST = (1 << 31) - 1  # bytes of the results of a run
+LENGTHS, ERROR = (
+    "lengths",
+    "error",
+)  # keys beside the arrays: the length of each list; why there is nothing
+REQUEST = {"task": "run_models", "runtime": "onnxruntime", "blocked": []}
+
+
+class RunError(RuntimeError):
+    """ONNX Runtime refuses a model, or a call of it; the message is its own."""
+
+
+class DeadRunError(RunError):
+    """A run has ended its process, or had to be ended."""
+
+
+class ModelRuns:
+    """Runs models as :data:`rnn_export.program.session.Run` says, elsewhere."""
+
+    def __init__(self, workers: Workers) -> None:
+        self._conversation = Conversation(REQUEST, workers)
+
+    def __call__(
+        self, model: bytes, feeds: Mapping[str, Array], outputs: Sequence[str], *, optimized: bool = False
+    ) -> list[Any]:
+        """Run a model once: see :func:`rnn_export.program.session.run_here`.
+
+        Raises:
+            RunError: ONNX Runtime cannot run it.
+            DeadRunError: it takes the process with it, or more than :data:`LIMIT` seconds.
+        """
+        asked = pickle.dumps((model, dict(feeds), list(outputs), optimized))
+        answer, failure = self._conversation.ask(asked, LARGEST, LIMIT)
+        if failure:
+            raise DeadRunError(failure)
+        return _read(answer)
+
+    @property
+    def pid(self) -> int:
+        """The process that runs them, or 0 while there is none."""
+        return self._conversation.pid
+
+    def close(self) -> None:
+        """End the process."""
+        self._conversation.close()
+
+
+@contextmanager
+def model_runs() -> Iterator[ModelRuns]:
+    """Give what runs models, and end its process with the block."""
+    with Workers() as workers:
+        runs = ModelRuns(workers)
+        try:
+            yield runs
+        finally:
+            runs.close()
+
+
+def answers(_: Mapping[str, Any], asked: BinaryIO) -> Iterator[bytes]:
+    """Be the process: run what is asked for, until nobody asks any more."""
+    session = import_module("rnn_export.program.session")  # and with it ONNX Runtime
+    while message := read_message(asked):
+        model, feeds, outputs, optimized = pickle.loads(message)  # noqa: S301 (of the process that started this)
+        try:
+            results = session.run_here(model, feeds, outputs, optimized=optimized)
+        except Exception as error:  # ONNX Runtime has an exception for every kind of failure
+            yield _written({ERROR: np.array(str(error).strip() or type(error).__name__)})
+            continue
+        lists = {k: len(result) for k, result in enumerate(results) if isinstance(result, list)}
+        arrays: dict[str, Any] = {LENGTHS: np.array(json.dumps(lists))}
+        for k, result in enumerate(results):
+            several = result if isinstance(result, list) else [result]
+            arrays |= {f"{k}/{j}": _plain(np.asarray(array)) for j, array in enumerate(several)}
+        yield _written(arrays)
+
+
+def _plain(array: Array) -> Array:
+    return array.astype(str) if array.dtype.kind == "O" else array
+
+
+def _written(arrays: dict[str, Any]) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    content = file.getvalue()
+    return len(content).to_bytes(8) + content
+
+
+def _read(answer: bytes) -> list[Any]:
+    """Read what the process gave, which by then may have been any program.
+
+    Raises:
+        RunError: ONNX Runtime cannot run the model.
+        DeadRunError: these are no arrays.
+    """
+    try:
+        with np.load(io.BytesIO(answer), allow_pickle=False) as file:
+            arrays = dict(file)
+        if ERROR in arrays:
+            raise RunError(str(arrays[ERROR]))
+        lists = {int(k): int(length) for k, length in json.loads(str(arrays.pop(LENGTHS))).items()}
+        singles = {int(key.partition("/")[0]) for key in arrays} - set(lists)
+        return [
+            [arrays[f"{k}/{j}"] for j in range(lists[k])] if k in lists else arrays[f"{k}/0"]
+            for k in range(len(singles) + len(lists))
+        ]
+    except (ValueError, KeyError, EOFError, AttributeError, MemoryError, zipfile.BadZipFile) as error:
+        raise DeadRunError(f"the process gave no results that can be read: {error!r}") from error
