@@ -2,9 +2,8 @@
 
 The right answer is a second implementation in NumPy, which eager PyTorch in float64 agrees with. It is asked
 on inputs that the export does not know: padding, stop tokens, zeros, constants, ten times larger, 600 time
-steps, 40 rows. One recipe of most kinds every day, two of each in `make test-all`, 2,054 if there is time:
-
-    GENERATED_OF_EACH=26 pytest -m "" tests/test_generated.py
+steps, 40 rows. One recipe of most kinds in `make test`, two of each in `make test-exhaustive`, 26 of each in
+`make test-all`. One by one:
 
     python -m tests.support.generated.pool KIND NUMBER    # shows a module, and what becomes of it
 """

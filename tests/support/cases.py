@@ -125,7 +125,7 @@ CASES = [
 
 
 def sample(values: Sequence[Any], *quick: str) -> list[Any]:
-    """Give cases, or their names, as parameters: `make test` tries those that are named, `make test-all` all.
+    """Give cases, or their names, as parameters: `make test` tries those that are named.
 
     What runs long for each case, and seldom differs between them, is tried on a few of them day by day.
     """

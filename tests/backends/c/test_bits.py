@@ -1,6 +1,6 @@
 """Nets of random sizes: a row has the same bits in any batch, cut anywhere, whatever a compiler is told.
 
-Six small nets every day, 16 large ones in `make test-all`; where there are hours, 1,000:
+Six small nets every day, 16 large ones in `make test-exhaustive`; where there are hours, 1,000:
 
     C_SEEDS=1000 pytest -m "" tests/backends/c/test_bits.py
 """
