@@ -141,7 +141,7 @@ def _prepared(model: ir.Model, signature: Signature | None) -> Program:
 def _unsplit(program: Program) -> Program:
     """Undo the lists whose entries' shape is known."""
     program = _inferred(program)
-    unsplit(program.model.graph)
+    unsplit(program.model)
     name_apart(program.model)
     return _inferred(program)
 

@@ -69,6 +69,17 @@ def test_a_fold_becomes_a_scan(name: str) -> None:
         assert_same(model, stage.program)
 
 
+def test_a_list_of_pieces_stays_in_its_loop() -> None:
+    """No tensor holds the lists of all time steps."""
+    cut = "cut = SplitToSequence <axis = 1> (x_t, one) a = SequenceAt (cut, zero)"
+    step = f"x_t = Gather (x, i) {cut} s = Add (a, h_s) h_t = Tanh (s) y_t = Neg (h_t)"
+    model = loops.model(loops.loop(step))
+    reading = reader.read(model)
+    assert reading.left == []
+    for stage in pipeline.optimize(reading.program):
+        assert_same(model, stage.program)
+
+
 def test_what_is_read_from_its_end_is_read_by_a_reversed_scan() -> None:
     program = reader.read(loops.FOLDS["from its end, into the front of a list"]).program
     assert [scan.reversed for scan in loops_of(program)] == [True]
