@@ -35,23 +35,12 @@ TABLE = ROOT / "tests" / "support" / "generated" / "failed.jsonl"
 FAILED = [Recipe.read(json.loads(line)) for line in TABLE.read_text().splitlines()]
 OF_EACH = int(os.environ.get("GENERATED_OF_EACH", "2"))
 EXHAUSTIVE = [pytest.mark.exhaustive]
-# Kinds that are not exported right yet, and why. Remove a line with the fault.
-CELL = "a cell of torch.nn in a loop that begins by itself has no form in ONNX"
-KNOWN: dict[str, str] = {
-    "inside_plain": CELL,
-    "learned_inside": CELL,
-    "missing": CELL,
-}
 # Alike to others of which one is tried every day.
 ALIKE = {
     *("padding_multiplies", "zero_sums_keep", "flag_resets_where", "input_delay", "next_input", "centred"),
     *("inputs_set", "noise_on_inputs", "moving_average_in_place", "log1p", "root", "hour", "clipped"),
     *("inside_plain", "inside_like", "begin_half", "mean", "mean_valid_row", "maximum"),
 }
-
-
-def marks(kind: str) -> list[pytest.MarkDecorator]:
-    return [pytest.mark.xfail(reason=KNOWN[kind], strict=True)] if kind in KNOWN else []
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +50,10 @@ def pool() -> Iterator[Pool]:
 
 
 def faults(recipes: Iterable[Recipe], pool: Pool, counted: Counted) -> list[str]:
-    """Judge recipes, but none with another kind that is known to fail: it is tried by itself."""
+    """Judge recipes, and tell of those that are no good."""
     counts = Counter(dict.fromkeys(OUTCOMES, 0))
     found: list[str] = []
     for made in recipes:
-        if KNOWN.keys() & {*made.kinds} - {made.kind}:
-            continue
         verdict = pool.judge(made)
         counts[verdict["outcome"]] += 1
         if verdict["outcome"] in BAD:
@@ -75,15 +62,13 @@ def faults(recipes: Iterable[Recipe], pool: Pool, counted: Counted) -> list[str]
     return found
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=marks(kind) + EXHAUSTIVE * (kind in ALIKE)) for kind in KINDS]
-)
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=EXHAUSTIVE * (kind in ALIKE)) for kind in KINDS])
 def test_a_module_is_exported_right_or_refused(kind: str, pool: Pool, counted: Counted) -> None:
     assert not faults([recipe(kind, 0)], pool, counted)
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("kind", [pytest.param(kind, marks=marks(kind)) for kind in KINDS])
+@pytest.mark.parametrize("kind", KINDS)
 def test_many_modules_are_exported_right_or_refused(kind: str, pool: Pool, counted: Counted) -> None:
     found = faults((recipe(kind, number) for number in range(1, OF_EACH)), pool, counted)
     assert not found, "\n".join(found)

@@ -35,8 +35,8 @@ ROOMS: dict[str, str] = {
         untrusted/archive golden layout bundle description signing
         """,
     "capture": """
-        decompositions step script/source script/aliases script/loop_to_onnx script/properties script/script
-        onnx_file/affine_index onnx_file/sequence_reads onnx_file/trip_count
+        decompositions step script/source script/aliases script/specialize script/loop_to_onnx
+        script/properties script/script onnx_file/affine_index onnx_file/sequence_reads onnx_file/trip_count
         onnx_file/loop_to_scan onnx_file/sequence_lists onnx_file/scan_direction onnx_file/reader capture
         """,
     "passes": """

@@ -1,6 +1,8 @@
 """From a module to TorchScript and to a Program: the second stage of an export."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from torch.jit import ScriptModule
 
@@ -15,6 +17,8 @@ from rnn_export.module.wrappers import Wrapper
 from rnn_export.program.program import Program
 from rnn_export.progress import ProgressCallback
 from rnn_export.workers import Workers
+
+Form = TypeVar("Form", ScriptModule, Program)
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,11 @@ def capture(subject: Subject, report_progress: ProgressCallback, workers: Worker
     dense = _dense(subject)
     failures: list[ModelError] = []
     report_progress("Scripting the module", 0, 3)
-    scripted = _scripted(dense, failures)
+    scripted = None if isinstance(dense.model, Wrapper) else _tried(script.script, dense, failures)
     module = None if scripted is None else script.with_lengths(scripted, subject.signature)
     loop = None if module is None else LoopExport(module, subject, workers)
     report_progress("Tracing one time step", 1, 3)
-    program = _traced(dense, failures)
+    program = _tried(step.capture, dense, failures) if dense.signature.streamable else None
     if scripted is None or loop is None:
         if program is None:
             raise refusal(subject, failures[0])
@@ -77,24 +81,11 @@ def _dense(subject: Subject) -> Subject:
     return replace(subject, signature=replace(subject.signature, lengths=False))
 
 
-def _scripted(subject: Subject, failures: list[ModelError]) -> ScriptModule | None:
-    """Compile the module itself; note why that is not possible."""
-    if isinstance(subject.model, Wrapper):
-        return None
+def _tried(capture: Callable[[Subject], Form], subject: Subject, failures: list[ModelError]) -> Form | None:
+    """Capture a module in one form; note why that is not possible."""
     try:
-        return script.script(subject)
-    except ScriptError as error:
-        failures.append(error)
-        return None
-
-
-def _traced(subject: Subject, failures: list[ModelError]) -> Program | None:
-    """Trace one time step, if the module can be run step by step; note why that is not possible."""
-    if not subject.signature.streamable:
-        return None
-    try:
-        return step.capture(subject)
-    except CaptureError as error:
+        return capture(subject)
+    except (ScriptError, CaptureError) as error:
         failures.append(error)
         return None
 

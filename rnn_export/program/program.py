@@ -124,10 +124,10 @@ def take_place(graph: ir.Graph, old: ir.Value, new: ir.Value) -> None:
 def name_apart(model: ir.Model) -> None:
     """Number the nodes, and call every value after the node that makes it.
 
-    Inputs and outputs of the model and its initializers keep their names.
+    Inputs and outputs of the model, and initializers, keep their names.
     """
     fixed = {value.name for value in (*model.graph.inputs, *model.graph.outputs)}
-    fixed |= set(model.graph.initializers)
+    fixed |= {name for graph in model.graphs() for name in graph.initializers}
     renamed = [value for graph in model.graphs() for value in _values(graph)]
     for number, value in enumerate(renamed):
         if value not in model.graph.outputs and value not in model.graph.inputs:

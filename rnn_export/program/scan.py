@@ -139,13 +139,17 @@ class Scan:
 
     @property
     def plain(self) -> bool:
-        """Whether it runs over leading axes, one way, and its body holds no graphs: what passes work on."""
+        """Whether it runs over leading axes, one way, and its body holds no graphs and no lists.
+
+        That is what passes work on.
+        """
         nested = any(
             attribute.type == ir.AttributeType.GRAPH
             for node in self.body
             for attribute in node.attributes.values()
         )
-        return not nested and self.leading and self.direction is not None
+        lists = any(isinstance(value.type, ir.SequenceType) for node in self.body for value in node.outputs)
+        return not nested and not lists and self.leading and self.direction is not None
 
     def set_direction(self, direction: int) -> None:
         """Run forward over leading axes, or reversed."""

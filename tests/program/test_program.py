@@ -1,10 +1,11 @@
 """A copy of a Program is the same model and shares nothing that changes."""
 
+import numpy as np
 import onnx_ir as ir
 import pytest
 from onnx import parser
 
-from rnn_export.program.program import Program
+from rnn_export.program.program import Program, name_apart
 from tests.support import loops
 
 MODEL = parser.parse_model(
@@ -63,3 +64,19 @@ def test_changes_of_a_copy_stay_there() -> None:
     other.model.metadata_props["key"] = "other"
     other.model.opset_imports["custom"] = 1
     assert one.proto().SerializeToString(deterministic=True) == before
+
+
+def test_a_name_of_an_initializer_in_a_body_is_given_to_no_node() -> None:
+    """As constants have it that were folded there."""
+    text = """
+        <ir_version: 8, opset_import: ["" : 18]>
+        main (float[B,3] h, float[T,B,3] x) => (float[B,3] last) {
+            last = Scan (h, x) <num_scan_inputs = 1, body = step (float[B,3] a, float[B,3] b)
+                => (float[B,3] d) <float[1] Add_3 = {2}> { c = Add (a, b) d = Mul (c, Add_3) }>
+        }
+    """
+    program = Program(ir.from_proto(parser.parse_model(text)))
+    feeds = program.sample(2, 3)
+    before = program.run(feeds)
+    name_apart(program.model)
+    np.testing.assert_array_equal(program.run(feeds)["last"], before["last"])

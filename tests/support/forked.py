@@ -19,12 +19,48 @@ from tests.support.paths import ROOT
 PACKAGE = str(ROOT)
 
 
-class Nursery:
-    """Answers what is asked, each request in a process of its own; starts with the first request."""
+class Server:
+    """A process that answers each line of JSON with one; it starts with the first, on one thread."""
+
+    def __init__(self, **environment: str) -> None:
+        self.environment = {"OMP_NUM_THREADS": "1", **environment}
+        self.process: subprocess.Popen[str] | None = None
+
+    def arguments(self) -> list[str]:
+        """Give those of Python that start it."""
+        raise NotImplementedError
+
+    def answer(self, question: Mapping[str, Any]) -> Any:
+        process = self.process = self.process or self._started()
+        process.stdin.write(json.dumps(question) + "\n")
+        process.stdin.flush()
+        return json.loads(process.stdout.readline())
+
+    def close(self) -> None:
+        if self.process:
+            with self.process as process:
+                process.stdin.close()
+
+    def _started(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, *self.arguments()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, **self.environment},
+        )
+
+
+class Nursery(Server):
+    """Answers what is asked, each request in a process of its own that is forked from it."""
 
     def __init__(self) -> None:
-        self.process: subprocess.Popen[str] | None = None
+        super().__init__()
         self.lock = threading.Lock()
+
+    def arguments(self) -> list[str]:
+        return ["-I", __file__, *filter(None, [PACKAGE, *sys.path])]
 
     def ask(
         self,
@@ -35,32 +71,13 @@ class Nursery:
         **environment: str,
     ) -> tuple[bytes, str]:
         """Stand in for :func:`rnn_export.workers.ask`; the environment is that of now, and more."""
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+        environment = {**os.environ, **self.environment, **environment}
         with tempfile.NamedTemporaryFile() as answer, tempfile.NamedTemporaryFile() as whole, self.lock:
             whole.write(json.dumps(request).encode() + b"\n" + content)
             whole.flush()
-            process = self.process = self.process or _started()
             asked = {"request": whole.name, "answer": answer.name, "environment": environment}
-            process.stdin.write(json.dumps(asked) + "\n")
-            process.stdin.flush()
-            failure = json.loads(process.stdout.readline())
+            failure = self.answer(asked)
             return (b"" if failure else answer.read(most)), failure
-
-    def close(self) -> None:
-        if self.process:
-            with self.process as process:
-                process.stdin.close()
-
-
-def _started() -> subprocess.Popen[str]:
-    """Start the process that all workers are forked from."""
-    return subprocess.Popen(
-        [sys.executable, "-I", __file__, *filter(None, [PACKAGE, *sys.path])],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
 
 
 def _serve() -> None:

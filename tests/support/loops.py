@@ -116,6 +116,14 @@ FOLDS: dict[str, onnx.ModelProto] = {
         "cut = SplitToSequence <axis = 0, keepdims = 0> (x) n = SequenceLength (cut)"
         + loop("x_t = SequenceAt (cut, i) s = Add (x_t, h_s) h_t = Tanh (s) y_t = Neg (h_t)", trips="n")
     ),
+    "a list in the step": model(
+        loop(
+            """x_t = Gather <axis = 0> (x, i) a = Unsqueeze (x_t, axis) b = Unsqueeze (h_s, axis)
+            both = Concat <axis = 0> (a, b) cut = SplitToSequence <axis = 0, keepdims = 0> (both)
+            first = SequenceAt (cut, zero) second = SequenceAt (cut, one)
+            sum = Add (first, second) h_t = Tanh (sum) y_t = Neg (h_t)"""
+        )
+    ),
     "another sequence, that may be longer": model(
         loop("a = Gather (x, i) b = Gather (z, i) s = Add (a, b) h_t = Add (s, h_s) y_t = Neg (h_t)"),
         CALL.replace("float[B,3] h)", "float[B,3] h, float[12,B,3] z)"),

@@ -72,7 +72,7 @@ def read(
         marked: whether the metadata of every loop, and of what passes make of it, holds its number.
 
     Raises:
-        OnnxFileError: the model cannot be brought to the opset of the passes.
+        OnnxFileError: the model cannot be brought to the opset of the passes, or its constants be folded.
     """
     opened = ir.from_proto(_converted(model))
     _fold_constants(opened)
@@ -121,11 +121,14 @@ def _fold_constants(model: ir.Model) -> None:
 
 def _fold(model: ir.Model) -> None:
     """Compute what depends on constants alone, and is not large."""
-    onnxscript.optimizer.fold_constants(
-        model,
-        onnx_shape_inference=True,
-        should_fold=lambda node: None if may_be_computed(node, LARGEST) else False,
-    )
+    try:
+        onnxscript.optimizer.fold_constants(
+            model,
+            onnx_shape_inference=True,
+            should_fold=lambda node: None if may_be_computed(node, LARGEST) else False,
+        )
+    except RuntimeError as error:  # names a node that it cannot read
+        raise OnnxFileError(f"its constants cannot be folded: {error}") from error
 
 
 def _prepared(model: ir.Model, signature: Signature | None) -> Program:
@@ -141,7 +144,7 @@ def _prepared(model: ir.Model, signature: Signature | None) -> Program:
 def _unsplit(program: Program) -> Program:
     """Undo the lists whose entries' shape is known."""
     program = _inferred(program)
-    unsplit(program.model.graph)
+    unsplit(program.model)
     name_apart(program.model)
     return _inferred(program)
 

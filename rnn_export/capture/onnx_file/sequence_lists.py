@@ -23,20 +23,24 @@ from rnn_export.program.program import take_place
 WHOLE = ir.TensorType(ir.DataType.INT64)
 
 
-def unsplit(graph: ir.Graph) -> None:
-    """Undo every ``SplitToSequence`` into single entries that ordinary operators can read."""
-    for node in list(graph):
-        source = node.inputs[0] if node.inputs else None
-        if node.op_type != "SplitToSequence" or len(node.inputs) > 1 or source is None or not source.shape:
+def unsplit(model: ir.Model) -> None:
+    """Undo every ``SplitToSequence`` into single entries that ordinary operators can read, in loops too."""
+    for node in [node for graph in model.graphs() for node in graph if node.op_type == "SplitToSequence"]:
+        source, listed = node.inputs[0], node.outputs[0]
+        if len(node.inputs) > 1 or source is None or not source.shape or listed.is_graph_output():
             continue
-        readers = [use.node for use in node.outputs[0].uses() if not use.idx]
-        known = all(reader.op_type in RULES for reader in readers)
-        if known and len(readers) == len(node.outputs[0].uses()) and not node.outputs[0].is_graph_output():
+        readers = [use.node for use in listed.uses() if not use.idx and use.node.op_type in RULES]
+        if len(readers) == len(listed.uses()):
             axis = int_of(node, "axis") % len(source.shape)
             keeps = int_of(node, "keepdims") != 0
             for reader in readers:
-                _replace(graph, reader, source, axis, keeps)
-            graph.remove(node, safe=True)
+                _replace(model.graph, reader, source, axis, keeps)
+            _own_graph(node).remove(node, safe=True)
+
+
+def _own_graph(node: ir.Node) -> ir.Graph:
+    assert isinstance(node.graph, ir.Graph)
+    return node.graph
 
 
 def _replace(graph: ir.Graph, reader: ir.Node, stacked: ir.Value, axis: int, keeps: bool) -> None:
@@ -46,8 +50,7 @@ def _replace(graph: ir.Graph, reader: ir.Node, stacked: ir.Value, axis: int, kee
     """
     build = Builder()
     new = RULES[reader.op_type](build, reader, _Stack(graph, stacked, axis, keeps))
-    own = reader.graph
-    assert isinstance(own, ir.Graph)
+    own = _own_graph(reader)
     own.insert_before(reader, build.nodes)
     take_place(own, reader.outputs[0], new)
     own.remove(reader, safe=True)

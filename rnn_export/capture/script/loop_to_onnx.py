@@ -5,13 +5,20 @@ The exporter is deprecated upstream, and written in C++ that ends its process fo
 
 import io
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
-from torch.onnx._internal.torchscript_exporter import symbolic_helper, symbolic_opset9, utils
+from torch.onnx._internal.torchscript_exporter import (
+    symbolic_helper,
+    symbolic_opset11,
+    symbolic_opset13,
+    utils,
+)
+
+from rnn_export.capture.script.specialize import specialized
 
 
 def content(flat: torch.jit.ScriptModule, example: Sequence[torch.Tensor]) -> bytes:
@@ -32,13 +39,14 @@ def export(options: Mapping[str, Any], content: bytes) -> bytes:
         module, *example = (arrays[name] for name in arrays.files)
     named = dict(options)
     axes = {name: dict(pairs) for name, pairs in named.pop("free").items()}
-    file = io.BytesIO()
+    tensors, file = tuple(map(torch.from_numpy, example)), io.BytesIO()
     with warnings.catch_warnings(), _own_symbolics(named["opset_version"]):
         warnings.simplefilter("ignore")
         try:
+            loaded = torch.jit.load(io.BytesIO(module))  # type: ignore[no-untyped-call]
             torch.onnx.export(
-                torch.jit.load(io.BytesIO(module)),  # type: ignore[no-untyped-call]
-                tuple(map(torch.from_numpy, example)),
+                specialized(loaded, tensors, named["opset_version"]),
+                tensors,
                 file,  # type: ignore[arg-type]
                 dynamo=False,
                 dynamic_axes=axes,
@@ -53,23 +61,36 @@ def export(options: Mapping[str, Any], content: bytes) -> bytes:
 @contextmanager
 def _own_symbolics(opset: int) -> Iterator[None]:
     """Let the exporter write what ONNX defines, where its own table does not."""
-    utils.register_custom_op_symbolic("aten::unbind", _unbind, opset)
+    for name, symbolic in SYMBOLICS.items():
+        utils.register_custom_op_symbolic(name, symbolic, opset)
     try:
         yield
     finally:
-        utils.unregister_custom_op_symbolic("aten::unbind", opset)
+        for name in SYMBOLICS:
+            utils.unregister_custom_op_symbolic(name, opset)
 
 
-def _unbind(graph: Any, tensor: Any, axis: Any = 0, outputs: int | None = None) -> Any:
+def _unbind(graph: Any, tensor: Any, axis: Any = 0, _outputs: int | None = None) -> Any:
     """Give ``tensor.unbind(axis)`` as a list whose entries do not have that axis.
 
     Upstream names the size of a piece as well. ``SplitToSequence`` ignores ``keepdims`` then, and every entry
     has an axis too many.
     """
-    if outputs is not None:
-        return symbolic_opset9.unbind(graph, tensor, axis, outputs)
+    if _outputs is not None:
+        return symbolic_opset13.unbind(graph, tensor, axis, _outputs)
     number = symbolic_helper._get_const(axis, "i", "dim")  # type: ignore[no-untyped-call]
     return graph.op("SplitToSequence", tensor, axis_i=number, keepdims_i=0)
+
+
+def _unsafe_chunk(graph: Any, tensor: Any, chunks: Any, axis: Any = 0, _outputs: int | None = None) -> Any:
+    """Give ``tensor.unsafe_chunk(chunks, axis)``, of which upstream has to know the size of the axis."""
+    if _outputs is None:
+        return symbolic_opset11.chunk(graph, tensor, chunks, axis)
+    number = symbolic_helper._get_const(axis, "i", "dim")  # type: ignore[no-untyped-call]
+    return graph.op("Split", tensor, axis_i=number, num_outputs_i=_outputs, outputs=_outputs)
+
+
+SYMBOLICS: dict[str, Callable[..., Any]] = {"aten::unbind": _unbind, "aten::unsafe_chunk": _unsafe_chunk}
 
 
 def read(answer: bytes) -> tuple[bytes, str]:

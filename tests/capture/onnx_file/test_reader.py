@@ -69,6 +69,25 @@ def test_a_fold_becomes_a_scan(name: str) -> None:
         assert_same(model, stage.program)
 
 
+def test_a_list_of_pieces_stays_in_its_loop() -> None:
+    """No tensor holds the lists of all time steps."""
+    sizes = "rows = Shape <start = 0, end = 1> (x_t) each = ConstantOfShape <value = int64[1] {1}> (rows)"
+    cut = "cut = SplitToSequence <axis = 0> (x_t, each) a = SequenceAt (cut, zero)"
+    step = f"x_t = Gather (x, i) {sizes} {cut} s = Add (a, h_s) h_t = Tanh (s)"
+    model = loops.model(loops.loop(f"{step} y_t = Neg (h_t)"))
+    reading = reader.read(model)
+    assert reading.left == []
+    for stage in pipeline.optimize(reading.program):
+        assert_same(model, stage.program)
+
+
+def test_what_the_folding_of_constants_cannot_read_is_an_error_of_ours() -> None:
+    cut = "all = Shape (x_t) rows = Gather (all, zero) cut = SplitToSequence <axis = 0> (x_t, rows)"
+    step = f"x_t = Gather (x, i) {cut} a = SequenceAt (cut, zero) s = Add (a, h_s) h_t = Tanh (s)"
+    with pytest.raises(OnnxFileError, match=r"its constants cannot be folded: .*SplitToSequence"):
+        reader.read(loops.model(loops.loop(f"{step} y_t = Neg (h_t)")))
+
+
 def test_what_is_read_from_its_end_is_read_by_a_reversed_scan() -> None:
     program = reader.read(loops.FOLDS["from its end, into the front of a list"]).program
     assert [scan.reversed for scan in loops_of(program)] == [True]

@@ -28,6 +28,11 @@ def _decayed(run: Run) -> None:
         np.multiply(value, 0.9, out=value)  # in ``out`` as well, as in PyTorch
 
 
+def _keeps(init: str, whole: str, *words: str) -> Twist:
+    """Keep something from one call to the next."""
+    return Twist(init=init, whole=Hook(whole), loop=False, words=(*KEPT, *words), never=True)
+
+
 IMPURE: dict[str, Twist] = {
     "inputs_in_place": Twist(
         argument=Hook("inputs.mul_(0.5)", _halved), needs=FLOATS, loop=False, words=IN_PLACE
@@ -84,39 +89,22 @@ IMPURE: dict[str, Twist] = {
         words=RANDOM,
         never=True,
     ),
-    "moving_average": Twist(
-        init="self.register_buffer('average', torch.zeros({X}))",
-        whole=Hook("self.average = 0.9 * self.average + 0.1 * x.mean(0).mean(0)\nx = x - self.average"),
-        loop=False,
-        words=KEPT,
-        never=True,
+    "moving_average": _keeps(
+        "self.register_buffer('average', torch.zeros({X}))",
+        "self.average = 0.9 * self.average + 0.1 * x.mean(0).mean(0)\nx = x - self.average",
     ),
-    "moving_average_in_place": Twist(
-        init="self.register_buffer('average', torch.zeros({X}))",
-        whole=Hook("self.average.mul_(0.9).add_(0.1 * x.mean(0).mean(0))\nx = x - self.average"),
-        loop=False,
-        words=(*KEPT, *IN_PLACE),
-        never=True,
+    "moving_average_in_place": _keeps(
+        "self.register_buffer('average', torch.zeros({X}))",
+        "self.average.mul_(0.9).add_(0.1 * x.mean(0).mean(0))\nx = x - self.average",
+        *IN_PLACE,
     ),
-    "counts_calls": Twist(
-        init="self.calls = 0",
-        whole=Hook("self.calls += 1\nx = x / self.calls"),
-        loop=False,
-        words=KEPT,
-        never=True,
+    "counts_calls": _keeps("self.calls = 0", "self.calls += 1\nx = x / self.calls"),
+    "remembers": _keeps(
+        "self.memory = torch.zeros(1, {X})", "x = x + self.memory\nself.memory = x[-1, :1].detach()"
     ),
-    "remembers": Twist(
-        init="self.memory = torch.zeros(1, {X})",
-        whole=Hook("x = x + self.memory\nself.memory = x[-1, :1].detach()"),
-        loop=False,
-        words=KEPT,
-        never=True,
-    ),
-    "trains_batch_norm": Twist(
-        init="self.norm_x = nn.BatchNorm1d({X})",
-        whole=Hook("self.norm_x.train()\nx = self.norm_x(x.transpose(1, 2)).transpose(1, 2)"),
-        loop=False,
-        words=(*KEPT, "row", "batch", "train"),
-        never=True,
+    "trains_batch_norm": _keeps(
+        "self.norm_x = nn.BatchNorm1d({X})",
+        "self.norm_x.train()\nx = self.norm_x(x.transpose(1, 2)).transpose(1, 2)",
+        *("row", "batch", "train"),
     ),
 }

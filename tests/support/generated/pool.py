@@ -7,7 +7,6 @@ A recipe that hangs or crashes costs its own process; the next one is judged all
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import traceback
@@ -18,44 +17,26 @@ from pathlib import Path
 from select import select
 from typing import IO
 
-from tests.support.forked import Nursery
+from tests.support.forked import Nursery, Server
 from tests.support.generated.recipe import Recipe, recipe
 from tests.support.generated.source import source
-from tests.support.paths import ROOT
 
 SECONDS = 120.0  # for one recipe, on a machine that may be busy
-ENVIRONMENT = {"CFLAGS": "-O0", "OMP_NUM_THREADS": "1"}
 
 
-class Pool:
-    """A process that judges: it starts with the first recipe."""
+class Pool(Server):
+    """A process that judges."""
 
     def __init__(self) -> None:
-        self.process: subprocess.Popen[str] | None = None
+        super().__init__(CFLAGS="-O0")
+
+    def arguments(self) -> list[str]:
+        return ["-m", "tests.support.generated.pool"]
 
     def judge(self, recipe: Recipe) -> dict[str, str]:
         """Give ``{"recipe": ..., "outcome": ..., "detail": ...}``."""
-        process = self.process = self.process or _started()
-        process.stdin.write(json.dumps(asdict(recipe)) + "\n")
-        process.stdin.flush()
-        answer: dict[str, str] = json.loads(process.stdout.readline())
+        answer: dict[str, str] = self.answer(asdict(recipe))
         return answer
-
-    def close(self) -> None:
-        if self.process:
-            with self.process as process:
-                process.stdin.close()
-
-
-def _started() -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.support.generated.pool"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, **ENVIRONMENT},
-    )
 
 
 def _serve() -> None:

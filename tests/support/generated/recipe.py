@@ -61,12 +61,6 @@ class Recipe:
         return (FEATURES[self.feature], CELLS[self.cell], STARTS[self.start], OUTPUTS[self.output], *twists)
 
     @property
-    def kinds(self) -> tuple[str, ...]:
-        """All that is odd about it."""
-        pieces = (self.feature, self.start, self.output, self.cell, *self.twists)
-        return tuple(name for name in pieces if name in KINDS) or ("nothing",)
-
-    @property
     def words(self) -> tuple[str, ...]:
         """Words of which a refusal has one; none if the module has to be exported."""
         return tuple(word for piece in self.pieces for word in piece.words)
