@@ -47,6 +47,28 @@ def check_dense(tensors: Sequence[Tensor]) -> None:
             raise InputError(mismatch("example", expected, f"{describe(tensor)}, {kind}", "Convert it."))
 
 
+def check_not_quantized(model: nn.Module) -> None:
+    """Check that no weight is quantized: those have neither gradients nor a float64 reference.
+
+    Raises:
+        ModelError: one is.
+    """
+    for name, module in model.named_modules():
+        own = [*vars(module).values(), *module.parameters(recurse=False), *module.buffers(recurse=False)]
+        if any(map(_is_quantized, own)):
+            kind = f"{type(module).__module__}.{type(module).__qualname__}"
+            expected, got = "weights in floating point", f"quantized ones in {name or 'itself'}, {kind}"
+            remedy = "Export the module as it was before it was quantized."
+            raise ModelError(mismatch(type(model).__name__, expected, got, remedy))
+
+
+def _is_quantized(value: object) -> bool:
+    """Whether an attribute of a module holds quantized numbers, or weights that PyTorch packed for them."""
+    if isinstance(value, Tensor):
+        return value.is_quantized
+    return isinstance(value, torch.ScriptObject) and not isinstance(value, torch.ScriptModule)
+
+
 def refuse_argument(model: nn.Module, state: Any, inputs: Tensor) -> NoReturn:
     """Refuse a second argument that does not come back: it is no state.
 

@@ -17,6 +17,7 @@ from rnn_export.module.interface import (
     check_dense,
     check_kinds,
     check_new_state,
+    check_not_quantized,
     check_wrapping,
     refuse_argument,
 )
@@ -99,7 +100,8 @@ def inspect_module(model: nn.Module, example: Any, *, step: bool = False) -> Sub
 
     Raises:
         InputError: the example is not what the module takes, or leaves it open which axis is which.
-        ModelError: the module has parameters of several or of unsupported dtypes, or cannot be copied.
+        ModelError: the module has parameters of several or of unsupported dtypes, quantized ones, or cannot
+            be copied.
     """
     if not isinstance(model, nn.Module):
         raise ModelError(mismatch("model", "a torch.nn.Module", type(model).__name__, "Pass an instance."))
@@ -109,6 +111,7 @@ def inspect_module(model: nn.Module, example: Any, *, step: bool = False) -> Sub
             "torch.nn's recurrent layers are compiled. Export the module that was scripted, or script one "
             "that calls it."
         )
+    check_not_quantized(model)
     inputs, state, alone = _split(example)
     own = _copy(model)
     modes = [getattr(module, "training", False) for module in own.modules()]  # none if it is frozen

@@ -242,3 +242,21 @@ def test_what_torch_compile_made_is_exported_as_it_was_before() -> None:
         subject = inspect_export(model.eval(), X)
         assert type(subject.original) is wanted
         assert not any(hasattr(module, "_orig_mod") for module in subject.model.modules())
+
+
+QUANTIZED = {"dynamic": torch.qint8, "half precision": torch.float16}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # said by upstream
+@pytest.mark.parametrize("dtype", QUANTIZED.values(), ids=QUANTIZED)
+def test_quantized_weights_are_refused_before_anything_else(dtype: torch.dtype) -> None:
+    model = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.LSTM(4, 5)).eval(), {nn.LSTM}, dtype)
+    with pytest.raises(ModelError, match=r"Sequential: expected weights in floating .*, got quantized .* 0"):
+        inspect_export(model, X)
+
+
+def test_a_quantized_tensor_is_refused() -> None:
+    model = nn.GRU(4, 5)
+    model.table = torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)
+    with pytest.raises(ModelError, match=r"GRU: expected weights in floating .* Export the module as it"):
+        inspect_export(model.eval(), X)
