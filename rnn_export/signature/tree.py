@@ -47,12 +47,15 @@ def tree_build(tree: Tree, leaf: Callable[[str], Any]) -> Any:
 
 
 def enumerate_names(leaves: Sequence[Any]) -> list[tuple[str, Any]]:
-    """Name the leaves of a state.
+    """Name the leaves of a state: all with as many digits, so that sorting by name keeps their order.
 
     >>> enumerate_names(["H", "C"])
     [('state_0', 'H'), ('state_1', 'C')]
+    >>> enumerate_names(range(11))[-2:]
+    [('state_09', 9), ('state_10', 10)]
     """
-    return [(f"state_{number}", leaf) for number, leaf in enumerate(leaves)]
+    digits = len(str(len(leaves) - 1))
+    return [(f"state_{number:0{digits}}", leaf) for number, leaf in enumerate(leaves)]
 
 
 def names_of(value: Any) -> list[str]:

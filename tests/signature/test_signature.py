@@ -7,7 +7,7 @@ import pytest
 
 from rnn_export.errors import InputError
 from rnn_export.signature.signature import Signature, StateSpec, TensorSpec
-from rnn_export.signature.tree import tree_build, tree_leaves, tree_of
+from rnn_export.signature.tree import names_of, tree_build, tree_leaves, tree_of
 from tests.support.cases import ModelCase, each_case
 from tests.support.exports import Exported
 
@@ -62,6 +62,14 @@ def test_initial_state_fills_the_batch() -> None:
     first, second = SIGNATURE.initial_state(3)
     assert first.shape == (3, 6)
     assert second.tolist() == [[0.5, 0.5]] * 3
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 10, 11, 101])
+def test_states_sorted_by_name_stand_in_their_order(count: int) -> None:
+    names = names_of([None] * count)
+    assert sorted(names) == names
+    assert sorted(f"{name}_out" for name in names) == [f"{name}_out" for name in names]
+    assert count > 10 or names == [f"state_{k}" for k in range(count)]
 
 
 @each_case
