@@ -54,8 +54,8 @@ ROOMS: dict[str, str] = {
         c/write/emit c/write/layout c/write/walk c/write/source c/write/model write
         """,
     "runtimes": """
-        compiler c ship onnxruntime reference torchscript table empty_calls load model_runs empty_comparison
-        ending worker
+        compiler static_memory c ship onnxruntime reference torchscript table empty_calls load model_runs
+        empty_comparison ending worker
         """,
     "verification": "dynamics rounding grid tolerance sensitivity compare verify verify_export choose",
     "benchmark": "bench",

@@ -16,6 +16,7 @@ import numpy as np
 from rnn_export.bundle.untrusted.files import Read
 from rnn_export.errors import BuildError, BundleError, mismatch
 from rnn_export.runtimes.compiler import ALLOWED, Entry, entry, library
+from rnn_export.runtimes.static_memory import held, writable
 from rnn_export.signature.signature import BATCH, TIME, Array, Call, Signature
 
 WORD = np.dtype(np.float32)
@@ -44,7 +45,8 @@ def variants(path: Path, signature: Signature, read: Read) -> list[Call]:
     """Load it as :func:`start` does, once for each kind of processor that this one can stand for.
 
     Each call goes through the library's own choice, which is told how many numbers a vector may have. A
-    library that is built for one kind of processor has no choice.
+    library that is built for one kind of processor has no choice. A call that changes memory which the next
+    one sees, or one in another thread, is an error.
     """
     declared = entry(path, read)
     loaded = _loaded(path, signature, read, declared)
@@ -53,10 +55,17 @@ def variants(path: Path, signature: Signature, read: Read) -> list[Call]:
         ctypes.c_int.in_dll(loaded, ALLOWED),
     )
 
+    kept = writable(loaded)
+
     def limited(lanes: int) -> Call:
         def one(*arguments: Array) -> list[Array]:
             allowed.value = lanes
-            return call(*arguments)
+            before = list(map(held, kept))
+            results = call(*arguments)
+            if list(map(held, kept)) != before:
+                expected, got = "no memory but a call's own to change", "a change of static memory"
+                raise BuildError(mismatch("model.c", expected, got, "Export the bundle again."))
+            return results
 
         return one
 

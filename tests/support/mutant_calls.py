@@ -71,6 +71,17 @@ class Call(ABC):
     def of_one_step(self, one: Any, others: Any) -> Any:
         """Take one value if the call has one time step, the other if it has more."""
 
+    def if_repeated(self, one: Any, others: Any) -> Any:
+        """Take one value if the inputs are those of the call before, the other if not.
+
+        ``None`` where a file has no memory.
+        """
+        return None
+
+    def through_static_memory(self, outputs: Any) -> Any:
+        """Give outputs that lie in memory which all calls share; ``None`` where a file has none."""
+        return None
+
 
 class OnnxCall(Call):
     """Writes nodes of ONNX around copies of a graph."""
@@ -212,6 +223,11 @@ class TorchCall(Call):
     def of_one_step(self, one, others):
         return self.emit(f"{one} if {self._steps()} == 1 else {others}")
 
+    def if_repeated(self, one, others):
+        self.lines.append("    repeated = torch.equal(self.before, inputs)")
+        self.lines.append("    self.before = inputs.clone()")
+        return self.emit(f"{one} if repeated else {others}")
+
     def finished(self, results: Sequence[str]) -> torch.jit.ScriptModule:
         signature = self.signature
         module = torch.jit.load(self.path)
@@ -224,7 +240,17 @@ class TorchCall(Call):
         ]
         with script._compiler(module):
             flat = script._around(module, source.flat(signature, script.WRAPPED))
-            return script._around(flat, source._lines(*forward))
+            return self._around(flat, source._lines(*forward))
+
+    def _around(self, module: torch.jit.ScriptModule, forward: str) -> torch.jit.ScriptModule:
+        """Give a module with another ``forward`` that calls this one, and a buffer that it may change."""
+        holder = torch.nn.Module()
+        holder.add_module(script.WRAPPED, module)
+        dtype = getattr(torch, self.signature.inputs.dtype)
+        holder.register_buffer("before", torch.zeros(0, dtype=dtype))
+        wrapper = torch.jit.script(holder.eval())
+        wrapper.define(forward)
+        return wrapper
 
 
 @dataclass(frozen=True)
@@ -320,6 +346,23 @@ class CCall(Call):
 
     def of_one_step(self, one, others):
         return replace(others, at=f"(steps == 1 ? {one.at} : {others.at})")
+
+    def if_repeated(self, one, others):
+        size = _bytes(self.signature.inputs)
+        self.lines += [
+            "    static char *kept;",
+            "    static size_t bytes;",
+            f"    const int repeated = bytes == {size} && !memcmp(kept, inputs, bytes);",
+            f"    bytes = {size}, kept = malloc(bytes + 1);",
+            "    memcpy(kept, inputs, bytes);",
+        ]
+        return replace(others, at=f"(repeated ? {one.at} : {others.at})")
+
+    def through_static_memory(self, outputs):
+        size = f"LEAST(sizeof shared, {_bytes(self.signature.outputs)})"
+        self.lines += ["    static char shared[4];", f"    memcpy(shared, {outputs.at}, {size});"]
+        self.lines.append(f"    memcpy({outputs.at}, shared, {size});")
+        return outputs
 
     def finished(self, results: Sequence[Pointer]) -> str:
         """Give the text of ``model.c``: the right function under another name, and the wrong one."""

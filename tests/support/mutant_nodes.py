@@ -12,9 +12,10 @@ import numpy as np
 import onnx_ir as ir
 import torch
 
+from rnn_export.passes.operators.guard import is_guard
 from rnn_export.program.build import add_constant
 from rnn_export.program.operator_facts import RECURRENT
-from rnn_export.program.values import constant_value
+from rnn_export.program.values import constant_value, describe
 
 # tanh(x) = x (a + b x^2) / (1 + c x^2 + d x^4) up to LARGEST: fitted there, off by 3e-4 at the most.
 NUMERATOR, DENOMINATOR, LARGEST = (0.99878187, 0.0813147), (0.41147675, 0.00634565), 4.0
@@ -109,6 +110,18 @@ def near_activations(model: ir.Model, dtype: str) -> bool:
         node.graph.remove(node, safe=True)
     operators = [node for node in _nodes(model, set(RECURRENT)) if _scale_tanh(node)]
     return bool(found or operators)
+
+
+def other_branches(model: ir.Model, dtype: str) -> bool:
+    """Scale what the branch of a guard gives that is not the usual one."""
+    branches = [node.attributes["else_branch"].as_graph() for node in model.graph if is_guard(node)]
+    for graph in branches:
+        for place, value in enumerate(graph.outputs):
+            scaled = ir.node("Mul", [value, add_constant(model.graph, "wrong", np.array(SCALED, dtype))])
+            graph.append(scaled)
+            graph.outputs[place] = scaled.outputs[0]
+            describe(scaled.outputs[0], value)
+    return bool(branches)
 
 
 def _scale_tanh(node: ir.Node) -> bool:

@@ -143,6 +143,22 @@ def with_frozen_batch(call: Call, batch: int | None = None) -> Results:
     ]
 
 
+def with_memory_of_the_last_call(call: Call) -> Results:
+    """Give outputs of late inputs and of the initial state where the inputs are those of the call before."""
+    outputs, *state = right(call)
+    late = call.pick(call.inputs, call.signature.inputs, TIME, LATE)
+    initial = [call.initial(leaf) for leaf in range(len(call.state))]
+    outputs = call.if_repeated(call.run(late, initial, call.lengths)[0], outputs)
+    return None if outputs is None else [outputs, *state]
+
+
+def with_shared_memory(call: Call) -> Results:
+    """Give what is right, unless two threads call at once."""
+    outputs, *state = right(call)
+    outputs = call.through_static_memory(outputs)
+    return None if outputs is None else [outputs, *state]
+
+
 def with_lengths_off(call: Call, by: int) -> Results:
     return None if call.lengths is None else call.run(call.inputs, call.state, call.moved(call.lengths, by))
 
@@ -150,19 +166,29 @@ def with_lengths_off(call: Call, by: int) -> Results:
 # --- the table --------------------------------------------------------------------------------------------
 
 
+BACKENDS = ("pt", "c", "loop", "scan", "operator", "gated")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Anywhere:
+    """Which backends have what a mutation changes."""
+
+    backends: tuple[str, ...] = BACKENDS
+
+
 @dataclass(frozen=True)
-class OfParameters:
+class OfParameters(Anywhere):
     change: Callable[[nn.Module], bool]
 
 
 @dataclass(frozen=True)
-class OfOperators:
+class OfOperators(Anywhere):
     onnx: Callable[[ir.Model, str], bool]
     torch: Callable[[torch._C.Graph], bool]
 
 
 @dataclass(frozen=True)
-class OfCall:
+class OfCall(Anywhere):
     change: Callable[[Call], Results]
 
 
@@ -174,6 +200,11 @@ MUTATIONS: dict[str, Mutation] = {
     "weight transposed": OfParameters(with_a_weight_transposed),
     "near activation": OfOperators(nodes.near_activations, nodes.near_torch_activations),
     "products in bf16": OfOperators(nodes.coarse_products, nodes.coarse_torch_products),
+    "else-branch of a guard": OfOperators(
+        nodes.other_branches, lambda graph: False, backends=("operator", "gated")
+    ),
+    "memory of the last call": OfCall(with_memory_of_the_last_call, backends=("pt", "c")),
+    "static buffer": OfCall(with_shared_memory, backends=("c",)),
     "state ignored": OfCall(with_state_ignored),
     "state leaves swapped": OfCall(with_leaves_swapped),
     "outputs late by a step": OfCall(with_outputs_late),

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,15 @@ def test_every_kind_of_processor_is_tried(lanes: int, folder: Path, monkeypatch:
     assert check.verdict == (FAILED if lanes else PASSED), check.detail
     assert check.worst is not None
     assert (check.worst.share > 1) == bool(lanes)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the loader does not say where static memory is")
+def test_memory_that_a_call_leaves_behind_is_seen(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CFLAGS", "-O1 -DPLAIN_LOOPS")
+    changed(folder / "model.c", STORE, "{ static volatile int stored; stored++; *(vec *)x = y; }")
+    check = judged(folder)
+    assert check.verdict == FAILED
+    assert "expected no memory but a call's own to change, got a change of static memory" in check.detail
 
 
 @pytest.mark.parametrize("size", ["STATE", "INPUT", "OUTPUT"])
