@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import onnx_ir as ir
 from onnx import ModelProto
 
 from rnn_export.backends import onnx, torchscript
@@ -14,6 +15,7 @@ from rnn_export.capture.script import script
 from rnn_export.errors import CompileError, ScriptError
 from rnn_export.failures import explain
 from rnn_export.passes.forms import Improved
+from rnn_export.program.operator_facts import inexact_functions
 
 PREFIX = f"{script.WRAPPED}."  # what exporters put before the names of the parameters
 
@@ -29,6 +31,7 @@ class Written:
         name: what the model is called in them.
         metadata: what the user has to say of it.
         left_out: why a file could not be written.
+        inexact: of each variant, the functions that ONNX Runtime computes less exactly.
     """
 
     improved: Improved
@@ -36,6 +39,7 @@ class Written:
     name: str
     metadata: Mapping[str, str]
     left_out: tuple[str, ...]
+    inexact: Mapping[str, list[str]]
 
 
 def write_files(improved: Improved, folder: Path, name: str, metadata: Mapping[str, str]) -> Written:
@@ -50,10 +54,12 @@ def write_files(improved: Improved, folder: Path, name: str, metadata: Mapping[s
     left_out = [*captured.left_out, *improved.left_out, *_write_c(improved, folder, name)]
     models = {form: program.proto() for form, program in improved.forms.items()}
     left_out += _add_loop(improved, models)
+    inexact = {}
     for form, model in models.items():
+        inexact[variant(form)] = inexact_functions(ir.from_proto(model))  # before its weights get other names
         finished = onnx.finish(model, captured.subject.signature, name, metadata, prefix=PREFIX)
         onnx.write(finished, folder / variant(form))
-    return Written(improved, folder, name, metadata, tuple(left_out))
+    return Written(improved, folder, name, metadata, tuple(left_out), inexact)
 
 
 def _add_loop(improved: Improved, models: dict[str, ModelProto]) -> list[str]:

@@ -18,7 +18,12 @@ class Gap:
 
 def gaps(bundle: Bundle, report: VerificationReport) -> list[Gap]:
     """List what was not checked: first what is particular to this bundle, then what no bundle checks."""
-    return [*_of_files(report), *_of_calls(bundle, report), *_of_every_bundle(bundle, report)]
+    return [
+        *_of_files(report),
+        *_of_numbers(report),
+        *_of_calls(bundle, report),
+        *_of_every_bundle(bundle, report),
+    ]
 
 
 def _of_files(report: VerificationReport) -> list[Gap]:
@@ -30,6 +35,14 @@ def _of_files(report: VerificationReport) -> list[Gap]:
     left_out = (reason.partition(": ") for reason in report.left_out)
     return unchecked + [
         Gap(file, f"Left out: {reason or 'it could not be made'}.") for file, _, reason in left_out
+    ]
+
+
+def _of_numbers(report: VerificationReport) -> list[Gap]:
+    weights = [Gap(name, "No golden vector notices a change of 1 % in it.") for name in report.unnoticed]
+    functions = (reason.partition(": ") for reason in report.inexact)
+    return weights + [
+        Gap(f"{name} as exact as PyTorch's", f"In ONNX Runtime it {what}.") for name, _, what in functions
     ]
 
 

@@ -9,6 +9,7 @@ from rnn_export.bundle.bundle import Manifest
 from rnn_export.bundle.layout import LOOP, MODEL_C, MODEL_H, MODEL_ONNX, MODEL_PT, WEIGHTS, variant
 from rnn_export.errors import DisagreementError
 from rnn_export.passes.choose import rank
+from rnn_export.program.operator_facts import INEXACT
 from rnn_export.verification.compare import FAILED, PASSED
 from rnn_export.verification.verify import VerificationReport
 from rnn_export.verification.verify_export import Verified
@@ -37,7 +38,7 @@ def choose_form(verified: Verified) -> Chosen:
     )
     chosen = next(iter(right), LOOP)
     left_out = _left_out(forms, wrong, chosen)
-    report = verified.report.without(left_out)
+    report = replace(verified.report.without(left_out), inexact=_inexact(verified, left_out))
     if not report.passed or not any(check.file == variant(chosen) for check in report.checks):
         raise DisagreementError(_failure(verified.report))
     _remove(folder, left_out)
@@ -51,6 +52,13 @@ def _left_out(forms: Sequence[str], wrong: set[str], chosen: str) -> list[str]:
     optional = [variant(form) for form in forms]
     optional += [variant(LOOP)] if chosen != LOOP else []
     return [file for file in (*optional, MODEL_C, MODEL_PT) if file in wrong]
+
+
+def _inexact(verified: Verified, left_out: Sequence[str]) -> tuple[str, ...]:
+    """Say which functions of the files that are kept ONNX Runtime computes less exactly, and where."""
+    inexact = verified.written.inexact
+    functions = {function for file in inexact if file not in left_out for function in inexact[file]}
+    return tuple(f"{function}: {INEXACT[function]}" for function in sorted(functions))
 
 
 def _remove(folder: Path, files: Sequence[str]) -> None:

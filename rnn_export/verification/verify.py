@@ -37,7 +37,8 @@ class VerificationReport:
     ``not_streamable_because`` is the reason why sequences were not cut, or ``None``. ``left_out`` says which
     forms of the model were tried at the export, were wrong, and are not in the bundle. ``dynamics`` says what
     the net does to rounding errors, where that could be measured, and for how long implementations can
-    agree. ``unnoticed`` names the parameters and buffers whose change by 1 % no golden vector notices.
+    agree. ``unnoticed`` names the parameters and buffers whose change by 1 % no golden vector notices,
+    ``inexact`` the functions that ONNX Runtime computes less exactly than PyTorch, and where.
     """
 
     name: str
@@ -48,6 +49,7 @@ class VerificationReport:
     dynamics: Dynamics | None = None
     left_out: tuple[str, ...] = ()
     unnoticed: tuple[str, ...] = ()
+    inexact: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -95,6 +97,7 @@ class VerificationReport:
             "checks": [_finite(asdict(check)) for check in self.checks],
             "left_out": list(self.left_out),
             "unnoticed": list(self.unnoticed),
+            "inexact": list(self.inexact),
         }
 
     @classmethod
@@ -172,6 +175,7 @@ def check_bundle(
         bundle.golden.dynamics,
         tuple(bundle.manifest.verification.get("left_out", ())),
         tuple(bundle.manifest.verification.get("unnoticed", ())),
+        tuple(bundle.manifest.verification.get("inexact", ())),
     )
 
 

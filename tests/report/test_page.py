@@ -158,6 +158,19 @@ def test_what_was_not_checked_is_said(exported: Exported) -> None:
     }
 
 
+def test_what_is_less_exact_and_what_nothing_notices_is_said(exported: Exported) -> None:
+    assert VerificationReport.stored(exported(the("list_state")).manifest).inexact == ()
+    bundle = exported(the("lstm"))
+    stored = VerificationReport.stored(bundle.manifest)
+    assert [reason.partition(":")[0] for reason in stored.inexact] == ["Sigmoid"]
+    said = page_of(bundle).text["unchecked"]
+    assert "In ONNX Runtime it loses digits below -3" in said
+    report = dataclasses.replace(stored, unnoticed=("cell.weight",), inexact=())
+    found = {gap.what: gap.why for gap in gaps(bundle, report)}
+    assert found["cell.weight"] == "No golden vector notices a change of 1 % in it."
+    assert "Sigmoid as exact as PyTorch's" not in found
+
+
 def test_a_file_that_nothing_checked_is_not_said_to_agree(rnn: ModelCase, exported: Exported) -> None:
     bundle = exported(rnn)
     assert "Every file agrees with eager PyTorch." in page_of(bundle).text[""]
