@@ -91,28 +91,96 @@ def sign(x: Tensor) -> Any:
     return torch.where(x > 0, 1.0, torch.where(x < 0, -1.0, 0.0)).to(x.dtype)
 
 
+def _alike(x: Tensor | float, y: Tensor | float) -> list[Tensor]:
+    """Give two numbers as tensors of the dtype that arithmetic with both has."""
+    dtype = torch.result_type(x, y)
+    return [torch.full((), n, dtype=dtype) if not isinstance(n, Tensor) else n.to(dtype) for n in (x, y)]
+
+
+def _unlike(rest: Tensor, y: Tensor) -> Tensor:
+    """Whether a rest of a division by ``y`` has the other sign: then it belongs to the next whole number."""
+    return (rest != 0) & ((rest < 0) != (y < 0))
+
+
+def remainder(x: Tensor | float, y: Tensor | float) -> Any:
+    """``x - n y``, ``n`` being ``x / y`` rounded down: exact, as ``fmod`` is, where the sign is right."""
+    x, y = _alike(x, y)
+    if not x.dtype.is_floating_point:
+        return NotImplemented
+    rest = torch.fmod(x, y)
+    return torch.where(_unlike(rest, y), rest + y, rest)
+
+
+def floor_divide(x: Tensor | float, y: Tensor | float, rounding_mode: str | None = "floor") -> Any:
+    """``x / y`` rounded down, and not what rounds up to a whole number: ``1 // 0.1`` is 9."""
+    x, y = _alike(x, y)
+    if not x.dtype.is_floating_point or rounding_mode != "floor":
+        return NotImplemented
+    rest = torch.fmod(x, y)
+    whole = (x - rest) / y
+    whole = torch.where(_unlike(rest, y), whole - 1, whole)
+    low = torch.floor(whole)
+    near = torch.where(whole - low > 0.5, low + 1, low)
+    return torch.where(y == 0, x / y, torch.where(whole == 0, 0.0, near))
+
+
+def xlog1py(x: Tensor | float, y: Tensor | float) -> Any:
+    """``x log(1 + y)``; 0 where ``x`` is, unless ``y`` is NaN."""
+    x, y = _alike(x, y)
+    if not x.dtype.is_floating_point:
+        return NotImplemented
+    return torch.where((x == 0) & ~torch.isnan(y), 0.0, x * log1p(y))
+
+
+def clamp(x: Tensor, low: float | None = None, high: float | None = None) -> Any:
+    """The larger or the smaller of two; an exporter's ``Clip`` of one bound ends at the largest number."""
+    bound = high if low is None else low
+    if not x.dtype.is_floating_point or bound is None or (low is not None and high is not None):
+        return NotImplemented
+    choose = torch.minimum if low is None else torch.maximum
+    return choose(x, torch.full((), bound, dtype=x.dtype))
+
+
+def clamp_max(x: Tensor, high: float) -> Any:
+    """The smaller of two."""
+    return clamp(x, high=high)
+
+
 DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {
     aten.atan2.default: atan2,
+    aten.clamp.default: clamp,
+    aten.clamp_max.default: clamp_max,
+    aten.clamp_min.default: clamp,
+    aten.div.Scalar_mode: floor_divide,
+    aten.div.Tensor_mode: floor_divide,
     aten.erfc.default: erfc,
     aten.expm1.default: expm1,
+    aten.floor_divide.Scalar: floor_divide,
+    aten.floor_divide.default: floor_divide,
     aten.heaviside.default: heaviside,
     aten.log1p.default: log1p,
     aten.log_sigmoid.default: log_sigmoid,
     aten.logaddexp.default: logaddexp,
     aten.logaddexp2.default: logaddexp2,
     aten.logit.default: logit,
+    aten.remainder.Scalar: remainder,
+    aten.remainder.Scalar_Tensor: remainder,
+    aten.remainder.Tensor: remainder,
     aten.sgn.default: sign,
     aten.sign.default: sign,
     aten.special_erfc.default: erfc,
     aten.special_expm1.default: expm1,
     aten.special_log1p.default: log1p,
     aten.special_logit.default: logit,
+    aten.special_xlog1py.default: xlog1py,
+    aten.special_xlog1py.other_scalar: xlog1py,
+    aten.special_xlog1py.self_scalar: xlog1py,
 }
 
 
 def name_of(target: object) -> str:
-    """Name an operator, whatever it takes and whether it changes that in place: ``aten.log1p``."""
-    return str(target).rpartition(".")[0].removesuffix("_")
+    """Name an operator, whether it changes what it takes in place or not: ``aten.log1p.default``."""
+    return str(target).replace("_.", ".")
 
 
 def graphs(step: torch.export.ExportedProgram) -> Iterator[torch.fx.Graph]:

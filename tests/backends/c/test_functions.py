@@ -112,6 +112,8 @@ FUNCTIONS: dict[str, Callable[[], Callable[[Tensor], Tensor]]] = {
     "pow_other": lambda: lambda x: positive(x) ** 1.7,
     "pow_square": lambda: lambda x: x**2,
     "remainder": lambda: lambda x: torch.remainder(x, 0.7),
+    "truth_values_alike": lambda: lambda x: torch.where((x > 0) == (x > 0.5), x, -x),
+    "truth_value_chosen": lambda: lambda x: torch.where(torch.where(x > 0, x > 0.5, x > -0.5), x, -x),
     "round": lambda: lambda x: x + 0.01 * torch.round(x * 3),
     "rsqrt": lambda: lambda x: torch.rsqrt(positive(x)),
     "sign": lambda: lambda x: x + 0.01 * torch.sign(x),

@@ -6,6 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from rnn_export.backends.c.trace import rules
+from rnn_export.backends.c.trace.elementwise import BOOL
 from rnn_export.backends.c.trace.rules import Arguments, Rule, elementwise, reduced, reduction
 from rnn_export.backends.c.trace.symbols import Symbol, Value
 from rnn_export.errors import CompileError
@@ -45,6 +46,20 @@ def _power(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]
     for kind in after.split():
         result = elementwise(tracer, kind, [result])
     return [result]
+
+
+def _equal(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
+    """Whether two numbers, or two truth values, are the same."""
+    one, other = arguments
+    assert one is not None
+    if tracer.dtype(one) == BOOL:
+        return [elementwise(tracer, "Not", [elementwise(tracer, "Xor", [one, other])])]
+    return [elementwise(tracer, "Equal", arguments)]
+
+
+def _modulo(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
+    """The rest of a division, with the sign of the dividend or of the divisor."""
+    return [elementwise(tracer, "Fmod" if int_of(node, "fmod") else "Mod", arguments)]
 
 
 def _tangent(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
@@ -143,12 +158,25 @@ def _instance_norm(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> lis
     return [result]
 
 
+def _where(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
+    """One of two numbers, or of two truth values, ``(c and x) or (not c and y)``."""
+    condition, one, other = arguments
+    assert one is not None
+    if tracer.dtype(one) != BOOL:
+        return [elementwise(tracer, "Where", arguments)]
+    first = elementwise(tracer, "And", [condition, one])
+    second = elementwise(tracer, "And", [elementwise(tracer, "Not", [condition]), other])
+    return [elementwise(tracer, "Or", [first, second])]
+
+
 RULES: dict[str, Rule] = {
     **rules.RULES,
     "BatchNormalization": _batch_norm,
+    "Equal": _equal,
     "InstanceNormalization": _instance_norm,
     "IsInf": _is_infinite,
     "LayerNormalization": _layer_norm,
+    "Mod": _modulo,
     "Pow": _power,
     "ReduceL1": _norm("Abs", ""),
     "ReduceL2": _norm("Mul", "Sqrt"),
@@ -156,4 +184,5 @@ RULES: dict[str, Rule] = {
     "ReduceLogSumExp": _log_sum_exp,
     "ReduceSumSquare": _norm("Mul", ""),
     "Tan": _tangent,
+    "Where": _where,
 }

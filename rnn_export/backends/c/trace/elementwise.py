@@ -51,6 +51,15 @@ EXPM1 = _kernel("expm1", "expm1(x)", 5, high="0", error_in_avx512=5)
 FLOOR = _kernel("floor", "floor(x)", 0)
 MAXIMUM, MINIMUM = Kernel("maximum", 0, {}), Kernel("minimum", 0, {})  # they choose; nothing is rounded
 SOFTPLUS = _kernel("softplus", "x > 0 ? x + log1p(exp(-x)) : log1p(exp(x))", 2, low="-87")
+FMOD = Kernel(
+    "fmod",
+    0,
+    {
+        "fmod": Measurement("vfmod(x, splat(0.7f))", "fmod(x, 0.7f)"),
+        "fmod_tiny": Measurement("vfmod(x, splat(-0x1.8p-147f))", "fmod(x, -0x1.8p-147)"),
+        "fmod_of": Measurement("vfmod(splat(0x1.fp127f), x)", "fmod(0x1.fp127, x)"),
+    },
+)
 TANH = _kernel("tanh", "tanh(x)", 5, error_in_avx512=1.7)
 POW = Kernel(
     "pow",
@@ -107,6 +116,7 @@ OPERATORS = {
     "Erf": Operator("verf({0})", kernels=(_kernel("erf", "erf(x)", 1.5),)),
     "Exp": Operator("vexp({0})", kernels=(EXP,)),
     "Floor": Operator("vfloor({0})", kernels=(FLOOR,)),
+    "Fmod": Operator("vfmod({0}, {1})", "{1} == 0 || {1} == -1 ? 0 : {0} % {1}", (FMOD,)),
     "Greater": Operator("less({1}, {0})", "-({0} > {1})", compares=True, sign=">"),
     "GreaterOrEqual": Operator("less_or_equal({1}, {0})", "-({0} >= {1})", compares=True, sign=">="),
     "HardSigmoid": Operator(
@@ -128,6 +138,9 @@ OPERATORS = {
     "Max": Operator("maximum({0}, {1})", "{0} > {1} ? {0} : {1}", (MAXIMUM,)),
     "Min": Operator("minimum({0}, {1})", "{0} < {1} ? {0} : {1}", (MINIMUM,)),
     "Mish": Operator("{0} * vtanh(vsoftplus({0}))", kernels=(TANH, SOFTPLUS)),
+    "Mod": Operator(  # with the sign of the divisor, "Fmod" with that of the dividend
+        scalar="{1} == 0 || {1} == -1 ? 0 : {0} % {1} + ({0} % {1} && ({0} ^ {1}) < 0 ? {1} : 0)"
+    ),
     "Mul": Operator("{0} * {1}", "(int64_t)((uint64_t){0} * (uint64_t){1})", sign="*"),
     "Neg": Operator("-{0}", "(int64_t)-(uint64_t){0}"),
     "Not": Operator("~{0}", compares=True),

@@ -370,6 +370,43 @@ INLINE vec vfloor(vec x)
     const vec near = vround(x);
     return choose(less(x, near), near - 1.0f, near);
 }
+//! fmod
+/* x - n y, n = x / y without its fraction, number by number in whole numbers: x = digits 2^e, and 40 of its bits at once
+   are divided by the digits of y; exact */
+INLINE float rest_of(float x, float y)
+{
+    uint32_t a, b;
+    memcpy(&a, &x, sizeof a), memcpy(&b, &y, sizeof b);
+    const uint32_t negative = a >> 31;
+    a &= 0x7fffffff, b &= 0x7fffffff;
+    if (a >= 0x7f800000 || b > 0x7f800000 || !b) {
+        const uint32_t nan = 0x7fc00000;
+        memcpy(&x, &nan, sizeof x);
+        return x;
+    }
+    if (a < b) return x;
+    const int last = b >> 23 ? (int)(b >> 23) : 1; /* the exponents of the lowest digits, 149 more than they are */
+    const uint64_t divisor = b >> 23 ? (b & 0x7fffff) | 0x800000 : b;
+    uint64_t rest = a >> 23 ? (a & 0x7fffff) | 0x800000 : a;
+    int left = (a >> 23 ? (int)(a >> 23) : 1) - last;
+    do {
+        const int some = left < 40 ? left : 40;
+        rest = (rest << some) % divisor;
+        left -= some;
+    } while (left);
+    const uint64_t scale = (uint64_t)(last - 150 + 1023) << 52; /* in double precision this is a normal number */
+    double unit;
+    memcpy(&unit, &scale, sizeof unit);
+    const float size = (float)((double)(int32_t)rest * unit);
+    return negative ? -size : size;
+}
+INLINE vec vfmod(vec x, vec y)
+{
+    float a[LANES], b[LANES];
+    store(a, x), store(b, y);
+    for (int i = 0; i < LANES; i++) a[i] = rest_of(a[i], b[i]);
+    return load(a);
+}
 //! turn
 /* sin(x + quarter pi / 2), number by number in double precision: x = n pi / 2 + r, |r| <= pi / 4. From 2^19 on the
    remainder is taken with those 96 bits of 4 / pi that matter, after ARM's optimized routines. Within 1 unit in the
