@@ -44,20 +44,8 @@ SPECIAL = (
     0.5,
 )
 NOT_IN_C = {
-    *(
-        "acos",
-        "acosh",
-        "argmax",
-        "argmin",
-        "asin",
-        "asinh",
-        "atan",
-        "atan2",
-        "atan2 of twins",
-        "atanh",
-        "cosh",
-    ),
-    *("all", "any", "sinh", "sort", "topk"),
+    *"acos acosh all any argmax argmin asin asinh atan atan2 atanh cosh sinh sort topk".split(),  # noqa: SIM905
+    *("atan2 of twins", "atan2, behind"),
 }
 ONNX = ("onnxruntime", "reference")
 
@@ -77,10 +65,10 @@ class Loss:
 
 
 LOSSES = (
-    Loss({"sigmoid", "special.expit", "silu", "glu"}, ONNX, lambda x: x < -3, 1e-7),
+    Loss({"sigmoid", "special.expit", "silu", "glu"}, ONNX, lambda x: x < -3, 2e-7),
     Loss({"celu", "elu", "elu, scaled", "selu"}, ONNX, lambda x: (x > -1) & (x < 0), 2e-7),
     Loss({"amax", "amin", "argmax", "argmin", "max", "min"}, ONNX, np.isnan),
-    Loss({"gelu", "hardswish"}, (*ONNX, "c"), lambda x: x < -2, 1e-7),
+    Loss({"gelu", "hardsigmoid", "hardswish"}, (*ONNX, "c"), lambda x: x < -2, 2e-7),
     Loss({"logaddexp of a number and its half"}, (*ONNX, "c"), lambda x: (x > -2) & (x < 0), 2e-7),
     Loss({"log_softmax"}, ("reference",), lambda x: np.abs(x) > 0),
     Loss({"layer_norm", "norm", "std"}, (*ONNX, "c"), lambda x: np.abs(x) > 1e19),
@@ -120,7 +108,7 @@ def wrong(got: Array, x: Array, function: Function, more: Array | float = 0) -> 
         own = np.where(np.isfinite(eager), np.abs(eager - right), 0)
         allowed = own + ULPS * unit + TINY + more
         same = (result == right.astype(np.float32)) | (np.isnan(result) & np.isnan(right))
-        places = np.flatnonzero(~same & ~(np.abs(result - right) <= allowed))
+        places = np.flatnonzero(~same & ~(np.abs(result - right) <= allowed) & (allowed < np.inf))
     return [f"{x[place]}: {result[place]}, not {right[place]}" for place in places[:5]]
 
 
