@@ -23,7 +23,7 @@ from rnn_export.module.sampling import BATCHES, LONGEST, Draw, trajectory
 from rnn_export.module.subject import Subject
 from rnn_export.signature.signature import BATCH, TIME, Array, Call, Signature
 from rnn_export.verification import dynamics
-from rnn_export.verification.rounding import spread
+from rnn_export.verification.rounding import spread, undecided
 
 TIMES = (1, 2, 7)
 LONG = 1000  # of the example's time steps, in one row
@@ -34,6 +34,7 @@ FAR = ((300, 1), (1025, 1), (4097, 1), (FEW, 33), (FEW, 257))  # time steps and 
 MOST_NUMBERS = 1 << 17  # of the inputs and outputs of such a run
 MOST_WORK = 1 << 32  # products of numbers that it may take
 DISTURBED = 2  # modules whose weights are off by eps
+LEAST_DECIDED = 0.5  # of results that are not floats
 LEAST_FINITE = 0.9  # of eager's results, where those of the example are finite
 STEPS_PER_RUN = 4  # single steps taken from a run: its first, its last, and some between
 
@@ -127,7 +128,41 @@ def build(subject: Subject) -> Golden:
         else found
         for found in [*golden.cases, *others]
     ]
+    if any(np.dtype(spec.dtype).kind != "f" for spec in signature.results):
+        complete = [_with_undecided(found, double, signature) for found in complete]
+        _check_decided(complete, subject)
     return replace(golden, cases=complete)
+
+
+def _with_undecided(case: Case, double: Call, signature: Signature) -> Case:
+    """Say of a case which whole numbers and truth values rounding may turn into others."""
+    found = undecided(double, case.arguments, case.float64, signature)
+    pairs = [
+        one != other for one, other in zip(case.float32, case.float64, strict=True) if one.dtype.kind != "f"
+    ]
+    return replace(case, undecided=tuple(np.logical_or(*each) for each in zip(found, pairs, strict=True)))
+
+
+def _check_decided(cases: Sequence[Case], subject: Subject) -> None:
+    """Refuse a net of which too many whole numbers and truth values are as rounding has it.
+
+    Raises:
+        VerificationError: it is one.
+    """
+    for kind in (RUN, STEP):
+        arrays = [
+            each for case in cases if (case.kind, case.values) == (kind, ORDINARY) for each in case.undecided
+        ]
+        share = sum(map(np.sum, arrays)) / max(1, sum(each.size for each in arrays))
+        if share > 1 - LEAST_DECIDED:
+            raise VerificationError(
+                mismatch(
+                    f"whole numbers and truth values that {type(subject.original).__name__} gives",
+                    f"at most {1 - LEAST_DECIDED:.0%} that rounding can turn into others",
+                    f"{share:.0%}",
+                    "Implementations differ where numbers that are alike are compared. Return the numbers.",
+                )
+            )
 
 
 def _disturbed(subject: Subject, random: np.random.Generator) -> Call:
