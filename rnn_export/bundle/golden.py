@@ -33,6 +33,7 @@ OF_ROUNDING = {"rounding": "float32", "undecided": "bool"}  # the dtype of what 
 
 ORDINARY = "ordinary"  # inputs as large as the example's
 LARGE = "large"  # many times as large
+TINY = "tiny"  # many times as small, where the module tells them from zeros
 NON_FINITE = "non-finite"  # some rows hold a NaN or an infinity; the others may not notice
 
 

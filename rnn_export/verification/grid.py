@@ -1,8 +1,9 @@
 """The calls that every file is tried on, and what eager PyTorch makes of them.
 
 T in {1, 2, 7, the example's up to 100, a longer one} x B in {1, 2, 5} x initial and random state, whole; one
-row of as many time steps as a longer example has, up to 1000; inputs 10 and 100 times as large; and single
-steps from states that eager reached on each of these runs, so that errors cannot compound.
+row of as many time steps as a longer example has, up to 1000; inputs 10 and 100 times as large; tiny ones,
+where the module tells them from zeros; and single steps from states that eager reached on each of these runs,
+so that errors cannot compound.
 
 Whatever the example: one row of 300, 1025 and 4097 time steps, 33 and 257 rows of a few, as long as that
 neither takes too many numbers nor is beyond what can be compared; and rows with NaN and infinities beside
@@ -16,10 +17,10 @@ from math import prod, sqrt
 import numpy as np
 import torch
 
-from rnn_export.bundle.golden import LARGE, NON_FINITE, ORDINARY, RUN, STEP, Case, Dynamics, Golden
+from rnn_export.bundle.golden import LARGE, NON_FINITE, ORDINARY, RUN, STEP, TINY, Case, Dynamics, Golden
 from rnn_export.errors import VerificationError, mismatch
 from rnn_export.module import eager
-from rnn_export.module.sampling import BATCHES, LONGEST, Draw, trajectory
+from rnn_export.module.sampling import BATCHES, LONGEST, TINY_ROWS, Draw, trajectory
 from rnn_export.module.subject import Subject
 from rnn_export.signature.signature import BATCH, TIME, Array, Call, Signature
 from rnn_export.verification import dynamics
@@ -93,6 +94,10 @@ def build(subject: Subject) -> Golden:
         batch = 2 * len(draw.larger)
         found = run(f"T{steps}_B{batch}_large", draw.large_inputs(steps, batch), draw.state(batch), LARGE)
         cases += found if _finite_share(found) == 1 else []
+    for number, inputs in enumerate(draw.tiny_inputs(TIMES[-1])):
+        begun = signature.initial_state(TINY_ROWS)
+        found = run(f"T{TIMES[-1]}_B{TINY_ROWS}_tiny_{number}", inputs, begun, TINY)
+        cases += found if _finite_share(found) == 1 else []
     if draw.finite and (share := _finite_share(cases)) < LEAST_FINITE:
         raise VerificationError(
             mismatch(
@@ -124,7 +129,11 @@ def build(subject: Subject) -> Golden:
     complete = [
         _sensitive(found, disturbed, draw.random, signature)
         if found.kind == RUN
-        and (not signature.streamable or found.values == LARGE or any(found is other for other in others))
+        and (
+            not signature.streamable
+            or found.values in (LARGE, TINY)
+            or any(found is other for other in others)
+        )
         else found
         for found in [*golden.cases, *others]
     ]
