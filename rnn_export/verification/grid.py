@@ -145,7 +145,8 @@ def build(subject: Subject) -> Golden:
 
 def _with_undecided(case: Case, double: Call, signature: Signature) -> Case:
     """Say of a case which whole numbers and truth values rounding may turn into others."""
-    found = undecided(double, case.arguments, case.float64, signature)
+    large = case.values == LARGE
+    found = undecided(double, case.arguments, case.float64, signature, of_largest=large)
     pairs = [
         one != other for one, other in zip(case.float32, case.float64, strict=True) if one.dtype.kind != "f"
     ]
