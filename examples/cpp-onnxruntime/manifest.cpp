@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
+#include <type_traits>
 
 namespace recurrent {
 
@@ -30,18 +32,28 @@ Tensor tensor(const Json &entry)
     return result;
 }
 
+/* JSON has no number that is infinite: the manifest has a word instead. */
+template <typename Number> Number number(const Json &value)
+{
+    if constexpr (std::is_floating_point_v<Number>) {
+        if (value == "Infinity") return std::numeric_limits<Number>::infinity();
+        if (value == "-Infinity") return -std::numeric_limits<Number>::infinity();
+    }
+    return value.get<Number>();
+}
+
 template <typename Number> void flatten(const Json &value, std::vector<Number> &numbers)
 {
     if (value.is_array())
         for (const Json &part : value) flatten(part, numbers);
     else
-        numbers.push_back(value.get<Number>());
+        numbers.push_back(number<Number>(value));
 }
 
 /* One row of the initial state: a number stands for a row of it. */
 template <typename Number> std::vector<Number> row(const Json &initial, std::size_t count)
 {
-    if (!initial.is_array()) return std::vector<Number>(count, initial.get<Number>());
+    if (!initial.is_array()) return std::vector<Number>(count, number<Number>(initial));
     std::vector<Number> numbers;
     flatten(initial, numbers);
     if (numbers.size() == count) return numbers;

@@ -29,8 +29,11 @@ ALIGNMENT = 8
 RUN = "run"  # a sequence from its start; the state feeds back
 STEP = "step"  # one time step from states that eager reached; every row is another moment of a run
 
+OF_ROUNDING = {"rounding": "float32", "undecided": "bool"}  # the dtype of what a case says of rounding
+
 ORDINARY = "ordinary"  # inputs as large as the example's
 LARGE = "large"  # many times as large
+TINY = "tiny"  # many times as small, where the module tells them from zeros
 NON_FINITE = "non-finite"  # some rows hold a NaN or an infinity; the others may not notice
 
 
@@ -42,7 +45,8 @@ class Case:
     in these precisions from the same inputs and state. ``values`` says what the inputs are like: the errors
     of large ones say nothing of ordinary ones. ``rounding`` says for each number how far from
     ``float64`` rounding can take it in the net's precision; it is empty for the runs of a net that forgets
-    rounding errors, where eager's own error says enough.
+    rounding errors, where eager's own error says enough. ``undecided`` says the same of results that are not
+    floats, in order: where rounding may turn a whole number or a truth value into another one.
     """
 
     name: str
@@ -56,6 +60,7 @@ class Case:
     float64: tuple[Array, ...]
     rounding: tuple[Array, ...] = ()
     values: str = ORDINARY
+    undecided: tuple[Array, ...] = ()
 
     @property
     def arguments(self) -> tuple[Array, ...]:
@@ -65,7 +70,7 @@ class Case:
     @property
     def arrays(self) -> tuple[Array, ...]:
         """All that a case holds."""
-        return (*self.arguments, *self.float32, *self.float64, *self.rounding)
+        return (*self.arguments, *self.float32, *self.float64, *self.rounding, *self.undecided)
 
     def results(self, dtype: str) -> tuple[Array, ...]:
         """Give what eager computes in ``"float64"``, or for any other dtype in ``"float32"``."""
@@ -116,6 +121,7 @@ def write(folder: Path, golden: Golden, signature: Signature, tolerances: dict[s
         return {name: place(array) for name, array in zip(names, arrays, strict=True)}
 
     def entry(case: Case) -> dict[str, Any]:
+        undecided = place_all([*_discrete(signature)], case.undecided) if case.undecided else {}
         return {
             "name": case.name,
             "kind": case.kind,
@@ -127,6 +133,7 @@ def write(folder: Path, golden: Golden, signature: Signature, tolerances: dict[s
             "float64": place_all(signature.output_names, case.float64),
             "rounding": place_all(signature.output_names, case.rounding) if case.rounding else {},
             "tolerance": dict(zip(signature.output_names, tolerances[case.name], strict=True)),
+            **({"undecided": undecided} if undecided else {}),
         }
 
     index = {
@@ -189,6 +196,8 @@ def _case(entry: schema.Case, blob: bytes, signature: Signature) -> Case:
         arrays(part, signature.output_names, signature.results) for part in ("float32", "float64")
     )
     rounding = arrays("rounding", signature.output_names, signature.results) if entry.rounding else ()
+    discrete = _discrete(signature)
+    undecided = arrays("undecided", [*discrete], [*discrete.values()]) if entry.undecided else ()
     if sorted(entry.tolerance) != sorted(signature.output_names):
         raise ValueError(f"case {entry.name!r}: expected a tolerance of {signature.output_names}")
     return Case(
@@ -203,7 +212,14 @@ def _case(entry: schema.Case, blob: bytes, signature: Signature) -> Case:
         double,
         rounding,
         entry.values,
+        undecided,
     )
+
+
+def _discrete(signature: Signature) -> dict[str, TensorSpec]:
+    """Give the results that are not of floats, by name."""
+    results = zip(signature.output_names, signature.results, strict=True)
+    return {name: spec for name, spec in results if np.dtype(spec.dtype).kind != "f"}
 
 
 def in_precision(dtype: str, precision: str) -> str:
@@ -211,11 +227,11 @@ def in_precision(dtype: str, precision: str) -> str:
 
     >>> in_precision("float32", "float64"), in_precision("int64", "float64")
     ('float64', 'int64')
-    >>> in_precision("int64", "rounding")
-    'float32'
+    >>> in_precision("int64", "rounding"), in_precision("int64", "undecided")
+    ('float32', 'bool')
     """
-    if precision == "rounding":
-        return "float32"
+    if precision in OF_ROUNDING:
+        return OF_ROUNDING[precision]
     return precision if precision != "call" and dtype.startswith("float") else dtype
 
 

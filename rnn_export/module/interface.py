@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from rnn_export.errors import InputError, ModelError, RnnExportError, mismatch
 from rnn_export.module.calling import describe
 
-DTYPES = (torch.float32, torch.float64, torch.int64)  # that a tensor of a call may have
-EXPECTED = "float32, float64 or int64"
-CONVERT = "Convert it: truth values to int64, complex numbers to two real ones."
+DTYPES = (torch.float32, torch.float64, torch.int64, torch.bool)  # that a tensor of a call may have
+EXPECTED = "float32, float64, int64 or bool"
+CONVERT = "Convert it: other whole numbers to int64, complex numbers to two real ones."
 LENGTHS = "If it is the number of time steps of each row, leave it out here and pass lengths=True."
 
 

@@ -10,12 +10,15 @@ A row of drawn inputs is of one kind, and the rows of all calls take the kinds i
 - such entries, and here and there one of the constants that the module compares numbers with, or a number on
   either side of it.
 
+Numbers many times as large, and tiny ones, are in rows of their own.
+
 Token ids are any of those that the module takes, such with one id again and again from some time step on, one
 id alone, and such with ids that the module compares with. A kind that the module fails on, or of which it
 makes NaN or an infinity where it makes none of its example, is left out.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from functools import partial
 
 import numpy as np
@@ -32,6 +35,9 @@ BATCHES = (1, 2, 5)
 OFTEN = 0.2  # the share of entries of a row that are near constants which the module compares with
 TRIED, TRIED_ROWS = 7, 16  # time steps and rows on which kinds are tried
 LARGER = (10.0, 100.0)  # times what the example has
+TINY, TINY_ROWS = (1e-7, 1e-12, 1e-30), 2
+FLUSHED = 1e-6  # numbers that are smaller are tiny
+TOLD_APART = 1e-5  # of what a result is as a rule: tiny numbers that change it by more are no zeros
 NON_FINITE = (np.nan, np.inf, -np.inf)
 Kind = Callable[[int], Array]  # from a number of time steps to values [time, features]
 
@@ -72,6 +78,15 @@ class Draw:
     def large_inputs(self, steps: int, batch: int) -> Array:
         """Draw inputs that are 10 and 100 times as large as the example's, row by row in turn."""
         return self._rows([self.larger[row % len(self.larger)] for row in range(batch)], steps)
+
+    def tiny_inputs(self, steps: int) -> list[Array]:
+        """Draw inputs of each size of tiny numbers that the module tells from zeros; others are not drawn."""
+        if self.sample.dtype.kind != "f":
+            return []
+        own = copy(self)
+        own.random = np.random.Generator(np.random.PCG64(SEED))  # so that no other call depends on these
+        kinds = [partial(own._tiny, size=size) for size in TINY]
+        return [own._rows([kind] * TINY_ROWS, steps) for kind in kinds if own._is_told_from_zeros(kind)]
 
     def non_finite_inputs(self, steps: int, batch: int) -> Array:
         """Draw inputs of which the first rows hold, in one number, NaN, infinity and minus infinity.
@@ -137,6 +152,26 @@ class Draw:
             return False
         return _finite(results) or not self.finite
 
+    def _is_told_from_zeros(self, kind: Kind) -> bool:
+        """Whether the module takes tiny numbers, and makes something else of zeros in their place."""
+        begun = self.signature.initial_state(TRIED_ROWS)
+        tiny, usual = (self._rows([each] * TRIED_ROWS, TRIED) for each in (kind, self._normal))
+        try:
+            results, sizes = self.call(tiny, *begun), self.call(usual, *begun)
+        except ModelError:
+            return False
+        try:
+            zeros = self.call(np.where(np.abs(tiny) < FLUSHED, np.zeros_like(tiny), tiny), *begun)
+        except ModelError:
+            return True
+        if not _finite(results) or not _finite(zeros):
+            return _finite(results)
+        changes = [np.abs(one.astype(np.float64) - other) for one, other in zip(results, zeros, strict=True)]
+        return any(
+            change.max() > TOLD_APART * np.abs(size).max()
+            for change, size in zip(changes, sizes, strict=True)
+        )
+
     def _features_with_nan(self) -> list[int]:
         """List the features in which the module takes NaN and infinity, whatever it makes of them."""
 
@@ -173,6 +208,12 @@ class Draw:
 
     def _normal(self, steps: int, factor: float = 1.0) -> Array:
         return _like(self.sample, steps, self.random, factor)
+
+    def _tiny(self, steps: int, size: float) -> Array:
+        """Draw numbers of a size with each feature's sign; whole numbers stay such."""
+        values = self._normal(steps)
+        tiny = np.sign(values) * np.minimum(np.abs(values), size * self.random.uniform(0.5, 1, values.shape))
+        return np.where(_is_whole(self.sample), values, tiny)
 
     def _entries(self, steps: int) -> Array:
         return _entries(self.sample, steps, self.random)

@@ -83,12 +83,11 @@ def as_numbers(number: int, row: Tensor) -> Any:
     """Give one row of ``begin_state`` as plain numbers: one number where all are the same.
 
     Raises:
-        ModelError: one is not finite, which JSON has no word for.
+        ModelError: one is NaN, with which everything that comes of it is NaN.
     """
-    if not bool(row.isfinite().all()):
-        odd = row[~row.isfinite()].flatten()[0].item()
-        remedy = "Begin with the largest number of the dtype instead of infinity."
-        raise ModelError(mismatch(f"begin_state(), tensor {number}", "finite numbers", odd, remedy))
+    if bool(row.isnan().any()):
+        remedy = "Begin with a number that is replaced by the first one, such as -inf for a maximum."
+        raise ModelError(mismatch(f"begin_state(), tensor {number}", "numbers", "nan", remedy))
     if row.numel() and bool((row == row.flatten()[0]).all()):
         return row.flatten()[0].item()
     return row.tolist()

@@ -7,7 +7,7 @@ import json
 import shlex
 from dataclasses import dataclass
 from functools import cache
-from math import prod
+from math import isfinite, prod
 from pathlib import Path
 
 import jinja2
@@ -20,6 +20,8 @@ from rnn_export.signature.tree import Tree
 
 TEMPLATES = Path(__file__).parent / "templates" / "calls"
 STEPS, ROWS = 5, 2  # of the call that is shown
+# How an infinity is written.
+INFINITE = {"c++": "std::numeric_limits<float>::infinity()", "javascript": "Infinity", "python": "np.inf"}
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,13 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"literal": _literal, "shape": _shape, "sized": _sized, "count": _count}
+    environment.filters |= {
+        "literal": _literal,
+        "shape": _shape,
+        "sized": _sized,
+        "count": _count,
+        "number": _number,
+    }
     return environment
 
 
@@ -144,6 +152,14 @@ def _count(spec: TensorSpec, steps: int = STEPS) -> int:
 def _first(inputs: TensorSpec) -> str:
     """Write what picks the first time step, in Python."""
     return ", ".join(":1" if size == TIME else ":" for size in inputs.shape[: inputs.shape.index(TIME) + 1])
+
+
+def _number(value: float, language: str) -> str:
+    """Write a number or a truth value in one of ``INFINITE``'s languages."""
+    infinite = INFINITE[language]
+    if isinstance(value, bool):
+        return str(value) if language == "python" else str(value).lower()
+    return str(value) if isfinite(value) else f"-{infinite}" if value < 0 else infinite
 
 
 def _initial(leaf: StateSpec) -> float | list[float]:

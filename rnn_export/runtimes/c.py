@@ -19,6 +19,7 @@ from rnn_export.runtimes.compiler import ALLOWED, Entry, entry, library
 from rnn_export.runtimes.static_memory import held, writable
 from rnn_export.signature.signature import BATCH, TIME, Array, Call, Signature
 
+TRUTH = np.dtype(np.int32)
 WORD = np.dtype(np.float32)
 PLANS = 256  # shapes of calls that are kept, for each model
 LANES = (16, 8, 4)  # of the kinds of processor that a library chooses from
@@ -92,7 +93,7 @@ def _loaded(path: Path, signature: Signature, read: Read, declared: Entry) -> ct
 def _check_sizes(signature: Signature, declared: Entry) -> None:
     """Compare the sizes of the header with the signature's."""
     one = {TIME: 1, BATCH: 1}
-    state = sum(Kind(leaf.sized(**one), np.dtype(leaf.dtype)).words for leaf in signature.state)
+    state = sum(Kind(leaf.sized(**one), _in_c(leaf.dtype)).words for leaf in signature.state)
     inputs, outputs = (prod(spec.sized(**one)) for spec in (signature.inputs, signature.outputs))
     expected = {"STATE": state, "INPUT": inputs, "OUTPUT": outputs, "VOCABULARY": signature.vocabulary}
     found = {name: declared.sizes.get(name) for name in expected}
@@ -118,7 +119,7 @@ def _check_bounds(function: Callable[..., object], signature: Signature, declare
     sizes = {TIME: 3, BATCH: 2}
     state = _together(signature.initial_state(2))
     inputs = np.zeros(signature.inputs.sized(**sizes), signature.inputs.dtype)
-    outputs = Kind(signature.outputs.sized(**sizes), np.dtype(signature.outputs.dtype)).words
+    outputs = Kind(signature.outputs.sized(**sizes), _in_c(signature.outputs.dtype)).words
     words = [outputs, state.nbytes // WORD.itemsize if signature.returns_state else 0]
     words += [prod(sizes.values()) * declared.workspace] if declared.workspace else []
     written = [np.full(count + GUARD, np.nan, WORD) for count in words]
@@ -138,7 +139,7 @@ def prepare(path: Path) -> None:
 
 @dataclass(frozen=True)
 class Kind:
-    """The shape and the dtype of an array."""
+    """The shape and the dtype of an array, as C has it."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -192,15 +193,17 @@ def caller(function: Callable[..., object], signature: Signature, workspace: int
     was right before is right again: for a single time step the check would take longer than the net.
     """
     leaves = len(signature.state)
+    truths = [place for place, spec in enumerate(signature.results) if spec.dtype == "bool"]
 
     @lru_cache(PLANS)
     def plan(*kinds: tuple[tuple[int, ...], np.dtype[Any]]) -> Plan:
         inputs, *rest = [Kind(*kind) for kind in kinds]
         state = rest[:leaves] if signature.lengths else rest
         sizes = signature.check_call(inputs, state)
-        outputs, *_ = [Kind(spec.sized(**sizes), np.dtype(spec.dtype)) for spec in signature.results]
+        outputs = Kind(signature.outputs.sized(**sizes), _in_c(signature.outputs.dtype))
+        kept = tuple(Kind(leaf.shape, _in_c(leaf.dtype)) for leaf in state)
         steps_and_batch = ctypes.c_size_t(sizes[TIME]), ctypes.c_size_t(sizes[BATCH])
-        return Plan(steps_and_batch, outputs, tuple(state), prod(sizes.values()) * workspace)
+        return Plan(steps_and_batch, outputs, kept, prod(sizes.values()) * workspace)
 
     def call(*arguments: Array) -> list[Array]:
         planned = plan(*[(array.shape, array.dtype) for array in arguments])
@@ -214,7 +217,10 @@ def caller(function: Callable[..., object], signature: Signature, workspace: int
         if signature.lengths:
             pointers.append(pointer(_writable(arguments[-1])))
         function(*planned.sizes, *pointers)
-        return [outputs, *planned.apart(after)] if signature.returns_state else [outputs]
+        results = [outputs, *planned.apart(after)] if signature.returns_state else [outputs]
+        for place in truths:
+            results[place] = results[place] != 0
+        return results
 
     return call
 
@@ -222,8 +228,19 @@ def caller(function: Callable[..., object], signature: Signature, workspace: int
 def _together(leaves: tuple[Array, ...]) -> Array:
     """Put the leaves of a state one after another, as words; one that is alone stays as it is."""
     if len(leaves) == 1:
-        return _writable(leaves[0])
-    return np.concatenate([leaf.ravel().view(WORD) for leaf in leaves]) if leaves else np.empty(0, WORD)
+        return _writable(_numbers(leaves[0]))
+    words = [_numbers(leaf).ravel().view(WORD) for leaf in leaves]
+    return np.concatenate(words) if leaves else np.empty(0, WORD)
+
+
+def _numbers(array: Array) -> Array:
+    """Give truth values as C has them: -1 for a true one."""
+    return -array.astype(TRUTH) if array.dtype == np.bool_ else array
+
+
+def _in_c(dtype: str | np.dtype[Any]) -> np.dtype[Any]:
+    """Give the dtype that numbers of a dtype have in C."""
+    return TRUTH if np.dtype(dtype) == np.bool_ else np.dtype(dtype)
 
 
 def _writable(array: Array) -> Array:

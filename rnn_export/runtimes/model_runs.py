@@ -6,7 +6,6 @@ with it is answered by a new one.
 
 import io
 import json
-import pickle
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,10 +19,9 @@ from rnn_export.workers import Conversation, Workers, read_message
 
 LIMIT = 60.0  # seconds for one run of a few time steps
 LARGEST = (1 << 31) - 1  # bytes of the results of a run
-LENGTHS, ERROR = (
-    "lengths",
-    "error",
-)  # keys beside the arrays: the length of each list; why there is nothing
+# Keys beside the arrays of a message: the model, and what else is asked; or the length of each list, or why
+# there are none.
+MODEL, ASKED, LENGTHS, ERROR = "model", "asked", "lengths", "error"
 REQUEST = {"task": "run_models", "runtime": "onnxruntime", "blocked": []}
 
 
@@ -50,8 +48,10 @@ class ModelRuns:
             RunError: ONNX Runtime cannot run it.
             DeadRunError: it takes the process with it, or more than :data:`LIMIT` seconds.
         """
-        asked = pickle.dumps((model, dict(feeds), list(outputs), optimized))
-        answer, failure = self._conversation.ask(asked, LARGEST, LIMIT)
+        asked = {"feeds": list(feeds), "outputs": list(outputs), "optimized": optimized}
+        head = {MODEL: np.frombuffer(model, np.uint8), ASKED: np.array(json.dumps(asked))}
+        request = _packed(head | _arrays(list(feeds.values())))
+        answer, failure = self._conversation.ask(request, LARGEST, LIMIT)
         if failure:
             raise DeadRunError(failure)
         return _read(answer)
@@ -81,28 +81,50 @@ def answers(_: Mapping[str, Any], asked: BinaryIO) -> Iterator[bytes]:
     """Be the process: run what is asked for, until nobody asks any more."""
     session = import_module("rnn_export.program.session")  # and with it ONNX Runtime
     while message := read_message(asked):
-        model, feeds, outputs, optimized = pickle.loads(message)  # noqa: S301 (of the process that started this)
+        with np.load(io.BytesIO(message), allow_pickle=False) as file:
+            given = dict(file)
+        model, wanted = given.pop(MODEL).tobytes(), json.loads(str(given.pop(ASKED)))
+        feeds = dict(zip(wanted["feeds"], _values(given), strict=True))
         try:
-            results = session.run_here(model, feeds, outputs, optimized=optimized)
+            results = session.run_here(model, feeds, wanted["outputs"], optimized=wanted["optimized"])
         except Exception as error:  # ONNX Runtime has an exception for every kind of failure
             yield _written({ERROR: np.array(str(error).strip() or type(error).__name__)})
             continue
-        lists = {k: len(result) for k, result in enumerate(results) if isinstance(result, list)}
-        arrays: dict[str, Any] = {LENGTHS: np.array(json.dumps(lists))}
-        for k, result in enumerate(results):
-            several = result if isinstance(result, list) else [result]
-            arrays |= {f"{k}/{j}": _plain(np.asarray(array)) for j, array in enumerate(several)}
-        yield _written(arrays)
+        yield _written(_arrays(results))
+
+
+def _arrays(values: Sequence[Any]) -> dict[str, Any]:
+    """Name the arrays of values, each an array or a list of arrays."""
+    lists = {k: len(value) for k, value in enumerate(values) if isinstance(value, list)}
+    arrays: dict[str, Any] = {LENGTHS: np.array(json.dumps(lists))}
+    for k, value in enumerate(values):
+        several = value if isinstance(value, list) else [value]
+        arrays |= {f"{k}/{j}": _plain(np.asarray(array)) for j, array in enumerate(several)}
+    return arrays
+
+
+def _values(arrays: dict[str, Any]) -> list[Any]:
+    """Give the values that were named so."""
+    lists = {int(k): int(length) for k, length in json.loads(str(arrays.pop(LENGTHS))).items()}
+    singles = {int(key.partition("/")[0]) for key in arrays} - set(lists)
+    return [
+        [arrays[f"{k}/{j}"] for j in range(lists[k])] if k in lists else arrays[f"{k}/0"]
+        for k in range(len(singles) + len(lists))
+    ]
 
 
 def _plain(array: Array) -> Array:
     return array.astype(str) if array.dtype.kind == "O" else array
 
 
-def _written(arrays: dict[str, Any]) -> bytes:
+def _packed(arrays: dict[str, Any]) -> bytes:
     file = io.BytesIO()
     np.savez(file, **arrays)
-    content = file.getvalue()
+    return file.getvalue()
+
+
+def _written(arrays: dict[str, Any]) -> bytes:
+    content = _packed(arrays)
     return len(content).to_bytes(8) + content
 
 
@@ -118,11 +140,6 @@ def _read(answer: bytes) -> list[Any]:
             arrays = dict(file)
         if ERROR in arrays:
             raise RunError(str(arrays[ERROR]))
-        lists = {int(k): int(length) for k, length in json.loads(str(arrays.pop(LENGTHS))).items()}
-        singles = {int(key.partition("/")[0]) for key in arrays} - set(lists)
-        return [
-            [arrays[f"{k}/{j}"] for j in range(lists[k])] if k in lists else arrays[f"{k}/0"]
-            for k in range(len(singles) + len(lists))
-        ]
+        return _values(arrays)
     except (ValueError, KeyError, EOFError, AttributeError, MemoryError, zipfile.BadZipFile) as error:
         raise DeadRunError(f"the process gave no results that can be read: {error!r}") from error

@@ -196,6 +196,7 @@ def _requirements(signature: Signature) -> list[tuple[str, str]]:
         ("a net that can be streamed", signature.not_streamable_because or ""),
         ("a net without lengths", "one with an input 'lengths'" if signature.lengths else ""),
         *((expected, "" if dtype in known else dtype) for expected, (dtype, known) in dtypes.items()),
+        ("a state of numbers", "bool" if any(leaf.dtype == "bool" for leaf in signature.state) else ""),
     ]
 
 

@@ -1,7 +1,7 @@
 """What a call looks like: names, dtypes and shapes of the inputs, of each state leaf and of the outputs."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -16,6 +16,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 FIELDS = {
     "not_streamable_because": "whole_only"
 }  # what a field is called in a bundle, if it has another name there
+# JSON has no such numbers. What reads numbers takes these words, in C, Go, Java, JavaScript, Python, Rust.
+INFINITIES = {"Infinity": float("inf"), "-Infinity": float("-inf")}
 # One call: the inputs and the state's leaves in; the outputs and the new state's leaves out, in a list.
 Call = Callable[..., list[Array]]
 
@@ -113,7 +115,10 @@ LENGTHS = TensorSpec("lengths", "int64", (BATCH,))
 
 @dataclass(frozen=True)
 class StateSpec(TensorSpec):
-    """A leaf of the state; ``initial`` is its first value, a number or a row as nested lists."""
+    """A leaf of the state; ``initial`` is its first value, a number or a row as nested lists.
+
+    In JSON an infinity is a word, ``"Infinity"`` or ``"-Infinity"``.
+    """
 
     initial: Any = 0.0
 
@@ -267,6 +272,7 @@ class Signature:
         if self.vocabulary is None:
             del data["vocabulary"]
         for leaf, spec in zip(data["state"], self.state, strict=True):
+            leaf["initial"] = _replaced(spec.initial, {value: word for word, value in INFINITIES.items()})
             leaf["output_name"] = spec.output_name
         data["not_streamable_because"] = self.not_streamable_because or ""
         return {FIELDS.get(name, name): value for name, value in data.items()} | {
@@ -282,7 +288,10 @@ class Signature:
 
         return cls(
             inputs=TensorSpec(**spec(data["inputs"])),
-            state=tuple(StateSpec(**spec(leaf), initial=leaf["initial"]) for leaf in data["state"]),
+            state=tuple(
+                StateSpec(**spec(leaf), initial=_replaced(leaf["initial"], INFINITIES))
+                for leaf in data["state"]
+            ),
             outputs=TensorSpec(**spec(data["outputs"])),
             tree=data["tree"],
             returns_state=data["returns_state"],
@@ -290,6 +299,13 @@ class Signature:
             lengths=data["lengths"],
             vocabulary=data.get("vocabulary"),
         )
+
+
+def _replaced(value: Any, by: Mapping[Any, Any]) -> Any:
+    """Replace some numbers or words in nested lists."""
+    if isinstance(value, list):
+        return [_replaced(part, by) for part in value]
+    return by.get(value, value) if isinstance(value, str | float) else value
 
 
 def identifier(name: str) -> str:

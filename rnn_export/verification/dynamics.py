@@ -88,8 +88,8 @@ def horizon(exponent: float, step_error: float) -> int | None:
 def relative(errors: Sequence[Array], values: Sequence[Array]) -> float:
     """Give the size of errors relative to what they are errors of, over floating-point arrays."""
     pairs = [pair for pair in zip(errors, values, strict=True) if pair[1].dtype.kind == "f"]
-    error = sum(float(np.sum(np.square(part, dtype=np.float64))) for part, _ in pairs)
-    value = sum(float(np.sum(np.square(part, dtype=np.float64))) for _, part in pairs)
+    error = sum(float(np.sum(np.square(_finite(part), dtype=np.float64))) for part, _ in pairs)
+    value = sum(float(np.sum(np.square(_finite(part), dtype=np.float64))) for _, part in pairs)
     return float(np.sqrt(error / max(value, np.finfo(float).tiny)))
 
 
@@ -104,8 +104,9 @@ def _noise(leaves: Sequence[Array], random: np.random.Generator) -> list[Array]:
 
 
 def _size(leaves: Sequence[Array]) -> Array:
-    """Give each row's length over all floating-point leaves."""
-    squares = [np.square(leaf).reshape(len(leaf), -1).sum(1) for leaf in leaves if leaf.dtype.kind == "f"]
+    """Give each row's length over all floating-point leaves; what is infinite has no size."""
+    floats = [_finite(leaf) for leaf in leaves if leaf.dtype.kind == "f"]
+    squares = [np.square(leaf).reshape(len(leaf), -1).sum(1) for leaf in floats]
     length: Array = np.sqrt(np.sum(squares, axis=0))
     return length
 
@@ -121,7 +122,15 @@ def _moved(leaf: Array, delta: Array) -> Array:
 
 
 def _apart(one: Array, other: Array) -> Array:
-    return other - one if one.dtype.kind == "f" else np.zeros(one.shape)
+    if one.dtype.kind != "f":
+        return np.zeros(one.shape)
+    with np.errstate(invalid="ignore"):
+        return _finite(other - one)
+
+
+def _finite(values: Array) -> Array:
+    """Put zeros in the place of what is not finite."""
+    return np.where(np.isfinite(values), values, 0.0)
 
 
 def _where(rows: Array, one: Array, other: Array) -> Array:

@@ -1,8 +1,9 @@
 """The calls that every file is tried on, and what eager PyTorch makes of them.
 
 T in {1, 2, 7, the example's up to 100, a longer one} x B in {1, 2, 5} x initial and random state, whole; one
-row of as many time steps as a longer example has, up to 1000; inputs 10 and 100 times as large; and single
-steps from states that eager reached on each of these runs, so that errors cannot compound.
+row of as many time steps as a longer example has, up to 1000; inputs 10 and 100 times as large; tiny ones,
+where the module tells them from zeros; and single steps from states that eager reached on each of these runs,
+so that errors cannot compound.
 
 Whatever the example: one row of 300, 1025 and 4097 time steps, 33 and 257 rows of a few, as long as that
 neither takes too many numbers nor is beyond what can be compared; and rows with NaN and infinities beside
@@ -16,14 +17,14 @@ from math import prod, sqrt
 import numpy as np
 import torch
 
-from rnn_export.bundle.golden import LARGE, NON_FINITE, ORDINARY, RUN, STEP, Case, Dynamics, Golden
+from rnn_export.bundle.golden import LARGE, NON_FINITE, ORDINARY, RUN, STEP, TINY, Case, Dynamics, Golden
 from rnn_export.errors import VerificationError, mismatch
 from rnn_export.module import eager
-from rnn_export.module.sampling import BATCHES, LONGEST, Draw, trajectory
+from rnn_export.module.sampling import BATCHES, LONGEST, TINY_ROWS, Draw, trajectory
 from rnn_export.module.subject import Subject
 from rnn_export.signature.signature import BATCH, TIME, Array, Call, Signature
 from rnn_export.verification import dynamics
-from rnn_export.verification.rounding import spread
+from rnn_export.verification.rounding import spread, undecided
 
 TIMES = (1, 2, 7)
 LONG = 1000  # of the example's time steps, in one row
@@ -34,6 +35,7 @@ FAR = ((300, 1), (1025, 1), (4097, 1), (FEW, 33), (FEW, 257))  # time steps and 
 MOST_NUMBERS = 1 << 17  # of the inputs and outputs of such a run
 MOST_WORK = 1 << 32  # products of numbers that it may take
 DISTURBED = 2  # modules whose weights are off by eps
+LEAST_DECIDED = 0.5  # of results that are not floats
 LEAST_FINITE = 0.9  # of eager's results, where those of the example are finite
 STEPS_PER_RUN = 4  # single steps taken from a run: its first, its last, and some between
 
@@ -92,6 +94,10 @@ def build(subject: Subject) -> Golden:
         batch = 2 * len(draw.larger)
         found = run(f"T{steps}_B{batch}_large", draw.large_inputs(steps, batch), draw.state(batch), LARGE)
         cases += found if _finite_share(found) == 1 else []
+    for number, inputs in enumerate(draw.tiny_inputs(TIMES[-1])):
+        begun = signature.initial_state(TINY_ROWS)
+        found = run(f"T{TIMES[-1]}_B{TINY_ROWS}_tiny_{number}", inputs, begun, TINY)
+        cases += found if _finite_share(found) == 1 else []
     if draw.finite and (share := _finite_share(cases)) < LEAST_FINITE:
         raise VerificationError(
             mismatch(
@@ -123,11 +129,50 @@ def build(subject: Subject) -> Golden:
     complete = [
         _sensitive(found, disturbed, draw.random, signature)
         if found.kind == RUN
-        and (not signature.streamable or found.values == LARGE or any(found is other for other in others))
+        and (
+            not signature.streamable
+            or found.values in (LARGE, TINY)
+            or any(found is other for other in others)
+        )
         else found
         for found in [*golden.cases, *others]
     ]
+    if any(np.dtype(spec.dtype).kind != "f" for spec in signature.results):
+        complete = [_with_undecided(found, double, signature) for found in complete]
+        _check_decided(complete, subject)
     return replace(golden, cases=complete)
+
+
+def _with_undecided(case: Case, double: Call, signature: Signature) -> Case:
+    """Say of a case which whole numbers and truth values rounding may turn into others."""
+    large = case.values == LARGE
+    found = undecided(double, case.arguments, case.float64, signature, of_largest=large)
+    pairs = [
+        one != other for one, other in zip(case.float32, case.float64, strict=True) if one.dtype.kind != "f"
+    ]
+    return replace(case, undecided=tuple(np.logical_or(*each) for each in zip(found, pairs, strict=True)))
+
+
+def _check_decided(cases: Sequence[Case], subject: Subject) -> None:
+    """Refuse a net of which too many whole numbers and truth values are as rounding has it.
+
+    Raises:
+        VerificationError: it is one.
+    """
+    for kind in (RUN, STEP):
+        arrays = [
+            each for case in cases if (case.kind, case.values) == (kind, ORDINARY) for each in case.undecided
+        ]
+        share = sum(map(np.sum, arrays)) / max(1, sum(each.size for each in arrays))
+        if share > 1 - LEAST_DECIDED:
+            raise VerificationError(
+                mismatch(
+                    f"whole numbers and truth values that {type(subject.original).__name__} gives",
+                    f"at most {1 - LEAST_DECIDED:.0%} that rounding can turn into others",
+                    f"{share:.0%}",
+                    "Implementations differ where numbers that are alike are compared. Return the numbers.",
+                )
+            )
 
 
 def _disturbed(subject: Subject, random: np.random.Generator) -> Call:

@@ -15,10 +15,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-from rnn_export.signature.signature import Array, Call
+from rnn_export.signature.signature import Array, Call, Signature
 
 SEED = 20261124
 SAMPLES = 8
+COPIES, NOISE = 16, 16  # rows of which each is run so often, with errors so many times as large
+Arrays = tuple[Array, ...]
 
 aten = torch.ops.aten
 # Sums of products, and how many terms they have.
@@ -49,12 +51,13 @@ EXACT = {
 class Rounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Puts a random rounding error of relative size ``eps`` into every operation that runs inside.
 
-    ``terms`` becomes the number of terms of the longest sum of products that was seen.
+    ``terms`` becomes the number of terms of the longest sum of products that was seen. With ``of_largest``
+    an error is as large as it is for the largest number of the same tensor.
     """
 
-    def __init__(self, eps: float, seed: int) -> None:
+    def __init__(self, eps: float, seed: int, *, of_largest: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.eps = eps
+        self.eps, self.of_largest = eps, of_largest
         self.random = torch.Generator().manual_seed(seed)
         self.terms = 1
 
@@ -77,6 +80,9 @@ class Rounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return tree_map_only(torch.Tensor, lambda x: x + self._error(x) if _is_float(x) else x, result)
 
     def _error(self, magnitude: torch.Tensor) -> torch.Tensor:
+        magnitude = magnitude.nan_to_num(0.0, 0.0, 0.0)  # an infinity is exact
+        if self.of_largest and magnitude.numel():
+            magnitude = magnitude.abs().max().expand_as(magnitude)
         noise = torch.rand(magnitude.shape, generator=self.random, dtype=torch.float64)
         return (2 * noise - 1).to(magnitude.dtype) * magnitude * self.eps
 
@@ -110,3 +116,41 @@ def spread(
                 np.fmax(most, np.abs(result.astype(np.float64) - exact), out=most)
     with np.errstate(over="ignore"):
         return tuple(most.astype(np.float32) for most in largest), mode.terms
+
+
+def undecided(
+    call: Call,
+    arguments: Sequence[Array],
+    right: Sequence[Array],
+    signature: Signature,
+    *,
+    of_largest: bool = False,
+) -> Arrays:
+    """Say which whole numbers and truth values of a call's results rounding may turn into others.
+
+    The largest of two logits that are nearly alike is one or the other, for right implementations, and that
+    of several that saturate is any of them. Every row is run in several copies, each with random errors
+    ``NOISE`` times as large as those of the dtype.
+
+    Args:
+        call: the module in float64, in which rows do not depend on each other.
+        arguments: of the call.
+        right: its results without rounding.
+        signature: of the call.
+        of_largest: whether an error is as large as for the largest number of a tensor: runtimes may lose all
+            digits of a function that is nearly zero, as that of a large argument is.
+
+    Returns:
+        For each result that is not of floats an array of its shape, true where a copy gave another value.
+    """
+    copies = [
+        np.concatenate([array] * COPIES, spec.batch_axis)
+        for array, spec in zip(arguments, signature.arguments, strict=True)
+    ]
+    with Rounding(float(np.finfo(signature.dtype).eps) * NOISE, SEED, of_largest=of_largest):
+        results = call(*copies)
+    return tuple(
+        np.any([part != exact for part in np.split(result, COPIES, spec.batch_axis)], axis=0)
+        for result, exact, spec in zip(results, right, signature.results, strict=True)
+        if result.dtype.kind != "f"
+    )

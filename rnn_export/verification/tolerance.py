@@ -34,6 +34,10 @@ Three bounds keep eager from being the measure where it is a bad one:
   steps, a wrong weight stands out as ever.
 
 Where eager, in the file's own dtype, gives NaN or an infinity, the file must give the same.
+
+Whole numbers and truth values have to be those of float64. Only where rounding may turn one into another, as
+it does with the largest of two logits that are nearly alike, any is right that the net gives anywhere in the
+golden vectors (:func:`rnn_export.verification.rounding.undecided`).
 """
 
 from collections.abc import Sequence
@@ -91,6 +95,8 @@ def bounds(cases: Sequence[Case], signature: Signature) -> dict[str, list[Array]
     return {
         case.name: [
             _bound([margins[number] for margins in pool(case)], spec, _floor(case, signature))
+            if np.dtype(spec.dtype).kind == "f"
+            else _of_undecided(case, number, cases, signature)
             for number, spec in enumerate(signature.results)
         ]
         for case in cases
@@ -245,9 +251,17 @@ def _floor(case: Case, signature: Signature) -> float:
 
 def _bound(pool: Sequence[Margin], spec: TensorSpec, floor: float) -> Array:
     dtype = np.dtype(spec.dtype)
-    if dtype.kind != "f":
-        return np.zeros_like(pool[0].error)
     error = reduce(np.maximum, (margin.error for margin in pool))
     magnitude = reduce(np.maximum, (margin.magnitude for margin in pool))
     bound: Array = FACTOR * error + floor * np.finfo(dtype).eps * magnitude
+    return bound
+
+
+def _of_undecided(case: Case, number: int, cases: Sequence[Case], signature: Signature) -> Array:
+    """Allow what is undecided of a result that is not of floats to be as far off as its values are apart."""
+    if not case.undecided:
+        return np.zeros([1] * len(signature.results[number].shape))
+    place = sum(np.dtype(spec.dtype).kind != "f" for spec in signature.results[:number])
+    values = [extreme(each.float64[number]) for each in cases for extreme in (np.min, np.max)]
+    bound: Array = case.undecided[place] * (float(max(values)) - float(min(values)))
     return bound

@@ -44,7 +44,7 @@ SPECIAL = (
     0.5,
 )
 NOT_IN_C = {
-    *"acos acosh all any argmax argmin asin asinh atan atan2 atanh cosh sinh sort topk".split(),  # noqa: SIM905
+    *"acos acosh all any asin asinh atan atan2 atanh cosh sinh sort topk".split(),  # noqa: SIM905
     *("atan2 of twins", "atan2, behind"),
 }
 ONNX = ("onnxruntime", "reference")

@@ -134,7 +134,7 @@ def test_a_cell_whose_state_is_in_a_tuple_is_read_one_way() -> None:
         (State(H, H), r"State\(float32 \[2, 5\], float32 \[2, 5\]\)"),
         ({"h": H}, "dict"),
         ((H, None), "NoneType"),
-        (H.bool(), r"bool \[2, 5\].* truth values to int64"),
+        (H.to(torch.int32), r"int32 \[2, 5\].* whole numbers to int64"),
         (H.to(torch.complex64), r"complex64 \[2, 5\].* complex numbers to two real ones"),
     ],
 )
@@ -156,21 +156,34 @@ def test_outputs_without_a_number_are_refused() -> None:
         inspect_export(Alone(lambda net, x: net.gru(x)[0][..., :0]).eval(), X)
 
 
-def test_truth_values_that_come_out_are_refused() -> None:
-    with pytest.raises(ModelError, match=r"result of forward\(\): expected float32.*, got bool \[6, 2, 5\]"):
-        inspect_export(Alone(lambda net, x: net.gru(x)[0] > 0).eval(), X)
+def test_complex_numbers_that_come_out_are_refused() -> None:
+    with pytest.raises(
+        ModelError, match=r"result of forward\(\): expected float32.*, got complex64 \[6, 2, 5"
+    ):
+        inspect_export(Alone(lambda net, x: torch.complex(*[net.gru(x)[0]] * 2)).eval(), X)
 
 
-def test_a_state_that_begins_at_infinity_is_refused() -> None:
-    class Maximum(WithSpeaker):
-        def begin_state(self, batch_size: int, device: torch.device) -> Tensor:
-            return torch.full((batch_size, 4), -torch.inf)
+class Maximum(WithSpeaker):
+    start = -torch.inf
 
-    def run(net: Net, x: Tensor, most: Tensor) -> Any:
-        return x, torch.maximum(most, x.amax(0))
+    def begin_state(self, batch_size: int, device: torch.device) -> Tensor:
+        return torch.full((batch_size, 4), self.start)
 
-    with pytest.raises(ModelError, match=r"begin_state\(\), tensor 0: expected finite numbers, got -inf"):
-        inspect_export(Maximum(run).eval(), X)
+
+def most_so_far(net: Net, x: Tensor, most: Tensor) -> Any:
+    return x, torch.maximum(most, x.amax(0))
+
+
+def test_a_state_may_begin_at_infinity() -> None:
+    [leaf] = inspect_export(Maximum(most_so_far).eval(), X).signature.state
+    assert leaf.initial == -torch.inf
+
+
+def test_a_state_that_begins_at_nan_is_refused() -> None:
+    model = Maximum(most_so_far).eval()
+    model.start = torch.nan
+    with pytest.raises(ModelError, match=r"begin_state\(\), tensor 0: expected numbers, got nan"):
+        inspect_export(model, X)
 
 
 class Kept(nn.Module):

@@ -136,3 +136,11 @@ def test_nan_and_infinity_stand_only_where_the_module_takes_them() -> None:
         rows = drawn.non_finite_inputs(STEPS, 5)
         assert (~np.isfinite(rows)).sum((0, 2)).tolist() == [1, 1, 1, 0, 0]
         assert np.isfinite(rows[..., 0]).all()
+
+
+def test_tiny_numbers_are_drawn_where_the_module_tells_them_from_zeros() -> None:
+    sizes = [np.abs(rows).max() for rows in draw(Logarithm(), torch.rand(9, 3, 4) + 0.01).tiny_inputs(STEPS)]
+    assert (np.array(sizes) < [1e-7, 1e-12, 1e-30]).all()
+    assert (np.array(sizes) > [1e-8, 1e-13, 1e-31]).all()
+    assert draw(Layer(), torch.randn(9, 3, 4)).tiny_inputs(STEPS) == []
+    assert draw(Tokens(), torch.randint(5, 20, (9, 3))).tiny_inputs(STEPS) == []

@@ -1,6 +1,7 @@
 """What a call looks like, and how a wrong call is told."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -89,3 +90,14 @@ def test_tree_follows_the_example(case: ModelCase, exported: Exported) -> None:
     rebuilt = tree_build(signature.tree, leaves.__getitem__)
     assert type(rebuilt) is type(state)
     assert tree_leaves(rebuilt) == tree_leaves(state) or len(names) == 1
+
+
+def test_an_infinity_is_a_word_in_json() -> None:
+    leaf = replace(SIGNATURE.state[0], initial=[-np.inf, np.inf, 0.5, 1.0, 2.0, 3.0])
+    signature = replace(SIGNATURE, state=(leaf, replace(SIGNATURE.state[1], initial=-np.inf)))
+    text = json.dumps(signature.to_json(), allow_nan=False)
+    first, second = [state["initial"] for state in json.loads(text)["state"]]
+    assert first == ["-Infinity", "Infinity", 0.5, 1.0, 2.0, 3.0]
+    assert np.array(first, np.float32)[:2].tolist() == [float("-Infinity"), float("Infinity")]
+    assert second == "-Infinity"
+    assert Signature.from_json(json.loads(text)) == signature

@@ -32,6 +32,7 @@ from rnn_export.signature.signature import BATCH, TIME
 from tests.support import mutant_nodes as nodes
 from tests.support.cases import CallCase, ModelCase
 from tests.support.mutant_calls import Call, CCall, Index, OnnxCall, TorchCall
+from tests.support.mutant_values import flushed
 from tests.support.written import written
 
 # --- of parameters: change a module in place, and say whether there was anything to change ----------------
@@ -163,6 +164,12 @@ def with_lengths_off(call: Call, by: int) -> Results:
     return None if call.lengths is None else call.run(call.inputs, call.state, call.moved(call.lengths, by))
 
 
+def with_tiny_flushed(call: Call, below: float) -> Results:
+    if call.signature.inputs.dtype == "int64":
+        return None
+    return call.run(flushed(call, below), call.state, call.lengths)
+
+
 # --- the table --------------------------------------------------------------------------------------------
 
 
@@ -219,6 +226,11 @@ MUTATIONS: dict[str, Mutation] = {
 OF_LENGTHS: dict[str, Mutation] = {
     "lengths one too long": OfCall(partial(with_lengths_off, by=1)),
     "lengths one too short": OfCall(partial(with_lengths_off, by=-1)),
+}
+# For nets that tell tiny numbers from zeros; in others a file does nothing wrong with that.
+OF_TINY: dict[str, Mutation] = {
+    f"inputs below {below} flushed to zero": OfCall(partial(with_tiny_flushed, below=below))
+    for below in (1e-6, 1e-11, 1e-29)
 }
 CONTROL: dict[str, Mutation] = {"nothing": OfCall(right)}  # written around the same way, and right
 

@@ -219,3 +219,22 @@ class Step(nn.Module):
     def forward(self, x_t, state):
         H, C = self.cell(x_t, state)
         return self.head(H), (H, C)
+
+
+class Decibels(nn.Module):
+    """Its inputs are positive numbers of any size."""
+
+    def __init__(self, inputs, size):
+        super().__init__()
+        self.inner = nn.Linear(inputs, size)
+        self.outer = nn.Linear(size, size)
+
+    def begin_state(self, batch_size, device):
+        return torch.zeros(batch_size, self.outer.in_features, device=device)
+
+    def forward(self, inputs, state):
+        outputs = []
+        for X in inputs:
+            state = torch.tanh(self.inner(0.1 * torch.log(X)) + self.outer(state))
+            outputs.append(state)
+        return torch.stack(outputs), state

@@ -18,6 +18,7 @@ import torch
 from filelock import FileLock
 from onnx import parser
 
+import rnn_export
 from rnn_export import workers as process
 from rnn_export.bundle.bundle import MANIFEST, Bundle, describe_files, manifest_text
 from rnn_export.program.program import run_model
@@ -26,10 +27,11 @@ from rnn_export.signature.signature import BATCH, TIME, Array
 from rnn_export.verification.compare import FAILED, NOT_CHECKED, PASSED, Check
 from rnn_export.verification.verify import verify
 from tests.support import mutant_nodes as nodes
+from tests.support import nets
 from tests.support.cases import CALL_CASES, CASES, CallCase, ModelCase
 from tests.support.exports import Exported, shared_folder
 from tests.support.forked import Nursery
-from tests.support.mutants import CONTROL, MUTATIONS, OF_LENGTHS, Mutation, Workshop
+from tests.support.mutants import CONTROL, MUTATIONS, OF_LENGTHS, OF_TINY, Mutation, Workshop
 
 pytestmark = [
     pytest.mark.far,
@@ -239,6 +241,16 @@ def test_the_figure(judge: Judge, figure: Callable[[str], None]) -> None:
     found = [each for each in _everything(judge) if each.mutation not in CONTROL]
     models, mutations = ({each.model for each in found}, {each.mutation for each in found})
     figure(f"mutants, {len(mutations)} mutations x {len(models)} models: {_figures(found)}")
+
+
+def test_a_file_that_takes_tiny_inputs_for_zeros_is_caught(tmp_path: Path, nursery: Nursery) -> None:
+    case = ModelCase("decibels", lambda: nets.Decibels(4, 6), lambda: torch.rand(9, 3, 4) + 0.1)
+    bundle = rnn_export.export(*case.build(), tmp_path / "bundle")
+    (tmp_path / "scratch").mkdir()
+    found = _judged(case, bundle, OF_TINY, tmp_path / "scratch", nursery)
+    verdicts = Counter((each.mutation in CONTROL, each.verdict) for each in found)
+    assert {*verdicts} == {(True, RIGHT), (False, CAUGHT)}, found
+    assert {backend for _, _, backend in _files(found)} >= {"pt", "c", "loop", "scan"}
 
 
 def _everything(judge: Judge) -> list[Judgement]:

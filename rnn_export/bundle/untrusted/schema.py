@@ -150,7 +150,8 @@ class Case(Strict, frozen=True):
     float64: Places
     rounding: Places
     tolerance: Annotated[dict[Word, Annotated[float, Meta(ge=0)]], Meta(max_length=LEAVES + 1)]
-    values: Literal["ordinary", "large", "non-finite"] = "ordinary"
+    values: Literal["ordinary", "large", "tiny", "non-finite"] = "ordinary"
+    undecided: Places = {}
 
 
 class Dynamics(Strict, frozen=True):

@@ -249,3 +249,29 @@ def test_a_bidirectional_module_is_verified(lengths: bool, tmp_path: Path) -> No
     bundle = rnn_export.export(*case.build(), tmp_path / "bundle", lengths=lengths)
     report = VerificationReport.stored(bundle.manifest)
     assert [check.verdict for check in report.checks if check.file == "model.c"] == [PASSED]
+
+
+@pytest.mark.skipif(compiler() is None, reason="there is no compiler")
+@pytest.mark.parametrize(("kind", "right"), [("ArgMax", np.argmax), ("ArgMin", np.argmin)])
+@pytest.mark.parametrize("keep", [0, 1])
+def test_the_first_place_of_an_extreme(kind: str, right: Any, keep: int, tmp_path: Path) -> None:
+    shape = ("time", "batch", *[1] * keep)
+    given, gives = (
+        TensorSpec("inputs", "float32", ("time", "batch", SIZE)),
+        TensorSpec("outputs", "int64", shape),
+    )
+    graph = helper.make_graph(
+        [helper.make_node(kind, ["inputs"], ["outputs"], axis=2, keepdims=keep)],
+        "net",
+        [helper.make_tensor_value_info("inputs", TensorProto.FLOAT, given.shape)],
+        [helper.make_tensor_value_info("outputs", TensorProto.INT64, shape)],
+    )
+    model = helper.make_model(graph, ir_version=IR_VERSION, opset_imports=[helper.make_opsetid("", OPSET)])
+    call = Signature(given, (), gives, {"tuple": []})
+    files = compile_program(Program(ir.from_proto(model), call), call, "net")
+    (tmp_path / "model.c").write_text(files.source)
+    (tmp_path / "model.h").write_text(files.header)
+    inputs = np.random.default_rng(0).integers(-2, 3, (4, 6, SIZE)).astype(np.float32)  # many are alike
+    inputs[1, 2, 1] = inputs[3, 3, 2] = np.nan
+    [got] = c.start(tmp_path / "model.c", call)(inputs)
+    np.testing.assert_array_equal(got, right(inputs, -1, keepdims=bool(keep)))

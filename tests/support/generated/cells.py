@@ -30,6 +30,20 @@ def _spiking(p: Parameters, x: Array, s: list[Array]) -> list[Array]:
     return [v - (v > 1.0)]
 
 
+def _flags(p: Parameters, x: Array, s: list[Array]) -> list[Array]:
+    h, seen = s
+    seen = seen | (linear(p, "x", x) > 0.5)
+    new = np.tanh(_sum(p, x, h))
+    return [np.where(seen, 0.5 * new, new), seen]
+
+
+def _extremes(p: Parameters, x: Array, s: list[Array]) -> list[Array]:
+    h, most, least = s
+    new = np.tanh(_sum(p, x, h))
+    most, least = np.maximum(most, new), np.minimum(least, new)
+    return [new + 0.1 * (most - least), most, least]
+
+
 CELLS: dict[str, Cell] = {
     "rnn": Cell(
         LINEARS,
@@ -154,5 +168,27 @@ CELLS: dict[str, Cell] = {
         lambda p, x, s: [*lstm(np.add(*gates(p, "layer", x, s[0], "_l0")), s[1])],
         ("h", "c"),
         layer=True,
+    ),
+    "flags": Cell(
+        LINEARS,
+        """
+        seen_new = seen | (self.x(x_t) > 0.5)
+        h_new = torch.tanh(self.x(x_t) + self.h(h))
+        h_new = torch.where(seen_new, 0.5 * h_new, h_new)
+        """,
+        _flags,
+        ("h", "seen"),
+        begins=(0.0, False),
+    ),
+    "extremes": Cell(
+        LINEARS,
+        """
+        h_new = torch.tanh(self.x(x_t) + self.h(h))
+        most_new, least_new = torch.maximum(most, h_new), torch.minimum(least, h_new)
+        h_new = h_new + 0.1 * (most_new - least_new)
+        """,
+        _extremes,
+        ("h", "most", "least"),
+        begins=(0.0, -np.inf, np.inf),
     ),
 }

@@ -147,14 +147,30 @@ def _questions(recipe: Recipe, model: nn.Module, folder: Path) -> Iterator[Quest
     for time, batch in (*SIZES, *beyond):
         raw = unseen(FEATURES[recipe.feature].draw, random, (time, batch, recipe.F))
         inputs = _arranged(recipe, raw)
-        drawn = [
-            (0.3 * random.standard_normal(_state_shape(recipe, batch))).astype(np.float32)
-            for _ in CELLS[recipe.cell].state
-        ]
+        drawn = [_drawn(random, _state_shape(recipe, batch), kind) for kind in _kinds(recipe)]
         states = [drawn] * bool(start.argument) + [None] * (start.twin is not None)
         chosen = states if time < LONG else [states[int(random.integers(len(states)))]]
         for state in chosen:
             yield _asked(recipe, (model, exact), (parameters, shaken), inputs, state)
+
+
+def _kinds(recipe: Recipe) -> list[type]:
+    cell = CELLS[recipe.cell]
+    return list(map(type, cell.begins)) or [float] * len(cell.state)
+
+
+def _drawn(random: np.random.Generator, shape: tuple[int, ...], kind: type) -> Array:
+    """Draw a tensor of a state: numbers, or truth values."""
+    numbers = random.standard_normal(shape)
+    return numbers > 0 if kind is bool else (0.3 * numbers).astype(np.float32)
+
+
+def _apart(one: Array, other: Array) -> float:
+    return float(np.abs(np.subtract(one, other, dtype=np.float64)).max())
+
+
+def _wide(array: Array) -> Array:
+    return array.astype(np.float64) if array.dtype.kind == "f" else array
 
 
 def _asked(
@@ -164,8 +180,8 @@ def _asked(
     inputs: Array,
     state: State,
 ) -> Question:
-    wide = inputs.astype(np.float64) if inputs.dtype.kind == "f" else inputs
-    begun = None if state is None else [leaf.astype(np.float64) for leaf in state]
+    wide = _wide(inputs)
+    begun = None if state is None else list(map(_wide, state))
     outputs, last = twin(recipe, parameters[0], wide, begun)
     size = max(1.0, float(np.abs(outputs).max()))
     torch.set_default_dtype(torch.float64)
@@ -183,7 +199,7 @@ def _asked(
     certain = np.abs(moved - outputs).max(others) < 100 * SHAKEN * size
     off = np.abs(single - outputs).max(others)
     allowed = MANY_ROUNDINGS * float(off[certain].max(initial=0)) + 1e-5 * size
-    off_last = [float(np.abs(one - other).max()) for one, other in zip(reached, last, strict=False)]
+    off_last = [_apart(one, other) for one, other in zip(reached, last, strict=False)]
     size_last = max(1.0, *(float(np.abs(leaf).max()) for leaf in last))
     allowed_last = MANY_ROUNDINGS * max(off_last, default=0.0) + 1e-5 * size_last
     return Question(inputs, state, outputs, last, allowed, allowed_last, certain)
@@ -239,9 +255,7 @@ def _faults(
             yield f"{where} changes the state that it is given"
         yield from _compared(recipe, question, outputs, where)
         if begun and runner.signature.returns_state:
-            off = max(
-                float(np.abs(one - other).max()) for one, other in zip(last, question.last, strict=True)
-            )
+            off = max(_apart(one, other) for one, other in zip(last, question.last, strict=True))
             if question.certain.all() and not off <= question.allowed_last:
                 yield f"{where} is off by {off:.2g} in the state (allowed {question.allowed_last:.1g})"
         if runner.signature.streamable and runner.signature.returns_state:

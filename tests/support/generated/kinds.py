@@ -84,7 +84,11 @@ class Feature:
 
 @dataclass(frozen=True)
 class Cell:
-    """A recurrence: ``text`` gives ``h_new`` (and ``c_new``) of ``x_t`` and the state."""
+    """A recurrence: ``text`` gives ``h_new`` (and ``c_new``) of ``x_t`` and the state.
+
+    ``begins`` is what each tensor of the state begins with, a number or a truth value, where a start of
+    zeros is none for it.
+    """
 
     init: str
     text: str
@@ -92,6 +96,7 @@ class Cell:
     state: tuple[str, ...] = ("h",)
     layer: bool = False
     words: tuple[str, ...] = ()
+    begins: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

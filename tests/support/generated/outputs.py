@@ -44,5 +44,6 @@ OUTPUTS: dict[str, Output] = {
     "mean_valid_id": Output(f"{VALID_IDS}\n{MEAN}", mean_valid, needs=TOKENS, words=WHOLE),
     "last_valid_row": Output(f"{VALID_ROWS}\n{LAST}", last_valid, needs=("plain", "clipped"), words=WHOLE),
     "mean_valid_row": Output(f"{VALID_ROWS}\n{MEAN}", mean_valid, needs=("plain", "clipped"), words=WHOLE),
+    "argmax": Output("y = y.argmax(-1)", lambda _, y: y.argmax(-1), steps=True, head=False),
 }
 ODD_OUTPUTS = tuple(name for name in OUTPUTS if name not in {"all", "states", "last"})

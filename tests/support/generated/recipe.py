@@ -21,7 +21,7 @@ PLAIN_OUTPUTS = ("all", "states", "last")
 PLAIN_STARTS = ("given", "inside", "optional", "begin_zeros")
 ODD_FEATURES = tuple(name for name in FEATURES if name not in PLAIN_FEATURES)
 ODD_STARTS = tuple(name for name in STARTS if name not in PLAIN_STARTS)
-ODD_CELLS = ("spiking",)
+ODD_CELLS = ("spiking", "flags", "extremes")
 # Every kind is the one oddity of some recipes; the first is none.
 KINDS = ("nothing", *TWISTS, *ODD_FEATURES, *ODD_STARTS, *ODD_OUTPUTS, *ODD_CELLS)
 
@@ -129,6 +129,8 @@ def _made(kind: str, second: str, number: int, random: Random) -> Recipe | None:
     loop = any(TWISTS[name].loop for name in twists)
     cells = [name for name in CELLS if name not in ODD_CELLS and not (loop and CELLS[name].layer)]
     chosen = cell[0] if cell else random.choice(cells)
+    if CELLS[chosen].begins and (twists or start):  # made for states of numbers that begin with zeros
+        return None
     return Recipe(
         kind,
         number,
@@ -136,7 +138,7 @@ def _made(kind: str, second: str, number: int, random: Random) -> Recipe | None:
         feature[0] if feature else random.choice(usual),
         chosen,
         "layer" if CELLS[chosen].layer else random.choice(LOOPS),
-        start[0] if start else random.choice(PLAIN_STARTS),
+        "begin_zeros" if CELLS[chosen].begins else start[0] if start else random.choice(PLAIN_STARTS),
         output[0] if output else random.choice(PLAIN_OUTPUTS),
         tuple(twists),
         tuple(TWISTS[name].numbers[number % len(TWISTS[name].numbers)] for name in twists),

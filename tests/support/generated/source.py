@@ -1,6 +1,7 @@
 """The PyTorch text of a recipe: a class as people write it, which TorchScript can read."""
 
 import re
+from math import isfinite
 from textwrap import dedent, indent
 
 from tests.support.generated.cells import CELLS
@@ -40,7 +41,11 @@ def source(recipe: Recipe) -> str:
     text = HEAD + indent(_init(recipe), " " * 8)
     start = STARTS[recipe.start]
     if start.method:
-        value = f"return {_tuple([start.method] * len(CELLS[recipe.cell].state))}"
+        cell = CELLS[recipe.cell]
+        own = [
+            f"torch.full((batch_size, {{H}}), {value}, device=device)" for value in map(_literal, cell.begins)
+        ]
+        value = f"return {_tuple(own or [start.method] * len(cell.state))}"
         text += f"\n    def begin_state(self, batch_size, device):\n{indent(_sized(value, recipe), ' ' * 8)}"
     arguments = ", ".join(["self", "inputs", *([start.argument] if start.argument else [])])
     body = "".join(_lines(piece, recipe) for piece in _forward(recipe))
@@ -139,3 +144,7 @@ def _sized(text: str, recipe: Recipe) -> str:
 
 def _tuple(names: tuple[str, ...] | list[str]) -> str:
     return names[0] if len(names) == 1 else f"({', '.join(names)})"
+
+
+def _literal(value: float) -> str:
+    return str(value) if isfinite(value) else f"float('{value}')"

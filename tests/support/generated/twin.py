@@ -40,6 +40,9 @@ def twin(
 
 
 def _begun(run: Run, recipe: Recipe) -> list[Array]:
+    own = CELLS[recipe.cell].begins
+    if own:
+        return [np.full((run.x.shape[1], recipe.H), value) for value in own]
     begin = STARTS[recipe.start].twin
     assert begin, "this start is always given"
     return [begin(run) for _ in CELLS[recipe.cell].state]

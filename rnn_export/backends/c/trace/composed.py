@@ -6,8 +6,8 @@ import numpy as np
 import onnx_ir as ir
 
 from rnn_export.backends.c.trace import rules
-from rnn_export.backends.c.trace.elementwise import BOOL
-from rnn_export.backends.c.trace.rules import Arguments, Rule, elementwise, reduced, reduction
+from rnn_export.backends.c.trace.elementwise import BOOL, FLOAT, INT
+from rnn_export.backends.c.trace.rules import Arguments, Rule, cast, elementwise, reduced, reduction
 from rnn_export.backends.c.trace.symbols import Symbol, Value
 from rnn_export.errors import CompileError
 from rnn_export.program.operator_facts import float_of, int_of
@@ -109,6 +109,26 @@ def _log_sum_exp(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[
     return [elementwise(tracer, "Add", [total, finite(reduced(tracer, "max", value, axes, keep))])]
 
 
+def _place_of(function: str) -> Rule:
+    """Give the rule of the first place of the largest or smallest number; NaN is either, as in PyTorch."""
+
+    def rule(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
+        [value] = arguments
+        assert isinstance(value, Symbol)
+        if tracer.dtype(value) != FLOAT or int_of(node, "select_last_index"):
+            raise CompileError("it is of whole numbers, or asks for the last place")
+        axis, keep = int_of(node, "axis") % len(value.shape), bool(int_of(node, "keepdims"))
+        count = value.shape[axis]
+        extreme = reduced(tracer, function, value, [axis], keep=True)
+        found = elementwise(tracer, "Equal", [value, extreme])
+        found = elementwise(tracer, "Or", [found, elementwise(tracer, "IsNaN", [value])])
+        places = np.arange(count, dtype=np.float32).reshape([-1] + [1] * (len(value.shape) - 1 - axis))
+        first = elementwise(tracer, "Where", [found, places, np.array(count, np.float32)])
+        return [cast(tracer, reduced(tracer, "min", first, [axis], keep), INT)]
+
+    return rule
+
+
 def standardized(tracer: "Tracer", value: Symbol, axes: list[int], epsilon: Array) -> Symbol:
     """Give ``(x - mean) / sqrt(var + eps)`` over axes of one row."""
     centred = elementwise(tracer, "Sub", [value, reduced(tracer, "mean", value, axes, keep=True)])
@@ -171,6 +191,8 @@ def _where(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]
 
 RULES: dict[str, Rule] = {
     **rules.RULES,
+    "ArgMax": _place_of("max"),
+    "ArgMin": _place_of("min"),
     "BatchNormalization": _batch_norm,
     "Equal": _equal,
     "InstanceNormalization": _instance_norm,

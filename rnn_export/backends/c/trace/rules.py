@@ -103,8 +103,12 @@ def _clip(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
 def _cast(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
     [value] = arguments
     assert value is not None
-    target = tracer.c_type(str(ir.DataType(node.attributes["to"].as_int()).numpy()))
-    return [_elementwise(tracer, "Cast", CASTS[tracer.dtype(value), target], [value], target)]
+    return [cast(tracer, value, tracer.c_type(str(ir.DataType(node.attributes["to"].as_int()).numpy())))]
+
+
+def cast(tracer: "Tracer", value: Value, target: str) -> Symbol:
+    """Convert numbers to a C type."""
+    return _elementwise(tracer, "Cast", CASTS[tracer.dtype(value), target], [value], target)
 
 
 def _matmul(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:

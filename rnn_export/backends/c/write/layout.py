@@ -9,7 +9,8 @@ from rnn_export.backends.c.write.context import Address, times
 from rnn_export.errors import CompileError
 from rnn_export.signature.signature import BATCH, TIME, Signature, TensorSpec
 
-C_TYPES = {"float32": "float", "int64": "int64_t"}  # what arguments of the call hold
+# What arguments of the call hold; a truth value is 0 or -1.
+C_TYPES = {"float32": "float", "int64": "int64_t", "bool": "int32_t"}
 
 
 def units(spec: TensorSpec) -> int:
@@ -24,7 +25,7 @@ def words(spec: TensorSpec) -> int:
         CompileError: its dtype has no place in a state.
     """
     if spec.dtype not in C_TYPES:
-        raise CompileError(f"{spec.name} has the dtype {spec.dtype}; a state in C holds float32 and int64")
+        raise CompileError(f"{spec.name} has the dtype {spec.dtype}; a state in C holds {', '.join(C_TYPES)}")
     return units(spec) * WORDS[C_TYPES[spec.dtype]]
 
 

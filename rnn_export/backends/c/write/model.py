@@ -105,10 +105,10 @@ def wrapped(line: str) -> str:
 
 def _arguments(source: Source) -> str:
     """Write what the function takes."""
-    kind = C_TYPES[source.signature.inputs.dtype]
+    kinds = [C_TYPES[spec.dtype] for spec in (source.signature.inputs, source.signature.outputs)]
     parts = [
-        f"size_t steps, size_t batch, const {kind} *inputs",
-        "const float *state_in, float *outputs, float *state_out",
+        f"size_t steps, size_t batch, const {kinds[0]} *inputs",
+        f"const float *state_in, {kinds[1]} *outputs, float *state_out",
     ]
     if source.plan.workspace:
         parts.append("float *workspace")
