@@ -70,8 +70,6 @@ def _of_every_bundle(bundle: Bundle, report: VerificationReport) -> list[Gap]:
     known = {runtime.package for runtime in RUNTIMES.values()}
     ran = ", ".join(f"{tool} {version}" for tool, version in versions.items() if tool in known)
     machine = "The checks ran on one processor. Others round differently, within the same bounds as a rule."
-    if "model.c" in bundle.manifest.files:
-        machine += " Of the code paths in model.c, that processor's was run."
     return [
         Gap(
             f"Runs longer than {max(times, default=0)} time steps, batches over {max(batches, default=0)}",

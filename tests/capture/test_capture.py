@@ -92,6 +92,25 @@ def test_what_pytorch_cannot_load_is_left_out_without_a_word_of_this_machine(tmp
     assert not [part for part in (str(tmp_path), rnn_export.__path__[0]) if part in reason]
 
 
+class Unsaid(Spiking):
+    """TorchScript compiles it, and nothing that calls it."""
+
+    def forward(self, x: Tensor, v: Tensor) -> Any:
+        out = []
+        for x_t in x:
+            v = torch.tanh(0.9 * v + self.i(x_t))
+            out.append(v)
+        return torch.stack(out), v
+
+
+def test_a_result_without_a_type_costs_the_loop_alone(tmp_path: Path) -> None:
+    bundle = rnn_export.export(
+        Unsaid().eval(), (torch.randn(7, 3, 4), torch.zeros(3, 5)), tmp_path / "bundle"
+    )
+    assert {"model.pt", "model.onnx", "model.c"} <= bundle.manifest.files.keys()
+    assert "variants/loop.onnx" not in bundle.manifest.files
+
+
 class Tanh(nn.Module):
     def __init__(self) -> None:
         super().__init__()

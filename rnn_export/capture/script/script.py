@@ -64,6 +64,8 @@ def script(subject: Subject) -> torch.jit.ScriptModule:
             overloaded = not scripted._c._has_method("forward")  # as torch.nn's recurrent layers are
             if not subject.calling.plain or overloaded:
                 scripted = _around(scripted, source.adapted(subject.signature, subject.calling, WRAPPED))
+            else:  # one that returns Any, say, can be compiled and not be called
+                _around(scripted, source.flat(subject.signature, WRAPPED))
             scripted.save_to_buffer()  # what cannot be saved is of no use
         except Exception as error:
             raise _explained(subject.model, error) from error
