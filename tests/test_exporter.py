@@ -62,6 +62,7 @@ def test_progress_is_told(rnn: ModelCase, tmp_path: Path) -> None:
     assert "Verified variants/loop.onnx in onnxruntime" in told
 
 
+@pytest.mark.far
 def test_the_time_an_export_takes_grows_with_neither_time_nor_batch(rnn: ModelCase) -> None:
     class Counting(nn.Module):
         def __init__(self):
