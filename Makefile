@@ -18,8 +18,9 @@ test: $(STAMP)
 test-all: export GENERATED_OF_EACH = 26
 test-all: test test-exhaustive
 
+# With PART=K/N, one of N parts.
 test-exhaustive: $(STAMP)
-	$(BIN)/pytest $(PYTEST) -m exhaustive
+	$(BIN)/pytest $(PYTEST) -m exhaustive $(PART:%=--part %)
 
 # Every language and both services, with what they need of Debian and npm: one table.
 test-examples: $(STAMP)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, nullcontext
 from functools import cache, partial
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 from torch.onnx._internal.exporter._registration import ONNXRegistry
@@ -25,11 +26,14 @@ os.environ["XDG_CACHE_HOME"] = str(libraries())
 
 FAR, NEAR = grid.FAR, ((40, 1), (grid.FEW, 33))  # time steps and rows
 FIGURE, COUNTS = "figure", "counts"
-NO_CACHE = "--no-export-cache"
+NO_CACHE, PART = "--no-export-cache", "--part"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(NO_CACHE, action="store_true", help="export every case anew, whatever build/tests holds")
+    parser.addoption(
+        PART, help="K/N: try each exhaustive test of number K modulo N, but none that needs all others"
+    )
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -41,8 +45,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         end(f"not installed: {', '.join(missing)}")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with mutants, which take longest: else one process is left alone with them at the end."""
+    if part := config.getoption(PART):
+        number, parts = map(int, part.split("/"))
+        own = [item for item in items if item.get_closest_marker("exhaustive")]
+        left = {item for item in own if item.get_closest_marker("everything")}
+        left |= {item for item in own if crc32(item.nodeid.encode()) % parts != number % parts}
+        config.hook.pytest_deselected(items=[item for item in items if item in left])
+        items[:] = [item for item in items if item not in left]
     items.sort(key=lambda item: "judge" not in getattr(item, "fixturenames", ()))
 
 
