@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+running: list[tuple[float, str]] = []  # until when what runs now may take, and what is said then
 WATCH, GRACE = 0.2, 2.0  # seconds: how often to look for who asked, and how long an orderly end may take
 
 
@@ -18,13 +19,13 @@ def watch(parent: int) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """End when the process that asked has ended: nobody is left to read the answer."""
-    while os.getppid() == parent:
+    """End when the process that asked has ended, as nobody is left to read the answer, or a run is late."""
+    late: list[str] = []
+    while os.getppid() == parent and not late:
         time.sleep(WATCH)
-    _end()
-
-
-def _end() -> None:
+        late = [message for until, message in running[-1:] if time.monotonic() > until]
+    sys.stderr.writelines(f"{message}\n" for message in late)
+    sys.stderr.flush()
     os.kill(os.getpid(), signal.SIGTERM)  # the main thread ends its compiler, and removes what that wrote
     time.sleep(GRACE)
     os._exit(1)  # it is deep in a runtime
@@ -32,17 +33,9 @@ def _end() -> None:
 
 @contextmanager
 def within(seconds: float, what: str) -> Iterator[None]:
-    """End this process if something takes longer than it may, and say what."""
-    timer = threading.Timer(seconds, _end_late, [f"{what} did not finish within {seconds:.0f} s"])
-    timer.daemon = True
-    timer.start()
+    """End this process, which is watched, if something takes longer than it may, and say what."""
+    running.append((time.monotonic() + seconds, f"{what} did not finish within {seconds:.0f} s"))
     try:
         yield
     finally:
-        timer.cancel()
-
-
-def _end_late(message: str) -> None:
-    sys.stderr.write(f"{message}\n")
-    sys.stderr.flush()
-    _end()
+        running.pop()

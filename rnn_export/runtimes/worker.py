@@ -45,7 +45,7 @@ EMPTY = "empty"  # the key of what is wrong with calls without a time step or a 
 UNAVAILABLE = "unavailable"  # the only key, if the runtime cannot run the file
 BROKEN = "broken"  # the only key, if the file cannot be built
 FAULT = "fault"  # the only key, if the system is at fault: a full disk, a folder that is gone
-SHORT = 48  # time steps times rows of the cases that are run again
+SHORT, AGAIN = 48, 8  # time steps times rows of the cases that are run again, and how many of them
 MODES = {golden.RUN: ("whole", "cut"), golden.STEP: ("step",)}
 
 
@@ -299,7 +299,7 @@ def _results(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _run_all(request: dict[str, Any]) -> dict[str, Any]:
-    """Load the file, and run all cases; short ones again, in another order and twice: no call remembers."""
+    """Load the file, and run all cases; some again, in another order and twice: no call remembers another."""
     folder, signature = Path(request["folder"]), Signature.from_json(request["signature"])
     files = Files(folder, request["files"])
     results: dict[str, Any] = {}
@@ -312,8 +312,8 @@ def _run_all(request: dict[str, Any]) -> dict[str, Any]:
 
     calls = runtime.variants(folder / request["file"], signature, files.read)
     cases = golden.read(folder, signature, files.read).cases
-    again = [case for case in reversed(cases) if case.time * case.batch <= SHORT for _ in range(2)]
-    for case in (*cases, *again):
+    short = [case for case in reversed(cases) if case.time * case.batch <= SHORT][:AGAIN]
+    for case in (*cases, *(case for case in short for _ in range(2))):
         for mode in MODES[case.kind] if case.time <= runtime.longest else ():
             if mode == "cut" and not signature.streamable:
                 continue

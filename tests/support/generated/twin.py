@@ -14,9 +14,16 @@ from tests.support.generated.starts import STARTS
 
 
 def twin(
-    recipe: Recipe, parameters: Parameters, inputs: Array, state: Sequence[Array] | None = None
+    recipe: Recipe,
+    parameters: Parameters,
+    inputs: Array,
+    state: Sequence[Array] | None = None,
+    noise: float = 0.0,
 ) -> tuple[Array, list[Array]]:
-    """Run a recipe: give the outputs and the tensors of the last state, in the axes of the module."""
+    """Run a recipe: give the outputs and the tensors of the last state, in the axes of the module.
+
+    With ``noise`` each hidden unit is off by about so much, as it may be: units that saturate are then apart.
+    """
     cell, output = CELLS[recipe.cell], OUTPUTS[recipe.output]
     run = Run(p=parameters, inputs=inputs.copy(), rows_first=recipe.rows_first, H=recipe.H)
     _hooks(run, recipe, "argument")
@@ -33,7 +40,8 @@ def twin(
         if not _hooks(run, recipe, "keep"):
             run.state = run.new
         run.out.append(run.state[0].copy() if recipe.loop == "filled" else run.state[0])
-    y = output.twin(run, np.stack(run.out))
+    units = np.stack(run.out)
+    y = output.twin(run, units + noise * np.random.default_rng(0).standard_normal(units.shape))
     y = linear(parameters, "head", y) if output.head else y
     y = y.swapaxes(0, 1) if output.steps and recipe.rows_first else y
     return y, [leaf[None] if cell.layer else leaf for leaf in run.state]
