@@ -12,6 +12,7 @@ Nothing of it is seen by other threads, unlike ``torch.set_default_dtype``.
 
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -101,23 +102,24 @@ class Named(TorchFunctionMode):
 class InPrecision:
     """Runs what was written for one floating-point dtype in another one, in this thread.
 
-    To look at every operation takes several times as long as the operations of a small net. What meets none
-    of the dtypes in its first run is run as it is from then on, unless it fails.
+    To look at every operation takes several times as long as the operations of a small net, and to answer
+    with other dtypes as long again. What asks for no dtype in its first run is answered as it is from then
+    on, and what meets none of the dtypes either is run as it is, unless that fails.
     """
 
     def __init__(self, native: torch.dtype, wanted: torch.dtype) -> None:
-        self.native, self.same, self.met = native, native == wanted, True
+        self.native, self.same = native, native == wanted
+        self.asked = self.met = True
         self.there, self.back = (WIDE, NARROW) if wanted == torch.float64 else (NARROW, WIDE)
 
     def __call__(self, run: Callable[[], Result]) -> Result:
         """Run a function, which makes its own tensors in the wanted dtype."""
-        if self.same or not self.met:
-            try:
+        if self.same:
+            return run()
+        if not self.asked:
+            with suppress(Exception), Converted(self.there) if self.met else nullcontext():
                 return run()
-            except Exception:
-                if self.same:
-                    raise
         with Named(self.back, self.native) as named, Converted(self.there) as operations:
             result = run()
-        self.met = named.met or operations.met
+        self.asked, self.met = named.met, named.met or operations.met
         return result

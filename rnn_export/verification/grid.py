@@ -22,7 +22,7 @@ from rnn_export.errors import VerificationError, mismatch
 from rnn_export.module import eager
 from rnn_export.module.sampling import BATCHES, LONGEST, TINY_ROWS, Draw, trajectory
 from rnn_export.module.subject import Subject
-from rnn_export.signature.signature import BATCH, TIME, Array, Call, Signature
+from rnn_export.signature.signature import BATCH, TIME, Array, Call, Signature, TensorSpec
 from rnn_export.verification import dynamics
 from rnn_export.verification.rounding import spread, undecided
 
@@ -261,17 +261,34 @@ def _with_rounding(cases: list[Case], double: Call, subject: Subject, draw: "Dra
     steps = [case for case in cases if case.kind == STEP]
     if not steps or not any(leaf.dtype == signature.dtype for leaf in signature.state):
         return Golden(cases)
-    found_of = {case.name: spread(double, case.arguments, case.float64, signature.dtype) for case in steps}
-    spreads = {name: parts for name, (parts, _) in found_of.items()}
-    terms = max(number for _, number in found_of.values())
+    spreads, terms = _step_spreads(steps, double, signature)
     found = _dynamics(steps, spreads, terms, subject, draw)
     most = {name: tuple(part * np.float32(sqrt(terms)) for part in parts) for name, parts in spreads.items()}
     longest = max(case.time for case in cases)
     if found.horizon is not None and found.horizon < AMPLIFYING * longest:
         for case in cases:
             if case.kind == RUN:
-                most[case.name], _ = spread(double, case.arguments, case.float64, signature.dtype)
+                most[case.name], _ = spread(double, case.arguments, case.float64, signature)
     return Golden([replace(case, rounding=most.get(case.name, ())) for case in cases], found)
+
+
+def _step_spreads(
+    steps: Sequence[Case], double: Call, signature: Signature
+) -> tuple[dict[str, tuple[Array, ...]], int]:
+    """Say how far rounding can take each single step: all of them as rows of one call."""
+
+    def side_by_side(cases: Sequence[Sequence[Array]], specs: Sequence[TensorSpec]) -> list[Array]:
+        parts = zip(*cases, strict=True)
+        return [np.concatenate(each, spec.batch_axis) for each, spec in zip(parts, specs, strict=True)]
+
+    arguments = side_by_side([case.arguments for case in steps], signature.arguments)
+    right = side_by_side([case.float64 for case in steps], signature.results)
+    found, terms = spread(double, arguments, right, signature)
+    ends = np.cumsum([case.batch for case in steps])[:-1]
+    apart = [
+        np.split(each, ends, spec.batch_axis) for each, spec in zip(found, signature.results, strict=True)
+    ]
+    return {case.name: parts for case, parts in zip(steps, zip(*apart, strict=True), strict=True)}, terms
 
 
 def _dynamics(

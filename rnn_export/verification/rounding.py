@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_map_only
 from rnn_export.signature.signature import Array, Call, Signature
 
 SEED = 20261124
-SAMPLES = 8
+RUNS, SAMPLES = 2, 4  # of a call, and of each of its rows in a run
 COPIES, NOISE = 16, 16  # rows of which each is run so often, with errors so many times as large
 Arrays = tuple[Array, ...]
 
@@ -92,30 +92,40 @@ def _is_float(value: Any) -> bool:
 
 
 def spread(
-    call: Call, arguments: Sequence[Array], right: Sequence[Array], dtype: str
-) -> tuple[tuple[Array, ...], int]:
-    """Say how far from its float64 results a call can be where every operation rounds to ``dtype``.
+    call: Call, arguments: Sequence[Array], right: Sequence[Array], signature: Signature
+) -> tuple[Arrays, int]:
+    """Say how far from its float64 results a call can be where every operation rounds to the net's dtype.
 
     Args:
-        call: the module in float64.
+        call: the module in float64, in which rows do not depend on each other.
         arguments: of the call.
         right: its results without rounding.
-        dtype: ``"float32"`` or ``"float64"``.
+        signature: of the call.
 
     Returns:
         For each result an array of its shape, the largest distance of some samples, and the number of terms
         of the longest sum of products.
     """
-    mode = Rounding(float(np.finfo(dtype).eps), SEED)
+    mode = Rounding(float(np.finfo(signature.dtype).eps), SEED)
     largest = [np.zeros(result.shape) for result in right]
-    for _ in range(SAMPLES):
+    copies = _copied(arguments, SAMPLES, signature)
+    for _ in range(RUNS):
         with mode:
-            results = call(*arguments)
-        for most, result, exact in zip(largest, results, right, strict=True):
-            with np.errstate(invalid="ignore"):
-                np.fmax(most, np.abs(result.astype(np.float64) - exact), out=most)
+            results = call(*copies)
+        for most, result, exact, spec in zip(largest, results, right, signature.results, strict=True):
+            for part in np.split(result.astype(np.float64), SAMPLES, spec.batch_axis):
+                with np.errstate(invalid="ignore"):
+                    np.fmax(most, np.abs(part - exact), out=most)
     with np.errstate(over="ignore"):
         return tuple(most.astype(np.float32) for most in largest), mode.terms
+
+
+def _copied(arguments: Sequence[Array], copies: int, signature: Signature) -> list[Array]:
+    """Put copies of the rows of a call behind them."""
+    return [
+        np.concatenate([array] * copies, spec.batch_axis)
+        for array, spec in zip(arguments, signature.arguments, strict=True)
+    ]
 
 
 def undecided(
@@ -143,10 +153,7 @@ def undecided(
     Returns:
         For each result that is not of floats an array of its shape, true where a copy gave another value.
     """
-    copies = [
-        np.concatenate([array] * COPIES, spec.batch_axis)
-        for array, spec in zip(arguments, signature.arguments, strict=True)
-    ]
+    copies = _copied(arguments, COPIES, signature)
     with Rounding(float(np.finfo(signature.dtype).eps) * NOISE, SEED, of_largest=of_largest):
         results = call(*copies)
     return tuple(

@@ -90,6 +90,22 @@ def test_a_function_that_names_no_dtype_is_run_as_it_is_from_its_second_run_on()
     torch.testing.assert_close(run(lambda: X @ SCALE), X @ SCALE.double(), rtol=1e-14, atol=0)  # it fails
 
 
+def test_a_function_that_asks_for_no_dtype_has_its_numbers_converted_all_the_same() -> None:
+    run, seen = InPrecision(torch.float32, torch.float64), []
+
+    def function(*, asks: bool) -> Tensor:
+        seen.append(X.dtype if asks else None)
+        return X @ torch.ones(3)
+
+    run(lambda: function(asks=False))
+    assert (run.asked, run.met) == (False, True)
+    assert run(lambda: function(asks=True)).dtype == seen[-1] == torch.float64
+    run = InPrecision(torch.float32, torch.float64)
+    run(lambda: function(asks=True))
+    assert (run.asked, run.met) == (True, True)
+    assert seen[-1] == torch.float32
+
+
 class Plain(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -1,5 +1,7 @@
 """Rounding put into float64 is as large as that of float32, whatever operations a module is made of."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from torch import nn
 
 from rnn_export.module import eager
 from rnn_export.module.subject import inspect_module
-from rnn_export.verification.rounding import SAMPLES, Rounding, spread
+from rnn_export.verification.rounding import RUNS, Rounding, spread
 from tests.support.cases import CASES, ModelCase
 
 EPS = np.finfo(np.float32).eps
@@ -67,7 +69,8 @@ def test_it_grants_what_eager_needs_in_a_step_and_not_much_more(case: ModelCase)
         for leaf in subject.signature.initial_state(inputs.shape[1])
     ]
     right = double(inputs, *state)
-    margins, terms = spread(double, (inputs, *state), right, "float32")
+    signature = replace(subject.signature, outputs=replace(subject.signature.outputs, dtype="float32"))
+    margins, terms = spread(double, (inputs, *state), right, signature)
     assert 1 <= terms <= 100
     for got, want, margin in zip(single(inputs, *state), right, margins, strict=True):
         error, granted = np.abs(got - want).max(), np.sqrt(terms) * margin.max()
@@ -79,9 +82,9 @@ def test_it_is_the_same_every_time(rnn: ModelCase) -> None:
     call = eager.start(subject, torch.float64)
     arguments = (subject.inputs.numpy(), *(leaf.numpy() for leaf in subject.state))
     right = call(*arguments)
-    one, other = (spread(call, arguments, right, "float32") for _ in range(2))
+    one, other = (spread(call, arguments, right, subject.signature) for _ in range(2))
     assert one[1] == other[1]
     for first, second in zip(one[0], other[0], strict=True):
         assert np.array_equal(first, second)
         assert first.any()
-    assert SAMPLES > 1
+    assert RUNS > 1
