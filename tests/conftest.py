@@ -19,12 +19,13 @@ from rnn_export.verification import grid
 from tests.support.cases import CASES, ModelCase
 from tests.support.exports import Exported, Exports, libraries, remembered, shared_folder, sources
 from tests.support.forked import Nursery
+from tests.support.near import NEAR
 
 # Tests compile much C: quickly, for this processor alone, and once.
 os.environ.setdefault("CFLAGS", "-O1 -march=native")
 os.environ["XDG_CACHE_HOME"] = str(libraries())
 
-FAR, NEAR = grid.FAR, ((40, 1), (grid.FEW, 33))  # time steps and rows
+FAR = grid.FAR
 FIGURE, COUNTS = "figure", "counts"
 NO_CACHE, PART = "--no-export-cache", "--part"
 

@@ -97,9 +97,13 @@ def _forked(recipe: Recipe) -> tuple[dict[str, str], bool]:
 
 
 def _child(recipe: Recipe, folder: Path, answer: IO[str], said: IO[str]) -> None:
+    from rnn_export.verification import grid
     from tests.support.generated.check import judged
+    from tests.support.near import NEAR
 
     code = 1
+    if not recipe.long:
+        grid.FAR = NEAR
     os.dup2(said.fileno(), 1)
     os.dup2(said.fileno(), 2)
     try:

@@ -80,6 +80,11 @@ class Recipe:
         more = FEATURES[self.feature].more
         return more if self.feature == "one_hot" else self.F + more
 
+    @property
+    def long(self) -> bool:
+        """Whether it may be told apart at lengths or batches alone that are far beyond the example's."""
+        return self.number < ALONE or any(name in TIMES for name in self.twists)
+
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> "Recipe":
         """Give the recipe of what :func:`dataclasses.asdict` gave, through JSON."""
