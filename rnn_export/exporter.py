@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from rnn_export.backends.write import write_files
 from rnn_export.bundle.bundle import Bundle, Manifest, check_target, staged
@@ -25,9 +25,10 @@ REMEDY = "Nothing was written. Change what stands in that line if it is yours; i
 
 def export(
     model: nn.Module,
-    example: Tensor | tuple[Any, ...],
+    args: Any,
     folder: str | Path,
     *,
+    kwargs: Mapping[str, Any] | None = None,
     step: bool = False,
     lengths: bool = False,
     name: str | None = None,
@@ -38,13 +39,16 @@ def export(
     """Export a recurrent module as a bundle, every file proven equal to eager PyTorch.
 
     Args:
-        model: takes ``inputs``, or ``(inputs, state)``, and returns ``outputs`` or ``(outputs, new_state)``.
-            The outputs are those of all time steps, in one tensor or in a list, or those of the last one. A
-            copy in eval mode, on the CPU, is exported; the module itself is not changed.
-        example: one call's ``(inputs, state)``, or its ``inputs`` alone. ``inputs`` has shape
-            ``[T, B, features]`` or ``[B, T, features]`` in the dtype of the parameters (float32 or float64),
-            or ``[T, B]`` or ``[B, T]`` for token ids (int64). ``state`` is a tensor, or nested tuples or
-            lists of tensors, each with a batch axis. T and B stay free in every file.
+        model: is called ``model(*args, **kwargs)``. It takes ``inputs``, or ``inputs`` and a state, and
+            returns outputs, or outputs and the new state, in tuples, lists, dicts, named tuples or
+            dataclasses, anywhere among its arguments and results. The outputs are those of all time steps,
+            in one tensor or in a list, or those of the last one. A copy in eval mode, on the CPU, is
+            exported; the module itself is not changed.
+        args: the positional arguments of one call, an example: a tensor, ``(inputs, state)``, or any others.
+            The inputs are a tensor with axes for time and batch, wherever they stand, in the dtype of the
+            parameters (float32 or float64), or token ids (int64). All other tensors come back: they are the
+            state, each with a batch axis. T and B stay free in every file.
+        kwargs: the keyword arguments of the call.
         folder: where the bundle goes. It appears there after everything was verified, whole.
         step: whether the model takes a single time step: ``inputs`` has no time axis in the example then. The
             files run it over any number of steps, the time axis in front.
@@ -68,7 +72,7 @@ def export(
     check_target(folder, overwrite=overwrite)
     name = name or folder.resolve().name
     with typed(f"the export of {type(model).__name__}", ModelError, REMEDY):
-        subject = inspect_export(model, example, step=step, lengths=lengths)
+        subject = inspect_export(model, args, kwargs=kwargs, step=step, lengths=lengths)
         try:
             manifest = _export(subject, folder, name, metadata or {}, progress, overwrite=overwrite)
         except DisagreementError as error:

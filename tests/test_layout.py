@@ -27,7 +27,8 @@ ROOMS: dict[str, str] = {
     "signature": "tree signature",
     "program": "quiet session values build program scan operator_facts agree",
     "module": """
-        calling attributes axes wrappers copying interface purity starts subject precision eager repeatable
+        calling attributes axes wrappers copying interface arguments preparation purity starts subject
+        precision eager repeatable
         values sizes sampling vocabulary fold_check submodule_state inspection
         """,
     "bundle": """

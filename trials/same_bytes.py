@@ -179,7 +179,7 @@ def _main(file: str, out: Path) -> None:
     from rnn_export.exporter import export  # noqa: PLC0415
 
     for net in NETS:
-        model, example = load_target(f"{file}:{net}")
+        model, example, _ = load_target(f"{file}:{net}")
         export(model, example, out / net)
     print(json.dumps({"hash": hash(WORD), "host": socket.gethostname()}))
 

@@ -37,12 +37,16 @@ REMEDIES = {
 def explained(target: Path, kind: type[RnnExportError]) -> Iterator[None]:
     """Raise an error of our own for what the system says while a target is written.
 
+    An ``OSError`` that no call of the system made, as that of :mod:`inspect` is, goes through as it is.
+
     Raises:
         RnnExportError: of that kind.
     """
     try:
         yield
     except OSError as error:
+        if error.errno is None and not isinstance(error, shutil.Error):
+            raise
         copies = error.args[0] if isinstance(error, shutil.Error) else []  # of copytree: from, to, why
         reason = "; ".join(why for _, _, why in copies[:1]) or error
         remedy = REMEDIES.get(error.errno or 0, "Name a folder that you may write to.")

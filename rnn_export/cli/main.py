@@ -67,7 +67,8 @@ def export_command(
         str,
         typer.Argument(
             metavar="TARGET",
-            help="MODULE:FACTORY or FILE.py:FACTORY; the factory returns (model, (inputs, state)). "
+            help="MODULE:FACTORY or FILE.py:FACTORY; the factory returns (model, (inputs, state)), or "
+            "any arguments of the model: (model, args) or (model, args, kwargs). "
             "Or FILE.pt, a saved ScriptModule that you trust, with --shape.",
             show_default=False,
         ),
@@ -96,11 +97,12 @@ def export_command(
             from rnn_export.cli.target import load_target  # noqa: PLC0415
             from rnn_export.exporter import export  # noqa: PLC0415 (takes seconds, after the usage is checked)
 
-            model, example = load_target(target, shape)
+            model, args, kwargs = load_target(target, shape)
             bundle = export(
                 model,
-                example,
+                args,
                 folder,
+                kwargs=kwargs,
                 step=step,
                 lengths=lengths,
                 name=name,

@@ -13,12 +13,12 @@ from torch import nn
 
 from rnn_export.errors import TargetError, mismatch
 
-EXAMPLE = "Write a function that returns (model, example), example being (inputs, state)."
+EXAMPLE = "Write a function that returns (model, args), or (model, args, kwargs): what model(...) takes."
 SCRIPTED = ".pt"
 
 
-def load_target(target: str, shape: str | None = None) -> tuple[nn.Module, Any]:
-    """Import a factory and call it, or load a saved ScriptModule.
+def load_target(target: str, shape: str | None = None) -> tuple[nn.Module, Any, dict[str, Any]]:
+    """Import a factory and call it, or load a saved ScriptModule; give the model, its args and its kwargs.
 
     Args:
         target: ``package.module:factory``, ``path/to/file.py:factory``, or ``path/to/file.pt``, which is
@@ -28,7 +28,7 @@ def load_target(target: str, shape: str | None = None) -> tuple[nn.Module, Any]:
 
     Raises:
         TargetError: there is no such file, module or factory, or it fails, or gives something else than
-            ``(model, example)``; or a shape is missing, or given for a factory.
+            ``(model, args)`` or ``(model, args, kwargs)``; or a shape is missing, or given for a factory.
     """
     if target.endswith(SCRIPTED):
         return _load_scripted(target, shape)
@@ -45,13 +45,16 @@ def load_target(target: str, shape: str | None = None) -> tuple[nn.Module, Any]:
         made = factory()
     except Exception as error:
         raise TargetError(f"{target} failed: {type(error).__name__}: {error}. {EXAMPLE}") from error
-    if not isinstance(made, tuple) or len(made) != 2 or not isinstance(made[0], nn.Module):
+    parts = made if isinstance(made, tuple) else ()
+    kwargs = parts[2] if len(parts) == 3 else {}
+    if len(parts) not in (2, 3) or not isinstance(parts[0], nn.Module) or not isinstance(kwargs, dict):
         kinds = [type(part).__name__ for part in made] if isinstance(made, tuple) else type(made).__name__
-        raise TargetError(mismatch(f"result of {target}", "(torch.nn.Module, example)", kinds, EXAMPLE))
-    return made
+        expected = "(torch.nn.Module, args) or (torch.nn.Module, args, kwargs)"
+        raise TargetError(mismatch(f"result of {target}", expected, kinds, EXAMPLE))
+    return parts[0], parts[1], kwargs
 
 
-def _load_scripted(path: str, shape: str | None) -> tuple[nn.Module, Any]:
+def _load_scripted(path: str, shape: str | None) -> tuple[nn.Module, Any, dict[str, Any]]:
     """Load a ScriptModule, and draw inputs for it."""
     try:
         sizes = [int(size) for size in (shape or "").split(",")]
@@ -67,7 +70,7 @@ def _load_scripted(path: str, shape: str | None) -> tuple[nn.Module, Any]:
         raise TargetError(f"{path} cannot be loaded: {reason}. Name a saved ScriptModule.") from error
     dtype = next((parameter.dtype for parameter in model.parameters()), torch.float32)
     inputs = torch.randint(2, sizes) if len(sizes) == 2 else torch.randn(sizes, dtype=dtype)
-    return model, inputs
+    return model, inputs, {}
 
 
 def _import(place: str) -> ModuleType:

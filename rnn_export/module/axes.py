@@ -1,6 +1,7 @@
 """Which axes are time and batch: found by running the module with one time step, or one row, more.
 
-- The time axis of the inputs is the one that may grow while the state keeps its shape.
+- The time axis of the inputs is the one that may grow while the state keeps its shape. Time and batch are
+  the first two axes, in either order, unless these may not grow: then they are any two others that may.
 - The batch axis of a leaf of the state is the one that grows with the batch, in ``begin_state`` or in what
   the module returns; else the one of that size, if the module takes a larger one there.
 - The axes of the outputs are those that grow along; no time axis means the outputs of the last time step.
@@ -10,7 +11,7 @@ What stays open is said, not guessed.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import permutations, product
 from typing import Any
 
 import torch
@@ -42,7 +43,7 @@ def find_axes(run: Run, inputs: Tensor, state: Any, begin: Begin | None) -> Axes
 
     Args:
         run: calls the module.
-        inputs: the example's; time and batch are its first two axes, in either order.
+        inputs: the example's.
         state: the example's, or ``None``.
         begin: gives the module's initial state for a batch, if it has one.
 
@@ -51,8 +52,7 @@ def find_axes(run: Run, inputs: Tensor, state: Any, begin: Begin | None) -> Axes
         ModelError: the results do not follow time and batch.
     """
     plain = run(inputs, state)
-    time = _time_axis(run, inputs, state, plain, begin)
-    batch = 1 - time
+    time, batch = _time_and_batch(run, inputs, state, plain, begin)
     outputs_time = _grown(plain.outputs, run(longer(inputs, time), state).outputs)
     leaves, wider = _wider(run, inputs, state, batch, begin)
     outputs_batch = _grown(plain.outputs, wider.outputs)
@@ -75,9 +75,9 @@ def check_state(inputs: Tensor, state: Any, begin: Begin | None) -> None:
     Raises:
         InputError: it is not.
     """
-    if any(_fits(state, inputs.shape[axis], begin) for axis in (1, 0)):
-        return
     batch = inputs.shape[1]
+    if any(_fits(state, size, begin) for size in dict.fromkeys([batch, *inputs.shape])):
+        return
     if begin is None:
         expected = f"an axis of the inputs' batch, {batch}, in each tensor"
     else:
@@ -90,15 +90,16 @@ def shorter(run: Run, inputs: Tensor, state: Any, begin: Begin | None) -> Tensor
     """Give a few time steps of the inputs, and a few rows unless the state is made for all of them."""
     for axis in (0, 1):
         few = inputs.narrow(axis, 0, min(SHORT, inputs.shape[axis]))
+        if few.shape == inputs.shape or not _fits(state, inputs.shape[1 - axis], begin):
+            continue
+        try:
+            new = _shapes(run(few, state).state)
+        except RnnExportError:
+            continue
         if state is None:
             inputs = few
-        elif few.shape != inputs.shape and _fits(state, inputs.shape[1 - axis], begin):
-            try:
-                new = _shapes(run(few, state).state)
-            except RnnExportError:
-                continue
-            if new in ([], _shapes(state)):
-                return few
+        elif new in ([], _shapes(state)):
+            return few
     return inputs
 
 
@@ -115,32 +116,62 @@ def _grown(one: Tensor, other: Tensor) -> list[int]:
     return grown if all(other.shape[axis] == one.shape[axis] + 1 for axis in grown) else []
 
 
-def _time_axis(run: Run, inputs: Tensor, state: Any, plain: Reading, begin: Begin | None) -> int:
-    possible = [axis for axis in (0, 1) if _fits(state, inputs.shape[1 - axis], begin)]
-    shapes = [leaf.shape for leaf in plain.state]
-    found, failures = [], []
-    for axis in possible:
-        try:
-            reading = run(longer(inputs, axis), state)
-        except RnnExportError as error:
-            failures.append(str(error))
-            continue
-        if [leaf.shape for leaf in reading.state] == shapes:
-            found.append(axis)
+def _time_and_batch(
+    run: Run, inputs: Tensor, state: Any, plain: Reading, begin: Begin | None
+) -> tuple[int, int]:
+    pairs = [*permutations(range(inputs.dim()), 2)]
+    usual = [pair for pair in pairs if max(pair) == 1]
+    found, failures = list[tuple[int, int]](), list[str]()
+    for group in (usual, [pair for pair in pairs if pair not in usual]):
+        found = [pair for pair in group if _may_be(run, inputs, state, plain, begin, *pair, failures)]
+        if found:
+            break
     if len(found) > 1:
-        found = [axis for axis in found if _rows_are_apart(run, inputs, state, plain, 1 - axis)]
+        found = [(time, batch) for time, batch in found if _rows_are_apart(run, inputs, state, plain, batch)]
     if len(found) == 1:
         return found[0]
+    if not found and inputs.is_floating_point() and inputs.dim() == 2:
+        raise InputError(
+            mismatch(
+                "example 'inputs'",
+                "an axis for time, one for the batch, and features",
+                f"{describe(inputs)}, of which no two axes may grow",
+                "Add the axis of the batch: inputs[:, None] behind time, or inputs[None] in front of it.",
+            )
+        )
     if not found and failures:
         raise ModelError(f"one more time step is too many. {failures[0]} It has to take any number of them.")
     raise InputError(
         mismatch(
             "example 'inputs'",
             "to see which axis is time and which is batch",
-            f"{describe(inputs)}, where both fit",
+            f"{describe(inputs)}, where several fit",
             DISTINCT,
         )
     )
+
+
+def _may_be(
+    run: Run,
+    inputs: Tensor,
+    state: Any,
+    plain: Reading,
+    begin: Begin | None,
+    time: int,
+    batch: int,
+    failures: list[str],
+) -> bool:
+    """Whether one axis may grow as time does, and another one as the batch; note why it may not."""
+    if not _fits(state, inputs.shape[batch], begin):
+        return False
+    try:
+        reading = run(longer(inputs, time), state)
+        if state is None:
+            run(longer(inputs, batch), None)
+    except RnnExportError as error:
+        failures.append(str(error))
+        return False
+    return [leaf.shape for leaf in reading.state] == [leaf.shape for leaf in plain.state]
 
 
 def _fits(state: Any, batch: int, begin: Begin | None) -> bool:

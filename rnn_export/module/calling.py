@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from rnn_export.errors import ModelError, mismatch
-from rnn_export.signature.tree import Tree, names_of, tree_leaves, tree_of, tree_pairs
+from rnn_export.signature.tree import Tree, names_of, parts_of, tree_leaves, tree_of, tree_pairs
 
 OUTPUTS = "outputs"
 REMEDY = "Return (outputs, state): the outputs of all time steps or of the last one, the state as it came in."
@@ -50,6 +50,10 @@ class Calling:
         return (torch.stack(outputs) if self.listed else outputs, *(found[name] for name in state))
 
 
+class NestedResultError(ModelError):
+    """A module returns tensors in other wrappings than tuples and lists."""
+
+
 @dataclass(frozen=True)
 class Reading:
     """What a module returned: ``outputs`` stacked, the leaves of the new state, and how all is wrapped."""
@@ -64,8 +68,11 @@ def read(result: Any, steps: Collection[int]) -> Reading:
     """Read what a module returned; ``steps`` are the possible numbers of time steps.
 
     Raises:
+        NestedResultError: there is more than tuples and lists around the tensors.
         ModelError: it is neither outputs nor ``(outputs, state)``.
     """
+    if not _is_plain(result):
+        raise NestedResultError(mismatch("result of forward()", "(outputs, state)", describe(result), REMEDY))
     if isinstance(result, Tensor) or _is_listed(result, steps):
         return _reading(result, [], OUTPUTS, steps)
     if not isinstance(result, tuple | list) or not result:
@@ -84,6 +91,12 @@ def _reading(outputs: Any, state: list[Any], gives: Tree, steps: Collection[int]
         expected = "outputs as a tensor, or a list of one a time step, and a state of tensors"
         raise ModelError(mismatch("result of forward()", expected, got, REMEDY))
     return Reading(torch.stack(outputs) if listed else outputs, state, gives, listed)
+
+
+def _is_plain(result: Any) -> bool:
+    if isinstance(result, tuple | list):
+        return all(map(_is_plain, result))
+    return parts_of(result) is None
 
 
 def _is_listed(outputs: Any, steps: Collection[int]) -> bool:
@@ -110,4 +123,8 @@ def describe(value: object) -> str:
         inside = ", ".join(describe(child) for child in value)
         kind = "" if type(value) in (tuple, list) else type(value).__name__
         return f"{kind}({inside})" if isinstance(value, tuple) else f"{kind}[{inside}]"
+    parts = parts_of(value)
+    if parts is not None:
+        inside = ", ".join(f"{name}={describe(child)}" for name, child in parts)
+        return f"{type(value).__name__}({inside})"
     return type(value).__name__

@@ -20,20 +20,6 @@ CONVERT = "Convert it: other whole numbers to int64, complex numbers to two real
 LENGTHS = "If it is the number of time steps of each row, leave it out here and pass lengths=True."
 
 
-def check_wrapping(state: Any) -> None:
-    """Check that a state is a tensor, or nested tuples and lists of tensors.
-
-    Raises:
-        InputError: it is something else.
-    """
-    remedy = "State is a tensor, or a plain tuple or list of them; None stands for the module's own."
-    if isinstance(state, tuple | list) and type(state) in (tuple, list):
-        for part in state:
-            check_wrapping(part)
-    elif not isinstance(state, Tensor):
-        raise InputError(mismatch("example 'state'", "tensors", describe(state), remedy))
-
-
 def check_dense(tensors: Sequence[Tensor]) -> None:
     """Check that the tensors of the example hold numbers, one beside the other.
 

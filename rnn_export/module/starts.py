@@ -1,6 +1,7 @@
-"""What a module begins with: zeros, or what its ``begin_state`` gives, the same for every row and call."""
+"""What a module begins with: zeros, what it has learned, or what its ``begin_state`` gives, in every row."""
 
 from collections.abc import Callable, Sequence
+from itertools import islice, product
 from typing import Any
 
 import torch
@@ -8,38 +9,29 @@ from torch import Tensor
 
 from rnn_export.errors import InputError, ModelError, mismatch
 from rnn_export.module.calling import Reading, equal
-from rnn_export.signature.tree import Tree, enumerate_names, tree_leaves, wrap
+from rnn_export.signature.tree import Tree, enumerate_names, map_leaves, tree_leaves, wrap
 
 REMEDY = "Give the module begin_state(batch_size, device), which gives the state that it begins with."
+MOST_STARTS = 256  # that are tried
 ROUNDING = {"rtol": 1e-4, "atol": 1e-5}  # far above what another order of sums makes, far below a start
 
 
 def own_start(run: Callable[[Tensor, Any], Reading], inputs: Tensor, reading: Reading) -> Any:
-    """Give the state of zeros that the module begins with by itself; ``None`` if it takes no state.
+    """Give a state of zeros in the wrapping that a module takes; ``None`` if it takes no state.
 
-    Raises:
-        InputError: it takes a state, and zeros are not what it begins with.
+    If that is not what the module begins with by itself, :func:`check_left_out` says so.
     """
     zeros = list(map(torch.zeros_like, reading.state))
-    same = None
+    taken = []
     for state in _wrappings(reading.gives, zeros):
         try:
             again = run(inputs, state)
         except (InputError, ModelError):
             continue
-        same = equal([again.outputs, *again.state], [reading.outputs, *reading.state])
-        if same:
+        if equal([again.outputs, *again.state], [reading.outputs, *reading.state]):
             return state
-    if same is None:
-        return None
-    raise InputError(
-        mismatch(
-            "state None",
-            "the same results as a state of zeros",
-            "others",
-            f"Pass the state in the example. {REMEDY}",
-        )
-    )
+        taken.append(state)
+    return taken[0] if taken else None
 
 
 def _wrappings(gives: Tree, leaves: list[Tensor]) -> list[Any]:
@@ -77,6 +69,62 @@ def begun_alike(begin: Callable[[int], Any], batch: int, axes: Sequence[int]) ->
                     )
                 )
     return first
+
+
+def learned_start(
+    left_out: Callable[[Tensor], Reading],
+    run: Callable[[Tensor, Any], Reading],
+    inputs: Tensor,
+    state: Any,
+    axes: Sequence[int],
+    known: Sequence[Tensor],
+) -> list[Tensor] | None:
+    """Give one row of the state that a module begins with, if it is made of parameters or buffers.
+
+    Args:
+        left_out: calls the module with the inputs alone.
+        run: calls the module.
+        inputs: the example's.
+        state: the example's.
+        axes: the batch axis of each leaf.
+        known: the parameters and buffers.
+
+    Returns:
+        A row for each leaf; ``None`` if zeros are what it begins with, if none of these are, or if the state
+        cannot be left out.
+    """
+    try:
+        alone = left_out(inputs)
+    except (InputError, ModelError):
+        return None
+    leaves = tree_leaves(state)
+    rows = [torch.zeros_like(leaf.select(axis, 0)) for leaf, axis in zip(leaves, axes, strict=True)]
+    choices = [
+        [
+            row,
+            *(
+                own.reshape(row.shape)
+                for own in known
+                if own.dtype == row.dtype and own.numel() == row.numel()
+            ),
+        ]
+        for row in rows
+    ]
+    want = [alone.outputs, *alone.state]
+    for number, chosen in enumerate(islice(product(*choices), MOST_STARTS)):
+        got = run(inputs, begun_with(chosen, state, axes))
+        if equal([got.outputs, *got.state][: len(want)], want):
+            return list(chosen) if number else None
+    return None
+
+
+def begun_with(rows: Sequence[Tensor], state: Any, axes: Sequence[int]) -> Any:
+    """Make a state like another one, each row of a leaf the same."""
+    begun = iter(
+        row.unsqueeze(axis).expand_as(leaf).contiguous()
+        for row, leaf, axis in zip(rows, tree_leaves(state), axes, strict=True)
+    )
+    return map_leaves(state, lambda _: next(begun))
 
 
 def as_numbers(number: int, row: Tensor) -> Any:

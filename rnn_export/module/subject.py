@@ -1,34 +1,53 @@
 """What comes in: the user's module and its example, checked before anything is done with them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from rnn_export.errors import InputError, ModelError, RnnExportError, mismatch, warn
+from rnn_export.errors import InputError, ModelError, RnnExportError, warn
 from rnn_export.exclusive import LOCK
+from rnn_export.module.arguments import (
+    Arguments,
+    arguments_of,
+    begin_arranged,
+    readings,
+)
 from rnn_export.module.attributes import CHANGES, watched
 from rnn_export.module.axes import SHORT, Axes, check_state, find_axes, shorter
-from rnn_export.module.calling import OUTPUTS, Calling, Reading, describe, equal, read
+from rnn_export.module.calling import OUTPUTS, Calling, NestedResultError, Reading, describe, equal, read
 from rnn_export.module.copying import copied
-from rnn_export.module.interface import (
-    check_dense,
-    check_kinds,
-    check_new_state,
-    check_not_quantized,
-    check_wrapping,
-    refuse_argument,
+from rnn_export.module.interface import check_kinds, check_new_state, refuse_argument
+from rnn_export.module.preparation import (
+    HALVES,
+    begin_of,
+    check_inputs,
+    check_state_dtypes,
+    copy_of,
+    dtype_of,
 )
 from rnn_export.module.purity import check_calls
-from rnn_export.module.starts import as_numbers, begun_alike, check_left_out, own_start
-from rnn_export.module.wrappers import Flat, Wrapper, over_time
+from rnn_export.module.starts import (
+    as_numbers,
+    begun_alike,
+    begun_with,
+    check_left_out,
+    learned_start,
+    own_start,
+)
+from rnn_export.module.wrappers import Flat, original_of, over_time
 from rnn_export.signature.signature import BATCH, TIME, Signature, StateSpec, TensorSpec
-from rnn_export.signature.tree import Tree, enumerate_names, map_leaves, names_of, tree_leaves, tree_of
-
-DTYPES = {torch.float32: "float32", torch.float64: "float64"}
-CPU = torch.device("cpu")
+from rnn_export.signature.tree import (
+    Tree,
+    enumerate_names,
+    map_leaves,
+    names_of,
+    renamed_tree,
+    tree_leaves,
+    tree_of,
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +91,7 @@ class Subject:
     @property
     def original(self) -> nn.Module:
         """The user's module, without what this package puts around it."""
-        return self.model.original if isinstance(self.model, Wrapper) else self.model
+        return original_of(self.model)
 
     @property
     def class_name(self) -> str:
@@ -87,15 +106,16 @@ class Subject:
         return sorted(name for name in names if name.partition(".")[0] != "torch")
 
 
-def inspect_module(model: nn.Module, example: Any, *, step: bool = False) -> Subject:
+def inspect_module(
+    model: nn.Module, example: Any, *, kwargs: Mapping[str, Any] | None = None, step: bool = False
+) -> Subject:
     """Check a module and its example, and find out what a call looks like.
 
     Args:
-        model: takes ``inputs``, or ``(inputs, state)``, and gives ``outputs``, or ``(outputs, new_state)``.
-            It is copied, not changed.
-        example: ``(inputs, state)``, or ``inputs`` alone. ``inputs`` has the axes time and batch, in either
-            order, and then features, or holds token ids (int64) and has no others. ``state`` is a tensor or
-            nested tuples and lists of tensors, each with a batch axis; ``None`` for the module's own.
+        model: is called ``model(*example, **kwargs)``. It is copied, not changed.
+        example: the positional arguments, or a single one. One tensor of them is the inputs, with axes for
+            time and batch; all others come back, and are the state.
+        kwargs: the keyword arguments.
         step: whether the module takes a single time step, without a time axis.
 
     Raises:
@@ -103,122 +123,75 @@ def inspect_module(model: nn.Module, example: Any, *, step: bool = False) -> Sub
         ModelError: the module has parameters of several or of unsupported dtypes, quantized ones, or cannot
             be copied.
     """
-    if not isinstance(model, nn.Module):
-        raise ModelError(mismatch("model", "a torch.nn.Module", type(model).__name__, "Pass an instance."))
-    if isinstance(model, torch.jit.ScriptModule) and not model._c._has_method("forward"):
-        raise ModelError(
-            f"the scripted {model.original_name} has no forward of its own, only overloads, which is how "
-            "torch.nn's recurrent layers are compiled. Export the module that was scripted, or script one "
-            "that calls it."
-        )
-    check_not_quantized(model)
-    inputs, state, alone = _split(example)
-    own = _copy(model)
-    modes = [getattr(module, "training", False) for module in own.modules()]  # none if it is frozen
-    own.eval()
-    dtype = _dtype(own, inputs)
-    _check_inputs(inputs, dtype, step)
-    _check_dtypes(state, dtype)
-    begin = _begin(own)
+    return inspect_readings(model, example, kwargs=kwargs, step=step)[0]
+
+
+def inspect_readings(
+    model: nn.Module, example: Any, *, kwargs: Mapping[str, Any] | None = None, step: bool = False
+) -> list[Subject]:
+    """As :func:`inspect_module`, for each way to read the call that holds together: at least one."""
+    own, modes = copy_of(model)
+    arguments = arguments_of(example, kwargs)
+    dtype = dtype_of(own, [leaf for _, leaf in arguments.leaves])
+    arguments = arguments.mapped(lambda leaf: leaf.to(dtype) if leaf.dtype in HALVES else leaf)
     with LOCK, torch.random.fork_rng(devices=[]), torch.no_grad():
-        called = own
-        if step:
-            state = begin(inputs.shape[0]) if begin and state is None else state
-            called, state = over_time(own, inputs, state)
-            inputs = inputs[None]
-        subject = _find_out(called, inputs, state, begin, alone)
-        _warn_of_training_mode(modes, subject)
+        subjects = _read(own, arguments, dtype, step=step)
+        for subject in subjects:
+            _warn_of_training_mode(modes, subject)
     _warn_of_nan(own)
-    return subject
+    return subjects
 
 
-def _split(example: object) -> tuple[Tensor, Any, bool]:
-    """Give the inputs, the state or ``None``, and whether the inputs come alone."""
-    parts = [example] if isinstance(example, Tensor) else example
-    if not isinstance(parts, tuple | list) or len(parts) not in (1, 2) or not isinstance(parts[0], Tensor):
-        expected = "(inputs, state), or inputs alone, as tensors"
-        raise InputError(
-            mismatch("example", expected, describe(example), "Pass what one call of the model takes.")
-        )
-    inputs, state = parts[0], parts[1] if len(parts) == 2 else None
-    if state is not None:
-        check_wrapping(state)
-    check_dense([inputs, *([] if state is None else tree_leaves(state))])
-    kept = None if state is None else map_leaves(state, lambda leaf: leaf.detach().cpu())
-    return inputs.detach().cpu(), kept, len(parts) == 1
-
-
-def _copy(model: nn.Module) -> nn.Module:
+def _read(own: nn.Module, arguments: Arguments, dtype: torch.dtype, *, step: bool) -> list[Subject]:
+    """Read a call as ``(inputs)`` or ``(inputs, state)``, as it stands or, if it is another one, arranged."""
+    if not arguments.plain:
+        return _read_arranged(own, arguments, dtype, step=step)
     try:
-        return copied(model)
-    except Exception as error:
-        raise ModelError(
-            f"{type(model).__name__} cannot be copied: {error}. The export works on a copy; "
-            "make the module work with copy.deepcopy()."
-        ) from error
+        return [_read_plainly(own, arguments, dtype, step=step)]
+    except NestedResultError:
+        return _read_arranged(own, arguments, dtype, step=step)
 
 
-def _dtype(model: nn.Module, inputs: Tensor) -> torch.dtype:
-    """Give the dtype of the parameters; of the buffers or the example's inputs, if there are none."""
-    kinds = ([*model.parameters()], [*model.buffers()], [inputs], [torch.zeros((), dtype=torch.float32)])
-    dtypes = ({tensor.dtype for tensor in kind if tensor.is_floating_point()} for kind in kinds)
-    found = next(filter(None, dtypes))
-    if len(found) != 1 or not found <= set(DTYPES):
-        raise ModelError(
-            mismatch(
-                "parameters of the model",
-                "one dtype, float32 or float64",
-                ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in found)),
-                "Convert it with model.float() or model.double().",
-            )
-        )
-    return found.pop()
+def _read_plainly(own: nn.Module, arguments: Arguments, dtype: torch.dtype, *, step: bool) -> Subject:
+    inputs, *rest = arguments.args
+    state = rest[0] if rest else None
+    check_inputs(inputs, dtype, step=step)
+    check_state_dtypes(state, dtype)
+    return _looked_at(own, inputs, state, begin_of(own), alone=not rest, step=step)
 
 
-def _check_inputs(inputs: Tensor, dtype: torch.dtype, step: bool) -> None:
-    tokens = not inputs.is_floating_point()
-    axes = "[batch" if step else "[time, batch"
-    expected = f"token ids int64 {axes}]" if tokens else f"{DTYPES[dtype]} {axes}, features]"
-    rank = inputs.dim() + step
-    if inputs.dtype != (torch.int64 if tokens else dtype) or rank < 2 + (not tokens) or 0 in inputs.shape:
-        raise InputError(
-            mismatch(
-                "example 'inputs'",
-                expected,
-                describe(inputs),
-                "Time and batch come first, in either order; batch alone for a one-step module (step=True).",
-            )
-        )
-
-
-def _begin(model: nn.Module) -> Callable[[int], Any] | None:
-    """Give the module's ``begin_state(batch_size, device)``, if it has one."""
-    begin_state = getattr(model, "begin_state", None)
-    if begin_state is None:
-        return None
-
-    def begin(batch: int) -> Any:
+def _read_arranged(own: nn.Module, arguments: Arguments, dtype: torch.dtype, *, step: bool) -> list[Subject]:
+    """Read a call in which the inputs and the state stand anywhere; there may be several ways."""
+    subjects, failures = list[Subject](), list[RnnExportError]()
+    for arranged, inputs, leaves in readings(own, arguments):
+        state = leaves or None
         try:
-            return begin_state(batch, CPU)
-        except Exception as error:
-            raise ModelError(
-                f"begin_state({batch}, device) of {type(model).__name__} failed: {error}. It is called as "
-                "begin_state(batch_size, device) for the initial state."
-            ) from error
+            check_inputs(inputs, dtype, step=step)
+            check_state_dtypes(state, dtype)
+            begin = begin_arranged(begin_of(own), state)
+            found = _looked_at(arranged, inputs, state, begin, alone=state is None, step=step)
+            subjects.append(renamed(found, arranged.names) if arranged.names else found)
+        except (InputError, ModelError) as error:
+            failures.append(error)
+    if not subjects:
+        raise failures[0]
+    return subjects
 
-    return begin
 
-
-def _check_dtypes(state: Any, dtype: torch.dtype) -> None:
-    check_kinds("example 'state'", [] if state is None else tree_leaves(state), InputError)
-    for number, leaf in enumerate([] if state is None else tree_leaves(state)):
-        if leaf.is_floating_point() and leaf.dtype != dtype:
-            expected = f"{DTYPES[dtype]}, the dtype of the parameters"
-            raise InputError(
-                mismatch(
-                    f"example 'state', tensor {number}", expected, describe(leaf), f"Convert it to {dtype}."
-                )
-            )
+def _looked_at(
+    own: nn.Module,
+    inputs: Tensor,
+    state: Any,
+    begin: Callable[[int], Any] | None,
+    *,
+    alone: bool,
+    step: bool,
+) -> Subject:
+    if step:
+        state = begin(inputs.shape[0]) if begin and state is None else state
+        own, state = over_time(own, inputs, state)
+        inputs = inputs[None]
+    return _find_out(own, inputs, state, begin, alone)
 
 
 def _find_out(
@@ -258,11 +231,23 @@ def _find_out(
     leaves = () if taken is None else tuple(tree_leaves(taken))
     returns_state = bool(leaves) and bool(reading.state)
     tree = None if taken is None else tree_of(taken, names_of(taken))
-    first = None if begin is None else begun_alike(begin, inputs.shape[axes.batch], axes.state)
+
+    def left_out(inputs: Tensor) -> Reading:
+        return read(_run(model, inputs), inputs.shape[:2])
+
+    first = None
+    if begin is not None:
+        first = begun_alike(begin, inputs.shape[axes.batch], axes.state)
+    elif leaves:
+        known = [*model.parameters(), *model.buffers()]
+        first = learned_start(left_out, run, inputs, taken, axes.state, known)
     signature = _signature(inputs, leaves, axes, reading.outputs, first, tree, returns_state)
     if leaves:
-        start = begin(inputs.shape[axes.batch]) if begin else map_leaves(taken, torch.zeros_like)
-        check_left_out(lambda inputs: read(_run(model, inputs), inputs.shape[:2]), run, inputs, start)
+        rows = first or [
+            torch.zeros_like(leaf.select(axis, 0)) for leaf, axis in zip(leaves, axes.state, strict=True)
+        ]
+        check_left_out(left_out, run, inputs, begun_with(rows, taken, axes.state))
+    inputs = inputs.narrow(axes.time, 0, min(SHORT, inputs.shape[axes.time]))
     few = [
         leaf.narrow(spec.batch_axis, 0, min(SHORT, leaf.shape[spec.batch_axis]))
         for leaf, spec in zip((inputs, *leaves), signature.arguments, strict=True)
@@ -301,7 +286,7 @@ def _warn_of_training_mode(modes: Sequence[bool], subject: Subject) -> None:
     if not any(modes):
         return
     trained = copied(subject.model)
-    inner = trained.original if isinstance(trained, Wrapper) else trained
+    inner = original_of(trained)
     for module, training in zip(inner.modules(), modes, strict=True):
         module.training = training
     if not equal(subject.flat(trained)(*subject.arguments), subject.flat()(*subject.arguments)):
@@ -341,4 +326,20 @@ def _signature(
         outputs=TensorSpec(**spec(OUTPUTS, outputs, {axes.outputs_time: TIME, axes.outputs_batch: BATCH})),
         tree=tree or {"tuple": []},
         returns_state=returns_state or not leaves,
+    )
+
+
+def renamed(subject: Subject, names: Sequence[str]) -> Subject:
+    """Give the tensors of the state other names."""
+    signature, calling = subject.signature, subject.calling
+    new = dict(zip([leaf.name for leaf in signature.state], names, strict=True)) | {OUTPUTS: OUTPUTS}
+    takes = None if calling.takes is None else renamed_tree(calling.takes, new)
+    return replace(
+        subject,
+        calling=replace(calling, takes=takes, gives=renamed_tree(calling.gives, new)),
+        signature=replace(
+            signature,
+            state=tuple(replace(leaf, name=new[leaf.name]) for leaf in signature.state),
+            tree=renamed_tree(signature.tree, new),
+        ),
     )

@@ -69,6 +69,11 @@ class Wrapper(nn.Module):
         self.original = original
 
 
+def original_of(model: nn.Module) -> nn.Module:
+    """Give the user's module, without what this package puts around it."""
+    return original_of(model.original) if isinstance(model, Wrapper) else model
+
+
 class CellOverTime(Wrapper):
     """A one-step module, ``forward(x_t, state)``, run over all time steps of ``inputs`` (time in front)."""
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from rnn_export.bundle.golden import STEP, Case
 from rnn_export.module import eager
 from rnn_export.module.subject import Subject
-from rnn_export.signature.signature import Array, Call
+from rnn_export.signature.signature import Array, Call, Signature
 from rnn_export.verification import tolerance
 
 CHANGE = 0.01  # relative: what is to be noticed
@@ -17,6 +18,8 @@ MOST = 32  # time steps of the runs that are looked at; single steps come first
 
 def unnoticed_weights(subject: Subject, cases: Sequence[Case], allowed: dict[str, list[Array]]) -> list[str]:
     """Name the parameters and buffers whose change by 1 % takes no golden value out of its tolerance.
+
+    One that is what the state begins with is none: that is compared for itself.
 
     Args:
         subject: the module.
@@ -30,6 +33,7 @@ def unnoticed_weights(subject: Subject, cases: Sequence[Case], allowed: dict[str
         name
         for name, weight in zip(_weights(subject.original), _weights(model).values(), strict=True)
         if weight.is_floating_point() and weight.numel() and bool(weight.isfinite().all())
+        if not _is_start(weight, subject.signature)
         if not any(
             _is_noticed(call, case, allowed[case.name], subject) for case in _changed(weight, looked_at)
         )
@@ -43,6 +47,13 @@ def _weights(model: nn.Module) -> dict[str, Tensor]:
     }
     names = {id(weight): name for name, weight in reversed(weights.items())}
     return {name: weight for name, weight in weights.items() if names[id(weight)] == name}
+
+
+def _is_start(weight: Tensor, signature: Signature) -> bool:
+    """Whether a weight holds the numbers that a tensor of the state begins with."""
+    starts = [np.asarray(leaf.initial) for leaf in signature.state]
+    own = weight.numpy().ravel()
+    return any(start.size == own.size > 1 and np.array_equal(start.ravel(), own) for start in starts)
 
 
 def _changed(weight: Tensor, cases: Sequence[Case]) -> Iterator[Case]:

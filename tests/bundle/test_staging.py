@@ -163,6 +163,12 @@ def test_a_bundle_that_cannot_be_put_back_is_kept(target: Path, monkeypatch: pyt
     assert content(target) == "old"
 
 
+def test_an_error_that_is_not_the_systems_goes_through(target: Path) -> None:
+    with pytest.raises(OSError, match=r"^could not find class definition$"), staged(target, overwrite=True):
+        raise OSError("could not find class definition")
+    assert not target.exists()
+
+
 def test_the_old_one_is_put_back_if_the_new_one_cannot_be_moved(target: Path) -> None:
     write(target, "old")
     with (

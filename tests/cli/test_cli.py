@@ -176,7 +176,7 @@ def test_verify_fails_with_status_1_on_a_wrong_file(
         ("seed_run.py:torch", "'torch' in seed_run.py: expected a function, got module"),
         (
             "seed_run.py:wrong",
-            "result of seed_run.py:wrong: expected (torch.nn.Module, example), got RNNScratch",
+            "seed_run.py:wrong: expected (torch.nn.Module, args) or (torch.nn.Module, args, kwargs), got",
         ),
         (
             "seed_run.py:failing",

@@ -117,7 +117,7 @@ def test_a_beginning_that_is_not_zero_is_not_guessed() -> None:
             return super().forward(inputs, torch.ones(inputs.shape[1], 6) if state is None else state)
 
     with pytest.raises(
-        InputError, match="state None: expected the same results as a state of zeros, got others"
+        InputError, match=r"model\(inputs\), the state left out: expected the results from the state that"
     ):
         inspect_module(Learned(), torch.randn(9, 3, 4))
 

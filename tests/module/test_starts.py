@@ -67,10 +67,28 @@ def test_a_start_that_is_not_one_for_all_is_refused(net: type[nn.Module], what: 
         inspect_module(net().eval(), (torch.randn(9, 3, 4), torch.zeros(3, 8)))
 
 
-@pytest.mark.parametrize("example", [torch.randn(9, 3, 4), (torch.randn(9, 3, 4), torch.zeros(3, 8))])
-def test_a_learned_start_that_no_file_would_begin_with_is_refused(example: object) -> None:
+class Scaled(Layer):
+    def forward(self, inputs, state=None):
+        start = torch.sigmoid(self.h0).expand(inputs.shape[1], -1)
+        return super().forward(inputs, start if state is None else state)
+
+
+EXAMPLES = pytest.mark.parametrize(
+    "example", [torch.randn(9, 3, 4), (torch.randn(9, 3, 4), torch.zeros(3, 8))], ids=["without", "with"]
+)
+
+
+@EXAMPLES
+def test_a_learned_start_is_that_of_the_files(example: object) -> None:
+    model = Learned().eval()
+    [start] = inspect_module(model, example).signature.initial_state(2)
+    assert torch.equal(torch.from_numpy(start), model.h0.detach().expand(2, -1))
+
+
+@EXAMPLES
+def test_a_start_that_no_file_would_begin_with_is_refused(example: object) -> None:
     with pytest.raises(InputError, match="begin_state"):
-        inspect_module(Learned().eval(), example)
+        inspect_module(Scaled().eval(), example)
 
 
 def test_a_learned_start_that_begin_state_gives_is_that_of_the_files() -> None:

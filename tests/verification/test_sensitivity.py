@@ -45,6 +45,22 @@ def test_what_no_drawn_input_reaches_is_named() -> None:
     assert found == ["rare", "unused.weight", "unused.bias"]
 
 
+class Learned(Layer):
+    """Begins with what it has learned: that is in no call of the files, which begin with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.start = nn.Parameter(torch.randn(8))
+
+    def forward(self, inputs, state=None):
+        return super().forward(inputs, self.start.expand(inputs.shape[1], -1) if state is None else state)
+
+
+def test_a_start_is_compared_for_itself() -> None:
+    found = unnoticed(Learned(), (torch.randn(9, 3, 4), torch.zeros(3, 8)))
+    assert found == ["rare", "unused.weight", "unused.bias"]
+
+
 class Overflows(Layer):
     """Gives numbers for as many time steps as its example has, and infinities soon after."""
 

@@ -272,7 +272,10 @@ def _owner(model: nn.Module, file: str, line: int) -> str:
     for path, module in model.named_modules():
         for cls in type(module).__mro__:
             if _file(cls) == file:
-                source, start = inspect.getsourcelines(cls)
+                try:
+                    source, start = inspect.getsourcelines(cls)
+                except OSError:  # a class that was made by type() has no lines of its own
+                    continue
                 if start <= line < start + len(source):
                     return f"{cls.__qualname__} (submodule {path!r})" if path else cls.__qualname__
     return f"{type(model).__qualname__} (in a function that it calls)"

@@ -173,6 +173,12 @@ def test_what_cannot_be_compiled_is_named(model: nn.Module, module: str, source:
         assert source in file.readlines()[int(line) - 1]
 
 
+def test_a_class_that_was_made_without_lines_of_its_own_is_named() -> None:
+    made = type("Made", (nn.Module,), {"forward": TryExcept.forward, "scale": 1.0})
+    with pytest.raises(ScriptError, match=r"TorchScript cannot compile Made \(in a function that it calls\)"):
+        scripted(made(), torch.zeros(3, 2, 4), (torch.zeros(2, 4),))
+
+
 def test_one_class_with_two_state_types_is_named() -> None:
     net = Twice()
     with pytest.raises(ScriptError, match=r"DeepRNNScratch.*\n.*\n.*\nAnnotate the parameters"):

@@ -1,0 +1,128 @@
+"""What comes in, before it is called: a copy of the module, and the dtypes of the example."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rnn_export.errors import InputError, ModelError, mismatch, warn
+from rnn_export.module.calling import describe
+from rnn_export.module.copying import copied
+from rnn_export.module.interface import check_kinds, check_not_quantized
+from rnn_export.signature.tree import tree_leaves
+
+DTYPES = {torch.float32: "float32", torch.float64: "float64"}
+HALVES = torch.float16, torch.bfloat16
+CPU = torch.device("cpu")
+
+
+def copy_of(model: nn.Module) -> tuple[nn.Module, list[bool]]:
+    """Copy a module in eval mode; give with it which of its submodules were in training mode.
+
+    Half precision, for which no file has tolerances, becomes float32.
+
+    Raises:
+        ModelError: it is no module that can be called, is quantized, or cannot be copied.
+    """
+    if not isinstance(model, nn.Module):
+        raise ModelError(mismatch("model", "a torch.nn.Module", type(model).__name__, "Pass an instance."))
+    if isinstance(model, torch.jit.ScriptModule) and not model._c._has_method("forward"):
+        raise ModelError(
+            f"the scripted {model.original_name} has no forward of its own, only overloads, which is how "
+            "torch.nn's recurrent layers are compiled. Export the module that was scripted, or script one "
+            "that calls it."
+        )
+    check_not_quantized(model)
+    own = _copy(model)
+    modes = [getattr(module, "training", False) for module in own.modules()]  # none if it is frozen
+    if any(tensor.dtype in HALVES for tensor in (*own.parameters(), *own.buffers())):
+        warn(
+            f"{type(own).__name__} is in half precision. Its files are in float32, and compared with a copy "
+            "of it in float32: the module itself differs from them by what its own rounding makes."
+        )
+        own = own.float()
+    return own.eval(), modes
+
+
+def _copy(model: nn.Module) -> nn.Module:
+    try:
+        return copied(model)
+    except Exception as error:
+        raise ModelError(
+            f"{type(model).__name__} cannot be copied: {error}. The export works on a copy; "
+            "make the module work with copy.deepcopy()."
+        ) from error
+
+
+def dtype_of(model: nn.Module, example: Sequence[Tensor]) -> torch.dtype:
+    """Give the dtype of the parameters; of the buffers or the example, if there are none."""
+    kinds = ([*model.parameters()], [*model.buffers()], [*example], [torch.zeros((), dtype=torch.float32)])
+    dtypes = ({tensor.dtype for tensor in kind if tensor.is_floating_point()} for kind in kinds)
+    found = next(filter(None, dtypes))
+    if len(found) != 1 or not found <= set(DTYPES):
+        raise ModelError(
+            mismatch(
+                "parameters of the model",
+                "one dtype, float32 or float64",
+                ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in found)),
+                "Convert it with model.float() or model.double().",
+            )
+        )
+    return found.pop()
+
+
+def check_inputs(inputs: Tensor, dtype: torch.dtype, *, step: bool) -> None:
+    """Check the dtype and the rank of the inputs.
+
+    Raises:
+        InputError: they cannot be a sequence for the module.
+    """
+    tokens = not inputs.is_floating_point()
+    axes = "[batch" if step else "[time, batch"
+    expected = f"token ids int64 {axes}]" if tokens else f"{DTYPES[dtype]} {axes}, features]"
+    rank = inputs.dim() + step
+    if inputs.dtype != (torch.int64 if tokens else dtype) or rank < 2 or 0 in inputs.shape:
+        raise InputError(
+            mismatch(
+                "example 'inputs'",
+                expected,
+                describe(inputs),
+                "Time and batch are axes of the inputs; batch alone for a one-step module (step=True).",
+            )
+        )
+
+
+def begin_of(model: nn.Module) -> Callable[[int], Any] | None:
+    """Give the module's ``begin_state(batch_size, device)``, if it has one."""
+    begin_state = getattr(model, "begin_state", None)
+    if begin_state is None:
+        return None
+
+    def begin(batch: int) -> Any:
+        try:
+            return begin_state(batch, CPU)
+        except Exception as error:
+            raise ModelError(
+                f"begin_state({batch}, device) of {type(model).__name__} failed: {error}. It is called as "
+                "begin_state(batch_size, device) for the initial state."
+            ) from error
+
+    return begin
+
+
+def check_state_dtypes(state: Any, dtype: torch.dtype) -> None:
+    """Check the dtypes of a state, or of ``None``.
+
+    Raises:
+        InputError: one is neither that of the parameters, nor int64 or bool.
+    """
+    check_kinds("example 'state'", [] if state is None else tree_leaves(state), InputError)
+    for number, leaf in enumerate([] if state is None else tree_leaves(state)):
+        if leaf.is_floating_point() and leaf.dtype != dtype:
+            expected = f"{DTYPES[dtype]}, the dtype of the parameters"
+            raise InputError(
+                mismatch(
+                    f"example 'state', tensor {number}", expected, describe(leaf), f"Convert it to {dtype}."
+                )
+            )

@@ -1,0 +1,133 @@
+"""Calls as people write them are read as inputs and a state; what is neither is refused by its name."""
+
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rnn_export.errors import InputError, ModelError
+from rnn_export.module.inspection import inspect_export
+from tests.support.calls import CALLS, Call, DictState, KeywordState
+
+X, H = torch.randn(7, 3, 4), torch.zeros(3, 5)
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=list(CALLS))
+def test_the_state_is_what_comes_back_wherever_it_stands(call: Call) -> None:
+    torch.manual_seed(0)
+    args, kwargs = call.draw(7, 3)
+    signature = inspect_export(call.make().eval(), args, kwargs=kwargs).signature
+    assert signature.inputs.shape == call.shape
+    assert tuple(leaf.name for leaf in signature.state) == call.state
+    assert signature.streamable
+
+
+class Step(nn.Module):
+    """Two numbers of one size come back, under names or not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.same = nn.LSTMCell(4, 5), nn.Linear(5, 5)
+
+
+class Fed(NamedTuple):
+    y: Tensor
+    h: Tensor
+    c: Tensor
+
+
+class ByName(Step):
+    def forward(self, x: Tensor, *, c: Tensor, h: Tensor) -> Fed:
+        outputs = []
+        for x_t in x:
+            h, c = self.cell(x_t, (h, c))
+            outputs.append(self.same(h))
+        return Fed(torch.stack(outputs), h, c)
+
+
+def test_names_tell_which_tensor_comes_back_as_which() -> None:
+    torch.manual_seed(0)
+    subject = inspect_export(ByName().eval(), X, kwargs={"c": H, "h": H})
+    assert [leaf.name for leaf in subject.signature.state] == ["c", "h"]
+    assert subject.signature.streamable
+
+
+class Last(Step):
+    """Returns three tensors of one shape."""
+
+    def forward(self, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        for x_t in x:
+            h, c = self.cell(x_t, (h, c))
+        return h, c, self.same(h)
+
+
+def test_of_several_readings_the_one_that_reproduces_itself_is_taken() -> None:
+    """``(h, c)`` comes first here; ``(c, same)``, which has the same shapes, is no state."""
+    torch.manual_seed(0)
+    subject = inspect_export(Last().eval(), (X, H, H))
+    arguments = torch.randn(5, 3, 4), torch.randn(3, 5), torch.randn(3, 5)
+    h, c, y = subject.original(*arguments)
+    torch.testing.assert_close(subject.flat()(*arguments), (y, h, c))
+    assert subject.signature.streamable
+
+
+class OneStep(Step):
+    def forward(self, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        h, c = self.cell(x, (h, c))
+        return h, c, self.same(h)
+
+
+def test_several_readings_that_reproduce_themselves_are_refused() -> None:
+    with pytest.raises(InputError, match=r"one way to tell the outputs from the state, got 3, with"):
+        inspect_export(OneStep().eval(), (X[0], H, H), step=True)
+
+
+class Conditioned(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(6, 5, batch_first=True)
+
+    def forward(self, x: Tensor, speaker: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        more = speaker[:, None].expand(-1, x.shape[1], -1)
+        y, h = self.gru(torch.cat([x, more], -1), h)
+        return y, h
+
+
+def test_an_argument_that_does_not_come_back_is_named() -> None:
+    example = torch.randn(3, 7, 4), torch.randn(3, 2), torch.zeros(1, 3, 5)
+    with pytest.raises(ModelError, match=r"got speaker \(float32 \[3, 2\]\) that do not come back"):
+        inspect_export(Conditioned().eval(), example)
+
+
+class TwoHeads(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru, self.policy, self.value = nn.GRU(4, 5), nn.Linear(5, 3), nn.Linear(5, 1)
+
+    def forward(self, x: Tensor, h: Tensor) -> dict[str, Tensor]:
+        y, h = self.gru(x, h)
+        return {"policy": self.policy(y), "value": self.value(y), "h": h}
+
+
+def test_several_outputs_are_named() -> None:
+    with pytest.raises(ModelError, match=r"got 3 tensors \(policy, value, h\), of which all but one would"):
+        inspect_export(TwoHeads().eval(), (X, H[None]))
+
+
+def test_a_call_that_fails_is_shown() -> None:
+    wrong = {"h": torch.zeros(1, 3, 5), "c": torch.zeros(1, 3, 5)}  # five units, not six
+    with pytest.raises(
+        InputError, match=r"DictState failed on \(float32 .*, dict\(h=float32 \[1, 3, 5\], c="
+    ):
+        inspect_export(DictState().eval(), (torch.randn(3, 7, 4), wrong))
+    with pytest.raises(InputError, match=r"KeywordState failed on .*argument: 'hx'"):
+        inspect_export(KeywordState().eval(), torch.randn(3, 7, 4), kwargs={})
+
+
+def test_half_precision_is_exported_in_float32_and_says_so() -> None:
+    torch.manual_seed(0)
+    model = nn.GRU(4, 5).eval().bfloat16()
+    with pytest.warns(UserWarning, match=r"GRU is in half precision.*in float32"):
+        signature = inspect_export(model, (X.bfloat16(), torch.zeros(1, 3, 5).bfloat16())).signature
+    assert signature.dtype == "float32"

@@ -1,0 +1,49 @@
+"""Calls as people write them are exported, and the files are right at sizes that the example did not have."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+import rnn_export
+from rnn_export.bundle.layout import MODEL_C
+from rnn_export.signature.tree import tree_leaves
+from tests.support.calls import CALLS, Call
+
+EVERY_DAY = ("a dict", "a dataclass", "one dict")
+NOT_IN_C = ("arguments of their own", "time last")  # a convolution, and axes that do not come first
+TABLE = [
+    pytest.param(name, call, id=name, marks=[] if name in EVERY_DAY else pytest.mark.exhaustive)
+    for name, call in CALLS.items()
+]
+
+
+@pytest.mark.parametrize(("name", "call"), TABLE)
+def test_every_file_is_right_at_other_sizes(name: str, call: Call, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = call.make().eval()
+    args, kwargs = call.draw(7, 3)
+    bundle = rnn_export.export(model, args, tmp_path / "b", kwargs=kwargs)
+    assert (bundle.folder / MODEL_C).exists() == (name not in NOT_IN_C)
+    session = onnxruntime.InferenceSession(str(bundle.folder / "model.onnx"))
+    runners = [rnn_export.load(bundle.folder, runtime="torchscript")]
+    runners += [rnn_export.load(bundle.folder, runtime="c")] if name not in NOT_IN_C else []
+    for steps, batch in ((1, 1), (4, 2), (19, 6)):
+        args, kwargs = call.draw(steps, batch)
+        with torch.no_grad():
+            want = [leaf.numpy() for leaf in tree_leaves(model(*args, **kwargs))]
+        state = [leaf.numpy() for leaf in tree_leaves((args, kwargs))]
+        inputs = state.pop(call.place)
+        found = [session.run(None, dict(zip(bundle.signature.input_names, [inputs, *state], strict=True)))]
+        for runner in runners:
+            outputs, new = runner(inputs, tuple(state))
+            found.append([outputs, *new])
+        for results in found:
+            assert len(results) == len(want)
+            for array in want:  # whichever it is: no two of a call are alike
+                assert any(
+                    array.shape == result.shape and np.allclose(array, result, atol=1e-5)
+                    for result in results
+                )
