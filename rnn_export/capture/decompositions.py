@@ -189,6 +189,21 @@ def graphs(step: torch.export.ExportedProgram) -> Iterator[torch.fx.Graph]:
     return (module.graph for module in modules if isinstance(module, torch.fx.GraphModule))
 
 
+def without_unbind(step: torch.export.ExportedProgram) -> None:
+    """Let a step select what it takes by ``unbind``: where one changes in place, upstream fixes the batch."""
+    for graph in graphs(step):
+        for node in [node for node in graph.nodes if node.target is aten.unbind.int]:
+            value, axis = (*node.args, 0)[:2]
+            for taken in [*node.users]:
+                with graph.inserting_before(taken):
+                    entry = graph.call_function(aten.select.int, (value, axis, taken.args[1]))
+                entry.meta.update(taken.meta)
+                taken.replace_all_uses_with(entry)
+                graph.erase_node(taken)
+            graph.erase_node(node)
+    step.graph_module.recompile()
+
+
 def decomposed(
     step: torch.export.ExportedProgram, others: dict[Any, Callable[..., Any]]
 ) -> torch.export.ExportedProgram:

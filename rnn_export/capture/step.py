@@ -12,7 +12,7 @@ import onnx_ir as ir
 import torch
 from onnx_ir.passes import common
 
-from rnn_export.capture.decompositions import decomposed
+from rnn_export.capture.decompositions import decomposed, without_unbind
 from rnn_export.errors import CaptureError
 from rnn_export.garbage import uncollected
 from rnn_export.module.subject import Subject
@@ -52,6 +52,7 @@ def _trace(subject: Subject) -> ir.Model:
             step = torch.export.export(
                 subject.flat().eval(), tuple(arguments), dynamic_shapes=(first, tuple(leaves))
             )
+            without_unbind(step)
             known = torch.export.default_decompositions()
             step = decomposed(step, {operator: known[operator] for operator in TIME_LOOPS})
             exported = torch.onnx.export(step, dynamo=True, opset_version=OPSET, verbose=False)
@@ -68,8 +69,14 @@ def _trace(subject: Subject) -> ir.Model:
 
 
 def _name_batch(step: ir.Model, spec: TensorSpec) -> None:
-    """Call the batch by its name where the exporter has its own."""
+    """Call the batch by its name where the exporter has its own.
+
+    Raises:
+        CaptureError: it has fixed the batch.
+    """
     free = (step.graph.inputs[0].shape or ())[spec.batch_axis]
+    if isinstance(free, int):
+        raise CaptureError(f"the exporter fixes the batch of one time step at {free}")
     for node in step.graph:
         for value in (*step.graph.inputs, *node.outputs):
             if value.shape is not None:

@@ -35,6 +35,36 @@ def test_the_fold_is_the_module(case: ModelCase) -> None:
             np.testing.assert_allclose(got, want, atol=2e-6, rtol=1e-5)
 
 
+class ChangesItsInputs(nn.Module):
+    """Changes what ``unbind`` gives: time steps of the inputs, and parts of the state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(4))
+
+    def forward(self, x: torch.Tensor, h: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        for x_t in x.unbind():
+            x_t.add_(0.1)
+            h = torch.tanh(x_t * self.weight + h)
+            for number, unit in enumerate(h.unbind(-1)):
+                unit.mul_(0.1 * number)
+        return x + h, h
+
+
+@pytest.mark.filterwarnings("ignore:.*changes its inputs in place")
+def test_entries_that_are_changed_in_place_leave_the_batch_free() -> None:
+    torch.manual_seed(0)
+    model = ChangesItsInputs().eval()
+    program = step.capture(inspect_module(model, (torch.randn(7, 3, 4), torch.zeros(3, 4))))
+    for batch in (1, 2, 5):
+        x, h = torch.randn(1, batch, 4), torch.randn(batch, 4)
+        found = program.run({"inputs": x.numpy(), "state_0": h.numpy()})
+        with torch.no_grad():
+            want = model(x.clone(), h.clone())
+        for got, right in zip(found.values(), want, strict=True):
+            np.testing.assert_allclose(got, right.numpy(), atol=1e-6)
+
+
 class Branching(nn.Module):
     def __init__(self) -> None:
         super().__init__()
