@@ -22,7 +22,7 @@ FOLD_TOLERANCE = 1e-9  # float64, over a few steps: far above rounding, far belo
 STEPS = 7  # that are run one by one
 LONG = 1025  # time steps that are run in pieces
 ROWS = 257  # that are run in company and apart
-APART = (1, 33)  # where they are parted
+SOME = 33  # of these: one part; the first row of each kind is a part of its own
 WORK = 1 << 33  # products of numbers that a long run may take
 ROUNDING = 1e-15  # relative: a change of the state as small as rounding
 GRANTED = 1000.0  # times what such a change makes of a run, where it makes more than FOLD_TOLERANCE
@@ -56,9 +56,12 @@ def check_rows(subject: Subject) -> None:
     call, signature = eager.start(finite, torch.float64), subject.signature
     draw = Draw(subject, call)
     batch = max(ROWS, *(size + 1 for size in draw.sizes), 0)
-    arguments = [draw.inputs(STEPS, batch), *draw.state(batch)]
+    alone, axis = len(draw.kinds) + len(draw.larger), signature.inputs.batch_axis
+    large = [draw.large_inputs(STEPS, len(draw.larger))] if draw.larger else []
+    inputs = np.concatenate([*large, draw.inputs(STEPS, batch - len(draw.larger))], axis)
+    arguments = [inputs, *draw.state(batch)]
     together = call(*arguments)
-    edges = (0, *APART, batch)
+    edges = (*range(alone + 1), max(SOME, alone + 1), batch)
     parts = []
     for begin, end in pairwise(edges):
         rows = [
