@@ -131,3 +131,21 @@ def test_half_precision_is_exported_in_float32_and_says_so() -> None:
     with pytest.warns(UserWarning, match=r"GRU is in half precision.*in float32"):
         signature = inspect_export(model, (X.bfloat16(), torch.zeros(1, 3, 5).bfloat16())).signature
     assert signature.dtype == "float32"
+
+
+class Labels(nn.Module):
+    """Gives the number of the largest unit, which another token seldom changes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.gru = nn.Embedding(30, 4), nn.GRU(4, 5, batch_first=True)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.gru(self.embedding(tokens))[0].argmax(-1)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_time_and_batch_are_told_apart_by_labels_alone(seed: int) -> None:
+    torch.manual_seed(seed)
+    subject = inspect_export(Labels().eval(), torch.randint(30, (3, 9)))
+    assert subject.signature.inputs.shape == ("batch", "time")

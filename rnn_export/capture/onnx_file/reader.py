@@ -134,11 +134,16 @@ def _fold(model: ir.Model) -> None:
 def _prepared(model: ir.Model, signature: Signature | None) -> Program:
     """Bring every constant to the graph's initializers, and undo lists that are tensors cut up."""
     name_apart(model)
+    _lift_constants(model)
+    return _unsplit(Program(model, signature))
+
+
+def _lift_constants(model: ir.Model) -> None:
+    """Bring every constant, those of bodies and branches as well, to the graph's initializers."""
     LIFT(model)
     name_apart(model)
     common.LiftSubgraphInitializersToMainGraphPass()(model)
     name_apart(model)
-    return _unsplit(Program(model, signature))
 
 
 def _unsplit(program: Program) -> Program:
@@ -161,8 +166,7 @@ def _inferred(program: Program) -> Program:
         with quiet():
             _fold(program.model)
         name_apart(program.model)
-        LIFT(program.model)
-        name_apart(program.model)
+        _lift_constants(program.model)
         inferred = onnx.shape_inference.infer_shapes(program.proto(), data_prop=True)
         program = Program(ir.from_proto(inferred), program.signature)
         if not 0 < _unknown(program.model) < before:
