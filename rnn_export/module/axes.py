@@ -194,34 +194,36 @@ def _shapes(state: Any) -> list[list[int]]:
 def _rows_are_apart(run: Run, inputs: Tensor, state: Any, plain: Reading, axis: int, along: int) -> bool:
     """Whether entries along an axis have nothing to do with each other, as rows of a batch have not.
 
-    The first of them is changed several times: an output that is the number of the largest unit, say, seldom
-    changes.
+    The first of them, and all but the last one, are changed several times: an output that is the number of
+    the largest unit, say, seldom changes.
     """
     size, want = inputs.shape[axis], plain.outputs
     places = [place for place, length in enumerate(want.shape) if length == size and size > 1]
     for attempt in range(ATTEMPTS):
-        got = run(_with_another_first(inputs, axis, along, attempt), state).outputs
-        pairs = [[tensor.narrow(place, 1, size - 1).double() for tensor in (got, want)] for place in places]
+        first = 1 if attempt % 2 == 0 else size - 1
+        got = run(_with_others(inputs, axis, along, attempt, first), state).outputs
+        kept = [
+            [tensor.narrow(place, first, size - first).double() for tensor in (got, want)] for place in places
+        ]
         places = [
             place
-            for place, (one, other) in zip(places, pairs, strict=True)
+            for place, (one, other) in zip(places, kept, strict=True)
             if torch.allclose(one, other, equal_nan=True, **ROUNDING)
         ]
     return bool(places)
 
 
-def _with_another_first(inputs: Tensor, axis: int, along: int, attempt: int) -> Tensor:
-    """Give inputs whose first entry along an axis is another one, moved ``along`` the other axis."""
+def _with_others(inputs: Tensor, axis: int, along: int, attempt: int, first: int) -> Tensor:
+    """Give inputs whose ``first`` entries along an axis are others, which move ``along`` another axis."""
     changed = inputs.clone()
-    first = changed.narrow(axis, 0, 1)
+    own = changed.narrow(axis, 0, first)
     if attempt:
-        other = inputs.narrow(axis, attempt % inputs.shape[axis], 1)
-        first.copy_(other.roll(1 + attempt // inputs.shape[axis], along))
-    elif first.is_floating_point():
-        first.copy_(first * 0.5 + 0.25)
+        own.copy_(inputs.roll((attempt, 1 + attempt // 2), (axis, along)).narrow(axis, 0, first))
+    elif own.is_floating_point():
+        own.copy_(own * 0.5 + 0.25)
     else:  # another id that the example has
         low, high = inputs.min(), inputs.max()
-        first.copy_(torch.where(first == high, low, high))
+        own.copy_(torch.where(own == high, low, high))
     return changed
 
 
