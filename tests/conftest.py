@@ -16,7 +16,7 @@ from rnn_export import optimizer
 from rnn_export import workers as process
 from rnn_export.runtimes.model_runs import model_runs
 from rnn_export.verification import grid
-from tests.support.cases import CASES, ModelCase
+from tests.support.cases import CASES, DAILY, CallCase, ModelCase
 from tests.support.exports import Exported, Exports, libraries, remembered, shared_folder, sources
 from tests.support.forked import Nursery
 from tests.support.near import NEAR
@@ -46,8 +46,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         end(f"not installed: {', '.join(missing)}")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with mutants, which take longest: else one process is left alone with them at the end."""
+    """Begin with mutants, which take longest: else one process is left alone with them at the end.
+
+    Of the tests of each case, those of a few are for every day; the others are exhaustive.
+    """
+    for item in items:
+        values = getattr(getattr(item, "callspec", None), "params", {}).values()
+        cases = [value.name for value in values if isinstance(value, ModelCase | CallCase)]
+        if not (DAILY.issuperset(cases) or item.get_closest_marker("daily")):
+            item.add_marker("exhaustive")
     if part := config.getoption(PART):
         number, parts = map(int, part.split("/"))
         own = [item for item in items if item.get_closest_marker("exhaustive")]

@@ -124,15 +124,25 @@ CASES = [
 ]
 
 
+# What `make test` tries of the cases above and below: one of each kind. `make test-exhaustive` tries all.
+DAILY = {
+    *("rnn", "lstm", "deep_mixed", "bidirectional", "char_rnn", "list_state", "starts_elsewhere"),
+    *("rnn_float64", "one_unit", "notebook"),
+    *("optional_state", "torch_gru_deep", "tagger", "classifier", "step", "state_within"),
+    *("torch_lstm_cell", "torch_bidirectional"),
+}
+
+
 def sample(values: Sequence[Any], *quick: str) -> list[Any]:
     """Give cases, or their names, as parameters: `make test` tries those that are named.
 
-    What runs long for each case, and seldom differs between them, is tried on a few of them day by day.
+    What runs long for each case, and seldom differs between them, is tried on a few of them day by day,
+    which need not be those of ``DAILY``.
     """
     names = [value if isinstance(value, str) else value.name for value in values]
     assert {*quick} <= {*names}
     return [
-        pytest.param(value, id=name, marks=[] if name in quick else [pytest.mark.exhaustive])
+        pytest.param(value, id=name, marks=pytest.mark.daily if name in quick else pytest.mark.exhaustive)
         for value, name in zip(values, names, strict=True)
     ]
 

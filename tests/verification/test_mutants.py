@@ -208,7 +208,7 @@ def test_products_are_those_of_bfloat16(dtype: str) -> None:
 
 def parameters(table: tuple[ModelCase | CallCase, bool]) -> Any:
     case, ragged = table
-    marks = [] if table in QUICK else [pytest.mark.exhaustive]
+    marks = pytest.mark.daily if table in QUICK else pytest.mark.exhaustive
     return pytest.param(case, ragged, marks=marks, id=f"{case.name}{'-lengths' * ragged}")
 
 

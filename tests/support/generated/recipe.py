@@ -83,7 +83,7 @@ class Recipe:
     @property
     def long(self) -> bool:
         """Whether it may be told apart at lengths or batches alone that are far beyond the example's."""
-        return self.number < ALONE or any(name in TIMES for name in self.twists)
+        return 0 < self.number < ALONE or any(name in TIMES for name in self.twists)
 
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> "Recipe":
