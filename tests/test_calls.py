@@ -9,8 +9,9 @@ import torch
 
 import rnn_export
 from rnn_export.bundle.layout import MODEL_C
+from rnn_export.errors import InputError
 from rnn_export.signature.tree import tree_leaves
-from tests.support.calls import CALLS, Call
+from tests.support.calls import CALLS, WHOLE, Call
 
 EVERY_DAY = ("a dict", "a dataclass", "one dict")
 NOT_IN_C = ("arguments of their own", "time last")  # a convolution, and axes that do not come first
@@ -47,3 +48,30 @@ def test_every_file_is_right_at_other_sizes(name: str, call: Call, tmp_path: Pat
                     array.shape == result.shape and np.allclose(array, result, atol=1e-5)
                     for result in results
                 )
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.exhaustive] * (name != "every second")) for name in WHOLE]
+)
+def test_outputs_may_be_more_or_fewer_than_the_time_steps(name: str, tmp_path: Path) -> None:
+    call, least, shape = WHOLE[name]
+    torch.manual_seed(0)
+    model = call.make().eval()
+    args, _ = call.draw(20, 3)
+    bundle = rnn_export.export(model, args[0], tmp_path / "b")
+    signature = bundle.signature
+    assert (signature.least, signature.outputs.shape, signature.inputs.shape) == (least, shape, call.shape)
+    assert not signature.streamable
+    assert rnn_export.verify(bundle.folder).passed
+    session = onnxruntime.InferenceSession(str(bundle.folder / "model.onnx"))
+    runner = rnn_export.load(bundle.folder, runtime="torchscript")
+    for steps, batch in ((least, 1), (least + 1, 2), (33, 5)):
+        (x,), _ = call.draw(steps, batch)
+        with torch.no_grad():
+            want = model(x).numpy()
+        for got in (session.run(None, {"inputs": x.numpy()})[0], runner(x.numpy())[0]):
+            np.testing.assert_allclose(got, want, atol=1e-5)
+    (short,), _ = call.draw(least - 1, 2)
+    if least > 1:
+        with pytest.raises(InputError, match=f"expected at least {least} time steps, got {least - 1}"):
+            runner(short.numpy())

@@ -19,6 +19,7 @@ from rnn_export.program.build import Builder
 from rnn_export.program.operator_facts import ELEMENTWISE
 from rnn_export.program.values import constant_value, describe
 from rnn_export.signature.signature import Signature, StateSpec, TensorSpec
+from rnn_export.signature.sizes import TIME, Length, read_length
 
 # Of none they make none, in ONNX Runtime. A branch around a guard would cost twice the time: the weights of
 # an operator so deep inside are not packed.
@@ -87,6 +88,16 @@ def _sizes(build: Builder, inputs: ir.Value, spec: TensorSpec, given: TensorSpec
     for size in spec.shape:
         if isinstance(size, int):
             yield build.constant([size])
-        else:
-            axis = given.shape.index(size)
-            yield build.emit("Shape", [inputs], {"start": axis, "end": axis + 1})
+            continue
+        length = read_length(size)
+        axis = given.shape.index(size if length is None else TIME)
+        number = build.emit("Shape", [inputs], {"start": axis, "end": axis + 1})
+        yield number if length in (None, Length()) else _length(build, number, length)
+
+
+def _length(build: Builder, time: ir.Value, length: Length) -> ir.Value:
+    """Compute how many outputs there are for a number of time steps."""
+    times = build.emit("Mul", [time, build.constant([length.times])])
+    more = build.emit("Add", [times, build.constant([length.more])])
+    positive = build.emit("Max", [more, build.constant([0])])  # division rounds towards zero
+    return build.emit("Div", [positive, build.constant([length.by])])

@@ -23,7 +23,8 @@ from rnn_export.bundle.bundle import Bundle
 from rnn_export.bundle.golden import ORDINARY, RUN, Case
 from rnn_export.progress import ProgressCallback
 from rnn_export.runtimes.table import RUNTIMES, Runtime
-from rnn_export.signature.signature import BATCH, TIME, Array, Call, Signature
+from rnn_export.signature.signature import Array, Call, Signature
+from rnn_export.signature.sizes import BATCH, TIME
 from rnn_export.verification import tolerance
 
 LONGEST = 1000  # time steps of the golden run that is timed
@@ -154,7 +155,9 @@ def bench(
     bundle = Bundle.open(folder)
     runs = (case for case in bundle.cases if case.kind == RUN and case.values == ORDINARY)
     longest = max((case for case in runs if case.time <= LONGEST), key=lambda case: case.time)
-    chosen = tuple(shapes) or tuple(sorted({(1, 1), (100, 1), (100, 2), (100, 16), (longest.time, 1)}))
+    least = bundle.signature.least
+    usual = {(least, 1), (100, 1), (100, 2), (100, 16), (longest.time, 1)}
+    chosen = tuple(shapes) or tuple(sorted(usual))
     loaded = _load(bundle, longest)
     calls = {pair: call for pair, call in loaded.items() if not isinstance(call, str)}
     columns = []

@@ -20,7 +20,8 @@ from rnn_export.bundle.untrusted import schema
 from rnn_export.bundle.untrusted.files import Read
 from rnn_export.bundle.untrusted.json_text import JSON_BYTES, parse
 from rnn_export.errors import BundleError, InputError, mismatch
-from rnn_export.signature.signature import BATCH, TIME, Array, Signature, TensorSpec
+from rnn_export.signature.signature import Array, Signature, TensorSpec
+from rnn_export.signature.sizes import BATCH, TIME
 
 INDEX = "golden/index.json"
 TENSORS = "golden/tensors.bin"

@@ -21,7 +21,8 @@ from rnn_export.program.program import IR_VERSION, OPSET, Program, name_apart
 from rnn_export.program.quiet import quiet, unprinted
 from rnn_export.program.scan import Scan
 from rnn_export.program.values import describe
-from rnn_export.signature.signature import BATCH, TIME, Signature, TensorSpec
+from rnn_export.signature.signature import Signature, TensorSpec
+from rnn_export.signature.sizes import BATCH, TIME
 
 TRACED_BATCH = 3  # unlike 1, which the exporter would take for a constant
 PRINTING = "torch.export._trace"  # prints the graph of what it cannot trace

@@ -19,9 +19,10 @@ from torch import Tensor
 
 from rnn_export.errors import InputError, ModelError, RnnExportError, mismatch
 from rnn_export.module.calling import Reading, describe
+from rnn_export.module.output_length import Run, grown, longer, output_length
+from rnn_export.signature.sizes import TIME
 from rnn_export.signature.tree import map_leaves, tree_leaves
 
-Run = Callable[[Tensor, Any], Reading]
 Begin = Callable[[int], Any]
 SHORT = 16  # time steps and rows that tell as much as any number of them
 ATTEMPTS = 8  # at seeing whether one row changes another
@@ -31,13 +32,17 @@ DISTINCT = "Pass an example whose number of time steps, batch and other sizes ar
 
 @dataclass(frozen=True)
 class Axes:
-    """Where time and batch are in the inputs and outputs, and where batch is in each leaf of the state."""
+    """Where time and batch are in the inputs and outputs, and where batch is in each leaf of the state.
+
+    ``length`` says how many outputs there are for a number of time steps.
+    """
 
     time: int
     batch: int
     state: tuple[int, ...]
     outputs_time: int | None
     outputs_batch: int
+    length: str = TIME
 
 
 def find_axes(run: Run, inputs: Tensor, state: Any, begin: Begin | None) -> Axes:
@@ -55,10 +60,10 @@ def find_axes(run: Run, inputs: Tensor, state: Any, begin: Begin | None) -> Axes
     """
     plain = run(inputs, state)
     time, batch = _time_and_batch(run, inputs, state, plain, begin)
-    outputs_time = _grown(plain.outputs, run(longer(inputs, time), state).outputs)
+    outputs_time, length = output_length(run, inputs, state, plain, time)
     leaves, wider = _wider(run, inputs, state, batch, begin)
-    outputs_batch = _grown(plain.outputs, wider.outputs)
-    if len(outputs_time) > 1 or len(outputs_batch) != 1 or outputs_time == outputs_batch:
+    outputs_batch = grown(plain.outputs, wider.outputs)
+    if length is None or len(outputs_time) > 1 or len(outputs_batch) != 1 or outputs_time == outputs_batch:
         raise ModelError(
             mismatch(
                 "outputs of forward()",
@@ -68,7 +73,7 @@ def find_axes(run: Run, inputs: Tensor, state: Any, begin: Begin | None) -> Axes
                 "Return the outputs of every time step and every row.",
             )
         )
-    return Axes(time, batch, leaves, next(iter(outputs_time), None), outputs_batch[0])
+    return Axes(time, batch, leaves, next(iter(outputs_time), None), outputs_batch[0], str(length))
 
 
 def check_state(inputs: Tensor, state: Any, begin: Begin | None) -> None:
@@ -105,19 +110,6 @@ def shorter(run: Run, inputs: Tensor, state: Any, begin: Begin | None) -> Tensor
     return inputs
 
 
-def longer(tensor: Tensor, axis: int) -> Tensor:
-    """Repeat the first entry of an axis."""
-    return torch.cat([tensor.narrow(axis, 0, 1), tensor], axis)
-
-
-def _grown(one: Tensor, other: Tensor) -> list[int]:
-    """Give the axes that are larger by one; none if anything else differs."""
-    if one.dim() != other.dim():
-        return []
-    grown = [axis for axis, (a, b) in enumerate(zip(one.shape, other.shape, strict=True)) if a != b]
-    return grown if all(other.shape[axis] == one.shape[axis] + 1 for axis in grown) else []
-
-
 def _time_and_batch(
     run: Run, inputs: Tensor, state: Any, plain: Reading, begin: Begin | None
 ) -> tuple[int, int]:
@@ -132,6 +124,8 @@ def _time_and_batch(
         found = [
             (time, batch) for time, batch in found if _rows_are_apart(run, inputs, state, plain, batch, time)
         ]
+    if len(found) > 1:  # a pooling takes one entry more of an axis whose size is fixed all the same
+        found = [pair for pair in found if _may_be_twice(run, inputs, state, *pair)]
     if len(found) == 1:
         return found[0]
     if not found and inputs.is_floating_point() and inputs.dim() == 2:
@@ -176,6 +170,17 @@ def _may_be(
         failures.append(str(error))
         return False
     return [leaf.shape for leaf in reading.state] == [leaf.shape for leaf in plain.state]
+
+
+def _may_be_twice(run: Run, inputs: Tensor, state: Any, time: int, batch: int) -> bool:
+    """Whether a sequence, and a batch without a state, may be twice as long."""
+    try:
+        run(torch.cat([inputs, inputs], time), state)
+        if state is None:
+            run(torch.cat([inputs, inputs], batch), None)
+    except RnnExportError:
+        return False
+    return True
 
 
 def _fits(state: Any, batch: int, begin: Begin | None) -> bool:
@@ -238,7 +243,7 @@ def _wider(
     if state is None:
         reading = run(more, None)
         pairs = zip(run(inputs, None).state, reading.state, strict=True)
-        return tuple(_one(_grown(one, other), one) for one, other in pairs), reading
+        return tuple(_one(grown(one, other), one) for one, other in pairs), reading
     found, failures = [], []
     for axes in _candidates(state, size):
         try:
@@ -247,8 +252,8 @@ def _wider(
             failures.append(str(error))
             continue
         want = _shapes(map_leaves_with(state, axes, longer))
-        grown = _grown(run(inputs, state).outputs, reading.outputs)
-        if _shapes(reading.state) == want if reading.state else grown:
+        follows = bool(grown(run(inputs, state).outputs, reading.outputs))
+        if _shapes(reading.state) == want if reading.state else follows:
             found.append((axes, reading))
     if len(found) == 1:
         return found[0]
@@ -271,7 +276,7 @@ def _candidates(state: Any, size: int) -> Iterator[tuple[int, ...]]:
 
 def _axes_between(one: Any, other: Any) -> tuple[int, ...]:
     pairs = zip(tree_leaves(one), tree_leaves(other), strict=True)
-    return tuple(_one(_grown(first, second), first) for first, second in pairs)
+    return tuple(_one(grown(first, second), first) for first, second in pairs)
 
 
 def _one(grown: Sequence[int], leaf: Tensor) -> int:

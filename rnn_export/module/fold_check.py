@@ -13,6 +13,7 @@ from rnn_export.module.copying import copied
 from rnn_export.module.sampling import SEED, Draw, trajectory
 from rnn_export.module.subject import Subject
 from rnn_export.signature.signature import Array, Call, Signature, pieces
+from rnn_export.signature.sizes import BATCH, TIME
 
 # Why running step by step may give something else than running whole.
 AHEAD = "later time steps take part (it looks ahead, runs backwards, or takes a norm over time)"
@@ -35,13 +36,19 @@ def streaming_obstacle(subject: Subject) -> str | None:
 
     NaN parameters would hide a difference; random numbers take their place here.
     """
-    if not subject.signature.returns_state:
+    signature = subject.signature
+    if not signature.returns_state:
         return NOT_RETURNED
+    if signature.least > 1:
+        return f"forward takes no fewer than {signature.least} time steps"
+    other = [name for name in signature.outputs.shape if name not in (TIME, BATCH) and isinstance(name, str)]
+    if other:
+        return f"forward gives {other[0]} outputs for a number of time steps"
     finite = replace(subject, model=_without_nan(subject.model))
     call = eager.start(finite, torch.float64)
     draw = Draw(subject, call)
     longer = (size + 1 for size in draw.sizes if size >= LONG)
-    return _step_by_step(call, draw, subject.signature) or next(
+    return _step_by_step(call, draw, signature) or next(
         filter(None, (_in_pieces(call, draw, subject, steps) for steps in (LONG, *longer))), None
     )
 
@@ -57,8 +64,9 @@ def check_rows(subject: Subject) -> None:
     draw = Draw(subject, call)
     batch = max(ROWS, *(size + 1 for size in draw.sizes), 0)
     alone, axis = len(draw.kinds) + len(draw.larger), signature.inputs.batch_axis
-    large = [draw.large_inputs(STEPS, len(draw.larger))] if draw.larger else []
-    inputs = np.concatenate([*large, draw.inputs(STEPS, batch - len(draw.larger))], axis)
+    steps = max(STEPS, signature.least)
+    large = [draw.large_inputs(steps, len(draw.larger))] if draw.larger else []
+    inputs = np.concatenate([*large, draw.inputs(steps, batch - len(draw.larger))], axis)
     arguments = [inputs, *draw.state(batch)]
     together = call(*arguments)
     edges = (*range(alone + 1), max(SOME, alone + 1), batch)

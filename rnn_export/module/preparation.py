@@ -126,3 +126,10 @@ def check_state_dtypes(state: Any, dtype: torch.dtype) -> None:
                     f"example 'state', tensor {number}", expected, describe(leaf), f"Convert it to {dtype}."
                 )
             )
+
+
+def warn_of_nan(model: nn.Module) -> None:
+    """Say so if parameters hold NaN."""
+    names = [name for name, tensor in model.named_parameters() if tensor.isnan().any()]
+    if names:
+        warn(f"NaN in the parameters {', '.join(names)}. The files reproduce it: NaN is compared with NaN.")

@@ -27,7 +27,8 @@ from rnn_export.errors import ModelError
 from rnn_export.module.sizes import compared_sizes
 from rnn_export.module.subject import Subject
 from rnn_export.module.values import assembled, columns, compared_constants, find_ids
-from rnn_export.signature.signature import TIME, Array, Call, Signature
+from rnn_export.signature.signature import Array, Call, Signature
+from rnn_export.signature.sizes import TIME
 
 SEED = 20261123
 LONGEST = 100  # of the example's time steps, in every batch
@@ -53,7 +54,7 @@ class Draw:
         self.subject, self.signature, self.call = subject, subject.signature, call
         self.sample = columns(subject)
         self.random = np.random.Generator(np.random.PCG64(SEED))
-        self.turn = 0
+        self.turn, self.tried = 0, max(TRIED, self.signature.least)
         floats = self.sample.dtype.kind == "f"
         constants = compared_constants(subject, call)
         self.sizes = compared_sizes(subject, call)
@@ -63,7 +64,7 @@ class Draw:
         larger = [partial(self._normal, factor=factor) for factor in LARGER] if floats else []
         self.larger = [kind for kind in larger if self._is_taken(kind)]
         self.spoilt = self._features_with_nan() if floats else []
-        steps, batch = min(subject.steps, LONGEST), max(BATCHES)
+        steps, batch = max(min(subject.steps, LONGEST), self.signature.least), max(BATCHES)
         begun = self.signature.initial_state(batch)
         self.reached = call(self.inputs(steps, batch), *begun)[1:] if self.signature.returns_state else begun
 
@@ -145,7 +146,7 @@ class Draw:
 
     def _is_taken(self, kind: Kind) -> bool:
         """Whether the module takes such inputs, and gives finite numbers as it does for its example."""
-        inputs = self._rows([kind] * TRIED_ROWS, TRIED)
+        inputs = self._rows([kind] * TRIED_ROWS, self.tried)
         try:
             results = self.call(inputs, *self.signature.initial_state(TRIED_ROWS))
         except ModelError:
@@ -155,7 +156,7 @@ class Draw:
     def _is_told_from_zeros(self, kind: Kind) -> bool:
         """Whether the module takes tiny numbers, and makes something else of zeros in their place."""
         begun = self.signature.initial_state(TRIED_ROWS)
-        tiny, usual = (self._rows([each] * TRIED_ROWS, TRIED) for each in (kind, self._normal))
+        tiny, usual = (self._rows([each] * TRIED_ROWS, self.tried) for each in (kind, self._normal))
         try:
             results, sizes = self.call(tiny, *begun), self.call(usual, *begun)
         except ModelError:
@@ -179,7 +180,7 @@ class Draw:
             spoilt = partial(_spoilt, kind=self._entries, step=0, features=features)
             kinds = [partial(spoilt, value=value) for value in NON_FINITE]
             try:
-                self.call(self._rows(kinds, TRIED), *self.signature.initial_state(len(kinds)))
+                self.call(self._rows(kinds, self.tried), *self.signature.initial_state(len(kinds)))
             except ModelError:
                 return False
             return True

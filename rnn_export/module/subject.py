@@ -20,6 +20,7 @@ from rnn_export.module.axes import SHORT, Axes, check_state, find_axes, shorter
 from rnn_export.module.calling import OUTPUTS, Calling, NestedResultError, Reading, describe, equal, read
 from rnn_export.module.copying import copied
 from rnn_export.module.interface import check_kinds, check_new_state, refuse_argument
+from rnn_export.module.output_length import fewest
 from rnn_export.module.preparation import (
     HALVES,
     begin_of,
@@ -27,6 +28,7 @@ from rnn_export.module.preparation import (
     check_state_dtypes,
     copy_of,
     dtype_of,
+    warn_of_nan,
 )
 from rnn_export.module.purity import check_calls
 from rnn_export.module.starts import (
@@ -38,7 +40,8 @@ from rnn_export.module.starts import (
     own_start,
 )
 from rnn_export.module.wrappers import Flat, original_of, over_time
-from rnn_export.signature.signature import BATCH, TIME, Signature, StateSpec, TensorSpec
+from rnn_export.signature.signature import Signature, StateSpec, TensorSpec
+from rnn_export.signature.sizes import BATCH, TIME
 from rnn_export.signature.tree import (
     Tree,
     enumerate_names,
@@ -138,7 +141,7 @@ def inspect_readings(
         subjects = _read(own, arguments, dtype, step=step)
         for subject in subjects:
             _warn_of_training_mode(modes, subject)
-    _warn_of_nan(own)
+    warn_of_nan(own)
     return subjects
 
 
@@ -242,6 +245,8 @@ def _find_out(
         known = [*model.parameters(), *model.buffers()]
         first = learned_start(left_out, run, inputs, taken, axes.state, known)
     signature = _signature(inputs, leaves, axes, reading.outputs, first, tree, returns_state)
+    if not leaves:
+        signature = replace(signature, least=fewest(run, inputs, axes.time))
     if leaves:
         rows = first or [
             torch.zeros_like(leaf.select(axis, 0)) for leaf, axis in zip(leaves, axes.state, strict=True)
@@ -296,12 +301,6 @@ def _warn_of_training_mode(modes: Sequence[bool], subject: Subject) -> None:
         )
 
 
-def _warn_of_nan(model: nn.Module) -> None:
-    names = [name for name, tensor in model.named_parameters() if tensor.isnan().any()]
-    if names:
-        warn(f"NaN in the parameters {', '.join(names)}. The files reproduce it: NaN is compared with NaN.")
-
-
 def _signature(
     inputs: Tensor,
     leaves: Sequence[Tensor],
@@ -323,7 +322,9 @@ def _signature(
     return Signature(
         inputs=TensorSpec(**spec("inputs", inputs, {axes.time: TIME, axes.batch: BATCH})),
         state=state,
-        outputs=TensorSpec(**spec(OUTPUTS, outputs, {axes.outputs_time: TIME, axes.outputs_batch: BATCH})),
+        outputs=TensorSpec(
+            **spec(OUTPUTS, outputs, {axes.outputs_time: axes.length, axes.outputs_batch: BATCH})
+        ),
         tree=tree or {"tuple": []},
         returns_state=returns_state or not leaves,
     )

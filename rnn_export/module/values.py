@@ -70,7 +70,7 @@ def find_ids(subject: Subject, call: Call) -> Ids:
     for column in range(sample.shape[1]) if sample.shape[1] <= COLUMNS else ():
 
         def takes(token: int, column: int = column) -> bool:
-            row = sample[:1].repeat(STEPS, axis=0)
+            row = sample[:1].repeat(max(STEPS, subject.signature.least), axis=0)
             row[:, column] = token
             return runs(call, assembled(row[:, None], subject), subject.signature.initial_state(1))
 

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from rnn_export.errors import InputError, mismatch
 from rnn_export.module.calling import Calling, describe
-from rnn_export.signature.signature import TIME, Signature
+from rnn_export.signature.signature import Signature
+from rnn_export.signature.sizes import TIME
 from rnn_export.signature.tree import Tree, enumerate_names, map_leaves, names_of, tree_leaves, tree_of, wrap
 
 

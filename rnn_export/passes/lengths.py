@@ -31,7 +31,8 @@ from rnn_export.program.build import Builder
 from rnn_export.program.operator_facts import RECURRENT, SEQUENCE_LENS
 from rnn_export.program.program import Program, take_place, takes_lengths
 from rnn_export.program.scan import Scan
-from rnn_export.signature.signature import BATCH, LENGTHS, TIME, Signature
+from rnn_export.signature.signature import LENGTHS, Signature
+from rnn_export.signature.sizes import BATCH, TIME
 
 
 def _wants_lengths(program: Program) -> bool:

@@ -16,7 +16,8 @@ import onnx_ir as ir
 from rnn_export.errors import OnnxFileError, mismatch
 from rnn_export.program.build import Builder
 from rnn_export.program.session import RUN
-from rnn_export.signature.signature import BATCH, LENGTHS, TIME, Array, Signature
+from rnn_export.signature.signature import LENGTHS, Array, Signature
+from rnn_export.signature.sizes import BATCH, TIME
 
 OPSET = 18
 IR_VERSION = 8

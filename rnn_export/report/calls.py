@@ -15,7 +15,8 @@ import jinja2
 from rnn_export.bundle.bundle import Bundle
 from rnn_export.runtimes.table import RUNTIMES
 from rnn_export.scaffolding.scaffold import fitting_hosts
-from rnn_export.signature.signature import BATCH, TIME, Array, StateSpec, TensorSpec, identifier
+from rnn_export.signature.signature import Array, StateSpec, TensorSpec, identifier
+from rnn_export.signature.sizes import BATCH, TIME
 from rnn_export.signature.tree import Tree
 
 TEMPLATES = Path(__file__).parent / "templates" / "calls"
@@ -81,7 +82,7 @@ def scaffolds(bundle: Bundle) -> list[tuple[str, str]]:
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def _environment(steps: int) -> jinja2.Environment:
     environment = jinja2.Environment(  # noqa: S701 (source code, not HTML)
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
@@ -91,9 +92,9 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "literal": _literal,
-        "shape": _shape,
-        "sized": _sized,
-        "count": _count,
+        "shape": lambda spec: _shape(spec, steps),
+        "sized": lambda spec, some=steps: ", ".join(map(str, _shape(spec, some))),
+        "count": lambda spec, some=steps: prod(_shape(spec, some)),
         "number": _number,
     }
     return environment
@@ -106,8 +107,9 @@ def _literal(value: object) -> str:
 
 def _render(template: str, bundle: Bundle) -> str:
     signature, name = bundle.signature, identifier(bundle.manifest.name)
+    steps = max(STEPS, signature.least)
     return (
-        _environment()
+        _environment(steps)
         .get_template(f"{template}.jinja")
         .render(
             folder=bundle.manifest.name,
@@ -115,7 +117,7 @@ def _render(template: str, bundle: Bundle) -> str:
             others=_other_runtimes(bundle),
             upper=name.upper(),
             signature=signature,
-            steps=STEPS,
+            steps=steps,
             rows=ROWS,
             time=signature.inputs.shape.index(TIME),
             every_step=TIME in signature.outputs.shape,
@@ -136,17 +138,9 @@ def _other_runtimes(bundle: Bundle) -> str:
     return ", ".join(f'"{name}"' for name in found if name != "onnxruntime")
 
 
-def _shape(spec: TensorSpec, steps: int = STEPS) -> tuple[int, ...]:
-    """Give a tensor's shape in the call that is shown."""
+def _shape(spec: TensorSpec, steps: int) -> tuple[int, ...]:
+    """Give a tensor's shape in a call of so many time steps."""
     return spec.sized(**{TIME: steps, BATCH: ROWS})
-
-
-def _sized(spec: TensorSpec, steps: int = STEPS) -> str:
-    return ", ".join(map(str, _shape(spec, steps)))
-
-
-def _count(spec: TensorSpec, steps: int = STEPS) -> int:
-    return prod(_shape(spec, steps))
 
 
 def _first(inputs: TensorSpec) -> str:

@@ -12,7 +12,7 @@ import networkx as nx
 import onnx
 
 from rnn_export.program.scan import count_states
-from rnn_export.signature.signature import BATCH, TIME
+from rnn_export.signature.sizes import BATCH, TIME
 
 LOOPS = ("Scan", "Loop")
 OPERATOR, INPUT, STATE, OUTPUT, FRAME = "operator", "input", "state", "output", "frame"

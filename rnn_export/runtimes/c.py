@@ -17,7 +17,8 @@ from rnn_export.bundle.untrusted.files import Read
 from rnn_export.errors import BuildError, BundleError, mismatch
 from rnn_export.runtimes.compiler import ALLOWED, Entry, entry, library
 from rnn_export.runtimes.static_memory import held, writable
-from rnn_export.signature.signature import BATCH, TIME, Array, Call, Signature
+from rnn_export.signature.signature import Array, Call, Signature
+from rnn_export.signature.sizes import BATCH, TIME
 
 TRUTH = np.dtype(np.int32)
 WORD = np.dtype(np.float32)

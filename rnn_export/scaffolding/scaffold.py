@@ -16,7 +16,8 @@ import jinja2
 
 from rnn_export.bundle.bundle import Bundle, staged
 from rnn_export.errors import ScaffoldError, mismatch
-from rnn_export.signature.signature import TIME, Signature, identifier
+from rnn_export.signature.signature import Signature, identifier
+from rnn_export.signature.sizes import TIME
 
 MODELS = "models"  # where an example has its bundles
 BUILT = ("build", "node_modules", "__pycache__")  # what running an example leaves in it

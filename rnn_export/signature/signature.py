@@ -8,10 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from rnn_export.errors import InputError, mismatch
+from rnn_export.signature.sizes import BATCH, TIME
+from rnn_export.signature.sizes import size as size_of
 from rnn_export.signature.tree import Tree
 
-TIME = "time"
-BATCH = "batch"
 Array = np.ndarray[Any, np.dtype[Any]]
 FIELDS = {
     "not_streamable_because": "whole_only"
@@ -46,7 +46,10 @@ class Shaped(Protocol):
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """A tensor of a call: ``shape`` holds sizes, and ``"time"`` and ``"batch"`` where they are free."""
+    """A tensor of a call: ``shape`` holds sizes, and ``"time"`` and ``"batch"`` where they are free.
+
+    Outputs of another length than the inputs say what it is: ``"(time + 1)//2"``.
+    """
 
     name: str
     dtype: str
@@ -81,7 +84,7 @@ class TensorSpec:
 
     def sized(self, **sizes: int) -> tuple[int, ...]:
         """Give the shape with numbers for ``time`` and ``batch``."""
-        return tuple(size if isinstance(size, int) else sizes[size] for size in self.shape)
+        return tuple(size_of(size, sizes) for size in self.shape)
 
     def bind(self, value: Shaped, sizes: dict[str, int], where: str) -> None:
         """Check a tensor against this, and record in ``sizes`` what time and batch it fixes.
@@ -151,6 +154,8 @@ class Signature:
     ``[batch]``, from 0 to time. A row's outputs are zero from there on, and its new state is the one after
     its own last time step; what its inputs hold behind that reaches nothing.
 
+    ``least`` is the fewest time steps that a call takes: a pooling or a kernel over time may need several.
+
     ``vocabulary`` is the number of token ids: the inputs are ``0, 1, ...`` below it. ``None`` if that is not
     known, or if they are no ids.
     """
@@ -163,6 +168,7 @@ class Signature:
     not_streamable_because: str | None = None
     lengths: bool = False
     vocabulary: int | None = None
+    least: int = 1
 
     @property
     def streamable(self) -> bool:
@@ -234,6 +240,10 @@ class Signature:
                     "Leave the call out: without a time step the state is unchanged.",
                 )
             )
+        if sizes[TIME] < self.least:
+            expected, got = f"at least {self.least} time steps", str(sizes[TIME])
+            remedy = "Pad the inputs: the module takes no fewer."
+            raise InputError(mismatch(f"{where} {self.inputs.name!r}", expected, got, remedy))
         for leaf, value in zip(self.state, state, strict=True):
             leaf.bind(value, sizes, where)
         if lengths is not None:
@@ -267,10 +277,12 @@ class Signature:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """Give plain data for the manifest; a vocabulary that is not known is left out."""
+        """Give plain data for the manifest; a vocabulary that is not known is left out, and a least of 1."""
         data = asdict(self)
         if self.vocabulary is None:
             del data["vocabulary"]
+        if self.least == 1:
+            del data["least"]
         for leaf, spec in zip(data["state"], self.state, strict=True):
             leaf["initial"] = _replaced(spec.initial, {value: word for word, value in INFINITIES.items()})
             leaf["output_name"] = spec.output_name
@@ -298,6 +310,7 @@ class Signature:
             not_streamable_because=data["whole_only"] or None,
             lengths=data["lengths"],
             vocabulary=data.get("vocabulary"),
+            least=data.get("least", 1),
         )
 
 

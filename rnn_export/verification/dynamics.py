@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from rnn_export.signature.signature import TIME, Array, Call, Signature
+from rnn_export.signature.signature import Array, Call, Signature
+from rnn_export.signature.sizes import TIME
 
 DISTANCE = 1e-8  # of the two states, relative: far above float64's rounding, far below any curvature
 FORGOTTEN = 1e-8  # of a distance, after one step: the rest is the rounding of float64

@@ -22,7 +22,8 @@ from rnn_export.errors import VerificationError, mismatch
 from rnn_export.module import eager
 from rnn_export.module.sampling import BATCHES, LONGEST, TINY_ROWS, Draw, trajectory
 from rnn_export.module.subject import Subject
-from rnn_export.signature.signature import BATCH, TIME, Array, Call, Signature, TensorSpec
+from rnn_export.signature.signature import Array, Call, Signature, TensorSpec
+from rnn_export.signature.sizes import BATCH, TIME
 from rnn_export.verification import dynamics
 from rnn_export.verification.rounding import spread, undecided
 
@@ -40,8 +41,8 @@ LEAST_FINITE = 0.9  # of eager's results, where those of the example are finite
 STEPS_PER_RUN = 4  # single steps taken from a run: its first, its last, and some between
 
 
-def times(example: int) -> list[int]:
-    """List the lengths that are tried for an example of so many time steps.
+def times(example: int, least: int = 1) -> list[int]:
+    """List the lengths that are tried for an example of so many time steps; none below ``least``.
 
     A long example is tried in part: the files do not know its length, and the time that an export takes is
     not to grow with it.
@@ -50,17 +51,17 @@ def times(example: int) -> list[int]:
     ([1, 2, 7, 20, 31], [1, 2, 7, 100, 151])
     """
     long = min(example, LONGEST)
-    return sorted({*TIMES, long, long + long // 2 + 1})
+    return sorted({max(steps, least) for steps in (*TIMES, long, long + long // 2 + 1)})
 
 
-def shapes(example: int) -> list[tuple[int, int]]:
+def shapes(example: int, least: int = 1) -> list[tuple[int, int]]:
     """List the time steps and rows that are tried for an example of so many time steps.
 
     >>> len(shapes(20)), shapes(5000)[-1]
     (15, (1000, 1))
     """
     long = [(min(example, LONG), 1)] if example > LONGEST else []
-    return [*((steps, batch) for steps in times(example) for batch in BATCHES), *long]
+    return [*((steps, batch) for steps in times(example, least) for batch in BATCHES), *long]
 
 
 def build(subject: Subject) -> Golden:
@@ -84,19 +85,20 @@ def build(subject: Subject) -> Golden:
             found.append(case(f"{name}_steps", STEP, first, before, values))
         return found
 
+    short = max(TIMES[-1], signature.least)
     cases = []
-    for steps, batch in shapes(subject.steps):
+    for steps, batch in shapes(subject.steps, signature.least):
         for kind in STATES:
             inputs = draw.inputs(steps, batch)
             state = draw.state(batch) if kind == "random" else signature.initial_state(batch)
             cases += run(f"T{steps}_B{batch}_{kind}", inputs, state)
-    for steps in times(subject.steps)[-2:] if draw.larger else ():
+    for steps in times(subject.steps, signature.least)[-2:] if draw.larger else ():
         batch = 2 * len(draw.larger)
         found = run(f"T{steps}_B{batch}_large", draw.large_inputs(steps, batch), draw.state(batch), LARGE)
         cases += found if _finite_share(found) == 1 else []
-    for number, inputs in enumerate(draw.tiny_inputs(TIMES[-1])):
+    for number, inputs in enumerate(draw.tiny_inputs(short)):
         begun = signature.initial_state(TINY_ROWS)
-        found = run(f"T{TIMES[-1]}_B{TINY_ROWS}_tiny_{number}", inputs, begun, TINY)
+        found = run(f"T{short}_B{TINY_ROWS}_tiny_{number}", inputs, begun, TINY)
         cases += found if _finite_share(found) == 1 else []
     if draw.finite and (share := _finite_share(cases)) < LEAST_FINITE:
         raise VerificationError(
@@ -115,14 +117,14 @@ def build(subject: Subject) -> Golden:
             (draw.inputs if batch > 1 else draw.changing_inputs)(steps, batch),
             draw.state(batch),
         )
-        for steps, batch in _far(draw.sizes)
+        for steps, batch in _far(draw.sizes, signature.least)
         if _is_in_reach(steps, batch, subject, golden.dynamics)
     ]
     if draw.finite:  # a module that overflows in the end is no reference there
         others = [other for other in others if _finite_share([other]) == 1]
     if draw.finite and draw.spoilt:
-        spoilt = draw.non_finite_inputs(TIMES[-1], max(BATCHES))
-        name = f"T{TIMES[-1]}_B{max(BATCHES)}_non_finite"
+        spoilt = draw.non_finite_inputs(short, max(BATCHES))
+        name = f"T{short}_B{max(BATCHES)}_non_finite"
         beside = case(name, RUN, spoilt, signature.initial_state(max(BATCHES)), NON_FINITE)
         others += [beside] if _keeps_to_rows(beside, signature) else []
     disturbed = [_disturbed(subject, draw.random) for _ in range(DISTURBED)]
@@ -231,11 +233,13 @@ def _finite_share(cases: Sequence[Case]) -> float:
     return sum(int(np.isfinite(array).sum()) for array in results) / total if total else 1.0
 
 
-def _far(sizes: Sequence[int]) -> list[tuple[int, int]]:
+def _far(sizes: Sequence[int], least: int) -> list[tuple[int, int]]:
     """List time steps and rows that are tried whatever the example, beyond sizes that the module names."""
+    few = max(FEW, least)
     longest, widest = (max(sizes) for sizes in zip(*FAR, strict=True))
     longer = [(size + 1, 1) for size in sizes if size >= longest]
-    return [*FAR, *longer, *((FEW, size + 1) for size in sizes if size >= widest)]
+    far = [*FAR, *longer, *((few, size + 1) for size in sizes if size >= widest)]
+    return [(max(steps, least), batch) for steps, batch in far]
 
 
 def _is_in_reach(steps: int, batch: int, subject: Subject, found: Dynamics | None) -> bool:

@@ -1,5 +1,6 @@
 """Calls as people write them are read as inputs and a state; what is neither is refused by its name."""
 
+import json
 from typing import NamedTuple
 
 import pytest
@@ -8,7 +9,8 @@ from torch import Tensor, nn
 
 from rnn_export.errors import InputError, ModelError
 from rnn_export.module.inspection import inspect_export
-from tests.support.calls import CALLS, Call, DictState, KeywordState
+from rnn_export.signature.signature import Signature
+from tests.support.calls import CALLS, WHOLE, Call, DictState, KeywordState
 
 X, H = torch.randn(7, 3, 4), torch.zeros(3, 5)
 
@@ -149,3 +151,29 @@ def test_time_and_batch_are_told_apart_by_labels_alone(seed: int) -> None:
     torch.manual_seed(seed)
     subject = inspect_export(Labels().eval(), torch.randint(30, (3, 9)))
     assert subject.signature.inputs.shape == ("batch", "time")
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_the_number_of_outputs_is_found(name: str) -> None:
+    call, least, shape = WHOLE[name]
+    torch.manual_seed(0)
+    args, _ = call.draw(20, 3)
+    signature = inspect_export(call.make().eval(), args).signature
+    assert (signature.least, signature.outputs.shape, signature.inputs.shape) == (least, shape, call.shape)
+    assert Signature.from_json(json.loads(json.dumps(signature.to_json()))) == signature
+
+
+class Jumps(nn.Module):
+    """Gives as many outputs as the square of the time steps says, which no stride makes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x * self.weight).cumsum(0).repeat(len(x) % 7 + 1, 1, 1)
+
+
+def test_a_number_of_outputs_that_is_not_understood_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"outputs of forward\(\): expected an axis for the batch"):
+        inspect_export(Jumps().eval(), X)

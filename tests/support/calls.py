@@ -130,6 +130,44 @@ class ChannelsFirst(nn.Module):
         return self.head(y).transpose(1, 2), h
 
 
+class Recogniser(nn.Module):
+    """Reads text: an image ``[B, 1, H, W]``, convolutions, both directions; a letter for two columns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2))
+        self.lstm, self.head = nn.LSTM(32, H, bidirectional=True), nn.Linear(2 * H, 5)
+
+    def forward(self, image: Tensor) -> Tensor:
+        columns = self.conv(image).flatten(1, 2).permute(2, 0, 1)
+        return self.head(self.lstm(columns)[0]).log_softmax(-1)
+
+
+class Hop(nn.Module):
+    """Takes every second frame: ``[B, F, T]`` in, ``[B, (T + 1) // 2, 3]`` out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.gru = nn.Conv1d(4, 5, 3, stride=2, padding=1), nn.GRU(5, H, batch_first=True)
+        self.head = nn.Linear(H, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.gru(torch.relu(self.conv(x)).transpose(1, 2))[0])
+
+
+class Separator(nn.Module):
+    """Cuts the edges off, and gives two samples for one, as a mask on audio may be made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(4, 5, 5)
+        self.gru = nn.GRU(5, H, batch_first=True, bidirectional=True)
+        self.up = nn.ConvTranspose1d(2 * H, 3, 4, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.up(self.gru(self.conv(x).transpose(1, 2))[0].transpose(1, 2))
+
+
 @dataclass(frozen=True)
 class Call:
     """A module, the arguments of a call for time steps and rows, and what the files' call looks like.
@@ -201,5 +239,24 @@ CALLS = {
         lambda T, B: ((torch.randn(B, 20, T), zeros(B)), {}),
         ("state_0",),
         ("batch", 20, "time"),
+    ),
+}
+# Models for whole sequences whose outputs are more or fewer than the time steps; the fewest time steps that
+# each takes, and the shape of its outputs.
+WHOLE = {
+    "every second": (
+        Call(Hop, lambda T, B: ((torch.randn(B, 4, T),), {}), (), ("batch", 4, "time")),
+        1,
+        ("batch", "(time + 1)//2", 3),
+    ),
+    "text": (
+        Call(Recogniser, lambda T, B: ((torch.randn(B, 1, 16, T),), {}), (), ("batch", 1, 16, "time")),
+        2,
+        ("time//2", "batch", 5),
+    ),
+    "two for one": (
+        Call(Separator, lambda T, B: ((torch.randn(B, 4, T),), {}), (), ("batch", 4, "time")),
+        5,
+        ("batch", 3, "2*time - 6"),
     ),
 }

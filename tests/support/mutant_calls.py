@@ -21,7 +21,8 @@ from rnn_export.backends.c.write.layout import C_TYPES
 from rnn_export.capture.script import script, source
 from rnn_export.program.program import IR_VERSION, OPSET, name_apart
 from rnn_export.runtimes.compiler import entry
-from rnn_export.signature.signature import BATCH, TIME, Signature, TensorSpec
+from rnn_export.signature.signature import Signature, TensorSpec
+from rnn_export.signature.sizes import BATCH, TIME
 
 Change = Callable[["Call"], "list[Any] | None"]
 

@@ -28,7 +28,7 @@ from rnn_export.module.copying import copied
 from rnn_export.module.inspection import find_streaming
 from rnn_export.module.subject import Subject, inspect_module
 from rnn_export.program.program import Program, name_apart
-from rnn_export.signature.signature import BATCH, TIME
+from rnn_export.signature.sizes import BATCH, TIME
 from tests.support import mutant_nodes as nodes
 from tests.support.cases import CallCase, ModelCase
 from tests.support.mutant_calls import Call, CCall, Index, OnnxCall, TorchCall

@@ -24,7 +24,8 @@ from rnn_export.bundle.bundle import MANIFEST, Bundle, describe_files, manifest_
 from rnn_export.bundle.golden import INDEX
 from rnn_export.program.program import run_model
 from rnn_export.runtimes.table import RUNTIMES
-from rnn_export.signature.signature import BATCH, TIME, Array
+from rnn_export.signature.signature import Array
+from rnn_export.signature.sizes import BATCH, TIME
 from rnn_export.verification.compare import FAILED, NOT_CHECKED, PASSED, Check
 from rnn_export.verification.verify import verify
 from tests.support import mutant_nodes as nodes

@@ -7,6 +7,7 @@ from msgspec import Meta, Struct, ValidationError, convert, field
 
 from rnn_export.bundle.untrusted.files import FILE_BYTES, FILES
 from rnn_export.errors import BundleError
+from rnn_export.signature.sizes import BATCH, LENGTH
 
 LEAVES = 1024  # of a state: a stack of five hundred layers has two each
 RANK = 8  # axes of a tensor; a batch of sequences of images has five
@@ -20,6 +21,7 @@ Word = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_.-]{1,200}\Z")]
 Text = Annotated[str, Meta(max_length=1 << 16)]
 Dtype = Literal["float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool"]
 Kind = TypeVar("Kind")
+Free = Annotated[str, Meta(pattern=rf"\A({BATCH}|{LENGTH})\Z", max_length=40)]
 
 
 class Strict(Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,7 +33,7 @@ class Tensor(Strict, frozen=True):
 
     name: Word
     dtype: Dtype
-    shape: Annotated[list[Size | Literal["time", "batch"]], Meta(max_length=RANK)]
+    shape: Annotated[list[Size | Free], Meta(max_length=RANK)]
 
 
 class Leaf(Tensor, frozen=True):
@@ -53,6 +55,7 @@ class Call(Strict, frozen=True):
     lengths: bool
     streamable: bool
     vocabulary: Size | None = None
+    least: Size = 1
 
 
 class Model(Strict, frozen=True):

@@ -8,8 +8,10 @@ import numpy as np
 
 from rnn_export.bundle.untrusted.schema import distinct
 from rnn_export.errors import BundleError, mismatch
-from rnn_export.signature.signature import BATCH, TIME, Signature, StateSpec, TensorSpec
+from rnn_export.signature.signature import Signature, StateSpec, TensorSpec
+from rnn_export.signature.sizes import BATCH, TIME
 
+OTHER = "length"  # of outputs that are more or fewer than the time steps
 UNITS = 1 << 24  # numbers for each row and time step: a row of a state's first value is made of that size
 
 
@@ -23,7 +25,7 @@ def check(signature: Signature, where: str) -> None:
     distinct([*signature.input_names, *signature.output_names], where)
     axes = [
         (signature.inputs, [[BATCH, TIME]]),
-        (signature.outputs, [[BATCH], [BATCH, TIME]]),
+        (signature.outputs, [[BATCH], [BATCH, TIME], *([] if signature.streamable else [[BATCH, OTHER]])]),
         *((leaf, [[BATCH]]) for leaf in signature.state),
     ]
     for spec, free in axes:
@@ -37,7 +39,8 @@ def check(signature: Signature, where: str) -> None:
 
 
 def _check_axes(spec: TensorSpec, free: list[list[str]], where: str) -> None:
-    found = sorted(size for size in spec.shape if isinstance(size, str))
+    names = [size for size in spec.shape if isinstance(size, str)]
+    found = sorted(name if name in (BATCH, TIME) else OTHER for name in names)
     units = prod(size for size in spec.shape if isinstance(size, int))
     if found not in free or units > UNITS:
         expected = f"an axis for each of {free[-1]} and at most {UNITS} units"

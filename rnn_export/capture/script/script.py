@@ -24,7 +24,8 @@ from rnn_export.errors import ScriptError
 from rnn_export.exclusive import LOCK, without_warnings
 from rnn_export.module.subject import Subject
 from rnn_export.program.program import OPSET
-from rnn_export.signature.signature import TIME, Signature
+from rnn_export.signature.signature import Signature
+from rnn_export.signature.sizes import TIME
 from rnn_export.signature.tree import wrap
 from rnn_export.workers import Workers
 
@@ -111,7 +112,7 @@ def with_lengths(scripted: torch.jit.ScriptModule, signature: Signature) -> torc
 def _short(subject: Subject) -> list[torch.Tensor]:
     """Give the example's inputs, a few time steps of them, and the leaves of its state."""
     time = subject.signature.inputs.shape.index(TIME)
-    steps = min(subject.inputs.shape[time], SCRIPTED_STEPS)
+    steps = min(subject.inputs.shape[time], max(SCRIPTED_STEPS, subject.signature.least))
     inputs, *state = subject.arguments
     return [inputs.narrow(time, 0, steps), *state]
 

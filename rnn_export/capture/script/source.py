@@ -6,7 +6,8 @@ lengths it is ``(inputs, state, lengths) -> (outputs, state)``.
 """
 
 from rnn_export.module.calling import OUTPUTS, Calling
-from rnn_export.signature.signature import BATCH, LENGTHS, TIME, Signature
+from rnn_export.signature.signature import LENGTHS, Signature
+from rnn_export.signature.sizes import BATCH, TIME
 from rnn_export.signature.tree import Tree
 
 

@@ -39,7 +39,7 @@ from rnn_export.program.operator_facts import int_of
 from rnn_export.program.program import Program, take_place
 from rnn_export.program.scan import REVERSED, Scan, scans
 from rnn_export.program.values import describe
-from rnn_export.signature.signature import TIME
+from rnn_export.signature.sizes import TIME
 
 
 def _is_one_recurrence(scan: Scan) -> bool:

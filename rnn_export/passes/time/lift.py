@@ -19,7 +19,7 @@ import onnx_ir as ir
 from rnn_export.program.build import Builder
 from rnn_export.program.operator_facts import ELEMENTWISE, float_of, int_of
 from rnn_export.program.values import constant_ints
-from rnn_export.signature.signature import TIME
+from rnn_export.signature.sizes import TIME
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from rnn_export.backends.c.trace.graph import (
     Vector,
     View,
 )
-from rnn_export.signature.signature import BATCH, Signature
+from rnn_export.signature.signature import Signature
+from rnn_export.signature.sizes import BATCH
 
 SLOTS = 64  # rows times time steps that are computed together, at the most
 STACK = 256 << 10  # bytes of the buffers of a sweep, about

@@ -32,7 +32,8 @@ from rnn_export.backends.c.trace.symbols import Space, Symbol, Value
 from rnn_export.errors import CompileError
 from rnn_export.program.program import Program
 from rnn_export.program.scan import Scan
-from rnn_export.signature.signature import TIME, Array, Signature, TensorSpec
+from rnn_export.signature.signature import Array, Signature, TensorSpec
+from rnn_export.signature.sizes import TIME
 
 MOVES = frozenset(
     """

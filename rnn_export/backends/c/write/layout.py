@@ -7,7 +7,8 @@ from math import prod
 from rnn_export.backends.c.trace.graph import WORDS, Operand
 from rnn_export.backends.c.write.context import Address, times
 from rnn_export.errors import CompileError
-from rnn_export.signature.signature import BATCH, TIME, Signature, TensorSpec
+from rnn_export.signature.signature import Signature, TensorSpec
+from rnn_export.signature.sizes import BATCH, TIME
 
 # What arguments of the call hold; a truth value is 0 or -1.
 C_TYPES = {"float32": "float", "int64": "int64_t", "bool": "int32_t"}
