@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from rnn_export.capture import step
+from rnn_export.capture.onnx_file import reader
 from rnn_export.errors import PassError
 from rnn_export.module import eager
 from rnn_export.module.inspection import find_streaming
@@ -20,6 +21,7 @@ from rnn_export.passes.operators.guard import unguarded
 from rnn_export.program.agree import agree
 from rnn_export.program.program import Program
 from rnn_export.verification import grid
+from tests.support import loops
 from tests.support.cases import CALL_CASES, FOLDS, CallCase, ModelCase, each_fold, sample
 from tests.support.stages import EXPECTED, FUSED, form, off_cycle, operators, stages
 
@@ -135,6 +137,23 @@ def test_ragged_layers_are_operators(name: str) -> None:
     assert [node.op_type for node in layers] == LAYERS[name]
     assert all(node.inputs[4] is not None for node in layers)
     assert agree(forms["step"], program)
+
+
+def test_a_gemm_whose_last_input_does_not_count_is_a_product() -> None:
+    """As it is written for a product, with ``beta`` 0."""
+    product = "Gemm <beta = 0.0> ({}, W, c)".format
+    model = loops.model(
+        "W = Constant <value = float[3,3] {1,2,3,4,5,6,7,8,9}> () c = Constant <value = float {5.0}> ()"
+        + loops.scan(
+            "", f"p = {product('x_t')} q = {product('h_s')} s = Add (p, q) h_t = Tanh (s) y_t = Neg (h_t)"
+        )
+    )
+    given = Program(ir.from_proto(model))
+    made = pipeline.forms_of(pipeline.optimize(reader.read(model).program))["operator"]
+    assert agree(given, made)
+    left = {node.op_type for node in unguarded(made.model).graph}
+    assert "RNN" in left
+    assert not left & {"Gemm", "Scan"}
 
 
 def test_an_output_layer_runs_once_for_the_last_time_step() -> None:

@@ -87,14 +87,14 @@ def _gemm(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> li
     left, right, *rest = arguments
     assert left
     assert right
-    scaled = any(float_of(node, name) != 1.0 for name in ("alpha", "beta"))
+    scaled = float_of(node, "alpha") != 1.0 or float_of(node, "beta") not in (0.0, 1.0)
     if int_of(node, "transA") or right.lifted or scaled:
         return None
     matrix = right.value
     if int_of(node, "transB"):
         matrix = build.emit("Transpose", [matrix], {"perm": [1, 0]})
     product = build.emit("MatMul", [left.value, matrix])
-    bias = rest[0] if rest else None
+    bias = rest[0] if rest and float_of(node, "beta") else None
     return [build.emit("Add", [product, _aligned(build, bias, 2)]) if bias else product]
 
 

@@ -33,10 +33,11 @@ from rnn_export.program.values import constant_value
 
 
 def _is_product_and_sum(node: ir.Node) -> bool:
-    """Whether a node is ``a B + c`` with a constant B, nothing scaled and ``a`` as it stands."""
+    """Whether a node is ``a B + c`` or ``a B`` with a constant B, nothing scaled and ``a`` as it stands."""
     if node.op_type != "Gemm" or node.outputs[0].shape is None or constant_value(node.inputs[1]) is None:
         return False
-    return not int_of(node, "transA") and all(float_of(node, name) == 1.0 for name in ("alpha", "beta"))
+    scaled = float_of(node, "alpha") != 1.0 or float_of(node, "beta") not in (0.0, 1.0)
+    return not int_of(node, "transA") and not scaled
 
 
 NO_GEMM = Property(
@@ -75,7 +76,7 @@ def _regroup_loop(main: ir.Graph, scan: Scan) -> bool:
 
 
 def _open_gemm(main: ir.Graph, body: ir.Graph, node: ir.Node) -> None:
-    """Write ``a B + c`` as a product and a sum."""
+    """Write ``a B + c`` as a product and a sum; ``c`` counts for nothing where ``beta`` is 0."""
     left, right, *rest = node.inputs
     [result], matrix = node.outputs, constant_value(right)
     assert matrix is not None
@@ -83,7 +84,7 @@ def _open_gemm(main: ir.Graph, body: ir.Graph, node: ir.Node) -> None:
         right = add_constant(main, f"{right.name}/transposed", matrix.T)  # type: ignore[union-attr]
     build = Builder()
     total = build.emit("MatMul", [left, right], like=result)
-    if rest and rest[0] is not None:
+    if rest and rest[0] is not None and float_of(node, "beta"):
         total = build.emit("Add", [total, rest[0]])
     ir.convenience.replace_nodes_and_values(body, node, [node], build.nodes, [result], [total])
 
