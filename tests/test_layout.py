@@ -37,8 +37,9 @@ ROOMS: dict[str, str] = {
         """,
     "capture": """
         decompositions step script/source script/aliases script/specialize script/loop_to_onnx
-        script/properties script/script onnx_file/affine_index onnx_file/sequence_reads onnx_file/trip_count
-        onnx_file/loop_to_scan onnx_file/sequence_lists onnx_file/scan_direction onnx_file/reader capture
+        script/properties script/script onnx_file/affine_index onnx_file/first_step onnx_file/trip_count
+        onnx_file/sequence_reads onnx_file/loop_to_scan onnx_file/sequence_lists onnx_file/scan_direction
+        onnx_file/reader capture
         """,
     "passes": """
         contract cleanup/constant_folding cleanup/simplify cleanup/entrywise cleanup/unit_axes cleanup/layers

@@ -104,6 +104,15 @@ FOLDS: dict[str, onnx.ModelProto] = {
             x_t = Gather (x_s, i) sum = Add (x_t, h_s) h_t = Tanh (sum) y_t = Neg (h_t) }>
         """
     ),
+    "what is carried as it is, and given in each step": model(
+        """
+        kept, last, y, s_ = Loop (length, yes, h, h) <body = step (
+            int64 i, bool go, float[B,3] k, float[B,3] h_s)
+            => (bool go, float[B,3] k, float[B,3] h_t, float[B,3] y_t, float[B,3] k) {
+            x_t = Gather (x, i) a = Add (x_t, k) sum = Add (a, h_s) h_t = Tanh (sum) y_t = Neg (h_t) }>
+        """,
+        CALL.replace("float[B,3] last", "float[B,3] last, float[T,B,3] s_, float[B,3] kept"),
+    ),
     "a counter of its own": model(
         """
         count, last, y = Loop (length, yes, zero, h) <body = step (int64 i, bool go, int64 t, float[B,3] h_s)
@@ -166,10 +175,6 @@ LEFT: dict[str, tuple[onnx.ModelProto, str]] = {
     "no trip count": (
         model(loop(STEP, trips="")),
         "it has no trip count: it runs until its condition is false",
-    ),
-    "another trip count": (
-        model(loop(STEP, trips="n"), CALL.replace("float[B,3] h)", "float[B,3] h, int64 n)")),
-        "its trip count cannot be proven to be the length of 'x', which it reads",
     ),
     "a list that is read inside": (
         model(listed(f"{READ} n = SequenceLength (list_s) list_t = SequenceInsert (list_s, h_t)")),

@@ -31,10 +31,10 @@ from rnn_export.capture.onnx_file.affine_index import (
     minus,
     number,
     plus,
-    size,
+    symbol,
 )
-from rnn_export.capture.onnx_file.sequence_reads import Read, find_reads
-from rnn_export.capture.onnx_file.trip_count import Trips, symbol, trips_of
+from rnn_export.capture.onnx_file.sequence_reads import Read, direction_of, find_reads, is_read, picked
+from rnn_export.capture.onnx_file.trip_count import Trips, trips_of
 from rnn_export.errors import NotAFoldError
 from rnn_export.program.build import Builder, add_constant
 from rnn_export.program.program import Program, name_apart, take_place
@@ -83,8 +83,7 @@ class _Conversion:
             self._check_state(k)
         self._count_along(kept)
         trips = trips_of(self.loop, self.known, self.before)
-        reads = find_reads(self.body, self.varying, self.known, trips.length)
-        sequences = self._sequences(reads, trips)
+        sequences = self._sequences(trips)
         self._rewrite(kept, lists, sequences, trips.value)
 
     # --- what has to hold ---------------------------------------------------------------------------------
@@ -108,15 +107,18 @@ class _Conversion:
         for k in reversed(range(self.count)):
             start = self.loop.inputs[2 + k]
             if start is not None and original(self.body.outputs[1 + k]) is self.inner[k]:
-                self.inner[k].replace_all_uses_with(start)
                 take_place(self.graph, self.loop.outputs[k], start)
-                self._drop(k)
+                self._drop(k, start)
 
-    def _drop(self, k: int) -> None:
-        """Carry one thing less."""
-        del self.inner[k], self.body.inputs[2 + k]
+    def _drop(self, k: int, start: ir.Value) -> None:
+        """Carry one thing less: the body reads ``start``."""
         # a value that is deleted from a graph's outputs would still say that it is one of them
         self.body.outputs[:] = [value for place, value in enumerate(self.body.outputs) if place != 1 + k]
+        for place, value in enumerate(self.body.outputs):
+            if value is self.inner[k]:  # what a body gives has to be its own
+                self.body.outputs[place] = self._copied(value)
+        self.inner[k].replace_all_uses_with(start)
+        del self.inner[k], self.body.inputs[2 + k]
         rest = [value for place, value in enumerate(self.loop.inputs) if place != 2 + k]
         outputs = [value for place, value in enumerate(self.loop.outputs) if place != k]
         attributes = list(self.loop.attributes.values())
@@ -129,6 +131,12 @@ class _Conversion:
         self.graph.insert_before(self.loop, slim)
         self.graph.remove(self.loop, safe=True)
         self.loop = slim
+
+    def _copied(self, value: ir.Value) -> ir.Value:
+        build = Builder()
+        copied = build.emit("Identity", [value], like=value)
+        self.body.extend(build.nodes)
+        return copied
 
     def _hoist(self) -> None:
         """Move what depends on no step in front of the loop."""
@@ -182,39 +190,29 @@ class _Conversion:
 
     # --- what is read -------------------------------------------------------------------------------------
 
-    def _sequences(self, reads: Sequence[Read], trips: Trips) -> list[tuple[ir.Value, ir.Value, int]]:
+    def _sequences(self, trips: Trips) -> list[tuple[ir.Value, ir.Value, int]]:
         """Turn what is read into inputs of the body; give these, their sequences and directions."""
-        length = trips.length
-        proven = [read for read in reads if length is not None and size(read.source, read.axis) == length]
-        if reads and not proven:
-            names = ", ".join(dict.fromkeys(repr(read.source.name) for read in reads))
-            raise NotAFoldError(
-                f"its trip count cannot be proven to be the length of {names}, which it reads"
-            )
-        if proven and trips.once and all(read.node.op_type == "Slice" for read in proven):
-            raise NotAFoldError("it runs once even if there is nothing to read")  # a Gather fails then
-        made: dict[tuple[ir.Value, int, int], tuple[ir.Value, ir.Value]] = {}
-        for read in reads:
-            key = read.source, read.axis, read.direction
-            if key not in made:
-                cut = size(read.source, read.axis) != length
-                made[key] = self._sequence(read, trips.value if cut else None)
-            self._replace_read(read, made[key][0])
-        return [(inner, outer, direction) for (_, _, direction), (inner, outer) in made.items()]
+        made: dict[tuple[ir.Value, int, str], tuple[ir.Value, ir.Value, int]] = {}
+        for read in find_reads(self.body, self.varying, self.known):
+            if is_read(read, trips):
+                key = read.source, read.axis, repr(sorted(read.place.items()))
+                if key not in made:
+                    made[key] = self._sequence(read, trips)
+                self._replace_read(read, made[key][0])
+        return list(made.values())
 
-    def _sequence(self, read: Read, trips: ir.Value | None) -> tuple[ir.Value, ir.Value]:
-        """Bring the time axis to the front, and cut off what is never read."""
-        outer, shape = read.source, list(read.source.shape or ())
-        if trips is not None:
-            ends = self._emit("Reshape", [trips, self._numbers(1)])
-            outer = self._emit("Slice", [outer, self._numbers(0), ends, self._numbers(read.axis)])
+    def _sequence(self, read: Read, trips: Trips) -> tuple[ir.Value, ir.Value, int]:
+        """Give what the body reads, the sequence that holds it, time in front, and the direction."""
+        direction = direction_of(read, trips)
+        outer = read.source if direction is not None else picked(read, trips, self.loop, self.before)
+        shape = list(outer.shape or ())
         if read.axis:
             order = [read.axis, *(axis for axis in range(len(shape)) if axis != read.axis)]
             outer = self._emit("Transpose", [outer], {"perm": order})
-            outer.shape = ir.Shape([shape[axis] for axis in order]) if trips is None else None
+            outer.shape = ir.Shape([shape[axis] for axis in order])
         del shape[read.axis]
-        outer.type = read.source.type
-        return ir.Value(name=None, shape=ir.Shape(shape), type=read.source.type), outer
+        inner = ir.Value(name=None, shape=ir.Shape(shape), type=read.source.type)
+        return inner, outer, FORWARD if direction is None else direction
 
     def _replace_read(self, read: Read, step: ir.Value) -> None:
         [result] = read.node.outputs

@@ -8,7 +8,8 @@ what does not change in it, as others write ``while t < N``, is a trip count::
 
 In general a comparison is true while ``ahead - step * iteration > 0``, in whole numbers. If the same is asked
 at the start, the loop runs ``max(0, ceil(ahead / step) + 1)`` times. Of several comparisons joined with
-``And``, and of the trip count, the least counts. A loop that asks nothing at its start runs once at least.
+``And``, and of the trip count, the least counts. A loop that asks nothing at its start runs once at least; if
+it asks something else there, it runs not at all, or once at least.
 
 Source: https://onnx.ai/onnx/operators/onnx__Loop.html.
 """
@@ -20,29 +21,26 @@ import numpy as np
 import onnx_ir as ir
 
 from rnn_export.capture.onnx_file.affine_index import (
+    COMPARISONS,
+    COUNTING,
     FAR,
     ITERATION,
     ONE,
+    WHOLE,
     Form,
     form,
+    is_at_least,
     minus,
+    name_unknown,
     number,
     plus,
 )
+from rnn_export.capture.onnx_file.first_step import at_first, scalar
 from rnn_export.errors import NotAFoldError
 from rnn_export.program.build import Builder
 from rnn_export.program.values import constant_value, original
 
-WHOLE = (ir.DataType.INT32, ir.DataType.INT64)
-# Whether the first of the two has to be the smaller one, and by how much at least.
-COMPARISONS = {
-    "Less": (True, 1),
-    "LessOrEqual": (True, 0),
-    "Greater": (False, 1),
-    "GreaterOrEqual": (False, 0),
-}
 STOPS = "its condition is not constantly true, nor a comparison of what it counts: it may stop early"
-START = "its condition at the start is not the one of its steps, one step earlier"
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ class _Comparison:
             NotAFoldError: it is not known.
         """
         less, more = form(self.less, known), form(self.more, known)
-        if less is None or more is None or not {self.less.dtype, self.more.dtype} <= {*WHOLE}:
+        if less is None or more is None or not {self.less.dtype, self.more.dtype} <= {*COUNTING}:
             raise NotAFoldError(STOPS)
         return plus(minus(more, less), number(1 - self.least))
 
@@ -108,31 +106,30 @@ def trips_of(loop: ir.Node, known: dict[ir.Value, Form], build: Builder) -> Trip
     """
     body = loop.attributes["body"].as_graph()
     given, start, *_ = loop.inputs
-    inside = list(_comparisons(body.outputs[0], body.inputs[1]))
-    outside = [] if start is None else list(_comparisons(start, None))
-    for comparison in inside:
-        _name_unknown((comparison.less, comparison.more), body, known)
-    bounds = [_bound(comparison, known) for comparison in inside]
-    once = _once(bounds, [comparison.form(known) for comparison in outside])
-    if not bounds:
-        if given is None:
-            raise NotAFoldError("it has no trip count: it runs until its condition is false")
-        return Trips(given, form(given, {}))
+    comparisons = list(_comparisons(body.outputs[0], body.inputs[1]))
+    for value in (value for comparison in comparisons for value in (comparison.less, comparison.more)):
+        if _takes_sizes(value, body):
+            raise NotAFoldError(STOPS)
+        name_unknown(value, body, known)
+    bounds = [_bound(comparison, known) for comparison in comparisons]
+    if not bounds and given is None:
+        raise NotAFoldError("it has no trip count: it runs until its condition is false")
+    earlier = [plus(bound.ahead, number(bound.step)) for bound in bounds]
+    begun = _begun(start, known)
+    asked = begun is None or _is_another(begun, earlier)
+    once = begun is not None and not asked and bool(_unasked(begun, earlier))
+    counts = [] if given is None else [scalar(build, given)]
+    if bounds:
+        counted = _extreme(build, "Min", [_counted(bound, loop, build) for bound in bounds])
+        counts.append(_extreme(build, "Max", [build.constant(np.array(int(once or asked))), counted]))
+    least = _extreme(build, "Min", counts)
+    if asked and start is not None:
+        begins = build.emit(
+            "Reshape", [start, build.constant(np.zeros(0, np.int64))], shape=[], type=start.type
+        )
+        return Trips(build.emit("Where", [begins, least, build.constant(np.array(0))], like=least), None)
     lengths = [bound.trips for bound in bounds]
-    counted = _extreme(build, "Min", [_counted(bound, loop, body, build) for bound in bounds])
-    counted = _extreme(build, "Max", [build.constant(int(once)), counted])
-    if given is None:
-        return Trips(counted, _least(lengths), once)
-    whole = _scalar(build, given)
-    return Trips(_extreme(build, "Min", [whole, counted]), _least([*lengths, form(given, {})]), once)
-
-
-def symbol(value: ir.Value) -> Form | None:
-    """Give a whole number that is not known a symbol of its own."""
-    if value.name is None or value.dtype not in WHOLE or value.shape is None:
-        return None
-    single = len(value.shape) == 0 or (len(value.shape) == 1 and value.shape[0] == 1)
-    return {f"number {value.name!r}": 1} if single else None
+    return Trips(least, _least([*lengths, *([] if given is None else [form(given, {})])]), once)
 
 
 # --- the condition ----------------------------------------------------------------------------------------
@@ -194,21 +191,12 @@ def _is_true(value: ir.Value) -> bool:
 # --- what it says -----------------------------------------------------------------------------------------
 
 
-def _name_unknown(values: Sequence[ir.Value], body: ir.Graph, known: dict[ir.Value, Form]) -> None:
-    """Give every number from outside of the body that is not known a symbol.
-
-    Raises:
-        NotAFoldError: a size of what changes is meant, and may change with it.
-    """
-    for value in values:
-        node = value.producer()
-        if node is not None and node.graph is body:
-            if node.op_type == "Shape":
-                raise NotAFoldError(STOPS)
-            _name_unknown([each for each in node.inputs if each is not None], body, known)
-        elif value not in known and form(value, known) is None and value not in body.inputs:
-            found = symbol(value)
-            known |= {value: found} if found else {}
+def _takes_sizes(value: ir.Value | None, body: ir.Graph) -> bool:
+    """Whether a value depends on the size of what changes, which may change with it."""
+    node = value.producer() if value is not None else None
+    if node is None or node.graph is not body:
+        return False
+    return node.op_type == "Shape" or any(_takes_sizes(each, body) for each in node.inputs)
 
 
 def _bound(comparison: _Comparison, known: dict[ir.Value, Form]) -> _Bound:
@@ -219,25 +207,23 @@ def _bound(comparison: _Comparison, known: dict[ir.Value, Form]) -> _Bound:
     return _Bound(comparison, {part: factor for part, factor in ahead.items() if part != ITERATION}, step)
 
 
-def _once(bounds: Sequence[_Bound], begun: Sequence[Form]) -> bool:
-    """Whether a loop runs once without being asked.
-
-    ::
-
-        begun        what is asked at the start, above 0 if true
-        earlier      what its steps ask, at iteration -1
-    """
-    earlier = [plus(bound.ahead, number(bound.step)) for bound in bounds]
-    if any(asked not in earlier and not _is_positive(asked) for asked in begun):
-        raise NotAFoldError(START)
-    unasked = [each for each in earlier if each not in begun and not _is_positive(each)]
-    if unasked and any(not _is_positive(asked) for asked in begun):
-        raise NotAFoldError(START)
-    return bool(unasked)
+def _begun(start: ir.Value | None, known: dict[ir.Value, Form]) -> list[Form] | None:
+    """Give what is asked at the start, each above 0 if true; ``None`` if it is something else."""
+    try:
+        return [] if start is None else [each.form(known) for each in _comparisons(start, None)]
+    except NotAFoldError:
+        return None
 
 
-def _is_positive(number_: Form) -> bool:
-    return set(number_) == {ONE} and number_[ONE] > 0
+def _is_another(begun: Sequence[Form], earlier: Sequence[Form]) -> bool:
+    """Whether what is asked at the start is not what the steps ask, at iteration -1, nor a part of it."""
+    open_ = [asked for asked in begun if not is_at_least(asked, 1)]
+    return any(asked not in earlier for asked in open_) or bool(open_ and _unasked(begun, earlier))
+
+
+def _unasked(begun: Sequence[Form], earlier: Sequence[Form]) -> list[Form]:
+    """List what the steps ask, at iteration -1, and may be false, and is not asked at the start."""
+    return [each for each in earlier if each not in begun and not is_at_least(each, 1)]
 
 
 def _least(lengths: Sequence[Form | None]) -> Form | None:
@@ -261,42 +247,28 @@ def _is_below(length: Form, other: Form | None) -> bool:
 # --- the same as a value ----------------------------------------------------------------------------------
 
 
-def _counted(bound: _Bound, loop: ir.Node, body: ir.Graph, build: Builder) -> ir.Value:
+def _counted(bound: _Bound, loop: ir.Node, build: Builder) -> ir.Value:
     """Compute ``ceil(ahead / step) + 1``, or no more than 0 if that is less.
 
     ``Div`` cuts off towards zero: ``(ahead + 2 step - 1) / step`` is right wherever it is above 0.
     """
-    zero = build.constant(0)
-    begin = dict(zip(body.inputs, (zero, None, *loop.inputs[2:]), strict=True))
     less, more = (
-        _scalar(build, _at_start(value, begin, body, build))
+        scalar(build, at_first(_whole(value), loop, build))
         for value in (bound.comparison.less, bound.comparison.more)
     )
-    ahead = build.emit("Sub", [more, less], like=zero)
+    ahead = build.emit("Sub", [more, less], like=more)
     rest = build.constant(2 * bound.step - bound.comparison.least)
     return build.emit(
-        "Div", [build.emit("Add", [ahead, rest], like=zero), build.constant(bound.step)], like=zero
+        "Div", [build.emit("Add", [ahead, rest], like=more), build.constant(bound.step)], like=more
     )
 
 
-def _at_start(
-    value: ir.Value, begin: dict[ir.Value, ir.Value | None], body: ir.Graph, build: Builder
-) -> ir.Value:
-    """Compute in front of a loop what a value of its body is in its first step."""
-    if (first := begin.get(value)) is not None:
-        return first
-    node = value.producer()
-    if node is None or node.graph is not body:
-        return value
-    inputs = [each and _at_start(each, begin, body, build) for each in node.inputs]
-    return build.copy(node, inputs)[value.index() or 0]
-
-
-def _scalar(build: Builder, value: ir.Value) -> ir.Value:
-    """Give a number as int64 without an axis."""
-    whole = build.emit("Cast", [value], {"to": ir.DataType.INT64})
-    flat = build.constant(np.zeros(0, np.int64))
-    return build.emit("Reshape", [whole, flat], shape=[], type=ir.TensorType(ir.DataType.INT64))
+def _whole(value: ir.Value) -> ir.Value:
+    """Give the number that was cast to be compared."""
+    node = original(value).producer()
+    cast = node is not None and node.op_type == "Cast" and not node.domain
+    source = node.inputs[0] if node is not None and cast else None
+    return source if source is not None and source.dtype in WHOLE else value
 
 
 def _extreme(build: Builder, operator: str, values: Sequence[ir.Value]) -> ir.Value:

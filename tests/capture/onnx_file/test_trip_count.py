@@ -116,6 +116,26 @@ OTHERS = {
     "what is carried as well": counting(
         "a = Less (t_n, n) go_on = And (go, a)", "c = Less (zero, n) begin = And (yes, c)"
     ),
+    "another start": counting("go_on = Less (t_n, n)", "begin = LessOrEqual (zero, n)"),
+    "another limit at the start": counting("go_on = Less (t_n, n)", "begin = Less (zero, length)"),
+    "half of it at the start": counting(
+        "a = Less (t_n, n) b = Less (t_n, length) go_on = And (b, a)", "begin = Less (zero, n)"
+    ),
+    "more at the start": counting(
+        "go_on = Less (t_n, n)", "c = Less (zero, n) d = Less (zero, length) begin = And (c, d)"
+    ),
+    "a start that is false": counting("go_on = Less (t_n, n)", "begin = Not (yes)"),
+    "a start that depends on values": counting(
+        "go_on = Less (t_n, n)",
+        "w = ReduceMax <keepdims = 0> (x) begin = Less (nothing, w)",
+        before="nothing = Constant <value = float {0.5}> ()",
+    ),
+    "a trip count, and a start that depends on values": counting(
+        "go_on = Identity (go)",
+        "w = ReduceMax <keepdims = 0> (x) begin = Less (nothing, w)",
+        trips="n",
+        before="nothing = Constant <value = float {0.5}> ()",
+    ),
     "int32": counting(
         "small = Cast <to = 6> (t_n) go_on = Less (small, m)",
         "begin = Less (nil, m)",
@@ -160,6 +180,13 @@ READ = {
     "a trip count that is as long": reading("go_on = Less (t_n, length)", trips="length"),
     "a trip count without end": reading("go_on = Less (t_n, length)", trips="many"),
     "what tf2onnx writes of the most iterations": reading(
+        "a = Less (i, length) b = Less (t_n, length) go_on = And (a, b)",
+    ),
+    "cast to floats": reading(
+        "a = Cast <to = 1> (t_n) b = Cast <to = 1> (length) go_on = Less (a, b)",
+        "a_0 = Cast <to = 1> (zero) b_0 = Cast <to = 1> (length) begin = Less (a_0, b_0)",
+    ),
+    "the most iterations as well": reading(
         "n = Add (i, one) a = Less (n, length) b = Less (t_n, length) go_on = And (a, b)",
         "c = Less (zero, length) d = Less (zero, length) begin = And (c, d)",
     ),
@@ -190,8 +217,6 @@ def test_a_sequence_is_read_as_far_as_the_condition_says(name: str) -> None:
 
 
 STOPS = "nor a comparison of what it counts: it may stop early"
-START = "its condition at the start is not the one of its steps, one step earlier"
-UNKNOWN = "its trip count cannot be proven to be the length of 'x', which it reads"
 LEFT = {
     "by what it computes": (
         counting(
@@ -220,21 +245,14 @@ LEFT = {
         ),
         STOPS,
     ),
-    "another start": (counting("go_on = Less (t_n, n)", "begin = LessOrEqual (zero, n)"), START),
-    "another limit at the start": (counting("go_on = Less (t_n, n)", "begin = Less (zero, length)"), START),
-    "half of it at the start": (
-        counting("a = Less (t_n, n) b = Less (t_n, length) go_on = And (b, a)", "begin = Less (zero, n)"),
-        START,
+    "cast to what does not hold all numbers": (
+        counting(
+            "w = Cast <to = 10> (t_n) go_on = Less (w, m)",
+            "o = Cast <to = 10> (zero) begin = Less (o, m)",
+            before="m = Cast <to = 10> (n)",
+        ),
+        STOPS,
     ),
-    "more at the start": (
-        counting("go_on = Less (t_n, n)", "c = Less (zero, n) d = Less (zero, length) begin = And (c, d)"),
-        START,
-    ),
-    "half as far as it is read": (
-        reading("k = Add (t_n, t_n) a = Less (k, length) b = Less (t_n, length) go_on = And (a, b)"),
-        UNKNOWN,
-    ),
-    "a start that is false": (counting("go_on = Less (t_n, n)", "begin = Not (yes)"), STOPS),
     "away from its limit": (
         counting("go_on = Greater (t_n, n)", "begin = Greater (zero, n)"),
         "it may never stop",
@@ -246,26 +264,6 @@ LEFT = {
     "a step that is not known": (
         counting("go_on = Less (t_n, length)", "begin = Less (zero, length)", step="n"),
         STOPS,
-    ),
-    "one step less than is read": (
-        reading("go_on = Less (t_n, last_one)", "begin = Less (zero, last_one)"),
-        UNKNOWN,
-    ),
-    "one step more than is read": (
-        reading("go_on = LessOrEqual (t_n, length)", "begin = LessOrEqual (zero, length)"),
-        UNKNOWN,
-    ),
-    "a trip count that is another": (
-        reading("go_on = Less (t_n, length)", trips="two"),
-        UNKNOWN,
-    ),
-    "a piece of nothing": (
-        reading(
-            "go_on = Less (t_n, length)",
-            "begin = Identity (yes)",
-            read=f"{PIECE} x_t = ReduceSum <keepdims = 0> (p, axis)",
-        ),
-        "it runs once even if there is nothing to read",
     ),
     "the size of a state that grows": (
         loops.model(
