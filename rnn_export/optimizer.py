@@ -21,6 +21,7 @@ from google.protobuf.message import DecodeError
 from rnn_export.bundle.staging import beside, claim, explained, sync
 from rnn_export.bundle.untrusted.protobuf import look
 from rnn_export.capture.onnx_file import reader
+from rnn_export.capture.onnx_file.opset import lowered, opset_of, raised
 from rnn_export.errors import OnnxFileError, mismatch
 from rnn_export.failures import typed
 from rnn_export.passes import pipeline
@@ -28,14 +29,17 @@ from rnn_export.passes.choose import rank
 from rnn_export.passes.operators.guard import unguarded, usual
 from rnn_export.passes.time.no_steps import no_steps
 from rnn_export.program.agree import agree
-from rnn_export.program.program import ORIGIN, Program
+from rnn_export.program.program import AS_ASKED, ORIGIN, SAMPLING, Program, sampled
 from rnn_export.program.scan import Scan, scans
 from rnn_export.program.session import running
 from rnn_export.runtimes.empty_comparison import empty_fault
 from rnn_export.runtimes.model_runs import ModelRuns, RunError, model_runs
+from rnn_export.runtimes.sample_calls import sampling_of, told_apart
 
 CALLS = ((1, 1), (2, 1), (1, 3), (5, 3), (7, 2))  # time steps and rows, where a file leaves them free
 LARGEST = (1 << 31) - 1  # bytes of a protobuf message
+OLDEST = 7  # opset that a result can be written for
+NAMELESS = 4  # the first version of the format whose initializers need not be inputs
 TYPICAL = (100, 1)  # time steps and rows of a call, where a file does not fix them
 
 
@@ -95,7 +99,11 @@ class Optimization:
 
 
 def optimize(
-    model: onnx.ModelProto | str | Path, out: str | Path | None = None, *, overwrite: bool = False
+    model: onnx.ModelProto | str | Path,
+    out: str | Path | None = None,
+    *,
+    overwrite: bool = False,
+    opset: int | None = None,
 ) -> Optimization:
     """Rewrite the loops of an ONNX model so that ONNX Runtime runs them as fast as it can.
 
@@ -103,17 +111,23 @@ def optimize(
         model: an ONNX model, or the path of one, in one file of less than 2 GB.
         out: where the result goes. It appears there whole, after it was compared with the model.
         overwrite: whether to replace a file that is there.
+        opset: the version of ONNX's operators that the result is written for; that of the model if it is not
+            given.
 
     Raises:
-        OnnxFileError: the model cannot be read, the file cannot be written, or no form of it gives what the
-            model gives. Nothing is written then.
+        OnnxFileError: the model cannot be read, there is no such opset, the file cannot be written, or no
+            form of it gives what the model gives. Nothing is written then.
         PassError: a pass changed what the model computes: a bug of this package.
     """
     if out is not None and Path(out).exists() and not overwrite:
         raise _exists_already(out)
+    if opset is not None and not OLDEST <= opset <= onnx.defs.onnx_opset_version():
+        wanted = f"a number from {OLDEST} to {onnx.defs.onnx_opset_version()}"
+        raise OnnxFileError(mismatch("opset", wanted, str(opset), "Leave it out to keep that of the model."))
     with typed("the optimization", OnnxFileError, "Nothing was written. Please report it."):
         given = _loaded(model)
-        result = _optimized(given)
+        with model_runs() as runs, running(runs):
+            result = _tried(given, runs, opset)
     if out is not None:
         _write(result.model, Path(out), overwrite=overwrite)
     return result
@@ -185,17 +199,22 @@ def _tensors(model: ir.Model) -> Iterator[ir.TensorProtocol]:
             yield from (value for value in values if isinstance(value, ir.TensorProtocol))
 
 
-def _optimized(given: onnx.ModelProto) -> Optimization:
-    with model_runs() as runs, running(runs):
-        return _tried(given, runs)
-
-
-def _tried(given: onnx.ModelProto, runs: ModelRuns) -> Optimization:
+def _tried(given: onnx.ModelProto, runs: ModelRuns, opset: int | None) -> Optimization:
     original = Program(ir.from_proto(given))
+    reason, sampling = "", AS_ASKED
+    if {"Loop", "Scan"} & set(_operators(original.model)):
+        original = told_apart(original)
+        sampling, reason = sampling_of(original, CALLS)
+    with sampled(sampling):
+        return _rewritten(given, original, runs, reason, opset)
+
+
+def _rewritten(
+    given: onnx.ModelProto, original: Program, runs: ModelRuns, reason: str, opset: int | None
+) -> Optimization:
     count = _operators(original.model)
-    reason = _why_not_run(original) if {"Loop", "Scan"} & set(count) else ""
     try:
-        reading = reader.read(given, same=None if reason else _agree, marked=True)
+        reading = reader.read(original.proto(), same=None if reason else _agree_after, marked=True)
     except OnnxFileError as error:
         return Optimization(given, (), "", str(error), count, count)
     loops = tuple(Loop(loop.kind, loop.where, loop.states, left=loop.reason) for loop in reading.loops)
@@ -205,11 +224,15 @@ def _tried(given: onnx.ModelProto, runs: ModelRuns) -> Optimization:
     forms = pipeline.forms_of(pipeline.optimize(reading.program))
     faults = []
     for form in rank(forms, *_sizes(reading.program.model)):
-        finished = _finished(no_steps(forms[form]).copy().model, given)
+        try:
+            finished = _finished(no_steps(forms[form]).copy().model, given, opset)
+        except OnnxFileError as error:
+            faults.append(f"{error}. Ask for another opset")
+            continue
         made = Program(ir.from_proto(finished))
         with running(partial(runs, optimized=True)):
             same = _agree(original, made, CALLS)
-            fault = empty_fault(original, made) if same else ""
+            fault = _fault(original, made) if same else ""
         if same and not fault:
             loops = tuple(_with_outcome(loop, number, forms[form].model) for number, loop in enumerate(loops))
             return Optimization(finished, loops, form, "", count, _operators(_read(finished)))
@@ -223,17 +246,17 @@ def _tried(given: onnx.ModelProto, runs: ModelRuns) -> Optimization:
     )
 
 
-def _why_not_run(original: Program) -> str:
-    """Say why a model cannot be tried out, if it cannot."""
-    for time, batch in CALLS:
-        try:
-            original.run(original.sample(time, batch))
-        except OnnxFileError as error:
-            return str(error)
-        except RunError as error:
-            reason = str(error).partition("\n")[0]
-            return f"it cannot be run on random inputs of {time} time steps and {batch} rows: {reason}"
-    return ""
+def _fault(original: Program, made: Program) -> str:
+    """Say what a model no longer does with an empty call, or with any numbers and truth values."""
+    sampling = SAMPLING.get()
+    with sampled(replace(sampling, fewer=None)):
+        fault = "" if sampling.fewer is None else empty_fault(original, made, CALLS)
+    with sampled(replace(sampling, more=(0, 0))):
+        return fault or empty_fault(original, made)
+
+
+def _agree_after(one: Program, other: Program) -> bool:
+    return _agree(one, no_steps(other))
 
 
 def _agree(one: Program, other: Program, calls: Sequence[tuple[int, int]] = CALLS[:4]) -> bool:
@@ -262,12 +285,21 @@ def _sizes(model: ir.Model) -> tuple[int, int]:
     return steps, rows
 
 
-def _finished(model: ir.Model, given: onnx.ModelProto) -> onnx.ModelProto:
-    """Give a model the names, shapes and metadata of the file."""
+def _finished(model: ir.Model, given: onnx.ModelProto, opset: int | None) -> onnx.ModelProto:
+    """Give a model the names, shapes, metadata and opset of the file, or another opset.
+
+    Raises:
+        OnnxFileError: it cannot be written for that opset.
+    """
     for graph in model.graphs():
         for node in graph:
             node.metadata_props.pop(ORIGIN, None)
-    finished = ir.to_proto(model)
+    wanted = opset or opset_of(given)
+    if wanted < model.opset_imports[""]:
+        lowered(model, wanted)
+    finished = raised(ir.to_proto(model), wanted)
+    needed = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)]) if opset else NAMELESS
+    finished.ir_version = max(given.ir_version, needed)
     for name in ("producer_name", "producer_version", "domain", "model_version", "doc_string"):
         setattr(finished, name, getattr(given, name))
     _same_list(finished.metadata_props, given.metadata_props)

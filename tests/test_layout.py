@@ -39,7 +39,7 @@ ROOMS: dict[str, str] = {
         decompositions step script/source script/aliases script/specialize script/loop_to_onnx
         script/properties script/script onnx_file/affine_index onnx_file/first_step onnx_file/trip_count
         onnx_file/sequence_reads onnx_file/loop_to_scan onnx_file/sequence_lists onnx_file/scan_direction
-        onnx_file/reader capture
+        onnx_file/opset onnx_file/reader capture
         """,
     "passes": """
         contract cleanup/constant_folding cleanup/simplify cleanup/entrywise cleanup/unit_axes cleanup/layers
@@ -57,7 +57,7 @@ ROOMS: dict[str, str] = {
         """,
     "runtimes": """
         compiler static_memory c ship onnxruntime reference torchscript table empty_calls load model_runs
-        empty_comparison ending worker
+        empty_comparison sample_calls ending worker
         """,
     "verification": "dynamics rounding grid tolerance sensitivity compare verify verify_export choose",
     "benchmark": "bench",

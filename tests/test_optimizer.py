@@ -24,6 +24,7 @@ from rnn_export.passes.operators.guard import unguarded
 from rnn_export.program.program import Program
 from tests.support import loops
 from tests.support.cases import CASES, ModelCase, sample
+from tests.support.foreign_loops import FOREIGN
 from tests.support.loop_form import export_loop
 
 A_LOOP = loops.FOLDS["a list"]
@@ -71,6 +72,46 @@ def test_other_loops_are_rewritten(name: str) -> None:
     assert_same(loops.FOLDS[name], result.model)
 
 
+@pytest.mark.parametrize("name", FOREIGN)
+def test_loops_of_other_exporters_are_rewritten(name: str) -> None:
+    model = FOREIGN[name]
+    result = rnn_export.optimize(model)
+    assert "Loop" not in result.after
+    assert all(loop.became and not loop.left for loop in result.loops)
+    assert result.model.opset_import[0].version == model.opset_import[0].version
+    assert result.model.ir_version == model.ir_version
+    onnx.checker.check_model(result.model, full_check=True)
+    for time, batch in ((7, 2), (6, 1), (11, 5), (40, 3)):
+        feeds = drawn(model, time, batch)
+        for got, want in zip(run(result.model, feeds), run(model, feeds), strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize(("time", "batch"), [(1, 2), (5, 3), (0, 2)])
+def test_where_loops_of_other_exporters_fail_their_successors_fail(name: str, time: int, batch: int) -> None:
+    model = FOREIGN[name]
+    made, feeds = rnn_export.optimize(model).model, drawn(model, time, batch)
+    try:
+        wanted = run(model, feeds)
+    except Exception:  # of ONNX Runtime, which has several
+        with pytest.raises(Exception, match=r"INVALID_ARGUMENT|FAIL"):
+            run(made, feeds)
+        return
+    for got, want in zip(run(made, feeds), wanted, strict=True):
+        assert got.size == want.size == 0 or np.allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+def drawn(model: onnx.ModelProto, time: int, batch: int) -> dict[str, np.ndarray]:
+    """Draw inputs whose sizes are right, whatever they are called: TensorFlow has the rows first."""
+    random, inputs = np.random.default_rng((time, batch)), model.graph.input
+    leading = [batch, time] if model.graph.name == "tf2onnx" else [time, batch]
+    widths = [value.type.tensor_type.shape.dim[-1].dim_value for value in inputs]
+    shapes = [[*leading, widths[0]], *([batch, width] for width in widths[1:])]
+    arrays = [random.standard_normal(shape).astype(np.float32) for shape in shapes]
+    return {value.name: array for value, array in zip(inputs, arrays, strict=True)}
+
+
 @pytest.mark.parametrize("name", loops.LEFT)
 def test_what_is_left_is_unchanged_and_told(name: str, tmp_path: Path) -> None:
     model, reason = loops.LEFT[name]
@@ -106,6 +147,29 @@ def test_names_shapes_and_metadata_stay() -> None:
     for name in ("name", "doc_string", "input", "output"):
         assert getattr(result.graph, name) == getattr(model.graph, name)
     assert not any(node.metadata_props for node in result.graph.node)
+
+
+@pytest.mark.parametrize("opset", [9, 13, 15, 21])
+def test_the_opset_stays_unless_another_is_asked_for(opset: int) -> None:
+    model = FOREIGN["a layer of Keras"]
+    made = rnn_export.optimize(model, opset=opset).model
+    assert [(entry.domain, entry.version) for entry in made.opset_import] == [("", opset)]
+    assert made.ir_version >= model.ir_version
+    assert_same(model, made)
+
+
+def test_an_opset_without_an_operator_that_is_needed_is_told() -> None:
+    """``Where`` is of opset 9."""
+    model = loops.model("e = Equal (x, x) z = Where (e, x, h)" + loops.loop(loops.STEP, "length"))
+    result = rnn_export.optimize(model, opset=8)
+    assert result.model is model
+    assert "it cannot be written for opset 8: " in result.loops[0].left
+
+
+@pytest.mark.parametrize("opset", [6, 1000])
+def test_an_opset_that_is_not_there_is_refused(opset: int) -> None:
+    with pytest.raises(OnnxFileError, match=f"opset: expected a number from 7 to .*, got {opset}"):
+        rnn_export.optimize(A_LOOP, opset=opset)
 
 
 def test_an_input_with_a_default_keeps_it() -> None:

@@ -185,6 +185,10 @@ def optimize_command(
         Path, typer.Option("--out", metavar="OUT.onnx", help="Where the result goes.", show_default=False)
     ],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    opset: Annotated[
+        int | None,
+        typer.Option(help="The opset of the result. Default: that of IN.onnx.", show_default=False),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Rewrite the loops of an ONNX file made by others: proven to give the same, and faster."""
@@ -193,7 +197,7 @@ def optimize_command(
             report_progress("Rewriting the loops", 0, 1)
             from rnn_export.optimizer import optimize  # noqa: PLC0415 (takes a second)
 
-            done = optimize(file, result, overwrite=overwrite)
+            done = optimize(file, result, overwrite=overwrite, opset=opset)
         if as_json:
             out.print_json(json.dumps({"file": str(result), **done.to_json()}))
             return

@@ -64,6 +64,8 @@ def _tensors(result: Any) -> Iterator[Array]:
 
 
 def _close(before: Array, after: Array) -> bool:
+    if not before.size and not after.size:  # a Loop over no time steps gives every free size as zero
+        return before.ndim == after.ndim and before.dtype == after.dtype
     if before.shape != after.shape or before.dtype != after.dtype:
         return False
     if before.dtype.kind != "f":

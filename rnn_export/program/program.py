@@ -6,6 +6,8 @@ graph are those of the signature, in its order; a file of others has no signatur
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +24,33 @@ from rnn_export.signature.sizes import BATCH, TIME
 OPSET = 18
 IR_VERSION = 8
 ORIGIN = "rnn_export.loop"  # in the metadata of a node: the number of the loop it comes from
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the calls of files of others are drawn: which they answer depends on the file.
+
+    ``more`` are time steps and rows above those that are asked for. ``fewer`` says how many time steps less
+    than all of them an integer without an axis counts, 1 at least; a truth value without an axis is true
+    then. If it is ``None``, both are drawn as all others are.
+    """
+
+    more: tuple[int, int] = (0, 0)
+    fewer: int | None = None
+
+
+AS_ASKED = Sampling()
+SAMPLING: ContextVar[Sampling] = ContextVar("sampling", default=AS_ASKED)
+
+
+@contextmanager
+def sampled(sampling: Sampling) -> Iterator[None]:
+    """Let this thread draw calls in another way."""
+    token = SAMPLING.set(sampling)
+    try:
+        yield
+    finally:
+        SAMPLING.reset(token)
 
 
 @dataclass(frozen=True)
@@ -48,16 +77,25 @@ class Program:
         Lengths are numbers of time steps.
 
         Sizes that a file calls otherwise than ``time`` and ``batch`` are kept apart: the first of them takes
-        the place of the one that is missing, the others get numbers of their own.
+        the place of the one that is missing, the others get numbers of their own. :data:`SAMPLING` may say
+        that there are more of them.
 
         Raises:
             OnnxFileError: an input is no tensor of numbers, or its rank is unknown.
         """
+        sampling = SAMPLING.get()
+        time, batch = time + sampling.more[0], batch + sampling.more[1]
         random = np.random.default_rng((time, batch))
         sizes = _sizes(self.model.graph.inputs, time, batch)
         drawn = {str(value.name): _draw(random, value, sizes) for value in self.model.graph.inputs}
         if takes_lengths(self):
             drawn[LENGTHS.name] = random.integers(0, time + 1, batch)
+        if sampling.fewer is not None:
+            count = max(1, time - sampling.fewer)
+            single = {
+                name: value for name, value in drawn.items() if not value.ndim and value.dtype.kind in "iub"
+            }
+            drawn |= {name: np.array(count, value.dtype) for name, value in single.items()}
         return drawn
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Any]:

@@ -286,6 +286,8 @@ class _Conversion:
                 ends: dict[str, object] = {"axis": 0, "keepdims": 0}
                 new = build.emit("SplitToSequence", [new], ends, type=replaced.type)  # noqa: PLW2901
                 self.graph.insert_before(self.loop, build.nodes)
+            if stacked and number_ not in lists:  # as long as the loop runs, whatever is declared
+                replaced.shape = new.shape
             take_place(self.graph, replaced, new)
         self.graph.remove(self.loop, safe=True)
 

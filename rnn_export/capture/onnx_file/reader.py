@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 
 import onnx
 import onnx.shape_inference
-import onnx.version_converter
 import onnx_ir as ir
 import onnxscript.optimizer
 from onnx_ir.passes import common
 
 from rnn_export.capture.onnx_file.loop_to_scan import scan_of_loop
+from rnn_export.capture.onnx_file.opset import opset_of, raised
 from rnn_export.capture.onnx_file.scan_direction import straighten
 from rnn_export.capture.onnx_file.sequence_lists import unsplit
 from rnn_export.errors import NotAFoldError, OnnxFileError
@@ -74,7 +74,10 @@ def read(
     Raises:
         OnnxFileError: the model cannot be brought to the opset of the passes, or its constants be folded.
     """
-    opened = ir.from_proto(_converted(model))
+    opened = ir.from_proto(model)
+    if signature is None:
+        _forget_names(opened)
+    opened = ir.from_proto(_converted(ir.to_proto(opened)))
     _fold_constants(opened)
     found = [_recurrence(node, reason) for node, reason in _loops(opened)]
     if marked:
@@ -94,18 +97,20 @@ def read(
 
 def _converted(model: onnx.ModelProto) -> onnx.ModelProto:
     """Bring a model to the opset of the passes, if its own is older."""
-    opset = max(
-        (entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=OPSET
-    )
-    if opset >= OPSET:
-        return model
+    opset = opset_of(model)
     if opset < LEADING and any(node.op_type == "Scan" for node in model.graph.node):
         raise OnnxFileError(f"its Scan is of opset {opset}, which has a batch axis of its own")
-    try:
-        return onnx.version_converter.convert_version(model, OPSET)
-    except Exception as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise OnnxFileError(f"it cannot be converted from opset {opset} to {OPSET}: {reason}") from error
+    return raised(model, OPSET)
+
+
+def _forget_names(model: ir.Model) -> None:
+    """Forget what free sizes are called but those of the inputs: an exporter may have been wrong."""
+    functions = [function.graph for function in model.functions.values()]
+    for graph in (*model.graphs(), *functions):
+        inputs = () if graph is model.graph else graph.inputs
+        for value in (*inputs, *(output for node in graph for output in node.outputs)):
+            if value.shape is not None:
+                value.shape = ir.Shape([size if isinstance(size, int) else None for size in value.shape])
 
 
 def _fold_constants(model: ir.Model) -> None:

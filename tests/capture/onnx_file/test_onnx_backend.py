@@ -73,13 +73,17 @@ def test_its_scans_are_rewritten(name: str) -> None:
 
 WHY_LEFT = {
     "test_scan_sum": "opset 8",
-    "test_loop11": "stop early",
     "test_loop13_seq": "a list of it is not empty at the start",
     "test_loop16_seq_none": "a state of it is not a tensor",
 }
 
 
-@pytest.mark.parametrize("name", [name for name in OWN if "loop" in name or name == "test_scan_sum"])
+def test_its_loop_over_tensors_is_rewritten() -> None:
+    result = rnn_export.optimize(SUITE["test_loop11"].model)
+    assert [loop.became for loop in result.loops] == [("Scan",)]
+
+
+@pytest.mark.parametrize("name", WHY_LEFT)
 def test_what_is_no_fold_is_left(name: str) -> None:
     result = rnn_export.optimize(SUITE[name].model)
     assert result.model == SUITE[name].model
