@@ -142,6 +142,51 @@ FOLDS: dict[str, onnx.ModelProto] = {
         + loop("s = Add (h_s, h_s) h_t = Tanh (s) y_t = Mul (h_t, x)", trips="steps"),
         "net (float[B,3] x, float[B,3] h) => (float[4,B,3] y, float[B,3] last)",
     ),
+    "a list that is not empty": model(
+        listed(PUT, start="list = SequenceConstruct (h)"), CALL.replace("float[T,B,3] y", "float[N,B,3] y")
+    ),
+    "the front of a list that is not empty": model(
+        listed(
+            f"{READ} list_t = SequenceInsert (list_s, h_t, zero)", start="list = SequenceConstruct (h, h)"
+        ),
+        CALL.replace("float[T,B,3] y", "float[N,B,3] y"),
+    ),
+    "the last entry of a list": model(
+        """
+        minus_one = Constant <value = int64 {-1}> () list = SequenceConstruct (h)
+        all = Loop (length, yes, list) <body = step (int64 i, bool go, seq(float) list_s)
+            => (bool go_on, seq(float) list_t) { go_on = Identity (yes)
+            h_s = SequenceAt (list_s, minus_one) x_t = Gather (x, i) sum = Add (x_t, h_s) h_t = Tanh (sum)
+            list_t = SequenceInsert (list_s, h_t) }>
+        last = SequenceAt (all, minus_one) whole = ConcatFromSequence <axis = 0, new_axis = 1> (all)
+        end = Constant <value = int64[1] {2147483647}> () first = Constant <value = int64[1] {1}> ()
+        y = Slice (whole, first, end, axis)
+        """
+    ),
+    "a list of states": model(
+        """
+        list = SequenceConstruct (h, h)
+        states, y = Loop (length, yes, list) <body = step (int64 i, bool go, seq(float) list_s)
+            => (bool go_on, seq(float) list_t, float[B,3] y_t) { go_on = Identity (go)
+            a = SequenceAt (list_s, zero) b = SequenceAt (list_s, one) x_t = Gather (x, i)
+            p = Add (x_t, a) a_t = Tanh (p) q = Add (a_t, b) b_t = Sigmoid (q) y_t = Neg (b_t)
+            list_t = SequenceConstruct (a_t, b_t) }>
+        last = SequenceAt (states, one)
+        """
+    ),
+    "a list of states, of which one is replaced": model(
+        """
+        other = Neg (h) list = SequenceConstruct (h, other)
+        states, y = Loop (length, yes, list) <body = step (int64 i, bool go, seq(float) list_s)
+            => (bool go_on, seq(float) list_t, float[B,3] y_t) { go_on = Identity (go)
+            a = SequenceAt (list_s, zero) b = SequenceAt (list_s, one) n = SequenceLength (list_s)
+            m = Cast <to = 1> (n) x_t = Gather (x, i)
+            p = Add (x_t, a) a_t = Tanh (p) q = Mul (a_t, m) y_t = Add (q, b)
+            rest = SequenceErase (list_s, zero) list_t = SequenceInsert (rest, a_t, zero) }>
+        both = ConcatFromSequence <axis = 1> (states) last = Neg (both)
+        """,
+        CALL.replace("float[B,3] last", "float[B,6] last"),
+    ),
     "a branch inside": model(
         loop(
             f"{READ} odd = Cast <to = 9> (i) y_t = If (odd) <"
@@ -177,12 +222,26 @@ LEFT: dict[str, tuple[onnx.ModelProto, str]] = {
         "it has no trip count: it runs until its condition is false",
     ),
     "a list that is read inside": (
-        model(listed(f"{READ} n = SequenceLength (list_s) list_t = SequenceInsert (list_s, h_t)")),
+        model(
+            listed(
+                f"{READ} n = SequenceLength (list_s) f = Cast <to = 1> (n) g = Mul (h_t, f) "
+                "list_t = SequenceInsert (list_s, g)"
+            )
+        ),
         "a list of it is read inside, or not appended to just once a step",
     ),
-    "a list that is not empty": (
-        model(listed(PUT, start="list = SequenceConstruct (h)")),
-        "a list of it is not empty at the start",
+    "a list of states that is read at any place": (
+        model(
+            """
+            list = SequenceConstruct (h, h) two = Constant <value = int64 {2}> ()
+            states, y = Loop (length, yes, list) <body = step (int64 i, bool go, seq(float) list_s)
+                => (bool go_on, seq(float) list_t, float[B,3] y_t) { go_on = Identity (go)
+                place = Mod (i, two) a = SequenceAt (list_s, place) x_t = Gather (x, i)
+                p = Add (x_t, a) a_t = Tanh (p) y_t = Neg (a_t) list_t = SequenceConstruct (a_t, h) }>
+            last = SequenceAt (states, one)
+            """
+        ),
+        "a list of it is read inside, at a place that is not constant",
     ),
     "a list that grows inside": (
         model(listed(f"{READ} list_t = SequenceInsert (list_s, h_t, i)")),

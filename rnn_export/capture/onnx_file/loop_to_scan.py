@@ -33,13 +33,16 @@ from rnn_export.capture.onnx_file.affine_index import (
     plus,
     symbol,
 )
+from rnn_export.capture.onnx_file.list_entries import entries_of
+from rnn_export.capture.onnx_file.list_states import open_lists
+from rnn_export.capture.onnx_file.loop_node import rebuilt
 from rnn_export.capture.onnx_file.sequence_reads import Read, direction_of, find_reads, is_read, picked
 from rnn_export.capture.onnx_file.trip_count import Trips, trips_of
 from rnn_export.errors import NotAFoldError
 from rnn_export.program.build import Builder, add_constant
 from rnn_export.program.program import Program, name_apart, take_place
 from rnn_export.program.scan import FORWARD, REVERSED, Scan
-from rnn_export.program.values import describe, original
+from rnn_export.program.values import original
 from rnn_export.signature.signature import Array
 
 RANDOM = ("Bernoulli", "Dropout", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform")
@@ -59,6 +62,15 @@ def scan_of_loop(program: Program, place: int) -> Program:
     return program
 
 
+@dataclass(frozen=True)
+class _Appended:
+    """What is put into a list in each step, at its end or at its front, and what it holds at the start."""
+
+    entry: ir.Value | None
+    direction: int
+    begun: list[ir.Value]
+
+
 @dataclass
 class _Conversion:
     """A ``Loop`` of a graph that is being turned into a ``Scan``."""
@@ -68,6 +80,7 @@ class _Conversion:
     before: Builder = field(default_factory=Builder)  # what is computed in front of the loop
 
     def __post_init__(self) -> None:
+        self.loop = open_lists(self.graph, self.loop)
         self.body = self.loop.attributes["body"].as_graph()
         self.count = len(self.loop.inputs) - 2
         self.iteration, self.condition, *self.inner = self.body.inputs
@@ -119,18 +132,10 @@ class _Conversion:
                 self.body.outputs[place] = self._copied(value)
         self.inner[k].replace_all_uses_with(start)
         del self.inner[k], self.body.inputs[2 + k]
+        self.count -= 1
         rest = [value for place, value in enumerate(self.loop.inputs) if place != 2 + k]
         outputs = [value for place, value in enumerate(self.loop.outputs) if place != k]
-        attributes = list(self.loop.attributes.values())
-        self.count -= 1
-        slim = ir.Node("", "Loop", rest, attributes, num_outputs=len(outputs))
-        slim.metadata_props.update(self.loop.metadata_props)
-        for old, new in zip(outputs, slim.outputs, strict=True):
-            describe(new, old)
-            take_place(self.graph, old, new)
-        self.graph.insert_before(self.loop, slim)
-        self.graph.remove(self.loop, safe=True)
-        self.loop = slim
+        self.loop = rebuilt(self.graph, self.loop, rest, outputs)
 
     def _copied(self, value: ir.Value) -> ir.Value:
         build = Builder()
@@ -156,12 +161,12 @@ class _Conversion:
         start = self.loop.inputs[2 + k]
         return start is not None and isinstance(start.type, ir.SequenceType)
 
-    def _appended(self, k: int) -> tuple[ir.Node, int]:
-        """Give the node that puts something into a list in each step, and at which of its ends."""
+    def _appended(self, k: int) -> _Appended:
+        """Say what is put into a list in each step, and at which of its ends."""
         start, own = self.loop.inputs[2 + k], self.inner[k]
-        maker = original(start).producer() if start else None
-        if maker is None or maker.op_type != "SequenceEmpty":
-            raise NotAFoldError("a list of it is not empty at the start")
+        begun = entries_of(start, {})
+        if begun is None:
+            raise NotAFoldError("it is not known what a list of it holds at the start")
         node = original(self.body.outputs[1 + k]).producer()
         inserts = node is not None and node.op_type == "SequenceInsert" and node.inputs[0] is own
         if node is None or not inserts or len(own.uses()) > 1 or len(node.outputs[0].uses()) > 1:
@@ -169,7 +174,7 @@ class _Conversion:
         place = form(node.inputs[2], {}) if len(node.inputs) > 2 and node.inputs[2] is not None else None
         if len(node.inputs) > 2 and node.inputs[2] is not None and place != number(0):
             raise NotAFoldError("a list of it is not appended to at one of its ends")
-        return node, FORWARD if place is None else REVERSED
+        return _Appended(node.inputs[1], FORWARD if place is None else REVERSED, begun)
 
     def _count_along(self, states: Sequence[int]) -> None:
         """Know the numbers that are counted up, or down, once a step."""
@@ -228,13 +233,13 @@ class _Conversion:
     def _rewrite(
         self,
         states: Sequence[int],
-        lists: dict[int, tuple[ir.Node, int]],
+        lists: dict[int, _Appended],
         sequences: list[tuple[ir.Value, ir.Value, int]],
         trips: ir.Value,
     ) -> None:
         starts = [self.loop.inputs[2 + k] for k in states]
         inner = [self._fresh(self.inner[k], start) for k, start in zip(states, starts, strict=True)]
-        appended = [node.inputs[1] for node, _ in lists.values()]
+        appended = [each.entry for each in lists.values()]
         emitted = self.body.outputs[1 + self.count :]
         results = self._give([*(self.body.outputs[1 + k] for k in states), *appended, *emitted])
         sequences = [*sequences, *self._clock(sequences, trips)]
@@ -246,12 +251,12 @@ class _Conversion:
             starts,
             [outer for _, outer, _ in sequences],
             [direction for _, _, direction in sequences],
-            [*(direction for _, direction in lists.values()), *(FORWARD for _ in emitted)],
+            [*(each.direction for each in lists.values()), *(FORWARD for _ in emitted)],
             name=self.loop.name,
         )
         scan.node.metadata_props.update(self.loop.metadata_props)
         self.graph.insert_before(self.loop, [*self.before.nodes, scan.node])
-        self._hand_over(scan.node, states, list(lists), results)
+        self._hand_over(scan.node, states, lists, results)
 
     def _give(self, values: Sequence[ir.Value | None]) -> list[ir.Value]:
         """Let the body give some values and nothing else, and drop what nothing needs any more."""
@@ -272,7 +277,7 @@ class _Conversion:
         return ir.Graph(inputs, results, nodes=nodes, name="step")
 
     def _hand_over(
-        self, scan: ir.Node, states: Sequence[int], lists: Sequence[int], results: Sequence[ir.Value]
+        self, scan: ir.Node, states: Sequence[int], lists: dict[int, _Appended], results: Sequence[ir.Value]
     ) -> None:
         """Let what read the ``Loop`` read the ``Scan``."""
         old = [*states, *lists, *range(self.count, len(self.loop.outputs))]
@@ -282,14 +287,24 @@ class _Conversion:
             stacked = [None] if place >= len(states) else []
             new.shape = ir.Shape([*stacked, *result.shape]) if result.shape is not None else None
             if number_ in lists:
-                build = Builder()
-                ends: dict[str, object] = {"axis": 0, "keepdims": 0}
-                new = build.emit("SplitToSequence", [new], ends, type=replaced.type)  # noqa: PLW2901
-                self.graph.insert_before(self.loop, build.nodes)
+                new = self._listed(new, lists[number_], replaced)  # noqa: PLW2901
             if stacked and number_ not in lists:  # as long as the loop runs, whatever is declared
                 replaced.shape = new.shape
             take_place(self.graph, replaced, new)
         self.graph.remove(self.loop, safe=True)
+
+    def _listed(self, stacked: ir.Value, appended: _Appended, like: ir.Value) -> ir.Value:
+        """Give the list whose entries are those of the start and those of all time steps."""
+        build, axes = Builder(), self._numbers(0)
+        begun = [build.emit("Unsqueeze", [entry, axes], type=stacked.type) for entry in appended.begun]
+        if begun:
+            parts = [*begun, stacked] if appended.direction == FORWARD else [stacked, *begun]
+            whole = build.emit("Concat", parts, {"axis": 0}, type=stacked.type)
+            whole.shape, stacked = stacked.shape, whole
+        ends: dict[str, object] = {"axis": 0, "keepdims": 0}
+        listed = build.emit("SplitToSequence", [stacked], ends, type=like.type)
+        self.graph.insert_before(self.loop, build.nodes)
+        return listed
 
     def _clock(self, sequences: Sequence[object], trips: ir.Value) -> list[tuple[ir.Value, ir.Value, int]]:
         """Give the number of the iteration as a sequence, if something else but reading needs it."""

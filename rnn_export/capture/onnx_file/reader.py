@@ -15,6 +15,7 @@ import onnx_ir as ir
 import onnxscript.optimizer
 from onnx_ir.passes import common
 
+from rnn_export.capture.onnx_file.list_entries import resolve
 from rnn_export.capture.onnx_file.loop_to_scan import scan_of_loop
 from rnn_export.capture.onnx_file.opset import opset_of, raised
 from rnn_export.capture.onnx_file.scan_direction import straighten
@@ -154,6 +155,8 @@ def _lift_constants(model: ir.Model) -> None:
 def _unsplit(program: Program) -> Program:
     """Undo the lists whose entries' shape is known."""
     program = _inferred(program)
+    for graph in list(program.model.graphs()):
+        resolve(graph)
     unsplit(program.model)
     name_apart(program.model)
     return _inferred(program)
