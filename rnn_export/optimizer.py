@@ -34,7 +34,7 @@ from rnn_export.program.scan import Scan, scans
 from rnn_export.program.session import running
 from rnn_export.runtimes.empty_comparison import empty_fault
 from rnn_export.runtimes.model_runs import ModelRuns, RunError, model_runs
-from rnn_export.runtimes.sample_calls import sampling_of, told_apart
+from rnn_export.runtimes.sample_calls import trial_of
 
 CALLS = ((1, 1), (2, 1), (1, 3), (5, 3), (7, 2))  # time steps and rows, where a file leaves them free
 LARGEST = (1 << 31) - 1  # bytes of a protobuf message
@@ -203,8 +203,7 @@ def _tried(given: onnx.ModelProto, runs: ModelRuns, opset: int | None) -> Optimi
     original = Program(ir.from_proto(given))
     reason, sampling = "", AS_ASKED
     if {"Loop", "Scan"} & set(_operators(original.model)):
-        original = told_apart(original)
-        sampling, reason = sampling_of(original, CALLS)
+        original, sampling, reason = trial_of(original, CALLS)
     with sampled(sampling):
         return _rewritten(given, original, runs, reason, opset)
 

@@ -47,19 +47,33 @@ def told_apart(given: Program) -> Program:
     return given
 
 
-def sampling_of(given: Program, calls: Sequence[tuple[int, int]]) -> tuple[Sampling, str]:
-    """Say how to draw calls that a Program answers; if there is no way, the second result says why."""
+def trial_of(given: Program, calls: Sequence[tuple[int, int]]) -> tuple[Program, Sampling, str]:
+    """Say how to try a Program out: with which names of sizes, and how to draw calls that it answers.
+
+    If there is no way, the last result says why.
+    """
+    sampling, reason, ends = _sampling(given, calls)
+    if ends:
+        return given, AS_ASKED, reason
+    apart = told_apart(given)
+    if apart is not given:
+        sampling, reason, _ = _sampling(apart, calls)
+    return apart, sampling, reason
+
+
+def _sampling(given: Program, calls: Sequence[tuple[int, int]]) -> tuple[Sampling, str, bool]:
+    """Say how to draw calls, or why not to, and whether not to try anything else either."""
     larger = dict.fromkeys((a * n, b * n) for n in STEPS for a, b in ((1, 0), (0, 1), (1, 1)))
-    reasons: list[str] = []
+    first = ""
     for more, fewer in product(larger, _counts(given)):
         with sampled(Sampling(more, fewer)):
             reason, ends = _fault(given, calls)
         if not reason:
-            return Sampling(more, fewer), ""
-        reasons.append(reason)
+            return Sampling(more, fewer), "", False
+        first = first or reason
         if ends:
-            break
-    return AS_ASKED, reasons[0]
+            return AS_ASKED, first, True
+    return AS_ASKED, first, False
 
 
 def _fault(given: Program, calls: Sequence[tuple[int, int]]) -> tuple[str, bool]:

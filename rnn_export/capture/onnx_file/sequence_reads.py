@@ -7,8 +7,8 @@ of the loop, at a place that goes along with the number of the iteration::
     x_t = Gather (x, T - 1 - i)              place {"size T": 1, ONE: -1, ITERATION: -1}
     x_t = Slice (x, [i + 1], [i + 2], [0])   place {ITERATION: 1, ONE: 1}, and the axis stays
 
-A ``Gather`` outside of ``x`` fails, wherever it is written. A ``Slice`` outside of ``x`` gives nothing: it
-counts as a read only if that cannot happen, or if the ``Squeeze`` behind it fails then.
+A ``Gather`` outside of ``x`` fails, in the loop as in front of it. A ``Slice`` outside of ``x`` gives
+nothing: it is a read only if that cannot happen, or if the ``Squeeze`` behind it fails then.
 """
 
 from collections.abc import Collection, Mapping
@@ -86,15 +86,12 @@ def find_reads(body: ir.Graph, varying: Collection[ir.Value], known: dict[ir.Val
 
 def is_read(read: Read, trips: Trips) -> bool:
     """Whether a node never reads outside of its source without failing; the loop runs so many times."""
-    if read.node.op_type == "Gather":
-        return True
-    if trips.once and read.place[ITERATION] < 0:
-        return False
-    first, last = _ends(read, trips)
-    lowest = first if read.place[ITERATION] > 0 else last
-    fails = all(_squeezes(use.node, read.axis) for use in read.node.outputs[0].uses())
-    inside = not trips.once and _is_inside(read, trips)
-    return lowest is not None and is_at_least(lowest, 0) and (fails or inside)
+    return _fails_outside(read) or (not trips.once and _is_inside(read, trips))
+
+
+def _fails_outside(read: Read) -> bool:
+    uses = read.node.outputs[0].uses()
+    return read.node.op_type == "Gather" or all(_squeezes(use.node, read.axis) for use in uses)
 
 
 def direction_of(read: Read, trips: Trips) -> int | None:
@@ -118,7 +115,7 @@ def picked(read: Read, trips: Trips, loop: ir.Node, build: Builder) -> ir.Value:
     axis, count = read.axis, scalar(build, trips.value)
     sizes: dict[str, object] = {"start": axis, "end": axis + 1}
     whole = scalar(build, build.emit("Shape", [read.source], sizes, shape=[1], type=WHOLE_NUMBERS))
-    inside, few = _is_inside(read, trips), _is_few(trips)
+    inside, few = not trips.once and _is_inside(read, trips), _is_few(trips)
     constant = few and set(_at(read.place, {})) <= {ONE}
     if not inside and not few:  # no more places than it takes to be outside, from either end
         twice = build.emit("Mul", [whole, build.constant(np.array(2))], like=count)
@@ -132,6 +129,11 @@ def picked(read: Read, trips: Trips, loop: ir.Node, build: Builder) -> ir.Value:
         not inside and not constant
     ):  # ONNX Runtime makes a Slice of the Gather of a Range, which does not fail outside
         places = build.emit("Min", [places, whole], shape=[None], type=WHOLE_NUMBERS)
+    if read.node.op_type == "Slice" and not _is_natural(read, trips):  # from -1 to 0 there is nothing
+        last = build.emit(
+            "Equal", [places, build.constant(np.array(-1))], type=ir.TensorType(ir.DataType.BOOL)
+        )
+        places = build.emit("Where", [last, whole, places], shape=[None], type=WHOLE_NUMBERS)
     entries = build.emit("Gather", [read.source, places], {"axis": axis}, type=read.source.type)
     shape = list(read.source.shape or ())
     entries.shape = ir.Shape([None if place == axis else each for place, each in enumerate(shape)])
@@ -154,10 +156,17 @@ def _first(read: Read, loop: ir.Node, build: Builder) -> ir.Value:
 def _is_inside(read: Read, trips: Trips) -> bool:
     """Whether no step reads outside, as far as the loop runs as often as it is asked to."""
     first, last = _ends(read, trips)
-    lowest, highest = (first, last) if read.place[ITERATION] > 0 else (last, first)
-    if lowest is None or highest is None:
+    highest = last if read.place[ITERATION] > 0 else first
+    if highest is None or not _is_natural(read, trips):
         return False
-    return is_at_least(lowest, 0) and is_at_least(minus(size(read.source, read.axis), highest), 1)
+    return is_at_least(minus(size(read.source, read.axis), highest), 1)
+
+
+def _is_natural(read: Read, trips: Trips) -> bool:
+    """Whether no place is below 0."""
+    first, last = _ends(read, trips)
+    lowest = first if read.place[ITERATION] > 0 else last
+    return lowest is not None and is_at_least(lowest, 0)
 
 
 def _ends(read: Read, trips: Trips) -> tuple[Form, Form | None]:

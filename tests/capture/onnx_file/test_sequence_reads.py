@@ -1,4 +1,4 @@
-"""Loops read what they read: also a part of a sequence, in other strides, or outside of it."""
+"""Loops read what they read, also a part of a sequence, in other strides, or outside of it."""
 
 from typing import Any
 
@@ -63,6 +63,9 @@ READS = {
     ),
     "a piece": reading(piece("i", "x_t = Squeeze (p, axis)")),
     "a piece, a part": reading(piece("i", "x_t = Squeeze (p, axis)"), trips="n"),
+    "a piece from before its start": reading(
+        f"j = Sub (i, n) {piece('j', 'x_t = Squeeze (p, axis)')}", trips="two"
+    ),
     "a piece, all but the last, that stays": reading(
         piece("i", "x_t = ReduceSum <keepdims = 0> (p, axis)"), trips="but_one"
     ),

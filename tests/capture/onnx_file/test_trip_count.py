@@ -11,6 +11,7 @@ import rnn_export
 from rnn_export.capture.onnx_file import reader
 from rnn_export.passes.time.no_steps import no_steps
 from rnn_export.program.program import Program
+from rnn_export.runtimes import model_runs
 from tests.support import loops
 
 COUNTED = "net (float[T,B,3] x, float[B,3] h, int64 n) => (int64 count, float[B,3] last)"
@@ -141,6 +142,16 @@ OTHERS = {
         "begin = Less (nil, m)",
         before="m = Cast <to = 6> (n) nil = Cast <to = 6> (zero)",
     ),
+    "a limit that comes closer": loops.model(
+        f"""
+        {CONSTANTS} begin = Less (zero, n)
+        count, end, last = Loop (, begin, zero, n, h) <body = step (
+            int64 i, bool go, int64 t, int64 m, float[B,3] h_s
+        ) => (bool go_on, int64 t_n, int64 m_n, float[B,3] h_t) {{
+            t_n = Add (t, one) m_n = Sub (m, two) h_t = Tanh (h_s) go_on = Less (t_n, m_n) }}>
+        """,
+        COUNTED,
+    ),
     "the number before, less by one": counting(
         "go_on = Less (t, m)", "begin = Less (minus_one, m)", before="m = Sub (n, one)"
     ),
@@ -261,6 +272,20 @@ LEFT = {
         counting("m = Add (t, two) go_on = Less (t_n, m)", "begin = Less (zero, two)"),
         "it may never stop",
     ),
+    "a limit that is computed in the step": (
+        loops.model(
+            f"""
+            {CONSTANTS} begin = Less (zero, n)
+            count, end, last = Loop (, begin, zero, n, h) <body = step (
+                int64 i, bool go, int64 t, int64 m, float[B,3] h_s
+            ) => (bool go_on, int64 t_n, int64 m_n, float[B,3] h_t) {{
+                t_n = Add (t, one) h_t = Tanh (h_s) w = ReduceMax <keepdims = 0> (h_t)
+                v = Cast <to = 7> (w) m_n = Sub (m, v) go_on = Less (t_n, m_n) }}>
+            """,
+            COUNTED,
+        ),
+        STOPS,
+    ),
     "a step that is not known": (
         counting("go_on = Less (t_n, length)", "begin = Less (zero, length)", step="n"),
         STOPS,
@@ -282,7 +307,11 @@ LEFT = {
 
 
 @pytest.mark.parametrize("name", LEFT)
-def test_a_condition_that_is_not_proven_is_left(name: str) -> None:
+def test_a_condition_that_is_not_proven_is_left(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_runs, "LIMIT", 1.0)  # some never stop
     model, reason = LEFT[name]
     [left] = reader.read(model).left
     assert reason in left
+    result = rnn_export.optimize(model)
+    assert result.model is model
+    assert reason in result.loops[0].left
