@@ -156,6 +156,13 @@ def test_a_gemm_whose_last_input_does_not_count_is_a_product() -> None:
     assert not left & {"Gemm", "Scan"}
 
 
+def test_what_is_turned_around_in_front_of_a_loop_stays_in_front_of_its_operator() -> None:
+    made = pipeline.forms_of(
+        pipeline.optimize(reader.read(loops.SCANS["turned around before only"][0]).program)
+    )
+    assert operators(made["operator"]) == ["Slice", "Unsqueeze", "RNN", "Squeeze", "Squeeze", "Neg"]
+
+
 def test_an_output_layer_runs_once_for_the_last_time_step() -> None:
     [case] = [case for case in CALL_CASES if case.name == "classifier"]
     forms = pipeline.forms_of(pipeline.optimize(step.capture(find_streaming(inspect_module(*case.build())))))

@@ -24,7 +24,7 @@ from onnx.reference import ReferenceEvaluator
 from rnn_export.program.build import Builder
 from rnn_export.program.program import IR_VERSION, OPSET
 from rnn_export.program.scan import Scan
-from rnn_export.program.values import original
+from rnn_export.program.values import constant_ints, original
 from rnn_export.signature.signature import Array
 
 ACTIVATIONS = ("Sigmoid", "Tanh", "Relu")
@@ -191,7 +191,12 @@ def _chain(value: ir.Value) -> Iterator[ir.Value]:
 
 
 def _moves_time(node: ir.Node) -> bool:
-    order = node.attributes.get_ints("perm", None)
+    """Whether a node moves the time axis, turns it around, or cuts it."""
+    order, source = node.attributes.get_ints("perm", None), node.inputs[0]
+    if node.op_type == "Slice":
+        axes = constant_ints(node.inputs[3]) if len(node.inputs) > 3 else None
+        rank = len(source.shape) if source is not None and source.shape is not None else 1
+        return axes is None or 0 in [axis % rank for axis in axes]
     return node.op_type == "Transpose" and (order is None or order[0] != 0)
 
 
