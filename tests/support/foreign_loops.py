@@ -1,10 +1,13 @@
 """Loops as other exporters write them: by a condition, with constants that are carried, with names that lie.
 
-Each is a file by a pattern of tf2onnx 1.16 or jax2onnx 0.17, small and with weights of its own.
+Each is a file by a pattern of tf2onnx 1.16 or jax2onnx 0.17, small and with weights of its own, or written in
+onnxscript.
 """
 
 import onnx
 from onnx import parser
+from onnxscript import FLOAT, script
+from onnxscript import opset18 as op
 
 from tests.support import loops
 
@@ -122,6 +125,50 @@ JAX_SCAN = """<ir_version: 10, opset_import: ["" : 23]>
             go_on = Identity (go) ks = Identity (k) rs = Identity (r) xs_n = Identity (xs) }>
     }"""
 
+
+@script(default_opset=op)
+def while_less(x: FLOAT["T", "B", 3], h: FLOAT["B", 3]) -> (FLOAT["T", "B", 3], FLOAT["B", 3]):  # noqa: F821
+    """Run until a number is no longer less than another; nothing in the body has a type."""
+    steps = op.Squeeze(op.Shape(x, start=0, end=1))
+    t = op.Constant(value_int=0)
+    one = op.Constant(value_int=1)
+    go = op.Less(t, steps)
+    ys = op.SequenceEmpty()
+    while go:
+        h = op.Tanh(op.Add(op.Gather(x, t), h))
+        ys = op.SequenceInsert(ys, h)
+        t = op.Add(t, one)
+        go = op.Less(t, steps)
+    return op.ConcatFromSequence(ys, axis=0, new_axis=1), h
+
+
+@script(default_opset=op)
+def for_unbound(x: FLOAT["T", "B", 3], h: FLOAT["B", 3]) -> (FLOAT["T", "B", 3], FLOAT["B", 3]):  # noqa: F821
+    """Read the entries of a list, from the end of what is cut up."""
+    end = op.Constant(value_ints=[-1])
+    start = op.Constant(value_ints=[-9223372036854775807])
+    axis = op.Constant(value_ints=[0])
+    xs = op.SplitToSequence(op.Slice(x, end, start, axis, end), axis=0, keepdims=0)
+    ys = op.SequenceEmpty()
+    for i in range(op.SequenceLength(xs)):
+        h = op.Tanh(op.Add(op.SequenceAt(xs, i), h))
+        ys = op.SequenceInsert(ys, h)
+    return op.ConcatFromSequence(ys, axis=0, new_axis=1), h
+
+
+@script(default_opset=op)
+def for_until(x: FLOAT["T", "B", 3], h: FLOAT["B", 3]) -> FLOAT["B", 3]:  # noqa: F821
+    """Stop at a value."""
+    most = op.Constant(value_float=0.9)
+    for i in range(op.Squeeze(op.Shape(x, start=0, end=1))):
+        h = op.Tanh(op.Add(op.Gather(x, i), h))
+        found = op.Greater(op.ReduceMax(h, keepdims=0), most)
+        if found:
+            break
+    return h
+
+
+STOPS_EARLY = for_until.to_model_proto()
 FOREIGN: dict[str, onnx.ModelProto] = {
     "a layer of Keras": tf2onnx(f"{CELL} h_t = Tanh (a)"),
     "a cell of Keras": tf2onnx(
@@ -132,6 +179,8 @@ FOREIGN: dict[str, onnx.ModelProto] = {
     "a scan of TensorFlow": _checked(TF_SCAN),
     "a while of JAX": _checked(JAX_WHILE),
     "a scan of JAX, with one name for all sizes": _checked(JAX_SCAN),
+    "a while of onnxscript": while_less.to_model_proto(),
+    "a for of onnxscript, over what is turned around and cut up": for_unbound.to_model_proto(),
     "an axis that is not the one of that name": loops.model(
         "rows = Gather (sizes, one)" + loops.loop(loops.STEP, trips="rows"),
         "net (float[N,N,3] x, float[N,3] h) => (float[N,N,3] y, float[N,3] last)",

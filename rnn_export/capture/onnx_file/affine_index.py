@@ -154,15 +154,12 @@ def size(value: ir.Value, axis: int) -> Form:
     known = value.shape[axis] if value.shape is not None and axis < len(value.shape) else None
     if isinstance(known, int):
         return number(known)
+    node = value.producer()
+    source = node.inputs[0] if node is not None and node.inputs else None
+    if node is not None and source is not None and (node.op_type == "Identity" or flipped(node) is not None):
+        return size(source, axis)
     if known is not None and known.value is not None:
         return {f"{SIZE}{known.value}": 1}
-    node = value.producer()
-    if (
-        node is not None
-        and node.inputs[0] is not None
-        and (node.op_type == "Identity" or flipped(node) is not None)
-    ):
-        return size(node.inputs[0], axis)
     return {f"{SIZE}of axis {axis} of {value.name}": 1}
 
 

@@ -105,6 +105,9 @@ class _Conversion:
         start, following = self.loop.inputs[2 + k], self.body.outputs[1 + k]
         if start is None or isinstance(start.type, ir.OptionalType | ir.SparseTensorType):
             raise NotAFoldError("a state of it is not a tensor")
+        own = self.inner[k]
+        if own.shape is None:  # not all exporters declare it, and that of a Scan's state stays
+            own.shape = start.shape
         before, after = start.shape, following.shape
         if before is None or after is None:
             return
