@@ -100,4 +100,6 @@ def _length(build: Builder, time: ir.Value, length: Length) -> ir.Value:
     times = build.emit("Mul", [time, build.constant([length.times])])
     more = build.emit("Add", [times, build.constant([length.more])])
     positive = build.emit("Max", [more, build.constant([0])])  # division rounds towards zero
-    return build.emit("Div", [positive, build.constant([length.by])])
+    inner = build.emit("Div", [positive, build.constant([length.by])])
+    each = build.emit("Mul", [inner, build.constant([length.each])])
+    return build.emit("Add", [each, build.constant([length.plus])])

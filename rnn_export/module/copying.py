@@ -6,6 +6,7 @@ once::
 
     torch.compile(net), nn.DataParallel(net)   ->  net
     weight_norm(linear), spectral_norm(linear) ->  linear, its weight the one that forward() sees
+    hardtanh.min_val: float = 0                ->  0.0
 """
 
 import copy
@@ -46,6 +47,7 @@ def copied(model: nn.Module) -> nn.Module:
     with torch.no_grad():
         for module in [*twin.modules()]:
             _fold_weights(module)
+            _as_annotated(module)
         twin = twin.cpu()
     for parameter in twin.parameters():
         parameter.requires_grad_(False)
@@ -59,6 +61,17 @@ def _inner(module: nn.Module) -> nn.Module | None:
         inner: nn.Module = module._orig_mod
         return inner
     return module.module if isinstance(module, PARALLEL) else None
+
+
+def _as_annotated(module: nn.Module) -> None:
+    """Let whole numbers that a class says to be floats be floats: ``nn.Hardtanh(0, 20)``, say.
+
+    Python takes one for the other, TorchScript does not.
+    """
+    for kind in type(module).__mro__:
+        for name, annotation in vars(kind).get("__annotations__", {}).items():
+            if annotation in (float, "float") and type(vars(module).get(name)) is int:
+                setattr(module, name, float(getattr(module, name)))
 
 
 def _fold_weights(module: nn.Module) -> None:

@@ -136,3 +136,9 @@ def test_such_modules_are_exported(name: str, tmp_path: Path) -> None:
     bundle = rnn_export.export(MADE[name]().eval(), (X, H), tmp_path / "bundle")
     assert {"model.pt", "model.onnx", "model.c"} <= {*bundle.manifest.files}
     assert bundle.manifest.model["class"].startswith(f"{__name__}.")
+
+
+def test_whole_numbers_that_are_said_to_be_floats_are_floats_in_the_copy() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Hardtanh(0, 20))
+    torch.jit.script(copied(model))
+    assert type(model[1].max_val) is int

@@ -168,6 +168,21 @@ class Separator(nn.Module):
         return self.up(self.gru(self.conv(x).transpose(1, 2))[0].transpose(1, 2))
 
 
+class Masker(nn.Module):
+    """Masks what a strided convolution hears in audio, ``[B, 1, T]``, and turns it back into audio."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encode, self.decode = nn.Conv1d(1, 8, 4, stride=2), nn.ConvTranspose1d(8, 1, 4, stride=2)
+        self.lstm = nn.LSTM(8, 4, batch_first=True, bidirectional=True)
+        self.squash = nn.Hardtanh(0, 20)
+
+    def forward(self, x: Tensor) -> Tensor:
+        heard = self.squash(self.encode(x))
+        mask = torch.sigmoid(self.lstm(heard.transpose(1, 2))[0]).transpose(1, 2)
+        return self.decode(heard * mask)
+
+
 @dataclass(frozen=True)
 class Call:
     """A module, the arguments of a call for time steps and rows, and what the files' call looks like.
@@ -258,5 +273,10 @@ WHOLE = {
         Call(Separator, lambda T, B: ((torch.randn(B, 4, T),), {}), (), ("batch", 4, "time")),
         5,
         ("batch", 3, "2*time - 6"),
+    ),
+    "audio": (
+        Call(Masker, lambda T, B: ((torch.randn(B, 1, T),), {}), (), ("batch", 1, "time")),
+        4,
+        ("batch", 1, "2*(time//2)"),
     ),
 }
