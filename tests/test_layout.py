@@ -50,11 +50,13 @@ ROOMS: dict[str, str] = {
         """,
     "backends": """
         torchscript empty_calls onnx
-        c/trace/elementwise c/trace/graph c/trace/symbols c/trace/nodes c/trace/source_names
-        c/trace/operators c/trace/trace c/trace/rules c/trace/composed
+        c/trace/elementwise c/trace/graph c/trace/operations c/trace/symbols c/trace/nodes
+        c/trace/source_names c/trace/operators c/trace/trace c/trace/rules c/trace/choices c/trace/einsum
+        c/trace/windows c/trace/places c/trace/composed
         c/plan/buffers c/plan/tiles c/plan/merge c/plan/schedule c/plan/plan
         c/write/literals c/write/names c/write/pack c/write/context c/write/equations c/write/tiles
-        c/write/emit c/write/layout c/write/walk c/write/source c/write/model write
+        c/write/copies c/write/maps c/write/emit c/write/layout c/write/walk c/write/source c/write/model
+        write
         """,
     "runtimes": """
         compiler static_memory c ship onnxruntime reference torchscript table empty_calls load model_runs

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from rnn_export.backends.c.trace import rules
+from rnn_export.backends.c.trace import choices, einsum, places, rules, windows
 from rnn_export.backends.c.trace.elementwise import BOOL, FLOAT, INT
 from rnn_export.backends.c.trace.rules import Arguments, Rule, cast, elementwise, reduced, reduction
 from rnn_export.backends.c.trace.symbols import Symbol, Value
@@ -191,6 +191,10 @@ def _where(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]
 
 RULES: dict[str, Rule] = {
     **rules.RULES,
+    **choices.RULES,
+    **einsum.RULES,
+    **places.RULES,
+    **windows.RULES,
     "ArgMax": _place_of("max"),
     "ArgMin": _place_of("min"),
     "BatchNormalization": _batch_norm,

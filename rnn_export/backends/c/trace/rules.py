@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from rnn_export.backends.c.trace.elementwise import BOOL, CASTS, FLOAT, OPERATORS, Operator
+from rnn_export.backends.c.trace.elementwise import BOOL, CASTS, INT, OPERATORS, Operator
 from rnn_export.backends.c.trace.graph import (
     Affine,
     Constant,
@@ -115,9 +115,21 @@ def _matmul(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value
     left, right = arguments
     assert left is not None
     assert right is not None
-    if len(left.shape) < 2 or len(right.shape) < 2:
-        raise CompileError("a product with a vector")
-    return [matmul(tracer, left, right)]
+    if len(left.shape) > 1 and len(right.shape) > 1:
+        return [matmul(tracer, left, right)]
+    wide = _reshaped(left, (1, -1)) if len(left.shape) == 1 else left
+    tall = _reshaped(right, (-1, 1)) if len(right.shape) == 1 else right
+    if not isinstance(tall, Symbol):
+        tracer.call(tall, tracer.called(right))
+    product = matmul(tracer, wide, tall).labels
+    gone = ((-2,) if len(left.shape) == 1 else ()) + ((-1,) if len(right.shape) == 1 else ())
+    return [Symbol(np.squeeze(product, gone))]
+
+
+def _reshaped(value: Value, shape: tuple[int, int]) -> Value:
+    if isinstance(value, Symbol):
+        return Symbol(value.labels.reshape(shape))
+    return value.reshape(shape)
 
 
 def _swapped(value: Value) -> Value:
@@ -186,17 +198,19 @@ def _one_hot(view: View) -> View | None:
 
 
 def _product(tracer: "Tracer", left: Symbol, right: Symbol, front: tuple[int, ...]) -> Symbol:
-    """Multiply two computed matrices of each row."""
+    """Multiply computed matrices of each row."""
     free = (tracer.space.rows, tracer.space.steps)
     count, inner, columns = left.shape[-2], left.shape[-1], right.shape[-1]
-    if count in free or columns in free or any(size not in (*free, 1) for size in front):
-        raise CompileError("a product of computed values that is not one of two matrices for each row")
+    if count in free or columns in free:
+        raise CompileError("a product of computed values that is not one of matrices for each row")
     wide = np.broadcast_to(right.labels, (*front, *right.shape[-2:]))
     operands: tuple[Operand, ...] = (
         tracer.view(left, left.shape),
         tracer.view(Symbol(wide), wide.shape),
     )
-    return tracer.emit(Product(operands, rows=count, inner=inner, columns=columns), (*front, count, columns))
+    matrices = prod(tracer.space.unit_shape(front))
+    product = Product(operands, matrices=matrices, rows=count, inner=inner, columns=columns)
+    return tracer.emit(product, (*front, count, columns))
 
 
 def _gemm(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
@@ -225,8 +239,9 @@ def _gemm(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
 
 def reduced(tracer: "Tracer", function: str, value: Symbol, axes: list[int], keep: bool) -> Symbol:
     """Reduce over axes of one row."""
-    if tracer.dtype(value) != FLOAT:
-        raise CompileError("it reduces integers")
+    dtype = tracer.dtype(value)
+    if dtype == BOOL or (dtype == INT and function == "mean"):
+        raise CompileError("it reduces truth values, or takes the mean of integers")
     axes = sorted(axis % len(value.shape) for axis in axes)
     free = (tracer.space.rows, tracer.space.steps)
     if any(value.shape[axis] in free for axis in axes):
@@ -237,7 +252,7 @@ def reduced(tracer: "Tracer", function: str, value: Symbol, axes: list[int], kee
     count = prod(value.shape[axis] for axis in axes)
     kept = [value.shape[axis] for axis in rest]
     shape = [1 if axis in axes else size for axis, size in enumerate(value.shape)] if keep else kept
-    return tracer.emit(Reduce((operand,), function=function, count=count), shape)
+    return tracer.emit(Reduce((operand,), function=function, count=count), shape, dtype)
 
 
 def reduction(node: ir.Node, arguments: Arguments) -> tuple[list[int], bool]:
@@ -271,26 +286,6 @@ def _softmax(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Valu
     return [elementwise(tracer, "Sub", [shifted, elementwise(tracer, "Log", [total])])]
 
 
-def _lookup(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
-    """Take rows of a constant table."""
-    table, indices = arguments
-    assert isinstance(indices, Symbol)
-    axis = int_of(node, "axis")
-    if isinstance(table, Symbol) or table is None or axis:
-        raise CompileError("it looks up computed values, or along another axis than the first")
-    rows = table.reshape(table.shape[0], -1)
-    free = (tracer.space.rows, tracer.space.steps)
-    results = np.empty((*indices.shape, rows.shape[1]), np.int64)
-    for place in np.ndindex(*(1 if size in free else size for size in indices.shape)):
-        at = tuple(slice(None) if size in free else k for size, k in zip(indices.shape, place, strict=True))
-        [index] = tracer.space.views(Symbol(indices.labels[at]), indices.labels[at].shape)
-        assert isinstance(index, View)
-        shape = [*(size for size in indices.shape if size in free), rows.shape[1]]
-        lookup = Lookup((index,), table=Weight.of(rows, tracer.called(table)))
-        results[at] = tracer.emit(lookup, shape).labels
-    return [Symbol(results.reshape(*indices.shape, *table.shape[1:]))]
-
-
 def _cumsum(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
     """Add up along an axis, part by part."""
     value, axis = arguments
@@ -313,7 +308,6 @@ RULES: dict[str, Rule] = {
     "CumSum": _cumsum,
     "Gemm": _gemm,
     "LogSoftmax": _softmax,
-    "Lookup": _lookup,
     "MatMul": _matmul,
     "Max": _one_by_one("Max"),
     "Mean": _one_by_one("Add"),

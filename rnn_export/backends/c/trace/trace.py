@@ -28,7 +28,7 @@ from rnn_export.backends.c.trace.graph import (
 )
 from rnn_export.backends.c.trace.nodes import evaluate, where
 from rnn_export.backends.c.trace.source_names import source_names
-from rnn_export.backends.c.trace.symbols import Space, Symbol, Value
+from rnn_export.backends.c.trace.symbols import Space, Symbol, TakenError, Value
 from rnn_export.errors import CompileError
 from rnn_export.program.program import Program
 from rnn_export.program.scan import Scan
@@ -37,11 +37,12 @@ from rnn_export.signature.sizes import TIME
 
 MOVES = frozenset(
     """
-    Concat Expand Flatten Gather GatherElements GatherND Identity Reshape ReverseSequence Slice Split Squeeze
-    Tile Transpose Unsqueeze
+    Concat DepthToSpace Expand Flatten Gather GatherElements GatherND Identity Reshape ReverseSequence Slice
+    SpaceToDepth Split Squeeze Tile Transpose Unsqueeze
     """.split()  # noqa: SIM905
 )
 SIZES = frozenset({"Shape", "Size"})
+PIECES = 8  # of the outputs, up to which each is copied by itself
 PRIMES = (5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101)
 
 
@@ -53,6 +54,8 @@ def sizes_apart(program: Program) -> list[int]:
         for value in values:
             shape = value.shape if value.const_value is None else value.const_value.shape
             taken |= {size for size in shape or () if isinstance(size, int)}
+        for attribute in (each for node in graph for each in node.attributes.values()):
+            taken |= set(attribute.as_ints()) if attribute.type is ir.AttributeType.INTS else set()
     return [prime for prime in PRIMES if prime not in taken]
 
 
@@ -146,7 +149,7 @@ class Tracer:
             try:
                 results = self.node(node, arguments, known)
             except CompileError as error:
-                if error.located:
+                if error.located or isinstance(error, TakenError):
                     raise
                 raise CompileError(f"{where(node)}: {error}", located=True) from error
             known.update(zip(node.outputs, results, strict=False))
@@ -172,11 +175,12 @@ class Tracer:
         symbolic = any(isinstance(argument, Symbol) for argument in arguments)
         if not symbolic or node.op_type in SIZES:
             return self._constants(node, arguments)
-        if node.op_type == "Gather" and isinstance(arguments[1], Symbol):
-            return self.rules["Lookup"](self, node, arguments)
-        if node.op_type in MOVES:
+        computed = any(isinstance(argument, Symbol) for argument in arguments[1:])
+        if node.op_type in MOVES and (node.op_type == "Concat" or not computed):
             return self.move(node, arguments)
         rule = self.rules.get(node.op_type)
+        if rule is None and node.op_type in MOVES:
+            raise CompileError("it moves numbers to computed places")
         if rule is None:
             raise CompileError(f"the C backend does not know the operator {node.op_type}")
         return rule(self, node, arguments)
@@ -311,8 +315,14 @@ class Tracer:
             if tuple(value.shape) != spec.sized(**self.sizes):
                 raise CompileError(f"{spec.output_name} has the shape {list(value.shape)}")
             found.append([self._final(view) for view in self.space.views(value, value.shape)])
+        pieces = self.space.views(outputs, outputs.shape)
+        if (
+            len(pieces) > PIECES
+            and len({part.vector.sweep for part in pieces if isinstance(part, View)}) == 1
+        ):
+            pieces = [self.view(outputs, outputs.shape)]
         vectors = [each for each in self.vectors if not isinstance(each.operation, Final)]
-        return Net(self.sweeps, vectors, self.space.views(outputs, outputs.shape), last, found)
+        return Net(self.sweeps, vectors, pieces, last, found)
 
     def _final(self, view: Operand) -> Operand:
         """Give a place in a final state as one in the state itself."""
