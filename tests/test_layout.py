@@ -44,8 +44,9 @@ ROOMS: dict[str, str] = {
         """,
     "passes": """
         contract cleanup/constant_folding cleanup/simplify cleanup/entrywise cleanup/unit_axes cleanup/layers
-        lengths time/recurrences time/regroup time/lift time/distribute time/last_step cleanup/products
-        operators/step_function operators/cells operators/recognize operators/definition operators/guard
+        lengths time/recurrences time/regroup time/lifted time/lift_rows time/lift time/distribute
+        time/last_step cleanup/products operators/step_function operators/cells operators/recognize
+        operators/definition operators/guard
         operators/rnn_as_gru choose time/no_steps pipeline forms
         """,
     "backends": """
