@@ -642,7 +642,38 @@ class Sums(Folded):
         return torch.cat([part.flatten(1) for part in parts], 1), h
 
 
+class RingBuffer(Folded):
+    """A buffer that each row writes and reads at a place of its own, which a counter gives."""
+
+    def step(self, x: Tensor, buffer: Tensor, count: Tensor) -> tuple[Tensor, ...]:
+        rows, place = torch.arange(x.shape[0]), count[:, 0].long() % 5
+        buffer = buffer.clone()
+        buffer[rows, place] = x
+        return torch.cat([buffer[rows, place - 3], buffer.mean(1)], 1), buffer, count + 1
+
+
+class Active(Folded):
+    """Units by computed places: the largest one alone is active, the weak ones are reset."""
+
+    def step(self, x: Tensor, h: Tensor) -> tuple[Tensor, ...]:
+        active = torch.zeros_like(x).scatter_(1, x.argmax(-1, keepdim=True), 1.0)
+        strong, places = h.abs().topk(2, -1)
+        h = h.scatter(1, places, strong * 0.5) + active * x
+        return h.scatter_add(1, places, strong), h
+
+
+class WholeNumbers(Folded):
+    """Counts of events, and what is computed of them."""
+
+    def step(self, x: Tensor, h: Tensor) -> tuple[Tensor, ...]:
+        count = (x > 0).long().sum(-1, keepdim=True)
+        level = (count * 3 + 1).max(-1, keepdim=True).values // 2 - count % 3
+        h = torch.where((x > 0.5).any(-1, keepdim=True), torch.tanh(h + x * level.to(x.dtype)), 0.5 * h)
+        return torch.logcumsumexp(h, -1), h
+
+
 STEP_NETS: dict[str, StepNet] = {
+    "active": StepNet(Active, (4,), ((4,),)),
     "angles": StepNet(Angles, (4,), ((3,),)),
     "bag of tokens": StepNet(BagOfTokens, (3,), ((5,),), 11),
     "bilinear": StepNet(Bilinear, (4,), ((3,),)),
@@ -668,6 +699,7 @@ STEP_NETS: dict[str, StepNet] = {
     "own one-hot": StepNet(OwnOneHot, (), ((3,),), 20),
     "padded": StepNet(Padded, (4,), ((4,),)),
     "pooled": StepNet(Pooled, (6,), ((5,),)),
+    "ring buffer": StepNet(RingBuffer, (4,), ((5, 4), (1,))),
     "scattered": StepNet(Scattered, (4,), ((4,),)),
     "several tokens": StepNet(SeveralTokens, (2,), ((5,),), 11),
     "shuffled": StepNet(Shuffled, (1, 6, 4), ((1, 6, 4),)),
@@ -682,5 +714,6 @@ STEP_NETS: dict[str, StepNet] = {
     "upsampled": StepNet(Upsampled, (4,), ((12,),)),
     "upsampled images": StepNet(UpsampledImages, (4,), ((12,),)),
     "writes": StepNet(Writes, (4,), ((3, 4),)),
+    "whole numbers": StepNet(WholeNumbers, (4,), ((4,),)),
     "written buffer": StepNet(WrittenBuffer, (4,), ((3, 4),)),
 }

@@ -14,7 +14,7 @@ the node then stays in a loop. A new operator is one line in ``RULES``. Part of
 import onnx_ir as ir
 
 from rnn_export.passes.time import lift_rows
-from rnn_export.passes.time.lifted import Argument, Rule, next_axes, prefixed, value_of
+from rnn_export.passes.time.lifted import Argument, Rule, next_axes, prefixed, repeated, value_of
 from rnn_export.program.build import Builder
 from rnn_export.program.operator_facts import ELEMENTWISE, float_of, int_of
 from rnn_export.program.values import constant_ints
@@ -98,10 +98,11 @@ def _set_axis(node: ir.Node, axis: int, rank: int) -> None:
 
 
 def _concat(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> list[ir.Value] | None:
-    """Join lifted parts on the next axis; an invariant part would have to be repeated."""
-    if not all(argument and argument.lifted for argument in arguments):
+    """Join parts on the next axis."""
+    parts = repeated(build, arguments)
+    if parts is None:
         return None
-    outputs = build.copy(node, list(map(value_of, arguments)))
+    outputs = build.copy(node, parts)
     _set_axis(build.nodes[-1], int_of(node, "axis"), arguments[0].rank)  # type: ignore[union-attr]
     return outputs
 

@@ -13,7 +13,7 @@ from string import ascii_letters
 
 import onnx_ir as ir
 
-from rnn_export.passes.time.lifted import Argument, Rule, next_axes, prefixed, value_of
+from rnn_export.passes.time.lifted import Argument, Rule, next_axes, prefixed, repeated, value_of
 from rnn_export.program.build import Builder
 from rnn_export.program.operator_facts import int_of, text_of
 from rnn_export.program.values import constant_ints
@@ -75,24 +75,28 @@ def _last_axes(build: Builder, node: ir.Node, arguments: list[Argument | None]) 
 
 
 def _elements(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> list[ir.Value] | None:
-    """Operators that pair the entries of lifted arguments along an axis: the next one."""
-    if not all(argument and argument.lifted for argument in arguments):
+    """Operators that pair the entries of their arguments along an axis: the next one."""
+    pairs = repeated(build, arguments)
+    if pairs is None:
         return None
     [first, *_] = arguments
-    outputs = build.copy(node, list(map(value_of, arguments)))
+    outputs = build.copy(node, pairs)
     axis = int_of(node, "axis") % first.rank + 1  # type: ignore[union-attr]
     build.nodes[-1].attributes["axis"] = ir.AttrInt64("axis", axis)
     return outputs
 
 
 def _looked_up(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> list[ir.Value] | None:
-    """Look up all time steps in one table."""
+    """Look up all time steps in one table, or each in its own: time is one more axis that both have."""
     data, indices = arguments
     assert data
     assert indices
-    if data.lifted or not indices.lifted or int_of(node, "batch_dims"):
+    front = int_of(node, "batch_dims")
+    if not indices.lifted or (front and not data.lifted):
         return None
-    return build.copy(node, [data.value, indices.value])
+    outputs = build.copy(node, [data.value, indices.value])
+    build.nodes[-1].attributes["batch_dims"] = ir.AttrInt64("batch_dims", front + data.lifted)
+    return outputs
 
 
 def _cumsum(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> list[ir.Value] | None:
@@ -103,7 +107,7 @@ def _cumsum(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> 
     known = axis.value.const_value
     if not data.lifted or axis.lifted or known is None:
         return None
-    moved = build.constant(int(known.numpy()) % data.rank + 1)
+    moved = build.constant(int(known.numpy().reshape(())) % data.rank + 1)
     return build.copy(node, [data.value, moved])
 
 

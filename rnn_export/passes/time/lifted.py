@@ -31,6 +31,22 @@ def next_axes(build: Builder, axes: Sequence[int], rank: int) -> ir.Value:
     return build.constant([axis % rank + 1 for axis in axes])
 
 
+def repeated(build: Builder, arguments: Sequence[Argument | None]) -> list[ir.Value] | None:
+    """Give arguments for all time steps: those that are the same at each stand there as often."""
+    first = next((argument for argument in arguments if argument and argument.lifted), None)
+    if first is None or None in arguments:
+        return None
+    found = []
+    for argument in filter(None, arguments):
+        value = argument.value
+        if not argument.lifted:
+            steps = build.emit("Shape", [first.value], {"start": 0, "end": 1})
+            sizes = build.emit("Concat", [steps, build.constant([1] * argument.rank)], {"axis": 0})
+            value = build.emit("Expand", [build.emit("Unsqueeze", [value, build.constant([0])]), sizes])
+        found.append(value)
+    return found
+
+
 def prefixed(build: Builder, number: int, shape: ir.Value) -> ir.Value:
     """Put a number in front of a shape."""
     known = constant_ints(shape)

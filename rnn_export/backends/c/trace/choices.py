@@ -1,5 +1,7 @@
 """Operators that choose numbers by computed places, and those that find the places."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -7,8 +9,8 @@ import numpy as np
 import onnx_ir as ir
 
 from rnn_export.backends.c.trace.elementwise import BOOL, INT
-from rnn_export.backends.c.trace.graph import Lookup, View, Weight
-from rnn_export.backends.c.trace.operations import Pick, Ranked
+from rnn_export.backends.c.trace.graph import Gather, Lookup, View, Weight
+from rnn_export.backends.c.trace.operations import Pick, Put, Ranked
 from rnn_export.backends.c.trace.rules import Arguments, Rule, cast, elementwise
 from rnn_export.backends.c.trace.symbols import Symbol, Value
 from rnn_export.errors import CompileError
@@ -76,21 +78,106 @@ def picked(tracer: "Tracer", numbers: Symbol, indices: Symbol) -> Symbol:
 
 
 def _gather_nd(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
-    """Look up what several indices name together in a constant table; a negative one counts from the end."""
+    """Take what several indices name together; a negative one counts from the end.
+
+    Of a constant table, or of computed values where one of the indices is the number of the row.
+    """
     data, indices = arguments
     assert isinstance(indices, Symbol)
-    if isinstance(data, Symbol) or data is None or int_of(node, "batch_dims"):
+    assert data is not None
+    if int_of(node, "batch_dims"):
         raise CompileError("it takes numbers of all rows by the indices of one")
     depth = indices.shape[-1]
-    sizes = data.shape[:depth]
-    place: Value = np.zeros((), np.int64)
-    for number, size in enumerate(sizes):
-        index = Symbol(indices.labels[..., number])
-        own = from_the_end(tracer, index, size)
-        place = elementwise(tracer, "Add", [elementwise(tracer, "Mul", [place, np.array(size)]), own])
-    assert isinstance(place, Symbol)
-    table = data.reshape(prod(sizes), *data.shape[depth:])
-    return [_looked_up(tracer, table, place, tracer.called(data))]
+    if not isinstance(data, Symbol):
+        place = _place(tracer, [Symbol(indices.labels[..., k]) for k in range(depth)], data.shape[:depth])
+        table = data.reshape(prod(data.shape[:depth]), *data.shape[depth:])
+        return [_looked_up(tracer, table, place, tracer.called(data))]
+    own = RowsOwn.of(tracer, data, indices)
+    found = picked(tracer, own.numbers, own.places).labels
+    return [Symbol(np.moveaxis(found, 1, -1).reshape(*indices.shape[:-1], *own.rest))]
+
+
+def _place(tracer: "Tracer", indices: list[Symbol], sizes: Sequence[int]) -> Symbol:
+    """Give the place that indices of several axes name, those of a table whose axes are flattened."""
+    place = from_the_end(tracer, indices[0], sizes[0])
+    for index, size in zip(indices[1:], sizes[1:], strict=True):
+        front = elementwise(tracer, "Mul", [place, np.array(size)])
+        place = elementwise(tracer, "Add", [front, from_the_end(tracer, index, size)])
+    return place
+
+
+@dataclass(frozen=True)
+class RowsOwn:
+    """Numbers of each row by indices of its own, as of ``x[arange(B), i]``.
+
+    Attributes:
+        numbers: ``[B, R, N]``, the axes that are indexed last.
+        places: ``[B, R, P]``, among the N.
+        order: the axes of the data as they stand in the numbers.
+        rest: the sizes that make up R.
+    """
+
+    numbers: Symbol
+    places: Symbol
+    order: list[int]
+    rest: tuple[int, ...]
+
+    @classmethod
+    def of(cls, tracer: "Tracer", data: Symbol, indices: Symbol) -> "RowsOwn":
+        """Read the indices.
+
+        Raises:
+            CompileError: none of them is the number of the row.
+        """
+        depth, rows = indices.shape[-1], tracer.space.rows
+        each = [Symbol(indices.labels[..., k]) for k in range(depth)]
+        own = [k for k in range(depth) if data.shape[k] == rows and tracer.numbers_rows(each[k])]
+        if len(own) != 1 or indices.shape[0] != rows or depth == 1:
+            raise CompileError("it takes numbers of all rows by the indices of one")
+        named = [k for k in range(depth) if k not in own]
+        order = [*own, *range(depth, len(data.shape)), *named]
+        rest = data.shape[depth:]
+        numbers = np.transpose(data.labels, order).reshape(rows, prod(rest), -1)
+        place = _place(tracer, [each[k] for k in named], [data.shape[k] for k in named])
+        wide = place.labels.reshape(rows, 1, -1)
+        places = np.broadcast_to(wide, (rows, prod(rest), wide.shape[-1]))
+        return cls(Symbol(numbers), Symbol(places), order, rest)
+
+
+def scattered(
+    tracer: "Tracer", node: ir.Node, data: Symbol, indices: Symbol, updates: Symbol, function: str
+) -> Symbol:
+    """Put numbers in computed places, or add them up with what is there."""
+    if node.op_type == "ScatterND":
+        own = RowsOwn.of(tracer, data, indices)
+        count = len(indices.shape) - 1
+        news = updates.labels.reshape(updates.shape[0], prod(updates.shape[1:count]), prod(own.rest))
+        found = _put(tracer, own.numbers, own.places, Symbol(np.moveaxis(news, 1, 2)), function)
+        shape = [data.shape[axis] for axis in own.order]
+        return Symbol(np.transpose(found.labels.reshape(shape), np.argsort(own.order)))
+    axis = int_of(node, "axis") % len(data.shape)
+    given = [Symbol(np.moveaxis(each.labels, axis, -1)) for each in (data, indices, updates)]
+    if given[0].shape[:-1] != given[1].shape[:-1] or axis == tracer.space.axis(data, tracer.space.rows):
+        raise CompileError("it writes to computed places of other rows, or of some of an axis alone")
+    return Symbol(np.moveaxis(_put(tracer, given[0], given[1], given[2], function).labels, -1, axis))
+
+
+def _put(tracer: "Tracer", numbers: Symbol, places: Symbol, updates: Symbol, function: str) -> Symbol:
+    """Put numbers in places of the last axis."""
+    dtype = tracer.dtype(numbers)
+    if function and dtype == BOOL:
+        raise CompileError("it adds up truth values")
+    operands = tuple(_run(tracer, each) for each in (numbers, places, updates))
+    operation = Put(operands, count=numbers.shape[-1], each=places.shape[-1], function=function)
+    return tracer.emit(operation, numbers.shape, dtype)
+
+
+def _run(tracer: "Tracer", value: Symbol) -> View:
+    """Give numbers that stand side by side, each for itself."""
+    view = tracer.view(value, value.shape)
+    if view.step:
+        return view
+    return View(tracer.add(Gather((view,)), view.size, view.vector.dtype), 0, view.size)
 
 
 def from_the_end(tracer: "Tracer", index: Symbol, size: int) -> Symbol:

@@ -113,7 +113,13 @@ OPERATORS = {
     ),
     "Cos": Operator("vcos({0})", kernels=(_kernel("cos", "cos(x)", 1),)),
     "Cosh": Operator("vcosh({0})", kernels=(_kernel("cosh", "cosh(x)", 1),)),
-    "Div": Operator("{0} / {1}", sign="/"),
+    "BitwiseAnd": Operator(scalar="{0} & {1}"),
+    "BitwiseNot": Operator(scalar="~{0}"),
+    "BitwiseOr": Operator(scalar="{0} | {1}"),
+    "BitwiseXor": Operator(scalar="{0} ^ {1}"),
+    "Div": Operator(  # towards zero
+        "{0} / {1}", "{1} == 0 ? 0 : {1} == -1 ? (int64_t)-(uint64_t){0} : {0} / {1}", sign="/"
+    ),
     "Elu": Operator(
         "choose(less({0}, splat(0.0f)), {alpha} * vexpm1({0}), {0})",
         kernels=(EXPM1,),

@@ -63,6 +63,18 @@ class Pick(Operation):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Put(Operation):
+    """The first operand; ``each`` of every ``count`` neighbours are replaced by the third, at the second one.
+
+    With a function, ``add``, ``max``, ``min`` or ``mul``, what was there takes part. Places as for ``Pick``.
+    """
+
+    count: int
+    each: int
+    function: str
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Ranked(Operation):
     """The places of the ``kept`` largest or smallest of each ``count`` neighbours, the first one first.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from rnn_export.backends.c.trace.choices import scattered
 from rnn_export.backends.c.trace.nodes import evaluate
 from rnn_export.backends.c.trace.rules import Arguments, Rule, elementwise
 from rnn_export.backends.c.trace.symbols import Symbol, Value
@@ -70,13 +71,17 @@ def _targets(node: ir.Node, shape: Sequence[int], indices: Array, updates: Seque
 
 
 def _scatter(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
-    """Put numbers in the place of others, or add them up with these; the places are constants."""
+    """Put numbers in the place of others, or add them up with these."""
     given, indices, updated = arguments
-    if isinstance(indices, Symbol) or indices is None or given is None or updated is None:
-        raise CompileError("it writes to computed places")
+    assert given is not None
+    assert indices is not None
+    assert updated is not None
     data, updates = tracer.symbol(given), tracer.symbol(updated)
+    function = text_of(node, "reduction").replace("none", "")
+    if isinstance(indices, Symbol):
+        return [scattered(tracer, node, data, indices, updates, function)]
     targets = _targets(node, data.shape, indices, updates.shape).ravel()
-    labels, kind = updates.labels.ravel(), TAKES.get(text_of(node, "reduction"))
+    labels, kind = updates.labels.ravel(), TAKES.get(function)
     if kind is None:
         return [_placed(data, targets, labels)]
     order = np.argsort(targets, kind="stable")

@@ -290,14 +290,16 @@ def _cumsum(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value
     """Add up along an axis, part by part."""
     value, axis = arguments
     assert isinstance(value, Symbol)
-    place = int(axis) % len(value.shape)  # type: ignore[arg-type]
+    assert isinstance(axis, np.ndarray)
+    place = int(axis.reshape(())) % len(value.shape)
     free = (tracer.space.rows, tracer.space.steps)
-    if value.shape[place] in free or any(int_of(node, name) != 0 for name in ("exclusive", "reverse")):
-        raise CompileError("it adds up over rows or time steps, or backward")
-    parts = [Symbol(part) for part in np.split(value.labels, value.shape[place], place)]
+    if value.shape[place] in free or int_of(node, "exclusive"):
+        raise CompileError("it adds up over rows or time steps, or leaves out the number itself")
+    way = -1 if int_of(node, "reverse") else 1
+    parts = [Symbol(part) for part in np.split(value.labels, value.shape[place], place)][::way]
     for number in range(1, len(parts)):
         parts[number] = elementwise(tracer, "Add", [parts[number - 1], parts[number]])
-    return [Symbol(np.concatenate([part.labels for part in parts], place))]
+    return [Symbol(np.concatenate([part.labels for part in parts[::way]], place))]
 
 
 RULES: dict[str, Rule] = {

@@ -110,6 +110,15 @@ class Space:
         if any(size in free and other not in free for size, other in zip(shape, like, strict=True)):
             raise TakenError(f"a size among {list(shape)} stands for the batch or the time")
 
+    def numbered(self, constant: Array) -> int | None:
+        """Find the axis along which constants are the numbers of the rows, ``arange(batch)``."""
+        for axis, size in enumerate(constant.shape):
+            if size == self.rows and np.issubdtype(constant.dtype, np.integer):
+                numbers = np.arange(size).reshape([-1] + [1] * (constant.ndim - 1 - axis))
+                if (constant == numbers).all():
+                    return axis
+        return None
+
     def alike(self, constant: Array, shape: Sequence[int]) -> None:
         """Check that constant numbers are the same for all rows and time steps.
 

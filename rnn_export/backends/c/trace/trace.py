@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from rnn_export.backends.c.trace.elementwise import C_TYPES, FLOAT
+from rnn_export.backends.c.trace.elementwise import C_TYPES, FLOAT, INT
 from rnn_export.backends.c.trace.graph import (
     Constant,
     Final,
@@ -75,6 +75,7 @@ class Tracer:
         self.vectors: list[Vector] = []
         self.sweeps: list[Sweep] = []
         self.inside: int | None = None  # the number of the sweep whose step is being traced
+        self.row_numbers: set[Vector] = set()  # known by their place alone: a row does not know its number
         self._names: dict[int, tuple[Array, str]] = {}  # with the array, so that no other gets its id
 
     def run(self) -> Net:
@@ -203,6 +204,12 @@ class Tracer:
         """Give a constant as a computed value."""
         if isinstance(value, Symbol):
             return value
+        axis = self.space.numbered(value)
+        if axis is not None:
+            numbers = Gather((Constant(np.zeros(1, np.int64)),))
+            rows = self.emit(numbers, [size if k == axis else 1 for k, size in enumerate(value.shape)], INT)
+            self.row_numbers.add(self.vectors[-1])
+            return Symbol(np.broadcast_to(rows.labels, value.shape))
         units = self.space.units(value, value.shape)
         gather = Gather((Constant(np.array(units, value.dtype)),))
         return self.emit(gather, value.shape, self.c_type(str(value.dtype)))
@@ -256,6 +263,10 @@ class Tracer:
         places = np.unique(value.labels // (self.space.rows * self.space.steps))
         bases = np.searchsorted(self.space.bases, places, side="right") - 1
         return {self.space.vectors[base] for base in bases}
+
+    def numbers_rows(self, value: Symbol) -> bool:
+        """Whether a value is the number of the row."""
+        return self._owners(value) <= self.row_numbers
 
     def _state(self, initial: Value | None, shape: ir.Shape | None) -> Symbol:
         """Give the symbol of a loop's state; it begins with leaves of the call's state or with constants."""
@@ -322,7 +333,10 @@ class Tracer:
         ):
             pieces = [self.view(outputs, outputs.shape)]
         vectors = [each for each in self.vectors if not isinstance(each.operation, Final)]
-        return Net(self.sweeps, vectors, pieces, last, found)
+        net = Net(self.sweeps, vectors, pieces, last, found)
+        if any(uses for vector, uses in net.uses().items() if vector in self.row_numbers):
+            raise CompileError("it computes with the number of a row")
+        return net
 
     def _final(self, view: Operand) -> Operand:
         """Give a place in a final state as one in the state itself."""

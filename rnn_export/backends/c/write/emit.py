@@ -22,12 +22,12 @@ from rnn_export.backends.c.trace.graph import (
     Vector,
     View,
 )
-from rnn_export.backends.c.trace.operations import Convolution, Pick, Ranked
+from rnn_export.backends.c.trace.operations import Convolution, Pick, Put, Ranked
 from rnn_export.backends.c.write.context import Address, Context, comment
 from rnn_export.backends.c.write.copies import copies
 from rnn_export.backends.c.write.equations import equations
 from rnn_export.backends.c.write.literals import constant_text
-from rnn_export.backends.c.write.maps import convolution, pick, ranked
+from rnn_export.backends.c.write.maps import convolution, pick, put, ranked
 from rnn_export.backends.c.write.tiles import Tile, bias
 
 ACCUMULATE = {  # what a reduction does with the next value
@@ -100,6 +100,8 @@ class Emitter:
                 lines = convolution(self.context, vector, operation, slot)
             case Pick() as operation:
                 lines = pick(self.context, vector, operation, slot)
+            case Put() as operation:
+                lines = put(self.context, vector, operation, slot)
             case Ranked() as operation:
                 lines = ranked(self.context, vector, operation, slot)
             case _:

@@ -7,7 +7,7 @@ import numpy as np
 from rnn_export.backends.c.plan.plan import scratch
 from rnn_export.backends.c.trace.elementwise import FLOAT
 from rnn_export.backends.c.trace.graph import Vector
-from rnn_export.backends.c.trace.operations import Convolution, Pick, Ranked
+from rnn_export.backends.c.trace.operations import Convolution, Pick, Put, Ranked
 from rnn_export.backends.c.write.context import Context
 from rnn_export.backends.c.write.pack import pack
 
@@ -68,6 +68,31 @@ def pick(context: Context, vector: Vector, operation: Pick, slot: str) -> Iterat
     yield f"for (int m = 0; m < {vector.size}; m++) {{"
     yield f"    const int64_t at = {index} < 0 ? {index} + {count} : {index};"
     yield f"    to[m] = at >= 0 && at < {count} ? from[{place}] : 0;"
+    yield "}"
+
+
+PUT = {
+    "": "to[place] = update[m];",
+    "add": "to[place] += update[m];",
+    "max": "to[place] = update[m] > to[place] || update[m] != update[m] ? update[m] : to[place];",
+    "min": "to[place] = update[m] < to[place] || update[m] != update[m] ? update[m] : to[place];",
+    "mul": "to[place] *= update[m];",
+}
+
+
+def put(context: Context, vector: Vector, operation: Put, slot: str) -> Iterator[str]:
+    """Write how some numbers are replaced by others."""
+    numbers, places, updates = operation.views()
+    count = operation.count
+    yield f"const int64_t *index = {context.pointer(places, slot)};"
+    yield f"const {vector.dtype} *update = {context.pointer(updates, slot)};"
+    yield f"{vector.dtype} *to = {context.all_of(vector, slot)};"
+    yield f"memcpy(to, {context.pointer(numbers, slot)}, {vector.size} * sizeof({vector.dtype}));"
+    yield f"for (int m = 0; m < {updates.size}; m++) {{"
+    yield f"    const int64_t at = index[m] < 0 ? index[m] + {count} : index[m];"
+    first = f"m / {operation.each} * {count} + " if vector.size > count else ""
+    yield f"    const int64_t place = {first}at;"
+    yield f"    if (at >= 0 && at < {count}) {PUT[operation.function]}"
     yield "}"
 
 
