@@ -662,6 +662,19 @@ class Active(Folded):
         return h.scatter_add(1, places, strong), h
 
 
+class Spectrum(Folded):
+    """A mask on the spectrum of a frame."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.GRUCell(5, 5)
+
+    def step(self, x: Tensor, h: Tensor) -> tuple[Tensor, ...]:
+        spectrum = torch.fft.rfft(x * torch.hann_window(8))
+        h = self.cell(torch.sqrt(spectrum.real**2 + spectrum.imag**2 + 1e-6), h)
+        return torch.cat([spectrum.real * h.sigmoid(), spectrum.imag * h.sigmoid()], 1), h
+
+
 class WholeNumbers(Folded):
     """Counts of events, and what is computed of them."""
 
@@ -706,6 +719,7 @@ STEP_NETS: dict[str, StepNet] = {
     "softmax of a map": StepNet(SoftmaxOfAMap, (2, 3, 5), ((2, 3, 5),)),
     "sorted": StepNet(SortedFeatures, (4,), ((5,),)),
     "sparse": StepNet(Sparse, (4,), ((6,),)),
+    "spectrum": StepNet(Spectrum, (8,), ((5,),)),
     "spiking": StepNet(Spiking, (4,), ((3,),)),
     "state space": StepNet(StateSpace, (4,), ((4, 3),)),
     "sums": StepNet(Sums, (4,), ((3, 4),)),

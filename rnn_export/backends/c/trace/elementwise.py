@@ -171,6 +171,11 @@ OPERATORS = {
             "gamma",
         ),
     ),
+    "Shrink": Operator(
+        "choose(less({0}, splat(-{lambd})), {0} + {bias}, "
+        "choose(less(splat({lambd}), {0}), {0} - {bias}, splat(0.0f)))",
+        attributes=("lambd", "bias"),
+    ),
     "Sigmoid": Operator("vsigmoid({0})", kernels=(_kernel("sigmoid", "1 / (1 + exp(-x))", 2.5, low="-88"),)),
     "Sign": Operator(
         "choose(less({0}, splat(0.0f)), splat(-1.0f), choose(less(splat(0.0f), {0}), splat(1.0f), {0}))",
