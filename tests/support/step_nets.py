@@ -302,14 +302,15 @@ class GatheredExpert(Folded):
 
 
 class BagOfTokens(Folded):
-    """Several tokens at each time step, as a bag."""
+    """Several tokens at each time step, as bags of every kind."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.bag, self.cell = nn.EmbeddingBag(11, 4, mode="mean"), nn.GRUCell(4, 5)
+        self.bags = nn.ModuleList(nn.EmbeddingBag(11, 4, mode=mode) for mode in ("mean", "sum", "max"))
+        self.cell = nn.GRUCell(12, 5)
 
     def step(self, x: Tensor, h: Tensor) -> tuple[Tensor, ...]:
-        h = self.cell(self.bag(x), h)
+        h = self.cell(torch.cat([bag(x) for bag in self.bags], 1), h)
         return h, h
 
 

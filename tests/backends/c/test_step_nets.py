@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from rnn_export.runtimes import c
 from rnn_export.runtimes.compiler import compiler
 from tests.support.c_cells import assert_as_eager, flat, write_c
-from tests.support.c_programs import CALLS, POISON, STRICT, compile_c, needs_compiler
+from tests.support.c_programs import CALLS, POISON, STRICT, build_driver, compile_c, needs_compiler
 from tests.support.cases import sample
 from tests.support.step_nets import STEP_NETS
 
@@ -52,3 +53,22 @@ def test_it_compiles_without_a_warning_and_calls_nothing(name: str, tmp_path: Pa
         ["nm", str(tmp_path / "model.o")], capture_output=True, text=True, check=True
     ).stdout
     assert {line.split()[-1] for line in table.splitlines() if " U " in line} <= CALLS
+
+
+@pytest.mark.parametrize("name", sample(STEP_NETS, "conv LSTM"))
+def test_a_call_allocates_nothing_and_needs_no_more_stack_than_it_says(name: str, tmp_path: Path) -> None:
+    net, program = STEP_NETS[name], tmp_path / "driver"
+    module = net.module()
+    write_c(module, net.example(), tmp_path)
+    build_driver(tmp_path, "net", program, "-march=native", "-DPAINT")
+    inputs, *state = flat(net.example(STEPS, BATCH))
+    with torch.no_grad():
+        outputs, *after = flat(module(inputs, state[0] if len(state) == 1 else tuple(state)))
+    held = b"".join(leaf.numpy().tobytes() for leaf in state)
+    sizes = [STEPS, BATCH, inputs.numpy().nbytes, len(held), outputs.numpy().nbytes, 0]
+    call = np.array(sizes, np.uint64).tobytes() + inputs.numpy().tobytes() + held
+    done = subprocess.run([program], input=call, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    got = np.frombuffer(done.stdout, np.float32)
+    want = np.concatenate([leaf.numpy().ravel() for leaf in (outputs, *after)])
+    np.testing.assert_allclose(got[: want.size], want, rtol=TOLERANCE, atol=TOLERANCE)
