@@ -457,6 +457,19 @@ class MultiHead(Folded):
         return y[:, 0], memory
 
 
+class ManySlots(Folded):
+    """Attention over many slots: one product of all of them with a matrix, not one for each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(18, 2, batch_first=True)
+
+    def step(self, x: Tensor, memory: Tensor) -> tuple[Tensor, ...]:
+        memory = torch.cat([memory[:, 1:], x[:, None]], 1)
+        y, _ = self.attention(x[:, None], memory, memory, need_weights=False)
+        return y[:, 0], memory
+
+
 class Spiking(Folded):
     """A threshold, a reset and a counter of whole numbers."""
 
@@ -707,6 +720,7 @@ STEP_NETS: dict[str, StepNet] = {
     "gathered expert": StepNet(GatheredExpert, (4,), ((5,),)),
     "hyperbolic": StepNet(Hyperbolic, (4,), ((3,),)),
     "linear attention": StepNet(LinearAttention, (4,), ((2, 3, 3),)),
+    "many slots": StepNet(ManySlots, (18,), ((20, 18),)),
     "memory attention": StepNet(MemoryAttention, (4,), ((5, 4),)),
     "multi-head attention": StepNet(MultiHead, (4,), ((5, 4),)),
     "normalised map": StepNet(NormalisedMap, (2, 3, 5), ((4, 3, 5),)),

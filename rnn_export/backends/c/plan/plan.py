@@ -16,7 +16,7 @@ from rnn_export.backends.c.trace.graph import (
     Vector,
     View,
 )
-from rnn_export.backends.c.trace.operations import Convolution
+from rnn_export.backends.c.trace.operations import Convolution, Rows
 from rnn_export.signature.signature import Signature
 from rnn_export.signature.sizes import BATCH
 
@@ -25,7 +25,7 @@ STACK = 256 << 10  # bytes of the buffers of a sweep, about
 BYTES = {FLOAT: 4, INT: 8, BOOL: 4}
 WORKSPACE = "workspace"  # the leaf of what an earlier sweep left there
 # What reads its operands number by number, and never behind the last one. Others load whole vectors of C.
-EXACT = (Affine, Convolution, Gather, Lookup)
+EXACT = (Affine, Convolution, Gather, Lookup, Rows)
 PLACES = 8  # windows that a convolution multiplies with its weights at once
 
 

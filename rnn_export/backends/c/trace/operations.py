@@ -52,6 +52,14 @@ class Convolution(Operation):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Rows(Operation):
+    """``x @ W`` of several rows of numbers with one matrix; each result fills whole vectors of C."""
+
+    count: int
+    matrix: Weight
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Pick(Operation):
     """Numbers of the first operand by the indices in the second: ``each`` of every ``count`` neighbours.
 

@@ -12,6 +12,7 @@ from rnn_export.backends.c.trace.graph import (
     Affine,
     Constant,
     Elementwise,
+    Gather,
     Lookup,
     Operand,
     Product,
@@ -21,6 +22,7 @@ from rnn_export.backends.c.trace.graph import (
     on_integers,
     side_by_side,
 )
+from rnn_export.backends.c.trace.operations import Rows
 from rnn_export.backends.c.trace.symbols import Symbol, Value
 from rnn_export.errors import CompileError
 from rnn_export.program.operator_facts import float_of, int_of
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 Arguments = list[Value | None]
 Rule = Callable[["Tracer", ir.Node, Arguments], list[Value]]
 
+FEW = 4  # rows, up to which each is multiplied by itself
+WIDTH = 16  # numbers, of which rows of vectors are a multiple
 REDUCTIONS = {
     "ReduceMax": "max",
     "ReduceMean": "mean",
@@ -151,6 +155,9 @@ def matmul(tracer: "Tracer", left: Value, right: Value) -> Symbol:
     wide = Symbol(np.broadcast_to(left.labels, (*front, count, inner)))
     if isinstance(right, Symbol):
         return _product(tracer, wide, right, front)
+    several = prod(tracer.space.unit_shape((*front, count)))
+    if several > FEW and prod(tracer.space.unit_shape(right.shape[:-2])) == 1:
+        return _rows(tracer, wide, right)
     matrices = np.broadcast_to(right, (*front, *right.shape[-2:]))
     names = tracer.called(right)
     results = np.empty((*front, count, columns), np.int64)
@@ -161,6 +168,21 @@ def matmul(tracer: "Tracer", left: Value, right: Value) -> Symbol:
         part = Symbol(wide.labels[at])
         results[at] = affine(tracer, part, matrix, [*shape, columns], names).labels
     return Symbol(results)
+
+
+def _rows(tracer: "Tracer", left: Symbol, right: Array) -> Symbol:
+    """Multiply many rows with one constant matrix."""
+    inner, columns = right.shape[-2:]
+    front = left.shape[:-1]
+    weight = Weight.of(right.reshape(inner, columns), tracer.called(right))
+    view = tracer.view(left, left.shape)
+    if not view.step:
+        view = View(tracer.add(Gather((view,)), view.size), 0, view.size)
+    count = prod(tracer.space.unit_shape(front))
+    filled = -(-columns // WIDTH) * WIDTH
+    tracer.space.keep_apart((filled,), (columns,))
+    result = tracer.emit(Rows((view,), count=count, matrix=weight), (*front, filled))
+    return Symbol(result.labels[..., :columns])
 
 
 def affine(tracer: "Tracer", left: Symbol, matrix: Array, shape: list[int], name: str) -> Symbol:

@@ -22,12 +22,12 @@ from rnn_export.backends.c.trace.graph import (
     Vector,
     View,
 )
-from rnn_export.backends.c.trace.operations import Convolution, Pick, Put, Ranked
+from rnn_export.backends.c.trace.operations import Convolution, Pick, Put, Ranked, Rows
 from rnn_export.backends.c.write.context import Address, Context, comment
 from rnn_export.backends.c.write.copies import copies
 from rnn_export.backends.c.write.equations import equations
 from rnn_export.backends.c.write.literals import constant_text
-from rnn_export.backends.c.write.maps import convolution, pick, put, ranked
+from rnn_export.backends.c.write.maps import convolution, pick, put, ranked, several
 from rnn_export.backends.c.write.tiles import Tile, bias
 
 ACCUMULATE = {  # what a reduction does with the next value
@@ -98,6 +98,8 @@ class Emitter:
                 lines = self._reduce(vector, operation, slot)
             case Convolution() as operation:
                 lines = convolution(self.context, vector, operation, slot)
+            case Rows() as operation:
+                lines = several(self.context, vector, operation, slot)
             case Pick() as operation:
                 lines = pick(self.context, vector, operation, slot)
             case Put() as operation:

@@ -7,7 +7,7 @@ import numpy as np
 from rnn_export.backends.c.plan.plan import scratch
 from rnn_export.backends.c.trace.elementwise import FLOAT
 from rnn_export.backends.c.trace.graph import Vector
-from rnn_export.backends.c.trace.operations import Convolution, Pick, Put, Ranked
+from rnn_export.backends.c.trace.operations import Convolution, Pick, Put, Ranked, Rows
 from rnn_export.backends.c.write.context import Context
 from rnn_export.backends.c.write.pack import pack
 
@@ -53,6 +53,20 @@ def convolution(context: Context, vector: Vector, operation: Convolution, slot: 
         given += ["patches", "totals"]
     call = f"{'convolve_alone' if alone else 'convolve'}({', '.join([*map(str, sizes), *given, to])});"
     yield from [f"for (int group = 0; group < {groups}; group++)", f"    {call}"] if groups > 1 else [call]
+
+
+def several(context: Context, vector: Vector, operation: Rows, slot: str) -> Iterator[str]:
+    """Write a product of several rows of numbers with one matrix."""
+    [operand], matrix = operation.views(), operation.matrix
+    inner, columns = matrix.values.shape
+    context.kernels.add("affine")
+    filled = -(-columns // 16) * 16
+    bias = context.weights.vector(np.zeros(columns, np.float32), "zeros")
+    numbers = (
+        f"{context.pointer(operand, slot)}, {inner}, {context.weights.matrix(matrix.values, matrix.name)}"
+    )
+    to = context.all_of(vector, slot)
+    yield f"affine(1, {operation.count}, {inner}, {filled}, {numbers}, {bias}, {to}, {filled});"
 
 
 def pick(context: Context, vector: Vector, operation: Pick, slot: str) -> Iterator[str]:
