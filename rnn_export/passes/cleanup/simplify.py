@@ -181,8 +181,10 @@ def _inverse_of(op: str) -> Callable[[ir.Node], ir.Value | None]:
 def _picked_again(node: ir.Node) -> ir.Value | None:
     """Gather: picking the only entry of an axis that was just added, maybe to one of joined parts."""
     source, indices = node.inputs
+    if source is None or indices is None or indices.shape is None or len(indices.shape):
+        return None
     index, axis = constant_ints(indices), int_of(node, "axis")
-    if source is None or indices is None or indices.shape is None or len(indices.shape) or not index:
+    if not index:
         return None
     place = slice(index[0], index[0] + 1 or None)
     source = _joined_there(source, axis, place) or source
