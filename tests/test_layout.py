@@ -44,17 +44,20 @@ ROOMS: dict[str, str] = {
         """,
     "passes": """
         contract cleanup/constant_folding cleanup/simplify cleanup/entrywise cleanup/unit_axes cleanup/layers
-        lengths time/recurrences time/regroup time/lift time/distribute time/last_step cleanup/products
-        operators/step_function operators/cells operators/recognize operators/definition operators/guard
+        lengths time/recurrences time/regroup time/lifted time/lift_rows time/lift time/distribute
+        time/last_step cleanup/products operators/step_function operators/cells operators/recognize
+        operators/definition operators/guard
         operators/rnn_as_gru choose time/no_steps pipeline forms
         """,
     "backends": """
         torchscript empty_calls onnx
-        c/trace/elementwise c/trace/graph c/trace/symbols c/trace/nodes c/trace/source_names
-        c/trace/operators c/trace/trace c/trace/rules c/trace/composed
+        c/trace/elementwise c/trace/graph c/trace/operations c/trace/symbols c/trace/nodes
+        c/trace/source_names c/trace/operators c/trace/trace c/trace/rules c/trace/choices c/trace/einsum
+        c/trace/windows c/trace/places c/trace/composed
         c/plan/buffers c/plan/tiles c/plan/merge c/plan/schedule c/plan/plan
         c/write/literals c/write/names c/write/pack c/write/context c/write/equations c/write/tiles
-        c/write/emit c/write/layout c/write/walk c/write/source c/write/model write
+        c/write/copies c/write/maps c/write/emit c/write/layout c/write/walk c/write/source c/write/model
+        write
         """,
     "runtimes": """
         compiler static_memory c ship onnxruntime reference torchscript table empty_calls load model_runs

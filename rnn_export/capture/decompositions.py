@@ -204,6 +204,39 @@ def without_unbind(step: torch.export.ExportedProgram) -> None:
     step.graph_module.recompile()
 
 
+BAGS = {  # what is done with the rows of a bag, by mode
+    0: lambda rows: (aten.sum.dim_IntList, (rows, [1])),
+    1: lambda rows: (aten.mean.dim, (rows, [1])),
+    2: lambda rows: (aten.amax.default, (rows, [1])),
+}
+
+
+def without_bags(step: torch.export.ExportedProgram) -> None:
+    """Let bags ``[B, N]`` of N ids each be an embedding and a sum: the exporter writes a loop over bags."""
+    for graph in graphs(step):
+        for node in [node for node in graph.nodes if node.target is aten.embedding_bag.padding_idx]:
+            weight, flat, offsets, _, mode, _, factors, last, padding = node.args
+            used = [user for user in node.users if user.users]
+            even = (
+                flat.target is aten.reshape.default
+                and offsets.target is aten.arange.start_step
+                and len(flat.args[0].meta["val"].shape) == 2
+                and offsets.args[::2] == (0, flat.args[0].meta["val"].shape[1])
+            )
+            plain = factors is None and not last and padding in (None, -1)
+            if not (even and plain and [user.args[1] for user in used] == [0]):
+                continue
+            ids = flat.args[0]
+            with graph.inserting_before(node):
+                rows = graph.call_function(aten.embedding.default, (weight, ids))
+                bag = graph.call_function(*BAGS[mode](rows))
+            rows.meta.update(node.meta, val=aten.embedding.default(weight.meta["val"], ids.meta["val"]))
+            bag.meta.update(used[0].meta)
+            used[0].replace_all_uses_with(bag)
+        graph.eliminate_dead_code()
+    step.graph_module.recompile()
+
+
 def decomposed(
     step: torch.export.ExportedProgram, others: dict[Any, Callable[..., Any]]
 ) -> torch.export.ExportedProgram:

@@ -12,7 +12,7 @@ import onnx_ir as ir
 import torch
 from onnx_ir.passes import common
 
-from rnn_export.capture.decompositions import decomposed, without_unbind
+from rnn_export.capture.decompositions import decomposed, without_bags, without_unbind
 from rnn_export.errors import CaptureError
 from rnn_export.garbage import uncollected
 from rnn_export.module.subject import Subject
@@ -54,6 +54,7 @@ def _trace(subject: Subject) -> ir.Model:
                 subject.flat().eval(), tuple(arguments), dynamic_shapes=(first, tuple(leaves))
             )
             without_unbind(step)
+            without_bags(step)
             known = torch.export.default_decompositions()
             step = decomposed(step, {operator: known[operator] for operator in TIME_LOOPS})
             exported = torch.onnx.export(step, dynamo=True, opset_version=OPSET, verbose=False)

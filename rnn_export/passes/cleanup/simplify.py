@@ -1,8 +1,9 @@
 """Nodes that do nothing, that nothing reads, or that are there twice go; in the graph and in its loops.
 
 onnx-ir drops unused nodes and merges equal ones. What a traced step leaves over is added here: a node that
-undoes its only argument's ``Unsqueeze``, ``Squeeze`` or ``Transpose``, or does nothing (an ``Identity``, a
-``Slice`` of everything, a ``Reshape`` or ``Expand`` to the same shape, a ``Concat`` of one)::
+undoes its only argument's ``Unsqueeze``, ``Squeeze`` or ``Transpose``, takes one part of a ``Concat``, or
+does nothing (an ``Identity``, a ``Slice`` of everything, a ``Reshape`` or ``Expand`` to the same shape, a
+``Concat`` of one)::
 
     u = Unsqueeze (x, [0])  s = Squeeze (u, [0])  c = Concat <axis = 0> (s)           # x: float[B,4]
     a = Tanh (c)  b = Tanh (x)  y = Add (a, b)
@@ -22,6 +23,7 @@ Ensures: no graph gives one value twice.
 
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 
 import onnx_ir as ir
 from onnx_ir.passes import common
@@ -107,6 +109,47 @@ def _skip(node: ir.Node) -> bool:
     return skipped
 
 
+def _sliced(node: ir.Node) -> ir.Value | None:
+    """Slice: all of a value, or just one part of a Concat."""
+    return _whole_slice(node) or _part_of(node)
+
+
+def _part_of(node: ir.Node) -> ir.Value | None:
+    """Find the part of a Concat of known sizes that a slice along its axis is.
+
+    ::
+
+        c = Concat <axis = 0> (a, b)  s = Slice (c, [1], [2], [0])                    # a, b: float[1,B,5]
+    """
+    whole, *ranges = node.inputs
+    numbers = [constant_ints(value) for value in ranges]
+    if whole is None or len(numbers) < 3:
+        return None
+    starts, ends, axes, *steps = (each or [] for each in numbers)
+    if len(starts) != 1 or len(ends) != 1 or len(axes) != 1 or (steps and steps[0] != [1]):
+        return None
+    return _joined_there(whole, axes[0], slice(starts[0], ends[0]))
+
+
+def _joined_there(whole: ir.Value, axis: int, place: slice) -> ir.Value | None:
+    """Give what a Concat along an axis has at a place, if that is one of its parts."""
+    joined = whole.producer()
+    if joined is None or joined.op_type != "Concat" or whole.shape is None:
+        return None
+    own, rank = int_of(joined, "axis"), len(whole.shape)
+    sizes = [
+        part.shape[own] if part is not None and part.shape is not None else None for part in joined.inputs
+    ]
+    bounds = [0]
+    for size in sizes:
+        if not isinstance(size, int):
+            return None
+        bounds.append(bounds[-1] + size)
+    first, end, _ = place.indices(bounds[-1])
+    found = [part for part, pair in zip(joined.inputs, pairwise(bounds), strict=True) if pair == (first, end)]
+    return found[0] if len(found) == 1 and own % rank == axis % rank else None
+
+
 def _whole_slice(node: ir.Node) -> ir.Value | None:
     """Slice: from the start to the end of axes whose sizes are known."""
     source, *ranges = node.inputs
@@ -136,18 +179,23 @@ def _inverse_of(op: str) -> Callable[[ir.Node], ir.Value | None]:
 
 
 def _picked_again(node: ir.Node) -> ir.Value | None:
-    """Gather: picking the only entry of an axis that was just added."""
-    producer = node.inputs[0].producer() if node.inputs[0] else None
+    """Gather: picking the only entry of an axis that was just added, maybe to one of joined parts."""
+    source, indices = node.inputs
+    if source is None or indices is None or indices.shape is None or len(indices.shape):
+        return None
+    index, axis = constant_ints(indices), int_of(node, "axis")
+    if not index:
+        return None
+    place = slice(index[0], index[0] + 1 or None)
+    source = _joined_there(source, axis, place) or source
+    producer = source.producer()
     if (
         producer is None
         or producer.op_type != "Unsqueeze"
-        or constant_ints(node.inputs[1]) not in ([0], [-1])
+        or (source is node.inputs[0] and index not in ([0], [-1]))
     ):
         return None
-    indices = node.inputs[1]
-    scalar = indices is not None and indices.shape is not None and len(indices.shape) == 0
-    same = constant_ints(producer.inputs[1]) == [int_of(node, "axis")]
-    return producer.inputs[0] if scalar and same else None
+    return producer.inputs[0] if constant_ints(producer.inputs[1]) == [axis] else None
 
 
 def _only_part(node: ir.Node) -> ir.Value | None:
@@ -174,7 +222,7 @@ RULES: dict[str, Callable[[ir.Node], ir.Value | None]] = {
     "Gather": _picked_again,
     "Identity": _only_part,
     "Reshape": _same_shape,
-    "Slice": _whole_slice,
+    "Slice": _sliced,
     "Split": _only_part,
     "Squeeze": _inverse_of("Unsqueeze"),
     "Transpose": _reordered_back,

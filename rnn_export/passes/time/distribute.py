@@ -32,7 +32,8 @@ import numpy as np
 import onnx_ir as ir
 
 from rnn_export.passes.contract import Property, rewriting
-from rnn_export.passes.time.lift import Argument, lift, value_of
+from rnn_export.passes.time.lift import lift
+from rnn_export.passes.time.lifted import Argument, value_of
 from rnn_export.passes.time.recurrences import State, Vertex, components
 from rnn_export.program.build import Builder
 from rnn_export.program.operator_facts import int_of

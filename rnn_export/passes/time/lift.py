@@ -11,32 +11,14 @@ the node then stays in a loop. A new operator is one line in ``RULES``. Part of
 :mod:`rnn_export.passes.time.distribute`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import onnx_ir as ir
 
+from rnn_export.passes.time import lift_rows
+from rnn_export.passes.time.lifted import Argument, Rule, next_axes, prefixed, repeated, value_of
 from rnn_export.program.build import Builder
 from rnn_export.program.operator_facts import ELEMENTWISE, float_of, int_of
 from rnn_export.program.values import constant_ints
 from rnn_export.signature.sizes import TIME
-
-
-@dataclass(frozen=True)
-class Argument:
-    """An input of a node: its value in the outer graph, and how it looks in the step."""
-
-    value: ir.Value
-    lifted: bool
-    rank: int
-
-
-def value_of(argument: Argument | None) -> ir.Value | None:
-    """Give the value of an argument; an optional one may be missing."""
-    return argument.value if argument else None
-
-
-Rule = Callable[[Builder, ir.Node, list[Argument | None]], list[ir.Value] | None]
 
 
 def lift(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> list[ir.Value] | None:
@@ -77,7 +59,9 @@ def _matmul(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> 
     assert left
     assert right
     if left.rank < 2 or right.rank < 2:
-        return None
+        if any(each.rank < 2 and each.lifted for each in (left, right)):
+            return None
+        return build.copy(node, [left.value, right.value])
     rank = max(left.rank, right.rank)
     return build.copy(node, [_aligned(build, left, rank), _aligned(build, right, rank)])
 
@@ -114,10 +98,11 @@ def _set_axis(node: ir.Node, axis: int, rank: int) -> None:
 
 
 def _concat(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> list[ir.Value] | None:
-    """Join lifted parts on the next axis; an invariant part would have to be repeated."""
-    if not all(argument and argument.lifted for argument in arguments):
+    """Join parts on the next axis."""
+    parts = repeated(build, arguments)
+    if parts is None:
         return None
-    outputs = build.copy(node, list(map(value_of, arguments)))
+    outputs = build.copy(node, parts)
     _set_axis(build.nodes[-1], int_of(node, "axis"), arguments[0].rank)  # type: ignore[union-attr]
     return outputs
 
@@ -143,7 +128,7 @@ def _reduce(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> 
     listed = constant_ints(axes.value) if axes else list(range(data.rank))
     if not data.lifted or listed is None or (axes is None and int_of(node, "noop_with_empty_axes")):
         return None
-    return build.copy(node, [data.value, _next_axes(build, listed, data.rank)])
+    return build.copy(node, [data.value, next_axes(build, listed, data.rank)])
 
 
 def _squeeze(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> list[ir.Value] | None:
@@ -153,7 +138,7 @@ def _squeeze(build: Builder, node: ir.Node, arguments: list[Argument | None]) ->
     listed = constant_ints(axes.value) if axes else None
     if not data.lifted or listed is None:
         return None
-    return build.copy(node, [data.value, _next_axes(build, listed, data.rank)])
+    return build.copy(node, [data.value, next_axes(build, listed, data.rank)])
 
 
 def _unsqueeze(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> list[ir.Value] | None:
@@ -164,12 +149,7 @@ def _unsqueeze(build: Builder, node: ir.Node, arguments: list[Argument | None]) 
     listed = constant_ints(axes.value)
     if not data.lifted or listed is None:
         return None
-    return build.copy(node, [data.value, _next_axes(build, listed, data.rank + len(listed))])
-
-
-def _next_axes(build: Builder, axes: list[int], rank: int) -> ir.Value:
-    """Give axes of a step as those behind the time axis."""
-    return build.constant([axis % rank + 1 for axis in axes])
+    return build.copy(node, [data.value, next_axes(build, listed, data.rank + len(listed))])
 
 
 def _transpose(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> list[ir.Value]:
@@ -185,9 +165,14 @@ def _reshape(build: Builder, node: ir.Node, arguments: list[Argument | None]) ->
     data, shape = arguments
     assert data
     assert shape
-    if shape.lifted or int_of(node, "allowzero"):
+    if shape.lifted or not data.lifted:
         return None
-    return [build.emit("Reshape", [data.value, _prefixed(build, 0, shape.value)])]
+    sizes = constant_ints(shape.value)
+    if not int_of(node, "allowzero") or (sizes is not None and 0 not in sizes):
+        return [build.emit("Reshape", [data.value, prefixed(build, 0, shape.value)])]
+    steps = build.emit("Shape", [data.value], {"start": 0, "end": 1})  # a size of 0 means none
+    wanted = build.emit("Concat", [steps, shape.value], {"axis": 0})
+    return [build.emit("Reshape", [data.value, wanted], {"allowzero": 1})]
 
 
 def _expand(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> list[ir.Value] | None:
@@ -198,14 +183,7 @@ def _expand(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> 
     if shape.lifted:
         return None
     rank = len(node.outputs[0].shape or ())
-    return [build.emit("Expand", [_aligned(build, data, rank), _prefixed(build, 1, shape.value)])]
-
-
-def _prefixed(build: Builder, number: int, shape: ir.Value) -> ir.Value:
-    known = constant_ints(shape)
-    if known is not None:
-        return build.constant([number, *known])
-    return build.emit("Concat", [build.constant([number]), shape], {"axis": 0})
+    return [build.emit("Expand", [_aligned(build, data, rank), prefixed(build, 1, shape.value)])]
 
 
 def _slice(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> list[ir.Value] | None:
@@ -226,6 +204,7 @@ def _slice(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> l
 
 
 RULES: dict[str, Rule] = {
+    **lift_rows.RULES,
     "ArgMax": _along_axis,
     "ArgMin": _along_axis,
     "Concat": _concat,
@@ -234,6 +213,7 @@ RULES: dict[str, Rule] = {
     "Gemm": _gemm,
     "LayerNormalization": _along_axis,
     "LogSoftmax": _along_axis,
+    "Hardmax": _along_axis,
     "LpNormalization": _along_axis,
     "MatMul": _matmul,
     **{
@@ -245,6 +225,7 @@ RULES: dict[str, Rule] = {
     "Softmax": _along_axis,
     "Split": _along_axis,
     "Squeeze": _squeeze,
+    "TopK": _along_axis,
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
 }

@@ -1,5 +1,6 @@
 """What tracing leaves over goes: axes that are added and dropped again, casts of casts."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -48,6 +49,30 @@ def test_token_ids_become_vectors_in_three_operators() -> None:
     ]
     assert found[:3] == ["Unsqueeze", "Equal", "Cast"]
     assert found.count("Cast") == 1
+
+
+class Listed(nn.Module):
+    """A list of states that begins with the first one, which is no output; read in several ways."""
+
+    def __init__(self, last):
+        super().__init__()
+        self.cell, self.last = nn.GRUCell(4, 5), last
+
+    def forward(self, inputs, state):
+        states = [state]
+        for X in inputs:
+            states.append(self.cell(X, states[-1]))
+        outputs = torch.stack(states)
+        return outputs[1:], outputs[-1] if self.last == "outputs" else states[-1]
+
+
+@pytest.mark.parametrize("last", ["outputs", "states"])
+def test_a_list_of_states_that_begins_with_the_first_one_is_an_operator(last: str) -> None:
+    subject = inspect_module(Listed(last).eval(), (torch.randn(6, 3, 4), torch.zeros(3, 5)))
+    found = [
+        node.op_type for node in unguarded(forms_of(optimize(step.capture(subject)))["operator"].model).graph
+    ]
+    assert [name for name in found if "queeze" not in name] == ["GRU"]
 
 
 class Twice(nn.Module):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from rnn_export.backends.c.plan.buffers import Buffers, row_length
+from rnn_export.backends.c.plan.buffers import Buffers, row_length, wide
 from rnn_export.backends.c.plan.schedule import Group, is_elementwise, stages
 from rnn_export.backends.c.trace.elementwise import BOOL, FLOAT, INT
 from rnn_export.backends.c.trace.graph import (
@@ -16,6 +16,7 @@ from rnn_export.backends.c.trace.graph import (
     Vector,
     View,
 )
+from rnn_export.backends.c.trace.operations import Convolution, Rows
 from rnn_export.signature.signature import Signature
 from rnn_export.signature.sizes import BATCH
 
@@ -24,7 +25,8 @@ STACK = 256 << 10  # bytes of the buffers of a sweep, about
 BYTES = {FLOAT: 4, INT: 8, BOOL: 4}
 WORKSPACE = "workspace"  # the leaf of what an earlier sweep left there
 # What reads its operands number by number, and never behind the last one. Others load whole vectors of C.
-EXACT = (Affine, Gather, Lookup)
+EXACT = (Affine, Convolution, Gather, Lookup, Rows)
+PLACES = 8  # windows that a convolution multiplies with its weights at once
 
 
 @dataclass
@@ -148,8 +150,16 @@ class Plan:
         return max(1, min(SLOTS, most - most % 4 if most >= 4 else most))
 
     def stack(self) -> int:
-        """Give the bytes of all buffers."""
-        return self.slots * self._bytes()
+        """Give the bytes of all buffers, and of what operations use for themselves."""
+        operations = [vector.operation for vector in self.net.vectors]
+        own = [sum(scratch(each)) for each in operations if isinstance(each, Convolution)]
+        return self.slots * self._bytes() + BYTES[FLOAT] * sum(own)
+
+
+def scratch(operation: Convolution) -> tuple[int, int]:
+    """Give the floats that a convolution uses for the windows of some places, and for their sums."""
+    places = min(PLACES, operation.window.count)
+    return places * operation.depth, places * wide(operation.columns)
 
 
 def _row_bytes(vector: Vector) -> int:

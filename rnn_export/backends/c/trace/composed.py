@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from rnn_export.backends.c.trace import rules
+from rnn_export.backends.c.trace import choices, einsum, places, rules, windows
 from rnn_export.backends.c.trace.elementwise import BOOL, FLOAT, INT
-from rnn_export.backends.c.trace.rules import Arguments, Rule, cast, elementwise, reduced, reduction
+from rnn_export.backends.c.trace.nodes import evaluate
+from rnn_export.backends.c.trace.rules import Arguments, Rule, cast, elementwise, matmul, reduced, reduction
 from rnn_export.backends.c.trace.symbols import Symbol, Value
 from rnn_export.errors import CompileError
 from rnn_export.program.operator_facts import float_of, int_of
@@ -129,6 +130,54 @@ def _place_of(function: str) -> Rule:
     return rule
 
 
+def _transform(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
+    """A discrete Fourier transform, of pairs or of reals, as a product with a constant matrix."""
+    value, length = [*arguments, None][:2]
+    if not isinstance(value, Symbol) or isinstance(length, Symbol):
+        raise CompileError("its length is computed")
+    axis = int_of(node, "axis") % len(value.shape)
+    size, parts = value.shape[axis], value.shape[-1]
+    if size in (tracer.space.rows, tracer.space.steps):
+        raise CompileError("it transforms rows or time steps")
+    attributes = [ir.AttrInt64(name, int_of(node, name)) for name in ("inverse", "onesided")]
+    alone = ir.Node("", node.op_type, [None, None], [*attributes, ir.AttrInt64("axis", 1)], num_outputs=1)
+    basis = np.eye(size * parts, dtype=np.float32).reshape(-1, size, parts)
+    given: Arguments = [basis, length]
+    [made] = evaluate(alone, given[: len(arguments)])
+    moved = np.moveaxis(value.labels, axis, -2)
+    wide = Symbol(moved.reshape(*moved.shape[:-2], size * parts))
+    found = matmul(tracer, wide, made.reshape(size * parts, -1).astype(np.float32)).labels
+    return [Symbol(np.moveaxis(found.reshape(*moved.shape[:-2], *made.shape[1:]), -2, axis))]
+
+
+def _cast_like(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
+    """Convert numbers to the type of others."""
+    value, other = arguments
+    assert value is not None
+    assert other is not None
+    return [cast(tracer, value, tracer.dtype(other))]
+
+
+def _dropout(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
+    """Nothing outside of training."""
+    value, _, training = [*arguments, None, None][:3]
+    if len(node.outputs) > 1 or isinstance(training, Symbol) or (training is not None and training.any()):
+        raise CompileError("it is in training, or gives its mask")
+    assert value is not None
+    return [value]
+
+
+def _lp_normalization(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
+    """``x / (sum |x|^p)^(1 / p)``, p being 1 or 2."""
+    [value] = arguments
+    assert isinstance(value, Symbol)
+    powers = elementwise(tracer, "Abs", [value]) if int_of(node, "p") == 1 else None
+    total = reduced(
+        tracer, "sum", powers or elementwise(tracer, "Mul", [value, value]), [int_of(node, "axis")], keep=True
+    )
+    return [elementwise(tracer, "Div", [value, total if powers else elementwise(tracer, "Sqrt", [total])])]
+
+
 def standardized(tracer: "Tracer", value: Symbol, axes: list[int], epsilon: Array) -> Symbol:
     """Give ``(x - mean) / sqrt(var + eps)`` over axes of one row."""
     centred = elementwise(tracer, "Sub", [value, reduced(tracer, "mean", value, axes, keep=True)])
@@ -191,13 +240,21 @@ def _where(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]
 
 RULES: dict[str, Rule] = {
     **rules.RULES,
+    **choices.RULES,
+    **einsum.RULES,
+    **places.RULES,
+    **windows.RULES,
     "ArgMax": _place_of("max"),
     "ArgMin": _place_of("min"),
     "BatchNormalization": _batch_norm,
+    "CastLike": _cast_like,
+    "DFT": _transform,
+    "Dropout": _dropout,
     "Equal": _equal,
     "InstanceNormalization": _instance_norm,
     "IsInf": _is_infinite,
     "LayerNormalization": _layer_norm,
+    "LpNormalization": _lp_normalization,
     "Mod": _modulo,
     "Pow": _power,
     "ReduceL1": _norm("Abs", ""),

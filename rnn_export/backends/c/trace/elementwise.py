@@ -97,8 +97,14 @@ class Operator:
 # Sums and products of int64 wrap around, as those of tensors do.
 OPERATORS = {
     "Abs": Operator("number(bits({0}) & isplat(0x7fffffff))", "{0} < 0 ? -{0} : {0}"),
+    "Acos": Operator("vacos({0})", kernels=(_kernel("acos", "acos(x)", 1),)),
+    "Acosh": Operator("vacosh({0})", kernels=(_kernel("acosh", "acosh(x)", 1),)),
     "Add": Operator("{0} + {1}", "(int64_t)((uint64_t){0} + (uint64_t){1})", sign="+"),
     "And": Operator("{0} & {1}", compares=True),
+    "Asin": Operator("vasin({0})", kernels=(_kernel("asin", "asin(x)", 1),)),
+    "Asinh": Operator("vasinh({0})", kernels=(_kernel("asinh", "asinh(x)", 1),)),
+    "Atan": Operator("vatan({0})", kernels=(_kernel("atan", "atan(x)", 1),)),
+    "Atanh": Operator("vatanh({0})", kernels=(_kernel("atanh", "atanh(x)", 1),)),
     "Ceil": Operator("-vfloor(-{0})", kernels=(FLOOR,)),
     "Celu": Operator(
         "maximum({0}, splat(0.0f)) + minimum(splat(0.0f), {alpha} * vexpm1({0} / {alpha}))",
@@ -106,7 +112,14 @@ OPERATORS = {
         attributes=("alpha",),
     ),
     "Cos": Operator("vcos({0})", kernels=(_kernel("cos", "cos(x)", 1),)),
-    "Div": Operator("{0} / {1}", sign="/"),
+    "Cosh": Operator("vcosh({0})", kernels=(_kernel("cosh", "cosh(x)", 1),)),
+    "BitwiseAnd": Operator(scalar="{0} & {1}"),
+    "BitwiseNot": Operator(scalar="~{0}"),
+    "BitwiseOr": Operator(scalar="{0} | {1}"),
+    "BitwiseXor": Operator(scalar="{0} ^ {1}"),
+    "Div": Operator(  # towards zero
+        "{0} / {1}", "{1} == 0 ? 0 : {1} == -1 ? (int64_t)-(uint64_t){0} : {0} / {1}", sign="/"
+    ),
     "Elu": Operator(
         "choose(less({0}, splat(0.0f)), {alpha} * vexpm1({0}), {0})",
         kernels=(EXPM1,),
@@ -158,12 +171,18 @@ OPERATORS = {
             "gamma",
         ),
     ),
+    "Shrink": Operator(
+        "choose(less({0}, splat(-{lambd})), {0} + {bias}, "
+        "choose(less(splat({lambd}), {0}), {0} - {bias}, splat(0.0f)))",
+        attributes=("lambd", "bias"),
+    ),
     "Sigmoid": Operator("vsigmoid({0})", kernels=(_kernel("sigmoid", "1 / (1 + exp(-x))", 2.5, low="-88"),)),
     "Sign": Operator(
         "choose(less({0}, splat(0.0f)), splat(-1.0f), choose(less(splat(0.0f), {0}), splat(1.0f), {0}))",
         "({0} > 0) - ({0} < 0)",
     ),
     "Sin": Operator("vsin({0})", kernels=(_kernel("sin", "sin(x)", 1),)),
+    "Sinh": Operator("vsinh({0})", kernels=(_kernel("sinh", "sinh(x)", 1),)),
     "Softplus": Operator("vsoftplus({0})", kernels=(SOFTPLUS,)),
     "Softsign": Operator("{0} / (number(bits({0}) & isplat(0x7fffffff)) + 1.0f)"),
     "Sqrt": Operator("vsqrt({0})", kernels=(_kernel("sqrt", "sqrt(x)", 1),)),
@@ -186,7 +205,7 @@ CASTS = {
     (INT, BOOL): Operator(scalar="-({0} != 0)"),
     (INT, FLOAT): Operator(scalar="(float){0}"),
     (FLOAT, INT): Operator(scalar="(int64_t){0}"),
-    (BOOL, INT): Operator(scalar="(int64_t){0}"),
+    (BOOL, INT): Operator(scalar="-(int64_t){0}"),
 }
 
 

@@ -226,8 +226,9 @@ class Lookup(Operation):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Product(Operation):
-    """A product of two matrices that are both computed, ``[rows, inner] @ [inner, columns]``."""
+    """Products of computed matrices, ``[rows, inner] @ [inner, columns]``, one after another."""
 
+    matrices: int
     rows: int
     inner: int
     columns: int

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from rnn_export.backends.c.trace.elementwise import BOOL, CASTS, FLOAT, OPERATORS, Operator
+from rnn_export.backends.c.trace.elementwise import BOOL, CASTS, INT, OPERATORS, Operator
 from rnn_export.backends.c.trace.graph import (
     Affine,
     Constant,
     Elementwise,
+    Gather,
     Lookup,
     Operand,
     Product,
@@ -21,6 +22,7 @@ from rnn_export.backends.c.trace.graph import (
     on_integers,
     side_by_side,
 )
+from rnn_export.backends.c.trace.operations import Rows
 from rnn_export.backends.c.trace.symbols import Symbol, Value
 from rnn_export.errors import CompileError
 from rnn_export.program.operator_facts import float_of, int_of
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 Arguments = list[Value | None]
 Rule = Callable[["Tracer", ir.Node, Arguments], list[Value]]
 
+FEW = 4  # rows, up to which each is multiplied by itself
+WIDTH = 16  # numbers, of which rows of vectors are a multiple
 REDUCTIONS = {
     "ReduceMax": "max",
     "ReduceMean": "mean",
@@ -115,9 +119,21 @@ def _matmul(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value
     left, right = arguments
     assert left is not None
     assert right is not None
-    if len(left.shape) < 2 or len(right.shape) < 2:
-        raise CompileError("a product with a vector")
-    return [matmul(tracer, left, right)]
+    if len(left.shape) > 1 and len(right.shape) > 1:
+        return [matmul(tracer, left, right)]
+    wide = _reshaped(left, (1, -1)) if len(left.shape) == 1 else left
+    tall = _reshaped(right, (-1, 1)) if len(right.shape) == 1 else right
+    if not isinstance(tall, Symbol):
+        tracer.call(tall, tracer.called(right))
+    product = matmul(tracer, wide, tall).labels
+    gone = ((-2,) if len(left.shape) == 1 else ()) + ((-1,) if len(right.shape) == 1 else ())
+    return [Symbol(np.squeeze(product, gone))]
+
+
+def _reshaped(value: Value, shape: tuple[int, int]) -> Value:
+    if isinstance(value, Symbol):
+        return Symbol(value.labels.reshape(shape))
+    return value.reshape(shape)
 
 
 def _swapped(value: Value) -> Value:
@@ -139,6 +155,9 @@ def matmul(tracer: "Tracer", left: Value, right: Value) -> Symbol:
     wide = Symbol(np.broadcast_to(left.labels, (*front, count, inner)))
     if isinstance(right, Symbol):
         return _product(tracer, wide, right, front)
+    several = prod(tracer.space.unit_shape((*front, count)))
+    if several > FEW and prod(tracer.space.unit_shape(right.shape[:-2])) == 1:
+        return _rows(tracer, wide, right)
     matrices = np.broadcast_to(right, (*front, *right.shape[-2:]))
     names = tracer.called(right)
     results = np.empty((*front, count, columns), np.int64)
@@ -149,6 +168,21 @@ def matmul(tracer: "Tracer", left: Value, right: Value) -> Symbol:
         part = Symbol(wide.labels[at])
         results[at] = affine(tracer, part, matrix, [*shape, columns], names).labels
     return Symbol(results)
+
+
+def _rows(tracer: "Tracer", left: Symbol, right: Array) -> Symbol:
+    """Multiply many rows with one constant matrix."""
+    inner, columns = right.shape[-2:]
+    front = left.shape[:-1]
+    weight = Weight.of(right.reshape(inner, columns), tracer.called(right))
+    view = tracer.view(left, left.shape)
+    if not view.step:
+        view = View(tracer.add(Gather((view,)), view.size), 0, view.size)
+    count = prod(tracer.space.unit_shape(front))
+    filled = -(-columns // WIDTH) * WIDTH
+    tracer.space.keep_apart((filled,), (columns,))
+    result = tracer.emit(Rows((view,), count=count, matrix=weight), (*front, filled))
+    return Symbol(result.labels[..., :columns])
 
 
 def affine(tracer: "Tracer", left: Symbol, matrix: Array, shape: list[int], name: str) -> Symbol:
@@ -186,17 +220,19 @@ def _one_hot(view: View) -> View | None:
 
 
 def _product(tracer: "Tracer", left: Symbol, right: Symbol, front: tuple[int, ...]) -> Symbol:
-    """Multiply two computed matrices of each row."""
+    """Multiply computed matrices of each row."""
     free = (tracer.space.rows, tracer.space.steps)
     count, inner, columns = left.shape[-2], left.shape[-1], right.shape[-1]
-    if count in free or columns in free or any(size not in (*free, 1) for size in front):
-        raise CompileError("a product of computed values that is not one of two matrices for each row")
+    if count in free or columns in free:
+        raise CompileError("a product of computed values that is not one of matrices for each row")
     wide = np.broadcast_to(right.labels, (*front, *right.shape[-2:]))
     operands: tuple[Operand, ...] = (
         tracer.view(left, left.shape),
         tracer.view(Symbol(wide), wide.shape),
     )
-    return tracer.emit(Product(operands, rows=count, inner=inner, columns=columns), (*front, count, columns))
+    matrices = prod(tracer.space.unit_shape(front))
+    product = Product(operands, matrices=matrices, rows=count, inner=inner, columns=columns)
+    return tracer.emit(product, (*front, count, columns))
 
 
 def _gemm(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
@@ -225,8 +261,9 @@ def _gemm(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
 
 def reduced(tracer: "Tracer", function: str, value: Symbol, axes: list[int], keep: bool) -> Symbol:
     """Reduce over axes of one row."""
-    if tracer.dtype(value) != FLOAT:
-        raise CompileError("it reduces integers")
+    dtype = tracer.dtype(value)
+    if dtype == BOOL or (dtype == INT and function == "mean"):
+        raise CompileError("it reduces truth values, or takes the mean of integers")
     axes = sorted(axis % len(value.shape) for axis in axes)
     free = (tracer.space.rows, tracer.space.steps)
     if any(value.shape[axis] in free for axis in axes):
@@ -237,7 +274,7 @@ def reduced(tracer: "Tracer", function: str, value: Symbol, axes: list[int], kee
     count = prod(value.shape[axis] for axis in axes)
     kept = [value.shape[axis] for axis in rest]
     shape = [1 if axis in axes else size for axis, size in enumerate(value.shape)] if keep else kept
-    return tracer.emit(Reduce((operand,), function=function, count=count), shape)
+    return tracer.emit(Reduce((operand,), function=function, count=count), shape, dtype)
 
 
 def reduction(node: ir.Node, arguments: Arguments) -> tuple[list[int], bool]:
@@ -271,38 +308,20 @@ def _softmax(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Valu
     return [elementwise(tracer, "Sub", [shifted, elementwise(tracer, "Log", [total])])]
 
 
-def _lookup(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
-    """Take rows of a constant table."""
-    table, indices = arguments
-    assert isinstance(indices, Symbol)
-    axis = int_of(node, "axis")
-    if isinstance(table, Symbol) or table is None or axis:
-        raise CompileError("it looks up computed values, or along another axis than the first")
-    rows = table.reshape(table.shape[0], -1)
-    free = (tracer.space.rows, tracer.space.steps)
-    results = np.empty((*indices.shape, rows.shape[1]), np.int64)
-    for place in np.ndindex(*(1 if size in free else size for size in indices.shape)):
-        at = tuple(slice(None) if size in free else k for size, k in zip(indices.shape, place, strict=True))
-        [index] = tracer.space.views(Symbol(indices.labels[at]), indices.labels[at].shape)
-        assert isinstance(index, View)
-        shape = [*(size for size in indices.shape if size in free), rows.shape[1]]
-        lookup = Lookup((index,), table=Weight.of(rows, tracer.called(table)))
-        results[at] = tracer.emit(lookup, shape).labels
-    return [Symbol(results.reshape(*indices.shape, *table.shape[1:]))]
-
-
 def _cumsum(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
     """Add up along an axis, part by part."""
     value, axis = arguments
     assert isinstance(value, Symbol)
-    place = int(axis) % len(value.shape)  # type: ignore[arg-type]
+    assert isinstance(axis, np.ndarray)
+    place = int(axis.reshape(())) % len(value.shape)
     free = (tracer.space.rows, tracer.space.steps)
-    if value.shape[place] in free or any(int_of(node, name) != 0 for name in ("exclusive", "reverse")):
-        raise CompileError("it adds up over rows or time steps, or backward")
-    parts = [Symbol(part) for part in np.split(value.labels, value.shape[place], place)]
+    if value.shape[place] in free or int_of(node, "exclusive"):
+        raise CompileError("it adds up over rows or time steps, or leaves out the number itself")
+    way = -1 if int_of(node, "reverse") else 1
+    parts = [Symbol(part) for part in np.split(value.labels, value.shape[place], place)][::way]
     for number in range(1, len(parts)):
         parts[number] = elementwise(tracer, "Add", [parts[number - 1], parts[number]])
-    return [Symbol(np.concatenate([part.labels for part in parts], place))]
+    return [Symbol(np.concatenate([part.labels for part in parts[::way]], place))]
 
 
 RULES: dict[str, Rule] = {
@@ -313,7 +332,6 @@ RULES: dict[str, Rule] = {
     "CumSum": _cumsum,
     "Gemm": _gemm,
     "LogSoftmax": _softmax,
-    "Lookup": _lookup,
     "MatMul": _matmul,
     "Max": _one_by_one("Max"),
     "Mean": _one_by_one("Add"),

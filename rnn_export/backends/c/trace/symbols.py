@@ -31,6 +31,10 @@ class Symbol:
 Value = Symbol | Array
 
 
+class TakenError(CompileError):
+    """A size that stands for the batch or the time is that of another axis: choose others."""
+
+
 class Space:
     """Gives out labels, and finds what they stand for."""
 
@@ -87,6 +91,7 @@ class Space:
         wide = np.broadcast_to(array, shape)
         one = wide[tuple(0 if size in (self.rows, self.steps) else slice(None) for size in shape)].ravel()
         if not isinstance(value, Symbol):
+            self.alike(wide, shape)
             return list(one.tolist())
         places = one // (self.rows * self.steps)
         owners = [bisect_right(self.bases, place) - 1 for place in places]
@@ -94,6 +99,37 @@ class Space:
             (self.vectors[owner], int(place) - self.bases[owner])
             for owner, place in zip(owners, places, strict=True)
         ]
+
+    def keep_apart(self, shape: Sequence[int], like: Sequence[int]) -> None:
+        """Check that axes have the sizes that stand for batch and time only where another value's have them.
+
+        Raises:
+            TakenError: a size that no shape of the graph has is one of them.
+        """
+        free = (self.rows, self.steps)
+        if any(size in free and other not in free for size, other in zip(shape, like, strict=True)):
+            raise TakenError(f"a size among {list(shape)} stands for the batch or the time")
+
+    def numbered(self, constant: Array) -> int | None:
+        """Find the axis along which constants are the numbers of the rows, ``arange(batch)``."""
+        for axis, size in enumerate(constant.shape):
+            if size == self.rows and np.issubdtype(constant.dtype, np.integer):
+                numbers = np.arange(size).reshape([-1] + [1] * (constant.ndim - 1 - axis))
+                if (constant == numbers).all():
+                    return axis
+        return None
+
+    def alike(self, constant: Array, shape: Sequence[int]) -> None:
+        """Check that constant numbers are the same for all rows and time steps.
+
+        Raises:
+            CompileError: they are not, as those of ``arange(batch)``.
+        """
+        for axis, size in enumerate(shape):
+            if size in (self.rows, self.steps):
+                one = np.take(constant, [0], axis)
+                if not np.array_equal(constant, np.broadcast_to(one, constant.shape), equal_nan=True):
+                    raise CompileError("numbers of rows or time steps are constants that differ")
 
     def views(self, value: Value, shape: Sequence[int]) -> list[Operand]:
         """Give the same as runs of neighbours."""

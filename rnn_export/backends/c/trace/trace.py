@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from rnn_export.backends.c.trace.elementwise import C_TYPES, FLOAT
+from rnn_export.backends.c.trace.elementwise import C_TYPES, FLOAT, INT
 from rnn_export.backends.c.trace.graph import (
     Constant,
     Final,
@@ -28,7 +28,7 @@ from rnn_export.backends.c.trace.graph import (
 )
 from rnn_export.backends.c.trace.nodes import evaluate, where
 from rnn_export.backends.c.trace.source_names import source_names
-from rnn_export.backends.c.trace.symbols import Space, Symbol, Value
+from rnn_export.backends.c.trace.symbols import Space, Symbol, TakenError, Value
 from rnn_export.errors import CompileError
 from rnn_export.program.program import Program
 from rnn_export.program.scan import Scan
@@ -37,11 +37,12 @@ from rnn_export.signature.sizes import TIME
 
 MOVES = frozenset(
     """
-    Concat Expand Flatten Gather GatherElements GatherND Identity Reshape ReverseSequence Slice Split Squeeze
-    Tile Transpose Unsqueeze
+    Concat DepthToSpace Expand Flatten Gather GatherElements GatherND Identity Reshape ReverseSequence Slice
+    SpaceToDepth Split Squeeze Tile Transpose Unsqueeze
     """.split()  # noqa: SIM905
 )
 SIZES = frozenset({"Shape", "Size"})
+PIECES = 8  # of the outputs, up to which each is copied by itself
 PRIMES = (5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101)
 
 
@@ -53,6 +54,8 @@ def sizes_apart(program: Program) -> list[int]:
         for value in values:
             shape = value.shape if value.const_value is None else value.const_value.shape
             taken |= {size for size in shape or () if isinstance(size, int)}
+        for attribute in (each for node in graph for each in node.attributes.values()):
+            taken |= set(attribute.as_ints()) if attribute.type is ir.AttributeType.INTS else set()
     return [prime for prime in PRIMES if prime not in taken]
 
 
@@ -72,6 +75,7 @@ class Tracer:
         self.vectors: list[Vector] = []
         self.sweeps: list[Sweep] = []
         self.inside: int | None = None  # the number of the sweep whose step is being traced
+        self.row_numbers: set[Vector] = set()  # known by their place alone: a row does not know its number
         self._names: dict[int, tuple[Array, str]] = {}  # with the array, so that no other gets its id
 
     def run(self) -> Net:
@@ -146,7 +150,7 @@ class Tracer:
             try:
                 results = self.node(node, arguments, known)
             except CompileError as error:
-                if error.located:
+                if error.located or isinstance(error, TakenError):
                     raise
                 raise CompileError(f"{where(node)}: {error}", located=True) from error
             known.update(zip(node.outputs, results, strict=False))
@@ -172,11 +176,12 @@ class Tracer:
         symbolic = any(isinstance(argument, Symbol) for argument in arguments)
         if not symbolic or node.op_type in SIZES:
             return self._constants(node, arguments)
-        if node.op_type == "Gather" and isinstance(arguments[1], Symbol):
-            return self.rules["Lookup"](self, node, arguments)
-        if node.op_type in MOVES:
+        computed = any(isinstance(argument, Symbol) for argument in arguments[1:])
+        if node.op_type in MOVES and (node.op_type == "Concat" or not computed):
             return self.move(node, arguments)
         rule = self.rules.get(node.op_type)
+        if rule is None and node.op_type in MOVES:
+            raise CompileError("it moves numbers to computed places")
         if rule is None:
             raise CompileError(f"the C backend does not know the operator {node.op_type}")
         return rule(self, node, arguments)
@@ -199,6 +204,12 @@ class Tracer:
         """Give a constant as a computed value."""
         if isinstance(value, Symbol):
             return value
+        axis = self.space.numbered(value)
+        if axis is not None:
+            numbers = Gather((Constant(np.zeros(1, np.int64)),))
+            rows = self.emit(numbers, [size if k == axis else 1 for k, size in enumerate(value.shape)], INT)
+            self.row_numbers.add(self.vectors[-1])
+            return Symbol(np.broadcast_to(rows.labels, value.shape))
         units = self.space.units(value, value.shape)
         gather = Gather((Constant(np.array(units, value.dtype)),))
         return self.emit(gather, value.shape, self.c_type(str(value.dtype)))
@@ -252,6 +263,10 @@ class Tracer:
         places = np.unique(value.labels // (self.space.rows * self.space.steps))
         bases = np.searchsorted(self.space.bases, places, side="right") - 1
         return {self.space.vectors[base] for base in bases}
+
+    def numbers_rows(self, value: Symbol) -> bool:
+        """Whether a value is the number of the row."""
+        return self._owners(value) <= self.row_numbers
 
     def _state(self, initial: Value | None, shape: ir.Shape | None) -> Symbol:
         """Give the symbol of a loop's state; it begins with leaves of the call's state or with constants."""
@@ -311,8 +326,17 @@ class Tracer:
             if tuple(value.shape) != spec.sized(**self.sizes):
                 raise CompileError(f"{spec.output_name} has the shape {list(value.shape)}")
             found.append([self._final(view) for view in self.space.views(value, value.shape)])
+        pieces = self.space.views(outputs, outputs.shape)
+        if (
+            len(pieces) > PIECES
+            and len({part.vector.sweep for part in pieces if isinstance(part, View)}) == 1
+        ):
+            pieces = [self.view(outputs, outputs.shape)]
         vectors = [each for each in self.vectors if not isinstance(each.operation, Final)]
-        return Net(self.sweeps, vectors, self.space.views(outputs, outputs.shape), last, found)
+        net = Net(self.sweeps, vectors, pieces, last, found)
+        if any(uses for vector, uses in net.uses().items() if vector in self.row_numbers):
+            raise CompileError("it computes with the number of a row")
+        return net
 
     def _final(self, view: Operand) -> Operand:
         """Give a place in a final state as one in the state itself."""

@@ -8,6 +8,7 @@ import numpy as np
 from rnn_export.backends.c.plan.buffers import wide
 from rnn_export.backends.c.plan.schedule import Group, Stage
 from rnn_export.backends.c.plan.tiles import partial_sums
+from rnn_export.backends.c.trace.elementwise import FLOAT
 from rnn_export.backends.c.trace.graph import (
     Affine,
     Constant,
@@ -21,9 +22,12 @@ from rnn_export.backends.c.trace.graph import (
     Vector,
     View,
 )
+from rnn_export.backends.c.trace.operations import Convolution, Pick, Put, Ranked, Rows
 from rnn_export.backends.c.write.context import Address, Context, comment
+from rnn_export.backends.c.write.copies import copies
 from rnn_export.backends.c.write.equations import equations
 from rnn_export.backends.c.write.literals import constant_text
+from rnn_export.backends.c.write.maps import convolution, pick, put, ranked, several
 from rnn_export.backends.c.write.tiles import Tile, bias
 
 ACCUMULATE = {  # what a reduction does with the next value
@@ -33,6 +37,11 @@ ACCUMULATE = {  # what a reduction does with the next value
     "prod": "result *= value;",
     "sum": "result += value;",
 }
+WRAPPING = ACCUMULATE | {  # the same of int64
+    "prod": "result = (int64_t)((uint64_t)result * (uint64_t)value);",
+    "sum": "result = (int64_t)((uint64_t)result + (uint64_t)value);",
+}
+FEW = 8  # pieces, up to which each is copied by a statement of its own
 
 
 @dataclass
@@ -77,17 +86,29 @@ class Emitter:
     def _row(self, group: Group, slot: str) -> Iterator[str]:
         """Write what is done for one row."""
         vector = group.vectors[0]
+        lines: Iterator[str]
         match vector.operation:
             case Gather() as operation:
-                return self._gather(vector, operation, slot)
+                lines = self._gather(vector, operation, slot)
             case Lookup() as operation:
-                return self._lookup(vector, operation, slot)
+                lines = self._lookup(vector, operation, slot)
             case Product() as operation:
-                return self._product(vector, operation, slot)
+                lines = self._product(vector, operation, slot)
             case Reduce() as operation:
-                return self._reduce(vector, operation, slot)
+                lines = self._reduce(vector, operation, slot)
+            case Convolution() as operation:
+                lines = convolution(self.context, vector, operation, slot)
+            case Rows() as operation:
+                lines = several(self.context, vector, operation, slot)
+            case Pick() as operation:
+                lines = pick(self.context, vector, operation, slot)
+            case Put() as operation:
+                lines = put(self.context, vector, operation, slot)
+            case Ranked() as operation:
+                lines = ranked(self.context, vector, operation, slot)
             case _:
-                return self._scalars(group, slot)
+                lines = self._scalars(group, slot)
+        return lines
 
     def _equation(self, *vectors: Vector) -> Iterator[str]:
         stored = {vector for vector in vectors if vector in self.context.plan.stored}
@@ -125,6 +146,9 @@ class Emitter:
         yield f"dot({', '.join(arguments)});"
 
     def _gather(self, vector: Vector, operation: Gather, slot: str) -> Iterator[str]:
+        if len(operation.operands) > FEW:
+            yield from copies(self.context, vector, operation, slot)
+            return
         target, at = self.context.all_of(vector, slot), 0
         for operand in operation.operands:
             if isinstance(operand, Constant):
@@ -151,25 +175,36 @@ class Emitter:
         yield f"const float *left = {self.context.pointer(left, slot)};"
         yield f"const float *right = {self.context.pointer(right, slot)};"
         yield f"float *to = {self.context.all_of(vector, slot)};"
-        yield f"for (int m = 0; m < {operation.rows}; m++)"
-        yield f"    for (int n = 0; n < {columns}; n++) {{"
-        yield "        float result = 0.0f;"
-        yield f"        for (int k = 0; k < {inner}; k++)"
-        yield f"            result += left[m * {inner} + k] * right[k * {columns} + n];"
-        yield f"        to[m * {columns} + n] = result;"
-        yield "    }"
+        lines = [
+            f"for (int m = 0; m < {operation.rows}; m++)",
+            f"    for (int n = 0; n < {columns}; n++) {{",
+            "        float result = 0.0f;",
+            f"        for (int k = 0; k < {inner}; k++)",
+            f"            result += left[m * {inner} + k] * right[k * {columns} + n];",
+            f"        to[m * {columns} + n] = result;",
+            "    }",
+        ]
+        if operation.matrices == 1:
+            yield from lines
+            return
+        steps = (operation.rows * inner, inner * columns, operation.rows * columns)
+        yield f"for (int j = 0; j < {operation.matrices}; j++) {{"
+        yield from indented(lines)
+        yield f"    left += {steps[0]}, right += {steps[1]}, to += {steps[2]};"
+        yield "}"
 
     def _reduce(self, vector: Vector, operation: Reduce, slot: str) -> Iterator[str]:
         [operand], count = operation.views(), operation.count
         place = "k" if operand.step else "0"
         result = f"result / {count}.0f" if operation.function == "mean" else "result"
-        yield f"const float *from = {self.context.pointer(operand, slot)};"
-        yield f"float *to = {self.context.all_of(vector, slot)};"
+        table = ACCUMULATE if vector.dtype == FLOAT else WRAPPING
+        yield f"const {vector.dtype} *from = {self.context.pointer(operand, slot)};"
+        yield f"{vector.dtype} *to = {self.context.all_of(vector, slot)};"
         yield f"for (int m = 0; m < {vector.size}; m++, from += {count if operand.step else 0}) {{"
-        yield "    float result = from[0];"
+        yield f"    {vector.dtype} result = from[0];"
         yield f"    for (int k = 1; k < {count}; k++) {{"
-        yield f"        const float value = from[{place}];"
-        yield f"        {ACCUMULATE[operation.function]}"
+        yield f"        const {vector.dtype} value = from[{place}];"
+        yield f"        {table[operation.function]}"
         yield "    }"
         yield f"    to[m] = {result};"
         yield "}"

@@ -134,6 +134,57 @@ INLINE void affine(const int parts, size_t rows, const int k, const int n, const
               b ? b + j : b, y + i * y_step + j, y_step)
 }
 
+//! window
+/* A number of a map of some height and width, or zero outside of it. */
+INLINE float at_place(const float *map, const int height, const int width, int row, int column)
+{
+    return row >= 0 && row < height && column >= 0 && column < width ? map[row * width + column] : 0.0f;
+}
+//! convolve affine window
+/* y[o][p] = b[o] + sum of x[c][p stride + k apart - before] W[c][k][o] over the channels c and the places k of a window:
+   the windows of 8 places p are the rows of a product. Pairs are of height and width, the last pair counts the places. */
+INLINE void convolve(const int channels, const int height, const int width, const int tall, const int broad,
+                     const int down, const int right, const int apart, const int aside, const int top, const int before,
+                     const int high, const int across, const int n, const float *x, const float *w, const float *b,
+                     float *patches, float *sums, float *y)
+{
+    const int places = high * across, depth = channels * tall * broad, wide = (n + 15) / 16 * 16;
+    for (int first = 0; first < places; first += 8) {
+        const int count = places - first < 8 ? places - first : 8;
+        float *patch = patches;
+        for (int p = first; p < first + count; p++)
+            for (int c = 0; c < channels; c++)
+                for (int i = 0; i < tall; i++)
+                    for (int j = 0; j < broad; j++)
+                        *patch++ = at_place(x + c * height * width, height, width, p / across * down + i * apart - top,
+                                            p % across * right + j * aside - before);
+        affine(1, (size_t)count, depth, wide, patches, (size_t)depth, w, b, sums, (size_t)wide);
+        for (int o = 0; o < n; o++)
+            for (int p = 0; p < count; p++) y[o * places + first + p] = sums[p * wide + o];
+    }
+}
+//! convolve_alone window
+/* The same number by number, with W[o][c][k]: of few channels a product would fill no vector. */
+INLINE void convolve_alone(const int channels, const int height, const int width, const int tall, const int broad,
+                           const int down, const int right, const int apart, const int aside, const int top,
+                           const int before, const int high, const int across, const int n, const float *x,
+                           const float *w, const float *b, float *y)
+{
+    const int places = high * across, depth = channels * tall * broad;
+    for (int o = 0; o < n; o++)
+        for (int p = 0; p < places; p++) {
+            float sum = 0.0f;
+            const float *weight = w + o * depth;
+            for (int c = 0; c < channels; c++)
+                for (int i = 0; i < tall; i++)
+                    for (int j = 0; j < broad; j++)
+                        sum += *weight++ * at_place(x + c * height * width, height, width,
+                                                    p / across * down + i * apart - top,
+                                                    p % across * right + j * aside - before);
+            y[o * places + p] = b[o] + sum;
+        }
+}
+
 //! dot
 INLINE float total(vec x)
 {
@@ -452,6 +503,163 @@ INLINE vec turned(vec x, unsigned quarter)
 INLINE vec vsin(vec x) { return turned(x, 0); }
 //! cos turn
 INLINE vec vcos(vec x) { return turned(x, 1); }
+//! double
+/* Number by number in double precision: exp(x) for |x| < 700, the square root, the natural logarithm of a normal x. */
+INLINE double double_exp(double x)
+{
+    const double n = (x * 1.4426950408889634 + 6755399441055744.0) - 6755399441055744.0;
+    const double f = (x - n * 0.69314718036912382) - n * 1.9082149292705877e-10;
+    double p = 1.0 / 40320 + f * (1.0 / 362880 + f * (1.0 / 3628800 + f / 39916800));
+    p = 1.0 / 24 + f * (1.0 / 120 + f * (1.0 / 720 + f * (1.0 / 5040 + f * p)));
+    p = 1 + f * (1 + f * (0.5 + f * (1.0 / 6 + f * p)));
+    const uint64_t word = (uint64_t)((int64_t)n + 1023) << 52;
+    double scale;
+    memcpy(&scale, &word, sizeof scale);
+    return p * scale;
+}
+INLINE double double_root(double x)
+{
+    if (!(x > 0)) return x == 0 ? x : __builtin_nan("");
+    uint64_t word;
+    memcpy(&word, &x, sizeof word);
+    word = 0x5fe6eb50c7b537a9 - (word >> 1);
+    double y;
+    memcpy(&y, &word, sizeof y);
+    for (int i = 0; i < 4; i++) y = y * (1.5 - 0.5 * x * y * y);
+    return x * y;
+}
+INLINE double double_log(double x)
+{
+    uint64_t word;
+    memcpy(&word, &x, sizeof word);
+    const uint64_t root = 0x3fe6a09e667f3bcd, from = word - root; /* of 1/2 */
+    const int64_t exponent = (int64_t)((from + ((uint64_t)1 << 62)) >> 52) - 1024;
+    word = (from & 0xfffffffffffff) + root;
+    double m;
+    memcpy(&m, &word, sizeof m);
+    const double s = (m - 1) / (m + 1), q = s * s;
+    const double series = q * (1.0 / 3 + q * (1.0 / 5 + q * (1.0 / 7 + q * (1.0 / 9 + q * (1.0 / 11 + q / 13)))));
+    return (double)exponent * 0.69314718055994531 + 2 * (s + s * series);
+}
+//! sinh double
+/* (exp(x) - exp(-x)) / 2, and its series next to 0 */
+INLINE double sinh_of(double x)
+{
+    const double s = x * x, near = x > 200 ? 200 : x < -200 ? -200 : x;
+    if (s < 0.09) return x + x * s * (1.0 / 6 + s * (1.0 / 120 + s / 5040));
+    const double power = double_exp(near);
+    return x != x ? x : (power - 1 / power) / 2;
+}
+INLINE vec vsinh(vec x)
+{
+    float y[LANES];
+    store(y, x);
+    for (int i = 0; i < LANES; i++) y[i] = (float)sinh_of(y[i]);
+    return load(y);
+}
+//! cosh double
+/* (exp(x) + exp(-x)) / 2 */
+INLINE double cosh_of(double x)
+{
+    const double power = double_exp(x > 200 ? 200 : x < -200 ? -200 : x);
+    return x != x ? x : (power + 1 / power) / 2;
+}
+INLINE vec vcosh(vec x)
+{
+    float y[LANES];
+    store(y, x);
+    for (int i = 0; i < LANES; i++) y[i] = (float)cosh_of(y[i]);
+    return load(y);
+}
+//! asinh double
+/* log(x + sqrt(x^2 + 1)), and its series next to 0 */
+INLINE double asinh_of(double x)
+{
+    const double s = x * x, size = x < 0 ? -x : x;
+    if (s < 0.01) return x + x * s * (-1.0 / 6 + s * (3.0 / 40 + s * (-15.0 / 336 + s * (105.0 / 3456))));
+    if (!(size < 1e300)) return x;
+    const double log = double_log(size + double_root(s + 1));
+    return x < 0 ? -log : log;
+}
+INLINE vec vasinh(vec x)
+{
+    float y[LANES];
+    store(y, x);
+    for (int i = 0; i < LANES; i++) y[i] = (float)asinh_of(y[i]);
+    return load(y);
+}
+//! acosh double
+/* log(x + sqrt(x^2 - 1)) */
+INLINE double acosh_of(double x)
+{
+    if (!(x >= 1)) return __builtin_nan("");
+    return x < 1e300 ? double_log(x + double_root((x - 1) * (x + 1))) : x;
+}
+INLINE vec vacosh(vec x)
+{
+    float y[LANES];
+    store(y, x);
+    for (int i = 0; i < LANES; i++) y[i] = (float)acosh_of(y[i]);
+    return load(y);
+}
+//! atanh double
+/* log((1 + x) / (1 - x)) / 2, and its series next to 0 */
+INLINE double atanh_of(double x)
+{
+    const double s = x * x;
+    if (s < 0.01) return x + x * s * (1.0 / 3 + s * (1.0 / 5 + s * (1.0 / 7 + s * (1.0 / 9))));
+    if (!(s < 1)) return s == 1 ? x * __builtin_inf() : __builtin_nan("");
+    return double_log((1 + x) / (1 - x)) / 2;
+}
+INLINE vec vatanh(vec x)
+{
+    float y[LANES];
+    store(y, x);
+    for (int i = 0; i < LANES; i++) y[i] = (float)atanh_of(y[i]);
+    return load(y);
+}
+//! arc double
+/* atan(y / x) for x >= 0: of the smaller one by the larger one, about 0 or pi / 4, by its series */
+INLINE double arc(double y, double x)
+{
+    const double size = y < 0 ? -y : y, low = size < x ? size : x, high = size < x ? x : size;
+    const double infinite = __builtin_inf(), z = high == infinite ? (low == infinite ? 1 : 0) : low / high;
+    const double near = z > 0.41421356237309505 ? (z - 1) / (z + 1) : z, s = near * near;
+    double p = 1.0 / 15 - s * (1.0 / 17 - s * (1.0 / 19 - s * (1.0 / 21 - s / 23)));
+    p = 1 - s * (1.0 / 3 - s * (1.0 / 5 - s * (1.0 / 7 - s * (1.0 / 9 - s * (1.0 / 11 - s * (1.0 / 13 - s * p))))));
+    double angle = near * p + (z > 0.41421356237309505 ? 0.78539816339744831 : 0);
+    if (!(size < x)) angle = 1.5707963267948966 - angle;
+    if (size != size || x != x) angle = __builtin_nan("");
+    return y < 0 ? -angle : angle;
+}
+//! atan arc
+INLINE double atan_of(double x) { return x == 0 ? x : arc(x, 1); }
+INLINE vec vatan(vec x)
+{
+    float y[LANES];
+    store(y, x);
+    for (int i = 0; i < LANES; i++) y[i] = (float)atan_of(y[i]);
+    return load(y);
+}
+//! asin arc
+INLINE double asin_of(double x) { return x == 0 ? x : arc(x, double_root((1 - x) * (1 + x))); }
+INLINE vec vasin(vec x)
+{
+    float y[LANES];
+    store(y, x);
+    for (int i = 0; i < LANES; i++) y[i] = (float)asin_of(y[i]);
+    return load(y);
+}
+//! acos arc
+/* 2 atan(sqrt((1 - x) / (1 + x))) */
+INLINE double acos_of(double x) { return 2 * arc(double_root(1 - x), double_root(1 + x)); }
+INLINE vec vacos(vec x)
+{
+    float y[LANES];
+    store(y, x);
+    for (int i = 0; i < LANES; i++) y[i] = (float)acos_of(y[i]);
+    return load(y);
+}
 //! pow
 /* x^y = 2^(y log2(x)), number by number in double precision; within 1 unit in the last place */
 INLINE float power(float x, float y)

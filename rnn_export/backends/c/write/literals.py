@@ -6,6 +6,8 @@ import numpy as np
 
 from rnn_export.backends.c.trace.elementwise import BOOL, FLOAT, INT
 
+PLACE = "int"  # the type of places in an array
+
 
 def literal(value: float) -> str:
     """Write a float as C does, as short as it reads back the same."""
@@ -24,6 +26,8 @@ def constant_text(value: float, dtype: str) -> str:
     """Write one number of a C type."""
     if dtype == FLOAT:
         return "0" if value == 0 and copysign(1, value) > 0 else literal(value)
+    if dtype == PLACE:
+        return str(int(value))
     return integer(int(value)) if dtype == INT else str(-int(bool(value)))
 
 

@@ -12,6 +12,7 @@ from rnn_export.backends.c.plan.buffers import PAD
 from rnn_export.backends.c.plan.merge import merge
 from rnn_export.backends.c.trace.composed import RULES
 from rnn_export.backends.c.trace.operators import expand
+from rnn_export.backends.c.trace.symbols import TakenError
 from rnn_export.backends.c.trace.trace import Tracer, sizes_apart
 from rnn_export.backends.c.write.layout import C_TYPES, units, words
 from rnn_export.backends.c.write.literals import constant_text
@@ -57,12 +58,16 @@ def compile_program(program: Program, signature: Signature, name: str, prefix: s
                 f"{spec.name} has the dtype {spec.dtype}; C takes and gives {', '.join(C_TYPES)}"
             )
     program = expand(program)
-    first, second, third, fourth = sizes_apart(program)[:4]
-    texts = [
-        _write(Tracer(program, signature, rows, steps, RULES, prefix), identifier(name))
-        for rows, steps in ((first, second), (third, fourth))
-    ]
-    if texts[0] != texts[1]:
+    texts: list[Files] = []
+    sizes = iter(sizes_apart(program))
+    for rows, steps in zip(sizes, sizes, strict=False):
+        try:
+            texts.append(_write(Tracer(program, signature, rows, steps, RULES, prefix), identifier(name)))
+        except TakenError:
+            continue
+        if len(texts) == 2:
+            break
+    if len(texts) < 2 or texts[0] != texts[1]:
         raise CompileError("the batch or the number of time steps takes part in the arithmetic as a number")
     return texts[0]
 

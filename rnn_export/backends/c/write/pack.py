@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rnn_export.backends.c.trace.elementwise import FLOAT
-from rnn_export.backends.c.write.literals import constant_text
+from rnn_export.backends.c.write.literals import PLACE, constant_text
 from rnn_export.backends.c.write.names import Names
 from rnn_export.signature.signature import Array
 
@@ -57,6 +57,10 @@ class Weights:
         padded = np.zeros(-(-values.size // WIDTH) * WIDTH, values.dtype)
         padded[: values.size] = values
         return self._add(padded, dtype, stem or "constant")
+
+    def places(self, values: Array) -> str:
+        """Add places in an array; give their name."""
+        return self._add(values.astype(np.int32), PLACE, "places")
 
     def _add(self, values: Array, dtype: str, stem: str) -> str:
         key = dtype, values.tobytes()
