@@ -27,9 +27,9 @@ ROOMS: dict[str, str] = {
     "signature": "tree sizes signature",
     "program": "quiet session values build program scan operator_facts agree",
     "module": """
-        calling attributes output_length axes wrappers copying interface arguments preparation purity starts
-        subject precision eager repeatable values sizes sampling vocabulary fold_check submodule_state
-        inspection
+        calling attributes output_length numbers_behind axes wrappers copying interface arguments preparation
+        purity starts subject precision eager repeatable values sizes sampling vocabulary fold_check
+        submodule_state inspection
         """,
     "bundle": """
         staging untrusted/files untrusted/json_text untrusted/schema untrusted/signature untrusted/protobuf

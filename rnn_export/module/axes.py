@@ -11,6 +11,7 @@ What stays open is said, not guessed.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import permutations, product
 from typing import Any
 
@@ -18,7 +19,8 @@ import torch
 from torch import Tensor
 
 from rnn_export.errors import InputError, ModelError, RnnExportError, mismatch
-from rnn_export.module.calling import Reading, describe
+from rnn_export.module.calling import Reading, describe, equal
+from rnn_export.module.numbers_behind import numbers_behind
 from rnn_export.module.output_length import Run, grown, longer, output_length
 from rnn_export.signature.sizes import TIME
 from rnn_export.signature.tree import map_leaves, tree_leaves
@@ -121,9 +123,10 @@ def _time_and_batch(
         if found:
             break
     if len(found) > 1:
-        found = [
-            (time, batch) for time, batch in found if _rows_are_apart(run, inputs, state, plain, batch, time)
-        ]
+        rows = [inputs.shape[batch] for _, batch in found]
+        found = [pair for pair in found if _rows_are_apart(run, inputs, state, *pair)]
+        if not found and set(rows) & set(plain.outputs.shape):
+            raise _depend_on_each_other(run, inputs, state)
     if len(found) > 1:  # a pooling takes one entry more of an axis whose size is fixed all the same
         found = [pair for pair in found if _may_be_twice(run, inputs, state, *pair)]
     if len(found) == 1:
@@ -196,17 +199,19 @@ def _shapes(state: Any) -> list[list[int]]:
     return [list(leaf.shape) for leaf in tree_leaves(state)]
 
 
-def _rows_are_apart(run: Run, inputs: Tensor, state: Any, plain: Reading, axis: int, along: int) -> bool:
+def _rows_are_apart(run: Run, inputs: Tensor, state: Any, along: int, axis: int) -> bool:
     """Whether entries along an axis have nothing to do with each other, as rows of a batch have not.
 
-    The first of them, and all but the last one, are changed several times: an output that is the number of
-    the largest unit, say, seldom changes.
+    The first of them, and all but the last one, are changed several times, as some change little.
     """
-    size, want = inputs.shape[axis], plain.outputs
+    size, want = inputs.shape[axis], numbers_behind(partial(_outputs, run, inputs, state))
     places = [place for place, length in enumerate(want.shape) if length == size and size > 1]
     for attempt in range(ATTEMPTS):
         first = 1 if attempt % 2 == 0 else size - 1
-        got = run(_with_others(inputs, axis, along, attempt, first), state).outputs
+        others = _with_others(inputs, axis, along, attempt, first)
+        got = numbers_behind(partial(_outputs, run, others, state))
+        if got.shape != want.shape:
+            return False
         kept = [
             [tensor.narrow(place, first, size - first).double() for tensor in (got, want)] for place in places
         ]
@@ -216,6 +221,32 @@ def _rows_are_apart(run: Run, inputs: Tensor, state: Any, plain: Reading, axis: 
             if torch.allclose(one, other, equal_nan=True, **ROUNDING)
         ]
     return bool(places)
+
+
+def _depend_on_each_other(run: Run, inputs: Tensor, state: Any) -> ModelError:
+    """Say why no axis of the inputs can be the batch, of those that may grow."""
+    one, two = (numbers_behind(partial(_outputs, run, inputs, state)) for _ in range(2))
+    if not equal([one], [two]):
+        return ModelError(
+            mismatch(
+                "two calls of forward() with the same arguments",
+                "the same results",
+                "others, of random numbers or of what the module remembers",
+                "Pass random numbers as inputs, and return what is to be remembered as a state.",
+            )
+        )
+    return ModelError(
+        mismatch(
+            "results of a row",
+            "the same in any batch",
+            f"others for other rows, whichever axis of {describe(inputs)} is the batch",
+            "Let no row, and no branch, depend on the others or on how many there are.",
+        )
+    )
+
+
+def _outputs(run: Run, inputs: Tensor, state: Any) -> Tensor:
+    return run(inputs, state).outputs
 
 
 def _with_others(inputs: Tensor, axis: int, along: int, attempt: int, first: int) -> Tensor:

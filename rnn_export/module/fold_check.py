@@ -56,6 +56,8 @@ def streaming_obstacle(subject: Subject) -> str | None:
 def check_rows(subject: Subject) -> None:
     """Run many rows together and apart, in float64: no row may depend on the company it is in.
 
+    Rows of large numbers are among them.
+
     Raises:
         ModelError: one does.
     """
@@ -63,10 +65,12 @@ def check_rows(subject: Subject) -> None:
     call, signature = eager.start(finite, torch.float64), subject.signature
     draw = Draw(subject, call)
     batch = max(ROWS, *(size + 1 for size in draw.sizes), 0)
-    alone, axis = len(draw.kinds) + len(draw.larger), signature.inputs.batch_axis
     steps = max(STEPS, signature.least)
     large = [draw.large_inputs(steps, len(draw.larger))] if draw.larger else []
-    inputs = np.concatenate([*large, draw.inputs(steps, batch - len(draw.larger))], axis)
+    alone = len(draw.larger) + len(draw.kinds)
+    inputs = np.concatenate(
+        [*large, draw.inputs(steps, batch - len(draw.larger))], signature.inputs.batch_axis
+    )
     arguments = [inputs, *draw.state(batch)]
     together = call(*arguments)
     edges = (*range(alone + 1), max(SOME, alone + 1), batch)

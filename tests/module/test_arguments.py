@@ -153,6 +153,15 @@ def test_time_and_batch_are_told_apart_by_labels_alone(seed: int) -> None:
     assert subject.signature.inputs.shape == ("batch", "time")
 
 
+def test_time_and_batch_are_told_apart_by_labels_that_are_all_the_same() -> None:
+    torch.manual_seed(0)
+    model = Labels().eval()
+    model.gru.bias_ih_l0.data[[5, 10]] = torch.tensor([-90.0, 90.0])  # the first unit is 1 whatever comes
+    tokens = torch.randint(30, (3, 9))
+    assert not model(tokens).any()
+    assert inspect_export(model, tokens).signature.inputs.shape == ("batch", "time")
+
+
 @pytest.mark.parametrize("name", WHOLE)
 def test_the_number_of_outputs_is_found(name: str) -> None:
     call, least, shape = WHOLE[name]
@@ -177,3 +186,40 @@ class Jumps(nn.Module):
 def test_a_number_of_outputs_that_is_not_understood_is_refused() -> None:
     with pytest.raises(ModelError, match=r"outputs of forward\(\): expected an axis for the batch"):
         inspect_export(Jumps().eval(), X)
+
+
+class Halved(nn.Module):
+    """Halves the state of all rows where one is large."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.x, self.h = nn.Linear(4, 5), nn.Linear(5, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, out = x.new_zeros(x.shape[1], 5), []
+        for x_t in x:
+            h = torch.relu(self.x(x_t) + self.h(h)) + self.noise(h)
+            h = h / max(float(h.detach().max()), 0.1)
+            out.append(h)
+        return torch.stack(out)
+
+    def noise(self, h: Tensor) -> Tensor:
+        return torch.zeros_like(h)
+
+
+class Noisy(Halved):
+    def noise(self, h: Tensor) -> Tensor:
+        return 1e-6 * torch.randn_like(h)
+
+
+@pytest.mark.parametrize(
+    ("net", "reason"),
+    [
+        (Halved, r"results of a row: expected the same in any batch"),
+        (Noisy, r"differ by .* random|random numbers"),
+    ],
+)
+def test_why_no_axis_is_the_batch_is_said(net: type[nn.Module], reason: str) -> None:
+    torch.manual_seed(0)
+    with pytest.raises(ModelError, match=reason):
+        inspect_export(net().eval(), X)

@@ -232,7 +232,7 @@ def test_a_module_may_change_its_arguments() -> None:
     ("run", "remedy"),
     [
         (lambda net, x: net.value(net.gru(x)[0]).squeeze(), r"name the axis of squeeze\(\)"),
-        (lambda net, x: net.gru(x)[0][::2], "one output for each time step"),
+        (lambda net, x: net.gru(x)[0][: len(x) if len(x) < 50 else 9], "one output for each time step"),
     ],
 )
 def test_outputs_of_other_shapes_say_what_to_do(run: Callable[..., Any], remedy: str) -> None:
