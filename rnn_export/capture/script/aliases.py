@@ -1,11 +1,12 @@
-"""Lists that change as a loop goes on: what upstream's exporter gets wrong without a word.
+"""Tensors that change in place where others see it: what upstream's exporter gets wrong without a word.
 
     for x_t in x:
         state.mul_(0.9)            # writes into what outputs[-1] holds, too
         state = cell(x_t, state)
         outputs.append(state)
 
-A list in ONNX holds copies, so there is no form for it.
+A list in ONNX holds copies, so there is no form for it. Nor has the exporter one for ``x_t += 1``, where
+``x_t`` is an entry of ``x.unbind()`` and ``x`` itself is read afterwards.
 """
 
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any
 from torch._C import ListType, TensorType, parse_schema
 
 LOOP = "prim::Loop"
+SHAPES = ("aten::size", "aten::len", "aten::dim", "prim::dtype", "prim::device")  # read no numbers
 
 
 def line_that_changes_a_list(graph: Any) -> str:
@@ -34,6 +36,53 @@ def line_that_changes_a_list(graph: Any) -> str:
         if handed_on and any(aliases.may_contain_alias(each, handed_on) for each in lists):
             return str(node.sourceRange()).strip()
     return ""
+
+
+def line_that_changes_an_entry(graph: Any) -> str:
+    """Give the line that writes into an entry of a list of views of what is read later, or ``""``.
+
+    Args:
+        graph: of TorchScript, with all calls inlined.
+    """
+    nodes = list(_nodes(graph))
+    entries = [
+        (number, value)
+        for number, node in enumerate(nodes)
+        for value in _written(node)
+        if isinstance(value.type(), TensorType) and value.node().kind() == "aten::__getitem__"
+    ]
+    if not entries:
+        return ""
+    aliases = graph.alias_db()
+    for number, value in entries:
+        views = next(value.node().inputs()).node()
+        whole = [given for given in views.inputs() if isinstance(given.type(), TensorType)]
+        if not whole or not views.kind().startswith("aten::"):
+            continue
+        own, source = _derived(value, nodes), _origin(whole[0], aliases).debugName()
+        for reader in nodes[_first_of_loop(nodes, number, views) :]:
+            read = [given for given in reader.inputs() if isinstance(given.type(), TensorType)]
+            seen = [_origin(given, aliases).debugName() for given in read if given.debugName() not in own]
+            if reader.kind() not in SHAPES and source in seen:
+                return str(nodes[number].sourceRange()).strip()
+    return ""
+
+
+def _derived(value: Any, nodes: list[Any]) -> set[str]:
+    """Name a tensor and all that is computed from it."""
+    names = {value.debugName()}
+    for node in nodes:
+        if names & {given.debugName() for given in node.inputs()}:
+            names |= {given.debugName() for given in node.outputs()}
+    return names
+
+
+def _first_of_loop(nodes: list[Any], number: int, views: Any) -> int:
+    """Number the first node that runs after a node: behind ``views``, all of the loop that it is in."""
+    start, last = nodes.index(views), nodes[number]
+    loops = (place for place in range(start + 1, number) if nodes[place].kind() == LOOP)
+    inside = (place for place in loops if last in _nodes(next(nodes[place].blocks())))
+    return next(inside, number) + 1
 
 
 def _carried(loop: Any) -> Iterator[tuple[str, Any]]:

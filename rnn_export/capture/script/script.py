@@ -18,7 +18,7 @@ from torch import nn
 from torch.jit import _monkeytype_config, _recursive, _script, _state
 
 from rnn_export.capture.script import loop_to_onnx, source
-from rnn_export.capture.script.aliases import line_that_changes_a_list
+from rnn_export.capture.script.aliases import line_that_changes_a_list, line_that_changes_an_entry
 from rnn_export.capture.script.properties import readable
 from rnn_export.errors import ScriptError
 from rnn_export.exclusive import LOCK, without_warnings
@@ -146,7 +146,8 @@ class LoopExport:
 
     def __init__(self, scripted: torch.jit.ScriptModule, subject: Subject, workers: Workers) -> None:
         self._name = type(subject.original).__name__
-        place = _place(line_that_changes_a_list(scripted.inlined_graph))
+        graph = scripted.inlined_graph
+        place = _place(line_that_changes_a_list(graph) or line_that_changes_an_entry(graph))
         self._changes = place and "{2} ({0}:{1})".format(*place)
         request = {
             "task": "export_loop",
@@ -166,7 +167,7 @@ class LoopExport:
         if failure:
             raise self._error(f"the exporter failed, {failure}", SIMPLER)
         if self._changes:
-            reason = f"{self._changes} changes in place what a list holds from an earlier time step"
+            reason = f"{self._changes} changes in place what is read elsewhere, in a list or as a whole"
             raise self._error(reason, "Make a new tensor there: x = x * 0.9 in the place of x.mul_(0.9).")
         content, reason = loop_to_onnx.read(answer)
         if reason:

@@ -1,11 +1,11 @@
-"""A list that changes as the loop goes on has no form in ONNX: the line is named."""
+"""What changes in place where others see it has no form in ONNX: the line is named."""
 
 import pytest
 import torch
 from torch import nn
 
 import rnn_export
-from rnn_export.capture.script.aliases import line_that_changes_a_list
+from rnn_export.capture.script.aliases import line_that_changes_a_list, line_that_changes_an_entry
 from rnn_export.errors import ScriptError
 from rnn_export.exclusive import without_warnings
 
@@ -70,6 +70,58 @@ class DecaysACopy(Decays):
 def test_the_line_that_writes_into_what_was_put_out_is_named(net: type[nn.Module], line: str) -> None:
     with without_warnings(DeprecationWarning):
         found = line_that_changes_a_list(torch.jit.script(net()).inlined_graph)
+    assert (line in found) if line else (found == "")
+
+
+class ReadsInTheLoop(nn.Module):
+    """Adds to an entry of the inputs, and reads the inputs as they are by then."""
+
+    def forward(self, inputs):
+        outputs = []
+        for x_t in inputs.unbind(0):
+            x_t.add_(0.1)
+            outputs.append(x_t + inputs[0])
+        return torch.stack(outputs)
+
+
+class ReadsInTheEnd(nn.Module):
+    def forward(self, inputs):
+        for x_t in inputs.unbind(0):
+            x_t.add_(0.1)
+        return (inputs != 0).any(-1)
+
+
+class ReadsBefore(nn.Module):
+    def forward(self, inputs):
+        total = inputs * 2
+        for x_t in inputs.unbind(0):
+            x_t.add_(0.1)
+            total = total + x_t
+        return total
+
+
+class ReadsEntriesAlone(nn.Module):
+    def forward(self, inputs):
+        outputs = [torch.zeros(inputs.size(1), inputs.size(2))]
+        for x_t in inputs.unbind(0):
+            x_t.add_(0.1)
+            a, b = x_t.chunk(2, -1)
+            outputs.append(torch.cat([b, a], -1) + outputs[-1])
+        return torch.stack(outputs)
+
+
+@pytest.mark.parametrize(
+    ("net", "line"),
+    [
+        (ReadsInTheLoop, "x_t.add_(0.1)"),
+        (ReadsInTheEnd, "x_t.add_(0.1)"),
+        (ReadsBefore, ""),
+        (ReadsEntriesAlone, ""),
+    ],
+)
+def test_the_line_that_writes_into_an_entry_of_what_is_read_is_named(net: type[nn.Module], line: str) -> None:
+    with without_warnings(DeprecationWarning):
+        found = line_that_changes_an_entry(torch.jit.script(net()).inlined_graph)
     assert (line in found) if line else (found == "")
 
 
