@@ -19,6 +19,7 @@ def twin(
     inputs: Array,
     state: Sequence[Array] | None = None,
     noise: float = 0.0,
+    seed: int = 0,
 ) -> tuple[Array, list[Array]]:
     """Run a recipe: give the outputs and the tensors of the last state, in the axes of the module.
 
@@ -41,7 +42,7 @@ def twin(
             run.state = run.new
         run.out.append(run.state[0].copy() if recipe.loop == "filled" else run.state[0])
     units = np.stack(run.out)
-    y = output.twin(run, units + noise * np.random.default_rng(0).standard_normal(units.shape))
+    y = output.twin(run, units + noise * np.random.default_rng(seed).standard_normal(units.shape))
     y = linear(parameters, "head", y) if output.head else y
     y = y.swapaxes(0, 1) if output.steps and recipe.rows_first else y
     return y, [leaf[None] if cell.layer else leaf for leaf in run.state]
