@@ -86,8 +86,8 @@ def _own(target: Path) -> tuple[Path, BaseFileLock]:
         lock = FileLock(folder / LOCK)
         try:
             lock.acquire(blocking=False)
-        except (Timeout, FileNotFoundError):
-            continue  # another run is cleaning, and saw the folder before it was locked
+        except (Timeout, FileNotFoundError, FileExistsError):
+            continue  # another run is cleaning: it saw the folder before it was locked, or removed it
         except BaseException:
             _remove(folder, lock)
             raise

@@ -241,6 +241,24 @@ def test_a_folder_that_is_being_cleaned_is_left_to_who_cleans_it(
     assert listed(target) == sorted([Path(made[0]).name, "bundle"])
 
 
+def test_a_folder_that_is_removed_while_it_is_locked_is_made_anew(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock makes sure of its folder: it may see that there is one, and then that it is none."""
+    is_dir, removed = Path.is_dir, list[Path]()
+
+    def removed_meanwhile(path: Path) -> bool:
+        if path.name.endswith(staging.SUFFIX) and not removed:
+            removed.append(path)
+            path.rmdir()
+        return is_dir(path)
+
+    monkeypatch.setattr(Path, "is_dir", removed_meanwhile)
+    write(target, "new")
+    assert len(removed) == 1
+    assert listed(target) == ["bundle"]
+
+
 def test_a_file_appears_whole_in_a_free_place_only(target: Path) -> None:
     one, other = target.with_name("one"), target.with_name("other")
     one.touch()
