@@ -47,7 +47,7 @@ from rnn_export.bundle.bundle import Bundle
 from rnn_export.capture import step
 from rnn_export.cli.terminal import progress, reporting
 from rnn_export.exporter import export
-from rnn_export.module.subject import inspect_module
+from rnn_export.module.reading import inspect_module
 from rnn_export.passes.pipeline import optimize
 from rnn_export.runtimes.table import RUNTIMES
 from rnn_export.signature.signature import Signature

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from rnn_export.capture import step
 from rnn_export.models import RNNScratch
-from rnn_export.module.subject import inspect_module
+from rnn_export.module.reading import inspect_module
 from rnn_export.program.quiet import quiet
 from rnn_export.signature.tree import tree_leaves
 

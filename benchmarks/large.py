@@ -22,7 +22,7 @@ from rnn_export.backends.c.write.model import compile_program
 from rnn_export.bundle.layout import WEIGHTS
 from rnn_export.capture import step
 from rnn_export.models import LSTMScratch
-from rnn_export.module.subject import inspect_module
+from rnn_export.module.reading import inspect_module
 from rnn_export.passes.pipeline import optimize
 from rnn_export.runtimes.compiler import OPTIONS
 

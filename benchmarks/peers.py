@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from rnn_export.models import GRUScratch, LSTMScratch, RNNScratch
-from rnn_export.signature.signature import Array
+from rnn_export.signature.tensors import Array
 from rnn_export.signature.tree import tree_leaves
 
 Run = Callable[[], Sequence[Any]]

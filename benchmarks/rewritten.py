@@ -23,7 +23,7 @@ from rnn_export.program.program import Program
 from rnn_export.program.session import running
 from rnn_export.runtimes.model_runs import model_runs
 from rnn_export.runtimes.sample_calls import told_apart
-from rnn_export.signature.signature import Array
+from rnn_export.signature.tensors import Array
 
 SHAPES = ((1, 100), (8, 100), (100, 1), (100, 8))  # the first free size of a file, and the second
 SECONDS = 1.0

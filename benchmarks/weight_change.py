@@ -19,8 +19,10 @@ from torch import Tensor
 from rnn_export.bundle.golden import STEP, Case
 from rnn_export.module import eager
 from rnn_export.module.inspection import find_streaming
-from rnn_export.module.subject import Subject, inspect_module
-from rnn_export.signature.signature import Array, Call
+from rnn_export.module.reading import inspect_module
+from rnn_export.module.subject import Subject
+from rnn_export.signature.signature import Call
+from rnn_export.signature.tensors import Array
 from rnn_export.verification import grid, tolerance
 from tests.support.cases import CASES, ModelCase
 

@@ -1,6 +1,6 @@
 """``rnn_export.export``: from a module to a bundle, in the stages of the picture in docs/how-it-works.md."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from rnn_export.bundle.bundle import Bundle, Manifest, check_target, staged
 from rnn_export.capture.capture import capture
 from rnn_export.errors import DisagreementError, ModelError
 from rnn_export.failures import typed
+from rnn_export.module.candidates import Said
 from rnn_export.module.inspection import as_whole_sequences, inspect_export
 from rnn_export.module.subject import Subject
 from rnn_export.passes.forms import improve
@@ -29,6 +30,9 @@ def export(
     folder: str | Path,
     *,
     kwargs: Mapping[str, Any] | None = None,
+    axes: Mapping[str, Sequence[str | None]] | None = None,
+    roles: Mapping[str, str] | None = None,
+    batch_first: bool | None = None,
     step: bool = False,
     lengths: bool = False,
     name: str | None = None,
@@ -39,16 +43,22 @@ def export(
     """Export a recurrent module as a bundle, every file proven equal to eager PyTorch.
 
     Args:
-        model: is called ``model(*args, **kwargs)``. It takes ``inputs``, or ``inputs`` and a state, and
-            returns outputs, or outputs and the new state, in tuples, lists, dicts, named tuples or
-            dataclasses, anywhere among its arguments and results. The outputs are those of all time steps,
-            in one tensor or in a list, or those of the last one. A copy in eval mode, on the CPU, is
-            exported; the module itself is not changed.
+        model: is called ``model(*args, **kwargs)``. It takes inputs, or inputs and a state, and returns
+            outputs, or outputs and the new state, in tuples, lists, dicts, named tuples or dataclasses,
+            anywhere among its arguments and results. An output is that of all time steps, in one tensor or in
+            a list, or that of the last one. A copy in eval mode, on the CPU, is exported; the module itself
+            is not changed.
         args: the positional arguments of one call, an example: a tensor, ``(inputs, state)``, or any others.
-            The inputs are a tensor with axes for time and batch, wherever they stand, in the dtype of the
-            parameters (float32 or float64), or token ids (int64). All other tensors come back: they are the
-            state, each with a batch axis. T and B stay free in every file.
+            A tensor that comes back is a state. All others are inputs: sequences, with axes for time and
+            batch wherever they stand, or contexts, which have no time axis. Floats are of the dtype of the
+            parameters (float32 or float64), or of half precision; others are int64 or bool. Every tensor has
+            a batch axis. T and B stay free in every file, and sizes of contexts that may be others.
         kwargs: the keyword arguments of the call.
+        axes: which axis of an input is which, where trying leaves it open: ``{"inputs": ("batch", "time",
+            None)}``, by the names of parameters, keys or fields.
+        roles: what an argument is, where trying leaves it open: ``{"speaker": "context"}``, ``"sequence"`` or
+            ``"state"``.
+        batch_first: whether the batch stands in front of the time in all sequences, where that is left open.
         folder: where the bundle goes. It appears there after everything was verified, whole.
         step: whether the model takes a single time step: ``inputs`` has no time axis in the example then. The
             files run it over any number of steps, the time axis in front.
@@ -70,9 +80,9 @@ def export(
     """
     folder, progress = Path(folder), progress or silent
     check_target(folder, overwrite=overwrite)
-    name = name or folder.resolve().name
+    name, said = name or folder.resolve().name, Said(axes or {}, roles or {}, batch_first)
     with typed(f"the export of {type(model).__name__}", ModelError, REMEDY):
-        subject = inspect_export(model, args, kwargs=kwargs, step=step, lengths=lengths)
+        subject = inspect_export(model, args, kwargs=kwargs, step=step, lengths=lengths, said=said)
         try:
             manifest = _export(subject, folder, name, metadata or {}, progress, overwrite=overwrite)
         except DisagreementError as error:

@@ -13,7 +13,7 @@ import typer
 
 import rnn_export
 from rnn_export.cli.terminal import reporting
-from rnn_export.signature.signature import Array
+from rnn_export.signature.tensors import Array
 
 BUNDLE = Path(__file__).resolve().parents[1] / "artifacts" / "char_rnn"
 

@@ -131,12 +131,6 @@ BAD: dict[str, tuple[Any, Any, type[RnnExportError], str]] = {
         InputError,
         r"expected an axis for time, one for the batch, .*got float32 \[3, 4\], .*inputs\[:, None\]",
     ),
-    "inputs of rank 4": (
-        net(),
-        (X[None], (H,)),
-        ModelError,
-        r"state that forward\(\) returns: expected .*, got",
-    ),
     "inputs of float64": (net(), (X.double(), (H,)), InputError, r"expected float32 .*, got float64"),
     "tokens of rank 1": (
         net(),
@@ -163,12 +157,6 @@ BAD: dict[str, tuple[Any, Any, type[RnnExportError], str]] = {
         ModelError,
         "expected one dtype, .*got float32, float64. Convert it",
     ),
-    "only outputs": (
-        Returning(lambda outputs, state: outputs),
-        (X, (H,)),
-        ModelError,
-        r"'state': expected a state.*, got \(float32 \[3, 6\]\) that does not come back. Return \(outputs,",
-    ),
     "nothing": (
         Returning(lambda outputs, state: None),
         (X, (H,)),
@@ -180,12 +168,6 @@ BAD: dict[str, tuple[Any, Any, type[RnnExportError], str]] = {
         (X, (H,)),
         ModelError,
         r"outputs of forward\(\): expected an axis for the batch, 3, .*got float32 \[9, 3\]",
-    ),
-    "state that grows": (
-        Returning(lambda outputs, state: (outputs, (torch.cat([state[0], state[0]], 1),))),
-        (X, (H,)),
-        ModelError,
-        r"state that forward\(\) returns: expected .float32 \[3, 6\]., got .float32 \[3, 12\]",
     ),
 }
 

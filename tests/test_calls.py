@@ -60,7 +60,11 @@ def test_outputs_may_be_more_or_fewer_than_the_time_steps(name: str, tmp_path: P
     args, _ = call.draw(20, 3)
     bundle = rnn_export.export(model, args[0], tmp_path / "b")
     signature = bundle.signature
-    assert (signature.least, signature.outputs.shape, signature.inputs.shape) == (least, shape, call.shape)
+    assert (signature.least, signature.outputs[0].shape, signature.inputs[0].shape) == (
+        least,
+        shape,
+        call.shape,
+    )
     assert not signature.streamable
     assert rnn_export.verify(bundle.folder).passed
     session = onnxruntime.InferenceSession(str(bundle.folder / "model.onnx"))

@@ -11,7 +11,7 @@ import rnn_export
 from rnn_export.bundle.bundle import Bundle
 from rnn_export.errors import ExportWarning, ModelError
 from rnn_export.models import RNNScratch
-from rnn_export.module.subject import inspect_module
+from rnn_export.module.reading import inspect_module
 from rnn_export.verification import grid
 from tests.support.cases import CASES, CPU, ModelCase, sample
 from tests.support.exports import Exported
@@ -39,6 +39,7 @@ def stop(*_: object) -> None:
     raise StopIteration
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("case", sample(CASES, "rnn", "deep_mixed"))
 def test_a_bundle_is_the_same_bytes_each_time(case: ModelCase, exported: Exported, tmp_path: Path) -> None:
     again = rnn_export.export(*case.build(), tmp_path / "bundle", name=case.name)
@@ -78,7 +79,7 @@ def test_the_time_an_export_takes_grows_with_neither_time_nor_batch(rnn: ModelCa
         subject = inspect_module(Counting(), (torch.zeros(time, batch, 4), (torch.zeros(batch, 6),)))
         seen = subject.model.seen
         assert max(steps for steps, _ in seen) <= 17
-        assert max(subject.inputs.shape[:2]) <= 16
+        assert max(subject.inputs[0].shape[:2]) <= 16
         assert (subject.steps, subject.batch) == (time, batch)
         assert max(case.time for case in grid.build(subject).cases) <= max(steps for steps, _ in grid.FAR)
 

@@ -24,12 +24,13 @@ ROOMS: dict[str, str] = {
     "garbage": "",
     "workers": "",
     "models": "rnn gru lstm stack char",
-    "signature": "tree sizes signature",
+    "signature": "tree sizes tensors signature as_json",
     "program": "quiet session values build program scan operator_facts agree",
     "module": """
-        calling attributes output_length numbers_behind axes wrappers copying interface arguments preparation
-        purity starts subject precision eager repeatable values sizes sampling vocabulary fold_check
-        submodule_state inspection
+        calling attributes output_length numbers_behind rows candidates axes counts free_sizes call_specs
+        wrappers copying interface arguments naming arranged preparation purity starts subject reading
+        precision eager repeatable values sizes kinds sampling vocabulary fold_check submodule_state
+        inspection
         """,
     "bundle": """
         staging untrusted/files untrusted/json_text untrusted/schema untrusted/signature untrusted/protobuf
@@ -52,8 +53,8 @@ ROOMS: dict[str, str] = {
     "backends": """
         torchscript empty_calls onnx
         c/trace/elementwise c/trace/graph c/trace/operations c/trace/symbols c/trace/nodes
-        c/trace/source_names c/trace/operators c/trace/trace c/trace/rules c/trace/choices c/trace/einsum
-        c/trace/windows c/trace/places c/trace/composed
+        c/trace/source_names c/trace/operators c/trace/trace c/trace/results c/trace/rules c/trace/choices
+        c/trace/einsum c/trace/windows c/trace/places c/trace/composed
         c/plan/buffers c/plan/tiles c/plan/merge c/plan/schedule c/plan/plan
         c/write/literals c/write/names c/write/pack c/write/context c/write/equations c/write/tiles
         c/write/copies c/write/maps c/write/emit c/write/layout c/write/walk c/write/source c/write/model

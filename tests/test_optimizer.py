@@ -17,7 +17,7 @@ from rnn_export.capture.onnx_file import reader
 from rnn_export.capture.script import script
 from rnn_export.cli.main import app
 from rnn_export.errors import OnnxFileError, PassError
-from rnn_export.module.subject import inspect_module
+from rnn_export.module.reading import inspect_module
 from rnn_export.passes import pipeline
 from rnn_export.passes.contract import Pass
 from rnn_export.passes.operators.guard import unguarded

@@ -86,9 +86,9 @@ def test_golden_vectors_may_differ_as_processors_do(change: np.float32) -> None:
 
 def test_the_seeds_run_is_the_notebooks() -> None:
     signature = Bundle.open(ARTIFACTS / "rnn_scratch").signature
-    assert signature.inputs.shape == ("time", "batch", 16)
+    assert signature.inputs[0].shape == ("time", "batch", 16)
     assert [leaf.shape for leaf in signature.state] == [("batch", 32)]
-    assert signature.outputs.shape == ("time", "batch", 1)
+    assert signature.outputs[0].shape == ("time", "batch", 1)
     assert (100, 2) in {(case.time, case.batch) for case in Bundle.open(ARTIFACTS / "rnn_scratch").cases}
 
 

@@ -14,7 +14,8 @@ from rnn_export.bundle.golden import RUN, STEP
 from rnn_export.capture import step
 from rnn_export.errors import ScriptError
 from rnn_export.module import fold_check
-from rnn_export.module.subject import Subject, inspect_module
+from rnn_export.module.reading import inspect_module
+from rnn_export.module.subject import Subject
 from rnn_export.passes.pipeline import forms_of, optimize
 from rnn_export.verification import grid, tolerance
 from rnn_export.verification.verify import PASSED, VerificationReport
@@ -100,7 +101,7 @@ def test_two_layers_rows_first_and_ragged(name: str) -> None:
     model = getattr(torchrecurrent, name)(8, size, num_layers=2, batch_first=True).eval()
     subject = inspect_module(model, torch.randn(3, 4, 8) * 0.5)
     assert fold_check.streaming_obstacle(subject) is None
-    assert subject.signature.inputs.shape == ("batch", "time", 8)
+    assert subject.signature.inputs[0].shape == ("batch", "time", 8)
     ragged = replace(subject, signature=replace(subject.signature, lengths=True))
     assert worst_share(ragged, (STEP,) if name in AMPLIFIES else (RUN, STEP)) <= 1
 
@@ -117,5 +118,5 @@ def test_a_cell_is_exported_as_one_step(name: str) -> None:
     size = 8 if name.removesuffix("Cell") in SAME_SIZE else 12
     subject = inspect_module(getattr(torchrecurrent, name)(8, size).eval(), torch.randn(3, 8), step=True)
     assert fold_check.streaming_obstacle(subject) is None
-    assert subject.signature.inputs.shape == ("time", "batch", 8)
+    assert subject.signature.inputs[0].shape == ("time", "batch", 8)
     assert worst_share(subject) <= 1

@@ -17,6 +17,7 @@ from rnn_export import workers as process
 from rnn_export.bundle.bundle import Bundle
 from rnn_export.bundle.layout import MODEL_C
 from rnn_export.runtimes import worker
+from rnn_export.signature.as_json import to_json
 from rnn_export.workers import Workers, ask
 from tests.support.paths import ARTIFACTS
 
@@ -40,7 +41,7 @@ def request(runtime: str = "onnxruntime", file: str = "model.onnx") -> dict[str,
         "files": BUNDLE.manifest.files,
         "file": file,
         "runtime": runtime,
-        "signature": BUNDLE.signature.to_json(),
+        "signature": to_json(BUNDLE.signature),
         "limits": [60.0, 1.0],
         "blocked": [],
     }

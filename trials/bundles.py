@@ -9,7 +9,8 @@ import torch
 
 import rnn_export
 from rnn_export.models import DeepRNNScratch, GRUScratch, LSTMScratch
-from rnn_export.signature.signature import LENGTHS, Array, Signature
+from rnn_export.signature.signature import Signature
+from rnn_export.signature.tensors import LENGTHS, Array
 
 ARTIFACTS = Path(__file__).resolve().parents[1] / "artifacts"
 CPU = torch.device("cpu")
@@ -50,4 +51,4 @@ def draw(random: np.random.Generator, signature: Signature, time: int, batch: in
     sizes = {"time": time, "batch": batch}
     state = tuple(normal(leaf.sized(**sizes)) for leaf in signature.state) if random.random() < 0.7 else None
     lengths = random.integers(0, time + 1, LENGTHS.sized(**sizes)) if signature.lengths else None
-    return normal(signature.inputs.sized(**sizes)), state, lengths
+    return normal(signature.inputs[0].sized(**sizes)), state, lengths

@@ -250,7 +250,7 @@ def _serve() -> None:
     from rnn_export.bundle import staging  # noqa: PLC0415
     from rnn_export.capture import step  # noqa: PLC0415
     from rnn_export.models import RNNScratch  # noqa: PLC0415
-    from rnn_export.module.subject import inspect_module  # noqa: PLC0415
+    from rnn_export.module.reading import inspect_module  # noqa: PLC0415
     from rnn_export.runtimes.table import RUNTIMES  # noqa: PLC0415
     from rnn_export.verification import verify_export  # noqa: PLC0415
 

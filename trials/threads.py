@@ -11,7 +11,7 @@ import numpy as np
 
 import rnn_export
 from rnn_export.runtimes.table import RUNTIMES, Runner
-from rnn_export.signature.signature import Array
+from rnn_export.signature.tensors import Array
 from trials import BrokenPromiseError
 from trials.bundles import bundles, draw, runs
 

@@ -13538,10 +13538,10 @@ INLINE void walk(const struct call *c, size_t row, const size_t rows, size_t ste
         count = steps - begin < most ? steps - begin : most;
         const size_t slots = count * rows;
         /* Rows that stand evenly spaced are read where the caller has them, others are copied. */
-        const int evenly = rows == 1 || rows == c->batch;
-        const int64_t *inputs = evenly ? c->inputs + begin * c->batch + row : inputs_copy;
-        const size_t inputs_row = !evenly ? INPUTS_ROW : rows == 1 ? c->batch : INPUTS_SIZE;
-        if (!evenly)
+        const int inputs_evenly = rows == 1 || rows == c->batch;
+        const int64_t *inputs = inputs_evenly ? c->inputs + begin * c->batch + row : inputs_copy;
+        const size_t inputs_row = !inputs_evenly ? INPUTS_ROW : rows == 1 ? c->batch : INPUTS_SIZE;
+        if (!inputs_evenly)
             for (size_t s = 0; s < count; s++)
                 for (size_t i = 0; i < rows; i++) {
                     const size_t t = begin + s, slot = s * rows + i;

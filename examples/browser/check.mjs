@@ -94,7 +94,7 @@ async function checkGolden(browser, address) {
 async function tryTokens({ name, unknown }) {
   const { Model, Session } = await import(new URL("recurrent.js", document.baseURI).href);
   const session = new Session(await Model.load(`models/${name}/`), 2);
-  const end = session.model.signature.vocabulary;
+  const end = session.model.signature.inputs.vocabulary;
   const before = session.state;
   const wrong = [];
   for (const id of end === undefined ? [] : [BigInt(end), ...unknown.map(BigInt)]) {
@@ -113,6 +113,35 @@ async function checkTokens(browser, address) {
   for (const { name } of listModels(models)) {
     const wrong = await page.evaluate(tryTokens, { name, unknown: ["-1", String(-(2n ** 63n)), String(2n ** 63n - 1n)] });
     problems.push(...wrong.map((problem) => `${name}: ${problem}`));
+  }
+  await page.context().close();
+}
+
+/** In a page: load a model; tell what is said of it. */
+async function tryLoad(name) {
+  const { Model } = await import(new URL("recurrent.js", document.baseURI).href);
+  return Model.load(`models/${name}/`).then(() => "no error", String);
+}
+
+/** Give a page manifests of another format and of several tensors. */
+async function checkManifests(browser, address) {
+  const page = await open(browser, address);
+  await page.goto(address);
+  await settled(page);
+  const [{ name }] = listModels(models);
+  const manifest = JSON.parse(readFileSync(join(models, name, "manifest.json"), "utf8"));
+  const { signature } = manifest;
+  const [inputs, outputs] = [signature.inputs, signature.outputs].map(([one]) => [one, one]);
+  const one = "expected one tensor of inputs and one of outputs, got";
+  for (const [change, words] of [
+    [{ format_version: 1 }, "expected manifest format 2, got 1: export and scaffold with one rnn-export"],
+    [{ signature: { ...signature, inputs } }, `${one} 2 and 1: call its files as report.html shows`],
+    [{ signature: { ...signature, outputs } }, `${one} 1 and 2: call its files as report.html shows`],
+  ]) {
+    await page.route("**/manifest.json", (route) => route.fulfill({ json: { ...manifest, ...change } }));
+    const got = await page.evaluate(tryLoad, name);
+    if (!got.endsWith(words)) problems.push(`${name}: expected ${words}, got ${got}`);
+    await page.unroute("**/manifest.json");
   }
   await page.context().close();
 }
@@ -176,6 +205,7 @@ try {
   if (await checkGolden(browser, address)) {
     await checkText(browser, address);
     await checkTokens(browser, address);
+    await checkManifests(browser, address);
     const wanted = problems.length ? [] : Object.entries(SCREENSHOTS);
     for (const [file, options] of wanted) await photograph(browser, address, file, options);
   } else process.exitCode = 1;

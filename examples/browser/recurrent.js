@@ -10,6 +10,7 @@ ort.env.wasm.wasmPaths = new URL("./ort/", import.meta.url).href;
 ort.env.wasm.numThreads = 1; // more would need the server to send COOP and COEP headers
 ort.env.logLevel = "error";
 
+const FORMAT_VERSION = 2; // of manifest.json
 const ARRAYS = { float32: Float32Array, int64: BigInt64Array };
 
 async function download(url) {
@@ -40,21 +41,34 @@ function checkValues(spec, values, sizes) {
 }
 
 /** Refuse token ids that are not in the vocabulary: ONNX Runtime may give something for them. */
-function checkTokens({ inputs, vocabulary }, values) {
+function checkTokens({ name, vocabulary }, values) {
   if (vocabulary === undefined) return;
   const at = values.findIndex((id) => id < 0 || id >= vocabulary);
   if (at < 0) return;
-  throw new RangeError(`${inputs.name}[${at}]: expected a token id from 0 to ${vocabulary - 1}, got ${values[at]}`);
+  throw new RangeError(`${name}[${at}]: expected a token id from 0 to ${vocabulary - 1}, got ${values[at]}`);
 }
 
-function checkManifest(url, { format, signature }) {
+function checkManifest(url, { format, format_version: version, signature }) {
   if (format !== "rnn_export.bundle") throw new Error(`${url}: expected an rnn_export.bundle, got ${format}`);
+  if (version !== FORMAT_VERSION) {
+    const expected = `expected manifest format ${FORMAT_VERSION}, got ${version}`;
+    throw new Error(`${url}: ${expected}: export and scaffold with one rnn-export`);
+  }
+  const { inputs, state, outputs } = signature;
+  if (inputs.length !== 1 || outputs.length !== 1) {
+    const expected = `expected one tensor of inputs and one of outputs, got ${inputs.length} and ${outputs.length}`;
+    throw new Error(`${url}: ${expected}: call its files as report.html shows`);
+  }
   if (!signature.streamable || signature.lengths) {
     throw new Error(`${url}: expected a streamable model without lengths: export it so`);
   }
-  for (const { name, dtype } of [signature.inputs, ...signature.state, signature.outputs]) {
+  for (const { name, dtype } of [...inputs, ...state, ...outputs]) {
     if (!ARRAYS[dtype]) throw new Error(`${url}: ${name}: expected float32 or int64, got ${dtype}`);
   }
+}
+
+function signatureOf({ signature: { inputs, state, outputs } }) {
+  return { inputs: inputs[0], state, outputs: outputs[0] };
 }
 
 /** Read one element of a number or nested lists, as if they were broadcast to the shape that `index` is of. */
@@ -86,9 +100,10 @@ export class Model {
   #runtime;
 
   constructor(manifest, runtime) {
-    /** The bundle's manifest.json; `signature` has the names, dtypes and shapes of all values. */
+    /** The bundle's manifest.json. */
     this.manifest = manifest;
-    this.signature = manifest.signature;
+    /** The names, dtypes and shapes of the inputs, the leaves of the state, and the outputs. */
+    this.signature = signatureOf(manifest);
     this.#runtime = runtime;
   }
 
@@ -96,7 +111,7 @@ export class Model {
    * Load manifest.json and model.onnx from the folder of a bundle.
    * @param {string | URL} url ends with a slash
    * @returns {Promise<Model>}
-   * @throws {Error} if there is no bundle, or one that cannot be streamed
+   * @throws {Error} if there is no bundle, or one that cannot be streamed, or that takes or gives several tensors
    */
   static async load(url) {
     const base = new URL(url, location.href);
@@ -148,7 +163,7 @@ export class Model {
       checkValues(spec, values, sizes);
       feeds[spec.name] = new ort.Tensor(spec.dtype, values, sizes);
     });
-    checkTokens(this.signature, inputs);
+    checkTokens(taken, inputs);
     const results = await this.#runtime.run(feeds);
     return {
       outputs: results[outputs.name].data,

@@ -9,7 +9,7 @@
 #include "json.h"
 #include "recurrent.h"
 
-enum { NAME = 256, AXES = 8, ROUNDS = 11, STEPS = 1000 };
+enum { NAME = 256, ROUNDS = 11, STEPS = 1000, FORMAT_VERSION = 2 };
 
 typedef struct {
     const RecurrentModel *model;
@@ -249,14 +249,40 @@ static void name_of(const char *folder, char *name, size_t room)
     snprintf(name, room, "%.*s", (int)(end - start), start);
 }
 
+static int length(const char *array)
+{
+    int count = 0;
+    for (const char *value = json_first(array); value; value = json_next(value)) count++;
+    return count;
+}
+
+/* Refuse a manifest of another format, and one of a net that takes or gives several tensors. */
+static void check_manifest(const char *folder, const char *manifest)
+{
+    double version = json_number(json_member(manifest, "format_version"));
+    const char *signature = json_member(manifest, "signature");
+    int inputs = length(json_member(signature, "inputs")), outputs = length(json_member(signature, "outputs"));
+    if (version != FORMAT_VERSION)
+        fprintf(stderr, "error: %s: expected manifest format %d, got %g; export and scaffold with one rnn-export\n", folder,
+                FORMAT_VERSION, version);
+    else if (inputs != 1 || outputs != 1)
+        fprintf(stderr, "error: %s: expected one tensor of inputs and one of outputs, got %d and %d; "
+                "call its files as report.html shows\n", folder, inputs, outputs);
+    else
+        return;
+    exit(1);
+}
+
 static bool check_bundle(const char *folder)
 {
     char *manifest = read_file(folder, "manifest.json"), *index = read_file(folder, "golden/index.json");
     char *tensors = read_file(folder, "golden/tensors.bin"), name[NAME];
+    check_manifest(folder, manifest);
     name_of(folder, name, sizeof name);
     const char *signature = json_member(manifest, "signature");
     Check check = {.model = recurrent_find(name), .tensors = tensors, .leaves = json_member(signature, "state"),
-                   .inputs = json_member(signature, "inputs"), .outputs = json_member(signature, "outputs")};
+                   .inputs = json_first(json_member(signature, "inputs")),
+                   .outputs = json_first(json_member(signature, "outputs"))};
     if (!check.model) {
         fprintf(stderr, "error: %s: expected a model of models.c, got %s\n", folder, name);
         exit(1);

@@ -47,8 +47,17 @@ void check_files(const std::filesystem::path &bundle)
     expect_error("", [&] { Model model(folder.path); });
     std::ofstream(folder.path / "model.onnx") << "no such model";
     expect_error("", [&] { Model model(folder.path); });
-    std::ofstream(folder.path / "manifest.json") << "{\"name\": ";
-    expect_error("manifest.json: ", [&] { Model model(folder.path); });
+    const auto expect_refused = [&](const std::string &manifest, const std::string &message) {
+        std::ofstream(folder.path / "manifest.json") << manifest;
+        expect_error("manifest.json: " + message, [&] { Model model(folder.path); });
+    };
+    expect_refused("{\"name\": ", "");
+    expect_refused("{\"format_version\": 1}",
+                   "expected manifest format 2, got 1; export and scaffold with one rnn-export");
+    expect_refused(R"({"format_version": 2, "name": "", "metadata": {}, "signature":
+                      {"streamable": true, "lengths": false, "inputs": [{}, {}], "outputs": [{}]}})",
+                   "expected one tensor of inputs and one of outputs, got 2 and 1; "
+                   "call its files as report.html shows");
 }
 
 void check_sizes(const Model &model)

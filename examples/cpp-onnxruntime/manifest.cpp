@@ -12,6 +12,8 @@ namespace {
 
 using Json = nlohmann::json;
 
+constexpr int format_version = 2;
+
 std::int64_t axis(const Json &size)
 {
     if (size == "time") return time_axis;
@@ -78,8 +80,12 @@ Signature signature(const Json &entry)
 {
     if (!entry.at("streamable").get<bool>() || entry.at("lengths").get<bool>())
         throw Error("expected a streamable net without lengths, got another one; export it so");
-    Signature result{tensor(entry.at("inputs")), {}, tensor(entry.at("outputs")), {}};
-    if (entry.contains("vocabulary")) result.vocabulary_size = entry.at("vocabulary").get<std::int64_t>();
+    const Json &inputs = entry.at("inputs"), &outputs = entry.at("outputs");
+    if (inputs.size() != 1 || outputs.size() != 1)
+        throw Error("expected one tensor of inputs and one of outputs, got " + std::to_string(inputs.size()) + " and " +
+                    std::to_string(outputs.size()) + "; call its files as report.html shows");
+    Signature result{tensor(inputs.at(0)), {}, tensor(outputs.at(0)), {}};
+    if (inputs.at(0).contains("vocabulary")) result.vocabulary_size = inputs.at(0).at("vocabulary").get<std::int64_t>();
     for (const Json &state : entry.at("state")) result.state.push_back(leaf(state));
     if (result.outputs.is_int64) throw Error("outputs: expected float32, got int64; export a float32 model");
     return result;
@@ -92,7 +98,10 @@ Manifest read_manifest(const std::filesystem::path &file)
     std::ifstream stream(file);
     if (!stream) throw Error("expected the file " + file.string() + ", got none; name a bundle's folder");
     try {
-        const Json manifest = Json::parse(stream);
+        const Json manifest = Json::parse(stream), &version = manifest.at("format_version");
+        if (version != format_version)
+            throw Error("expected manifest format " + std::to_string(format_version) + ", got " + version.dump() +
+                        "; export and scaffold with one rnn-export");
         return {manifest.at("name").get<std::string>(), manifest.at("metadata").value("vocabulary", ""),
                 signature(manifest.at("signature"))};
     } catch (const std::exception &problem) {

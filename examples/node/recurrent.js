@@ -17,15 +17,19 @@ import { InferenceSession, Tensor } from "onnxruntime-node";
 /** @typedef {{name: string, dtype: "float32" | "int64", shape: Size[]}} TensorSpec */
 /** @typedef {number | any[]} Nested a number, or lists of them, nested as deep as there are axes */
 /** @typedef {TensorSpec & {initial: Nested, output_name: string}} LeafSpec `initial` is the first value of a row */
-/** @typedef {{inputs: TensorSpec, state: LeafSpec[], outputs: TensorSpec, vocabulary?: number}} Signature */
+/** @typedef {TensorSpec & {vocabulary?: number}} InputSpec `vocabulary`: the number of token ids, if known */
+/** @typedef {{inputs: InputSpec, state: LeafSpec[], outputs: TensorSpec}} Signature */
+/** @typedef {{inputs: InputSpec[], state: LeafSpec[], outputs: TensorSpec[]}} Tensors as the manifest has them */
 /**
  * @typedef {object} Manifest
- * @property {Signature & {lengths: boolean, streamable: boolean}} signature
+ * @property {Tensors & {lengths: boolean, streamable: boolean}} signature
  * @property {{vocabulary?: string}} metadata
  * @property {string} format
+ * @property {number} format_version
  * @property {Record<string, {bytes: number, sha256: string}>} files
  */
 
+const FORMAT_VERSION = 2; // of manifest.json
 const ARRAYS = { float32: Float32Array, int64: BigInt64Array };
 
 /**
@@ -62,7 +66,7 @@ export class Model {
     /** The bundle's manifest.json. */
     this.manifest = manifest;
     /** The names, dtypes and shapes of the inputs, the leaves of the state, and the outputs. */
-    this.signature = manifest.signature;
+    this.signature = signatureOf(manifest);
     const { vocabulary } = manifest.metadata;
     /** The character of each token id, or null: not a text model. */
     this.vocabulary = vocabulary ? Array.from(vocabulary) : null;
@@ -74,7 +78,7 @@ export class Model {
    * @param {string} folder of a bundle
    * @param {InferenceSession.SessionOptions} [options] of ONNX Runtime; one thread, unless they say otherwise
    * @returns {Promise<Model>}
-   * @throws {Error} if there is no bundle, or one that cannot be streamed
+   * @throws {Error} if there is no bundle, or one that cannot be streamed, or that takes or gives several tensors
    */
   static async load(folder, options = {}) {
     const manifest = await readManifest(folder);
@@ -157,8 +161,7 @@ export class Model {
    * @throws {RangeError} if one is not
    */
   checkTokens(inputs) {
-    const { name } = this.signature.inputs;
-    const end = this.signature.vocabulary; // how many ids there are, where that is known
+    const { name, vocabulary: end } = this.signature.inputs;
     if (end === undefined) return;
     for (let i = 0; i < inputs.length; i++) {
       if (inputs[i] >= 0 && inputs[i] < end) continue;
@@ -240,14 +243,31 @@ async function readManifest(folder) {
  * @param {string} folder
  * @param {Manifest} manifest
  */
-function checkManifest(folder, { format, signature }) {
+function checkManifest(folder, { format, format_version: version, signature }) {
   if (format !== "rnn_export.bundle") throw new Error(`${folder}: expected an rnn_export.bundle, got ${format}`);
+  if (version !== FORMAT_VERSION) {
+    const expected = `expected manifest format ${FORMAT_VERSION}, got ${version}`;
+    throw new Error(`${folder}: ${expected}: export and scaffold with one rnn-export`);
+  }
+  const { inputs, state, outputs } = signature;
+  if (inputs.length !== 1 || outputs.length !== 1) {
+    const expected = `expected one tensor of inputs and one of outputs, got ${inputs.length} and ${outputs.length}`;
+    throw new Error(`${folder}: ${expected}: call its files as report.html shows`);
+  }
   if (!signature.streamable || signature.lengths) {
     throw new Error(`${folder}: expected a streamable model without lengths, got another: export it so`);
   }
-  for (const { name, dtype } of [signature.inputs, ...signature.state, signature.outputs]) {
+  for (const { name, dtype } of [...inputs, ...state, ...outputs]) {
     if (!ARRAYS[dtype]) throw new Error(`${folder}: ${name}: expected float32 or int64, got ${dtype}: export it so`);
   }
+}
+
+/**
+ * @param {Manifest} manifest
+ * @returns {Signature}
+ */
+function signatureOf({ signature: { inputs, state, outputs } }) {
+  return { inputs: inputs[0], state, outputs: outputs[0] };
 }
 
 /**

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { readdirSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 
 import { folderOf } from "./app.js";
@@ -36,6 +39,24 @@ test("what is no bundle is told", async () => {
   );
 });
 
+test("a manifest that this program cannot run is told", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "recurrent-"));
+  const { signature } = model.manifest;
+  const two = [taken, taken];
+  const told = /** @type {[object, RegExp][]} */ ([
+    [{ format: "zip" }, /expected an rnn_export.bundle, got zip/],
+    [{ format_version: 1 }, /expected manifest format 2, got 1: export and scaffold/],
+    [{ signature: { ...signature, inputs: two } }, /one tensor of inputs and one of outputs, got 2 and 1: call/],
+    [{ signature: { ...signature, outputs: two } }, /one tensor of inputs and one of outputs, got 1 and 2: call/],
+    [{ signature: { ...signature, lengths: true } }, /expected a streamable model without lengths, got another/],
+  ]);
+  for (const [change, words] of told) {
+    await writeFile(join(folder, "manifest.json"), JSON.stringify({ ...model.manifest, ...change }));
+    await assert.rejects(Model.load(folder), words);
+  }
+  await rm(folder, { recursive: true });
+});
+
 test("inputs of another size or type are told", async () => {
   await assert.rejects(model.run(zeros(2, 1), 3, 1), /inputs: expected \d+ values, \[.*\], got \d+/);
   await assert.rejects(
@@ -61,7 +82,7 @@ test("a state of another size or type is told", async () => {
 
 test("a token id that there is not is told", async () => {
   const inputs = { name: "inputs", dtype: "int64", shape: ["time", "batch"] };
-  const signature = { ...model.signature, inputs, vocabulary: 3 };
+  const signature = { ...model.manifest.signature, inputs: [{ ...inputs, vocabulary: 3 }] };
   const none = { run: () => assert.fail("expected no call of the runtime, got one") };
   const of = new Model(/** @type {any} */ ({ signature, metadata: {} }), /** @type {any} */ (none));
   for (const id of [-1n, 3n, -(2n ** 63n), 2n ** 63n - 1n]) {
@@ -75,7 +96,7 @@ test("the first state is broadcast to every row", () => {
   /** @param {any} initial @param {string} dtype */
   const first = (initial, dtype) => {
     const leaf = { name: "state_0", dtype, shape: [2, "batch", 3], initial, output_name: "state_0_out" };
-    const manifest = { signature: { ...model.signature, state: [leaf] }, metadata: {}, format: "", files: {} };
+    const manifest = { signature: { ...model.manifest.signature, state: [leaf] }, metadata: {} };
     return [...new Model(/** @type {any} */ (manifest), /** @type {any} */ (null)).initialState(2)[0]];
   };
   assert.deepEqual(first(7, "float32"), Array(12).fill(7));

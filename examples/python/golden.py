@@ -37,11 +37,10 @@ class Golden:
 
 def streamed(model: Model, inputs: Array, state: State) -> tuple[Array, State]:
     """Run a sequence in single steps."""
-    signature = model.manifest["signature"]
-    session = Session(model, state[0].shape[signature["state"][0]["shape"].index("batch")])
+    session = Session(model, state[0].shape[model.leaves[0]["shape"].index("batch")])
     session.reset(state)
-    steps = [session.step(step) for step in np.moveaxis(inputs, time_axis(signature["inputs"]) or 0, 0)]
-    axis = time_axis(signature["outputs"])
+    steps = [session.step(step) for step in np.moveaxis(inputs, time_axis(model.inputs) or 0, 0)]
+    axis = time_axis(model.outputs)
     return (steps[-1] if axis is None else np.stack(steps, axis)), session.state
 
 
@@ -67,7 +66,7 @@ def compared(
 
 def time_step(model: Model) -> float:
     """Measure the microseconds of a step of one row: the median of some rounds, after a few steps."""
-    session, inputs = Session(model), model.manifest["signature"]["inputs"]
+    session, inputs = Session(model), model.inputs
     step = np.zeros([1, *(size for size in inputs["shape"] if isinstance(size, int))], inputs["dtype"])
 
     def one_of(steps: int) -> float:

@@ -21,14 +21,18 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 State = tuple[Array, ...]
+FORMAT_VERSION = 2  # of manifest.json
 BUILD = Path(__file__).parent / "build"
 
 
 class Model(Protocol):
-    """A recurrent net. Inputs, outputs and leaves of the state have the shapes that the manifest gives."""
+    """A recurrent net. Inputs, leaves of the state and outputs have the shapes that the manifest gives."""
 
     name: str
     manifest: dict[str, Any]
+    inputs: dict[str, Any]
+    leaves: list[dict[str, Any]]
+    outputs: dict[str, Any]
 
     def initial_state(self, batch: int) -> State:
         """Give the state that a sequence begins with, in the manifest's order."""
@@ -55,9 +59,9 @@ class Session:
         Raises:
             ValueError: the inputs have another dtype or shape, or there is no such token id.
         """
-        axis = time_axis(self.model.manifest["signature"]["inputs"]) or 0
+        axis = time_axis(self.model.inputs) or 0
         outputs, self.state = self.model.run(np.expand_dims(inputs, axis), self.state)
-        steps = time_axis(self.model.manifest["signature"]["outputs"])
+        steps = time_axis(self.model.outputs)
         return outputs if steps is None else outputs.squeeze(steps)
 
     def reset(self, state: State | None = None) -> None:
@@ -78,7 +82,7 @@ def load(folder: str | Path, runtime: str = "onnxruntime") -> Model:
     """Load a bundle's model.
 
     Raises:
-        ValueError: there is no such runtime, or a file is damaged.
+        ValueError: there is no such runtime, a file is damaged, or the net takes or gives several tensors.
         OSError: there is no bundle, or no C compiler.
     """
     runtimes: dict[str, type[_Base]] = {"onnxruntime": OnnxModel, "c": CModel}
@@ -92,14 +96,33 @@ def time_axis(tensor: dict[str, Any]) -> int | None:
     return tensor["shape"].index("time") if "time" in tensor["shape"] else None
 
 
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read what a bundle tells of a net that takes one tensor of inputs and gives one of outputs.
+
+    Raises:
+        ValueError: it is of another format, or the net takes or gives several.
+        OSError: there is none.
+    """
+    manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    if manifest.get("format_version") != FORMAT_VERSION:
+        expected, got = f"manifest format {FORMAT_VERSION}", manifest.get("format_version")
+        raise ValueError(f"{folder}: expected {expected}, got {got}: export and scaffold with one rnn-export")
+    inputs, outputs = (len(manifest["signature"][part]) for part in ("inputs", "outputs"))
+    if (inputs, outputs) != (1, 1):
+        expected, got = "one tensor of inputs and one of outputs", f"{inputs} and {outputs}"
+        raise ValueError(f"{folder}: expected {expected}, got {got}: call its files as report.html shows")
+    return manifest
+
+
 class _Base:
     """What both runtimes have in common: the manifest, and the check of a call against it."""
 
     def __init__(self, folder: Path) -> None:
         self.name = folder.resolve().name
-        self.manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        self.manifest = read_manifest(folder)
         signature = self.manifest["signature"]
-        self.inputs, self.leaves, self.outputs = (signature[part] for part in ("inputs", "state", "outputs"))
+        self.leaves: list[dict[str, Any]] = signature["state"]
+        (self.inputs,), (self.outputs,) = signature["inputs"], signature["outputs"]
 
     def initial_state(self, batch: int) -> State:
         return tuple(self._initial(leaf, batch) for leaf in self.leaves)
@@ -139,7 +162,7 @@ class _Base:
 
     def _check_tokens(self, inputs: Array) -> None:
         """Refuse token ids that there are not: runtimes differ in what they make of them."""
-        end = self.manifest["signature"].get("vocabulary")
+        end = self.inputs.get("vocabulary")
         if end is None:
             return
         outside = np.argwhere((inputs < 0) | (inputs >= end))

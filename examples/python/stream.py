@@ -21,7 +21,7 @@ def stream(model: Model) -> None:
     session = Session(model)
     for number, line in enumerate(sys.stdin, 1):
         try:
-            outputs = session.step(read(line, model.manifest["signature"]["inputs"]))
+            outputs = session.step(read(line, model.inputs))
         except ValueError as error:
             raise ValueError(f"line {number}: {error}") from error
         print(*(f"{value:.9g}" for value in outputs.ravel()), flush=True)

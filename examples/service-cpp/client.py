@@ -43,11 +43,10 @@ class Bundle:
         self.name = folder.name
         self.model = load(folder)
         self.golden = Golden(folder)
-        signature = self.model.manifest["signature"]
-        self.inputs: dict[str, Any] = signature["inputs"]
-        self.state: list[dict[str, Any]] = signature["state"]
+        self.inputs = self.model.inputs
+        self.state = self.model.leaves
         leaves = [leaf | {"name": leaf["output_name"]} for leaf in self.state]
-        self.results: list[dict[str, Any]] = [signature["outputs"], *leaves]
+        self.results: list[dict[str, Any]] = [self.model.outputs, *leaves]
         self.names = [spec["name"] for spec in self.results]
         tolerances = [case["tolerance"] for case in self.golden.cases]
         self.allowed = {name: max((each[name] for each in tolerances), default=0.0) for name in self.names}
@@ -62,7 +61,7 @@ class Bundle:
         shape = sized(self.inputs, time=steps, batch=batch)
         if self.inputs["dtype"] == "float32":
             return random.standard_normal(shape, np.float32)
-        vocabulary = self.model.manifest["signature"].get("vocabulary")
+        vocabulary = self.inputs.get("vocabulary")
         return random.integers(vocabulary or self.results[0]["shape"][-1], size=shape)
 
 

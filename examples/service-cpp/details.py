@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 import signal
+import subprocess
 import tempfile
 from collections.abc import Sequence
 from functools import partial
@@ -119,14 +120,37 @@ async def check_ages(client: Client, bundle: Bundle) -> None:
         raise CheckError(f"{bundle.name}: expected {expected}, got {before}, then {after}")
 
 
-def changed(models: Path, bundle: Bundle, folder: Path) -> Path:
-    """Copy bundles; of one, no file is what it was, as far as the manifest tells."""
+def changed(models: Path, bundle: Bundle, folder: Path, change: dict[str, Any]) -> Path:
+    """Copy bundles, and change what the manifest of one says."""
     shutil.copytree(models, folder)
-    manifest = json.loads((folder / bundle.name / "manifest.json").read_text(encoding="utf-8"))
-    for file in manifest["files"].values():
-        file["sha256"] = "0" * 64
-    (folder / bundle.name / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    manifest = json.dumps(bundle.model.manifest | change)
+    (folder / bundle.name / "manifest.json").write_text(manifest, encoding="utf-8")
     return folder
+
+
+def check_manifests(command: Sequence[str], models: Path, bundle: Bundle) -> None:
+    """Start with manifests of another format, and of several tensors.
+
+    Raises:
+        CheckError: a service does not end, or does not say why.
+    """
+    signature = bundle.model.manifest["signature"]
+    one = "expected one tensor of inputs and one of outputs, got"
+    changes: list[tuple[dict[str, Any], str]] = [
+        ({"format_version": 1}, "expected manifest format 2, got 1"),
+        ({"signature": signature | {"inputs": [bundle.inputs] * 2}}, f"{one} 2 and 1"),
+        ({"signature": signature | {"outputs": [bundle.results[0]] * 2}}, f"{one} 1 and 2"),
+    ]
+    for change, words in changes:
+        with tempfile.TemporaryDirectory() as folder:
+            other = changed(models, bundle, Path(folder) / "models", change)
+            line = [*command, "--port", "0", "--models", str(other)]
+            done = subprocess.run(  # noqa: S603
+                line, capture_output=True, text=True, timeout=SECONDS, check=False
+            )
+        if not done.returncode or words not in done.stderr:
+            got = f"status {done.returncode} and {done.stderr!r}"
+            raise CheckError(f"{bundle.name}: expected an exit with {words!r}, got {got}")
 
 
 def check_changed(command: Sequence[str], models: Path, bundles: Sequence[Bundle]) -> None:
@@ -152,7 +176,9 @@ def check_changed(command: Sequence[str], models: Path, bundles: Sequence[Bundle
         save = ["--save", f"{folder}/sessions"]
         with Service(command, models, *save) as service:
             asyncio.run(with_client(service.url, begin))
-        other = changed(models, bundles[0], Path(folder) / "models")
+        files = bundles[0].model.manifest["files"]
+        hashed = {"files": {name: {**file, "sha256": "0" * 64} for name, file in files.items()}}
+        other = changed(models, bundles[0], Path(folder) / "models", hashed)
         told = Path(folder) / "told"
         with told.open("w") as stderr, Service(command, other, *save, stderr=stderr) as service:
             asyncio.run(with_client(service.url, ask))
@@ -222,6 +248,7 @@ def check_details(command: Sequence[str], models: Path, bundles: Sequence[Bundle
     with Service(command, models) as service:
         asyncio.run(with_client(service.url, ask))
     check_changed(command, models, bundles)
+    check_manifests(command, models, bundles[0])
     service = Service(command, models)
     try:
         asyncio.run(check_stop(service, bundles[0]))

@@ -69,13 +69,13 @@ def change(request: Any, keys: Sequence[Any], value: Any) -> Any:
 
 def unknown_tokens(bundle: Bundle) -> list[int]:
     """List ids that are not in the vocabulary; where it is not known, any id is let through."""
-    vocabulary = bundle.model.manifest["signature"].get("vocabulary")
+    vocabulary = bundle.inputs.get("vocabulary")
     return [-1, vocabulary, 2**31, 2**40] if vocabulary else []
 
 
 def told_of(bundle: Bundle, token: int) -> str:
     """Give what is said of a token id that is not in the vocabulary."""
-    last = bundle.model.manifest["signature"]["vocabulary"] - 1
+    last = bundle.inputs["vocabulary"] - 1
     return f"{bundle.inputs['name']}[0]: expected a token id from 0 to {last}, got {token}"
 
 

@@ -61,7 +61,7 @@ def open_url(url: str, content: bytes | None = None, method: str | None = None) 
 def main(url: str, name: str, prompt: str, length: str, seed: str, models: str = "models") -> None:
     """Write a text through a session of its own."""
     manifest = json.loads((Path(models) / name / "manifest.json").read_text())
-    vocabulary, inputs = manifest["metadata"].get("vocabulary", ""), manifest["signature"]["inputs"]
+    vocabulary, inputs = manifest["metadata"].get("vocabulary", ""), manifest["signature"]["inputs"][0]
     if not prompt or not set(prompt) <= set(vocabulary):
         sys.exit(f"error: expected a text model and a prompt of {vocabulary!r}, got {name} and {prompt!r}")
     model = f"{url}/v2/models/{name}"

@@ -8,6 +8,8 @@
 
 using Json = nlohmann::json;
 
+constexpr int format_version = 2; // of manifest.json
+
 std::vector<int64_t> TensorFacts::sized(std::size_t steps, std::size_t batch) const
 {
     auto sizes = shape;
@@ -55,12 +57,18 @@ static Model load_model(const RecurrentModel &net, const std::filesystem::path &
     std::ifstream file(manifest);
     if (!file) throw std::runtime_error(text("expected the bundle's manifest ", manifest, ", got no such file"));
     const Json json = Json::parse(file);
-    const Json &signature = json.at("signature");
+    if (json.at("format_version") != format_version)
+        throw std::runtime_error(text(manifest, ": expected manifest format ", format_version, ", got ",
+                                      json.at("format_version").dump(), "; export and scaffold with one rnn-export"));
+    const Json &signature = json.at("signature"), &inputs = signature.at("inputs"), &outputs = signature.at("outputs");
+    if (inputs.size() != 1 || outputs.size() != 1)
+        throw std::runtime_error(text(manifest, ": expected one tensor of inputs and one of outputs, got ",
+                                      inputs.size(), " and ", outputs.size(), "; call its files as report.html shows"));
     Model model{&net,
                 net.name,
                 json.at("files").at("model.c").at("sha256"),
-                read_tensor(signature.at("inputs"), "name"),
-                read_tensor(signature.at("outputs"), "name"),
+                read_tensor(inputs.at(0), "name"),
+                read_tensor(outputs.at(0), "name"),
                 {},
                 {},
                 0};
@@ -68,7 +76,7 @@ static Model load_model(const RecurrentModel &net, const std::filesystem::path &
         model.state_in.push_back(read_tensor(leaf, "name"));
         model.state_out.push_back(read_tensor(leaf, "output_name"));
     }
-    model.vocabulary_size = signature.value("vocabulary", std::size_t{0});
+    model.vocabulary_size = inputs.at(0).value("vocabulary", std::size_t{0});
     check_sizes(model);
     return model;
 }

@@ -173,9 +173,9 @@ test("a long list is JSON as well", async () => {
 });
 
 test("a token id that there is not is told before the first piece is run", async () => {
-  const inputs = { name: "inputs", dtype: "int64", shape: ["time", "batch"] };
+  const inputs = { name: "inputs", dtype: "int64", shape: ["time", "batch"], vocabulary: 3 };
   const runtime = { run: () => assert.fail("expected no call of the runtime, got one") };
-  const manifest = { signature: { ...adder().signature, inputs, vocabulary: 3 }, metadata: {} };
+  const manifest = { signature: { ...adder().manifest.signature, inputs: [inputs] }, metadata: {} };
   const model = new Model(/** @type {any} */ (manifest), /** @type {any} */ (runtime));
   const long = BigInt64Array.of(0n, 1n, 2n, 0n, 3n, 0n);
   const told = { name: "RangeError", message: "inputs[4]: expected a token id from 0 to 2, got 3" };

@@ -10,14 +10,16 @@ import { Service } from "./server.js";
  */
 export function adder(sha256 = "one") {
   const time = /** @type {const} */ (["time", "batch", 1]);
-  const signature = {
-    inputs: { name: "inputs", dtype: "float32", shape: time },
-    state: [{ name: "state_0", dtype: "float32", shape: ["batch", 1], initial: 0, output_name: "state_0_out" }],
-    outputs: { name: "outputs", dtype: "float32", shape: time },
-  };
+  const state = [{ name: "state_0", dtype: "float32", shape: ["batch", 1], initial: 0, output_name: "state_0_out" }];
+  const inputs = { name: "inputs", dtype: "float32", shape: time };
+  const outputs = { name: "outputs", dtype: "float32", shape: time };
   return /** @type {any} */ ({
-    signature,
-    manifest: { signature, metadata: {}, files: { "model.onnx": { bytes: 4, sha256 } } },
+    signature: { inputs, state, outputs },
+    manifest: {
+      signature: { inputs: [inputs], state, outputs: [outputs] },
+      metadata: {},
+      files: { "model.onnx": { bytes: 4, sha256 } },
+    },
     initialState: (batch = 1) => [new Float32Array(batch)],
     checkState: () => {},
     checkTokens: () => {},

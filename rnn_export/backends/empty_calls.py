@@ -9,7 +9,7 @@ that holds one stands in a branch as a whole::
         else_branch = { ConstantOfShape (Concat (Shape (inputs)), [K]), Identity (state_0) }>
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -18,8 +18,9 @@ from rnn_export.passes.operators.guard import EMPTY, USUAL, is_guard
 from rnn_export.program.build import Builder
 from rnn_export.program.operator_facts import ELEMENTWISE
 from rnn_export.program.values import constant_value, describe
-from rnn_export.signature.signature import Signature, StateSpec, TensorSpec
+from rnn_export.signature.signature import Signature
 from rnn_export.signature.sizes import TIME, Length, read_length
+from rnn_export.signature.tensors import InputSpec, StateSpec, TensorSpec
 
 # Of none they make none, in ONNX Runtime. A branch around a guard would cost twice the time: the weights of
 # an operator so deep inside are not packed.
@@ -39,7 +40,8 @@ def answer_empty_calls(graph: ir.Graph, signature: Signature) -> None:
     graph.outputs.clear()
     graph.remove(nodes)
     build = Builder()
-    size = build.emit("Size", [graph.inputs[0]])
+    first = graph.inputs[signature.inputs.index(signature.sequence)]
+    size = build.emit("Size", [first])
     some = build.emit("Cast", [size], {"to": ir.DataType.BOOL})
     graphs = {USUAL: _whole(nodes, results), "else_branch": _nothing(graph.inputs, signature)}
     outer = build.emit_several("If", [some], dict(graphs), count=len(results))
@@ -63,12 +65,13 @@ def _whole(nodes: Sequence[ir.Node], results: Sequence[ir.Value]) -> ir.Graph:
 
 def _nothing(inputs: Sequence[ir.Value], signature: Signature) -> ir.Graph:
     """Give the results of an empty call."""
-    build = Builder()
-    states = dict(zip((leaf.output_name for leaf in signature.state), inputs[1:], strict=False))
+    build, count = Builder(), len(signature.inputs)
+    states = dict(zip((leaf.output_name for leaf in signature.state), inputs[count:], strict=False))
+    given = dict(zip(signature.inputs, inputs, strict=False))
     results = [
         build.emit("Identity", [states[spec.output_name]], like=states[spec.output_name])
         if isinstance(spec, StateSpec)
-        else _zeros(build, inputs[0], spec, signature.inputs)
+        else _zeros(build, given, spec)
         for spec in signature.results
     ]
     for number, value in enumerate(value for node in build.nodes for value in node.outputs):
@@ -76,22 +79,24 @@ def _nothing(inputs: Sequence[ir.Value], signature: Signature) -> ir.Graph:
     return ir.Graph([], results, nodes=build.nodes, name="none")
 
 
-def _zeros(build: Builder, inputs: ir.Value, spec: TensorSpec, given: TensorSpec) -> ir.Value:
+def _zeros(build: Builder, given: Mapping[InputSpec, ir.Value], spec: TensorSpec) -> ir.Value:
     """Give a result that is as long as the inputs, and so empty, or all zeros where it has neither size."""
-    sizes = build.emit("Concat", list(_sizes(build, inputs, spec, given)), {"axis": 0})
+    sizes = build.emit("Concat", list(_sizes(build, given, spec)), {"axis": 0})
     zero = ir.tensor(np.zeros(1, spec.dtype))
     dtype = ir.TensorType(ir.DataType.from_numpy(np.dtype(spec.dtype)))
     return build.emit("ConstantOfShape", [sizes], {"value": zero}, shape=spec.shape, type=dtype)
 
 
-def _sizes(build: Builder, inputs: ir.Value, spec: TensorSpec, given: TensorSpec) -> Iterator[ir.Value]:
+def _sizes(build: Builder, given: Mapping[InputSpec, ir.Value], spec: TensorSpec) -> Iterator[ir.Value]:
     for size in spec.shape:
         if isinstance(size, int):
             yield build.constant([size])
             continue
         length = read_length(size)
-        axis = given.shape.index(size if length is None else TIME)
-        number = build.emit("Shape", [inputs], {"start": axis, "end": axis + 1})
+        name = size if length is None else TIME
+        own = next(input_spec for input_spec in given if name in input_spec.shape)
+        axis = own.shape.index(name)
+        number = build.emit("Shape", [given[own]], {"start": axis, "end": axis + 1})
         yield number if length in (None, Length()) else _length(build, number, length)
 
 

@@ -9,8 +9,11 @@ import onnx
 import onnx_ir as ir
 
 from rnn_export.backends.empty_calls import answer_empty_calls
+from rnn_export.program.build import Builder
 from rnn_export.program.program import IR_VERSION
-from rnn_export.signature.signature import Signature, TensorSpec
+from rnn_export.signature.as_json import to_json
+from rnn_export.signature.signature import Signature
+from rnn_export.signature.tensors import TensorSpec
 
 PRODUCER = "rnn_export"
 
@@ -39,10 +42,33 @@ def finish(
         _annotate(value, spec)
     _strip_prefix(graph.graph, prefix)
     answer_empty_calls(graph.graph, signature)
+    _flatten(graph.graph, signature)
+    _put_in_order(graph.graph, signature)
     graph.metadata_props.update(_metadata(signature, name, metadata))
     finished = ir.to_proto(graph)
     onnx.checker.check_model(finished, full_check=True)
     return finished
+
+
+def _flatten(graph: ir.Graph, signature: Signature) -> None:
+    """Let outputs have time and batch as one axis, where those of the module have."""
+    build = Builder()
+    for place, spec in enumerate(signature.outputs):
+        if spec.flattened:
+            apart = graph.outputs[place]
+            sizes = build.constant([-1, *(size for size in spec.shape if isinstance(size, int))])
+            flat = build.emit("Reshape", [apart, sizes], like=apart, shape=spec.in_file.shape)
+            flat.name, apart.name = apart.name, f"{apart.name}/apart"
+            graph.outputs[place] = flat
+    graph.extend(build.nodes)
+
+
+def _put_in_order(graph: ir.Graph, signature: Signature) -> None:
+    """Let inputs and outputs stand in the order of the module's own arguments and results."""
+    inputs = dict(zip(signature.input_names, graph.inputs, strict=True))
+    outputs = dict(zip(signature.output_names, graph.outputs, strict=True))
+    graph.inputs[:] = [inputs[name] for name in signature.file_inputs]
+    graph.outputs[:] = [outputs[name] for name in signature.file_outputs]
 
 
 def write(model: onnx.ModelProto, path: Path) -> None:
@@ -69,7 +95,7 @@ def _metadata(signature: Signature, name: str, metadata: Mapping[str, str]) -> d
     pairs = {leaf.output_name: leaf.name for leaf in signature.state}
     facts = {
         "rnn_export.name": name,
-        "rnn_export.signature": json.dumps(signature.to_json()),
+        "rnn_export.signature": json.dumps(to_json(signature)),
         "rnn_export.state": json.dumps(pairs),
         "rnn_export.streamable": json.dumps(signature.streamable),
     }

@@ -23,8 +23,9 @@ from rnn_export.bundle.bundle import Bundle
 from rnn_export.bundle.golden import ORDINARY, RUN, Case
 from rnn_export.progress import ProgressCallback
 from rnn_export.runtimes.table import RUNTIMES, Runtime
-from rnn_export.signature.signature import Array, Call, Signature
+from rnn_export.signature.signature import Call, Signature
 from rnn_export.signature.sizes import BATCH, TIME
+from rnn_export.signature.tensors import Array
 from rnn_export.verification import tolerance
 
 LONGEST = 1000  # time steps of the golden run that is timed
@@ -199,15 +200,18 @@ def _load(bundle: Bundle, case: Case) -> dict[tuple[str, str], Call | str]:
     return loaded
 
 
-def _arguments(signature: Signature, sample: Array, shape: Shape) -> list[Array]:
+def _arguments(signature: Signature, sample: Sequence[Array], shape: Shape) -> list[Array]:
     """Repeat some inputs up to a shape, so that token ids are ones it knows; the initial state; full rows."""
     steps, batch = shape
-    inputs = sample
-    for name, size in ((TIME, steps), (BATCH, batch)):
-        axis = signature.inputs.shape.index(name)
-        inputs = np.take(inputs, np.arange(size) % inputs.shape[axis], axis)
+    repeated = []
+    for spec, own in zip(signature.inputs, sample, strict=True):
+        inputs = np.full_like(own, steps) if spec.counts_steps else own
+        for axis, size in ((spec.time_axis, steps), (spec.batch_axis, batch)):
+            if axis is not None:
+                inputs = np.take(inputs, np.arange(size) % inputs.shape[axis], axis)
+        repeated.append(np.nan_to_num(np.ascontiguousarray(inputs)))
     lengths = [np.full(batch, steps, np.int64)] if signature.lengths else []
-    return [np.nan_to_num(np.ascontiguousarray(inputs)), *signature.initial_state(batch), *lengths]
+    return [*repeated, *signature.initial_state(batch), *lengths]
 
 
 def table(benchmark: Benchmark) -> Table:

@@ -14,10 +14,11 @@ from rnn_export.bundle.golden import Case, Golden
 from rnn_export.bundle.untrusted import archive, json_text, protobuf, schema, signature
 from rnn_export.bundle.untrusted.files import MANIFEST, Files, check_name, read
 from rnn_export.errors import BundleError, mismatch
+from rnn_export.signature.as_json import from_json, to_json
 from rnn_export.signature.signature import Signature
 
 FORMAT = "rnn_export.bundle"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 NO_DIGEST = "0" * 64
 
 
@@ -70,7 +71,7 @@ class Manifest:
 
     def to_json(self) -> str:
         """Give the text of ``manifest.json``."""
-        return manifest_text({**asdict(self), "signature": self.signature.to_json()})
+        return manifest_text({**asdict(self), "signature": to_json(self.signature)})
 
     @classmethod
     def from_json(cls, content: bytes, where: Path) -> "Manifest":
@@ -89,9 +90,9 @@ class Manifest:
             ) from error
         version = data.get("format_version")
         if version != FORMAT_VERSION:
-            raise BundleError(
-                mismatch(f"{where}, format version", FORMAT_VERSION, version, "Update rnn-export to read it.")
-            )
+            older = isinstance(version, int) and version < FORMAT_VERSION
+            remedy = "Export the bundle again." if older else "Update rnn-export to read it."
+            raise BundleError(mismatch(f"{where}, format version", FORMAT_VERSION, version, remedy))
         schema.typed(data, schema.Manifest, str(where))
         if "digest" in data and data["digest"] != digest_of(content, data["digest"]):
             raise BundleError(
@@ -99,9 +100,9 @@ class Manifest:
             )
         about = {"format", "format_version", "digest"}
         fields = {name: value for name, value in data.items() if name not in about}
-        manifest = cls(**{**fields, "signature": Signature.from_json(data["signature"])})
+        manifest = cls(**{**fields, "signature": from_json(data["signature"])})
         signature.check(manifest.signature, str(where))
-        if json.loads(json.dumps(manifest.signature.to_json())) != data["signature"]:
+        if json.loads(json.dumps(to_json(manifest.signature))) != data["signature"]:
             raise BundleError(f"{where}, signature: its fields contradict each other. Export it again.")
         for name in manifest.files:
             check_name(name, str(where))

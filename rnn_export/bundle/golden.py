@@ -20,8 +20,9 @@ from rnn_export.bundle.untrusted import schema
 from rnn_export.bundle.untrusted.files import Read
 from rnn_export.bundle.untrusted.json_text import JSON_BYTES, parse
 from rnn_export.errors import BundleError, InputError, mismatch
-from rnn_export.signature.signature import Array, Signature, TensorSpec
+from rnn_export.signature.signature import Signature
 from rnn_export.signature.sizes import BATCH, TIME
+from rnn_export.signature.tensors import Array, TensorSpec
 
 INDEX = "golden/index.json"
 TENSORS = "golden/tensors.bin"
@@ -54,7 +55,7 @@ class Case:
     kind: str
     time: int
     batch: int
-    inputs: Array
+    inputs: tuple[Array, ...]
     state: tuple[Array, ...]
     lengths: Array | None
     float32: tuple[Array, ...]
@@ -66,7 +67,7 @@ class Case:
     @property
     def arguments(self) -> tuple[Array, ...]:
         """The call's arguments, in the order of the signature."""
-        return (self.inputs, *self.state, *([] if self.lengths is None else [self.lengths]))
+        return (*self.inputs, *self.state, *([] if self.lengths is None else [self.lengths]))
 
     @property
     def arrays(self) -> tuple[Array, ...]:
@@ -181,6 +182,10 @@ def _check_cases(cases: Sequence[Case], signature: Signature, size: int, where: 
 
 def _case(entry: schema.Case, blob: bytes, signature: Signature) -> Case:
     sizes = {TIME: entry.time, BATCH: entry.batch}
+    for spec in signature.inputs:
+        shape = entry.call[spec.name].shape if spec.name in entry.call else []
+        free = zip(spec.shape, shape, strict=False)
+        sizes = {str(name): size for name, size in free if name in signature.free_sizes} | sizes
 
     def arrays(part: str, names: Sequence[str], specs: Sequence[TensorSpec]) -> tuple[Array, ...]:
         places: dict[str, schema.Place] = getattr(entry, part)
@@ -191,8 +196,10 @@ def _case(entry: schema.Case, blob: bytes, signature: Signature) -> Case:
             for name, spec in zip(names, specs, strict=True)
         )
 
-    inputs, *state = arrays("call", signature.input_names, signature.arguments)
-    lengths = state.pop() if signature.lengths else None
+    count = len(signature.inputs)
+    given = arrays("call", signature.input_names, signature.arguments)
+    inputs, state = given[:count], given[count : count + len(signature.state)]
+    lengths = given[-1] if signature.lengths else None
     single, double = (
         arrays(part, signature.output_names, signature.results) for part in ("float32", "float64")
     )
@@ -207,7 +214,7 @@ def _case(entry: schema.Case, blob: bytes, signature: Signature) -> Case:
         entry.time,
         entry.batch,
         inputs,
-        tuple(state),
+        state,
         lengths,
         single,
         double,

@@ -12,6 +12,7 @@ from rnn_export.capture.onnx_file import reader
 from rnn_export.capture.script import script
 from rnn_export.capture.script.script import LoopExport
 from rnn_export.errors import CaptureError, ModelError, OnnxFileError, ScriptError, warn
+from rnn_export.module.arranged import Arranged
 from rnn_export.module.subject import Subject
 from rnn_export.module.wrappers import Wrapper
 from rnn_export.program.program import Program
@@ -51,19 +52,48 @@ def capture(subject: Subject, report_progress: ProgressCallback, workers: Worker
     dense = _dense(subject)
     failures: list[ModelError] = []
     report_progress("Scripting the module", 0, 3)
-    scripted = None if isinstance(dense.model, Wrapper) else _tried(script.script, dense, failures)
+    ours = isinstance(dense.model, Wrapper) and not isinstance(dense.model, Arranged)
+    scripted = None if ours else _tried(script.script, dense, failures)
+    if not dense.signature.streamable:
+        return _whole(subject, scripted, failures, workers)
     module = None if scripted is None else script.with_lengths(scripted, subject.signature)
     loop = None if module is None else LoopExport(module, subject, workers)
     report_progress("Tracing one time step", 1, 3)
-    program = _tried(step.capture, dense, failures) if dense.signature.streamable else None
+    program = _tried(step.capture, dense, failures)
     if scripted is None or loop is None:
         if program is None:
             raise refusal(subject, failures[0])
         return _without_script(Captured(subject, None, None, program), failures)
     if program is None:
         own = LoopExport(scripted, dense, workers) if subject.signature.lengths else loop
-        program = _scanned_or_none(own, dense, failures)
+        try:
+            program = _scanned_or_none(own, dense, failures)
+        except ScriptError as error:
+            raise refusal(subject, error) from error
     return Captured(subject, module, loop, program)
+
+
+def _whole(
+    subject: Subject, scripted: ScriptModule | None, failures: list[ModelError], workers: Workers
+) -> Captured:
+    """Capture a module that runs over whole sequences: scripted, or else traced.
+
+    Raises:
+        ModelError: neither can be exported; the reason is that of the first.
+    """
+    dense = _dense(subject)
+    for form in (lambda _: scripted, script.trace):
+        module = _tried(form, dense, failures)
+        if module is None:
+            continue
+        ragged = script.with_lengths(module, subject.signature)
+        loop = LoopExport(ragged, subject, workers)
+        own = LoopExport(module, dense, workers) if subject.signature.lengths else loop
+        try:
+            return Captured(subject, ragged, loop, _scanned_or_none(own, dense, failures))
+        except ScriptError as error:
+            failures.append(error)
+    raise refusal(subject, failures[0])
 
 
 def loop_around_step(subject: Subject) -> ScriptModule:
@@ -81,7 +111,9 @@ def _dense(subject: Subject) -> Subject:
     return replace(subject, signature=replace(subject.signature, lengths=False))
 
 
-def _tried(capture: Callable[[Subject], Form], subject: Subject, failures: list[ModelError]) -> Form | None:
+def _tried(
+    capture: Callable[[Subject], Form | None], subject: Subject, failures: list[ModelError]
+) -> Form | None:
     """Capture a module in one form; note why that is not possible."""
     try:
         return capture(subject)
@@ -100,11 +132,13 @@ def _without_script(captured: Captured, failures: list[ModelError]) -> Captured:
 
 
 def _scanned_or_none(loop: LoopExport, subject: Subject, failures: list[ModelError]) -> Program | None:
-    """Give the scripted module as a Program; warn if its loops cannot be rewritten."""
+    """Give the scripted module as a Program; warn if its loops cannot be rewritten.
+
+    Raises:
+        ScriptError: it cannot be exported to ONNX.
+    """
     try:
         return _scanned(loop, subject)
-    except ScriptError as error:
-        raise refusal(subject, error) from error
     except CaptureError as error:
         failures.append(error)
     warn(f"{failures[0]} model.onnx is the scripted loop.")

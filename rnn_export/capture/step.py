@@ -5,7 +5,7 @@ the module is such a fold is a hypothesis; :mod:`rnn_export.verification.grid` c
 verified.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -21,8 +21,9 @@ from rnn_export.program.program import IR_VERSION, OPSET, Program, name_apart
 from rnn_export.program.quiet import quiet, unprinted
 from rnn_export.program.scan import Scan
 from rnn_export.program.values import describe
-from rnn_export.signature.signature import Signature, TensorSpec
+from rnn_export.signature.signature import Signature
 from rnn_export.signature.sizes import BATCH, TIME
+from rnn_export.signature.tensors import TensorSpec
 
 TRACED_BATCH = 3  # unlike 1, which the exporter would take for a constant
 PRINTING = "torch.export._trace"  # prints the graph of what it cannot trace
@@ -42,17 +43,25 @@ def capture(subject: Subject) -> Program:
 
 
 def _trace(subject: Subject) -> ir.Model:
-    batch = torch.export.Dim(BATCH, min=1, max=1 << 24)
-    rows = torch.arange(TRACED_BATCH) % subject.inputs.shape[subject.signature.inputs.batch_axis]
-    specs = subject.signature.arguments
-    example = [subject.inputs.narrow(specs[0].shape.index(TIME), 0, 1), *subject.state]
-    arguments = [leaf.index_select(spec.batch_axis, rows) for leaf, spec in zip(example, specs, strict=True)]
-    first, *leaves = ({spec.batch_axis: batch} for spec in specs)
+    signature = subject.signature
+    rows = torch.arange(TRACED_BATCH) % signature.sizes(subject.inputs)[BATCH]
+    sizes = {name: torch.export.Dim(name, min=1, max=1 << 24) for name in (BATCH, *signature.free_sizes)}
+    one_step = [
+        tensor if spec.time_axis is None else tensor.narrow(spec.time_axis, 0, 1)
+        for tensor, spec in zip(subject.inputs, signature.inputs, strict=True)
+    ]
+    specs = signature.arguments
+    arguments = [
+        leaf.index_select(spec.batch_axis, rows)
+        for leaf, spec in zip((*one_step, *subject.state), specs, strict=True)
+    ]
+    free = [
+        {axis: sizes[str(spec.shape[axis])] for axis in spec.free_axes if spec.shape[axis] != TIME}
+        for spec in specs
+    ]
     try:
         with quiet(), uncollected(), unprinted(PRINTING), torch.no_grad():
-            step = torch.export.export(
-                subject.flat().eval(), tuple(arguments), dynamic_shapes=(first, tuple(leaves))
-            )
+            step = torch.export.export(subject.flat().eval(), tuple(arguments), dynamic_shapes=(tuple(free),))
             without_unbind(step)
             without_bags(step)
             known = torch.export.default_decompositions()
@@ -66,27 +75,37 @@ def _trace(subject: Subject) -> ir.Model:
         ) from error
     if exported is None:
         raise CaptureError("the exporter gave nothing")
-    _name_batch(exported.model, specs[0])
+    _name_sizes(exported.model, specs)
     return exported.model
 
 
-def _name_batch(step: ir.Model, spec: TensorSpec) -> None:
-    """Call the batch by its name where the exporter has its own.
+def _name_sizes(step: ir.Model, specs: Sequence[TensorSpec]) -> None:
+    """Call the free sizes by their names where the exporter has its own.
 
     Raises:
-        CaptureError: it has fixed the batch.
+        CaptureError: it has fixed one.
     """
-    free = (step.graph.inputs[0].shape or ())[spec.batch_axis]
-    if isinstance(free, int):
-        raise CaptureError(f"the exporter fixes the batch of one time step at {free}")
+    names = dict[int | ir.SymbolicDim, str]()
+    for value, spec in zip(step.graph.inputs, specs, strict=True):
+        for axis in spec.free_axes:
+            name, free = str(spec.shape[axis]), (value.shape or ())[axis]
+            if name == TIME:
+                continue
+            if isinstance(free, int):
+                called = "the batch" if name == BATCH else name
+                raise CaptureError(f"the exporter fixes {called} of one time step at {free}")
+            names[free] = name
     for node in step.graph:
         for value in (*step.graph.inputs, *node.outputs):
             if value.shape is not None:
-                value.shape = ir.Shape([BATCH if size == free else size for size in value.shape])
+                value.shape = ir.Shape([names.get(size, size) for size in value.shape])
 
 
 def _fold(step: ir.Model, signature: Signature) -> ir.Model:
-    """Move the step's nodes into the body of one ``Scan`` over the time axis of the inputs."""
+    """Move the step's nodes into the body of one ``Scan`` over the time axes of the sequences.
+
+    A context is read from outside.
+    """
     graph = step.graph
     initializers = list(graph.initializers.values())
     old_inputs, old_outputs, nodes = list(graph.inputs), list(graph.outputs), list(graph)
@@ -95,27 +114,36 @@ def _fold(step: ir.Model, signature: Signature) -> ir.Model:
     _name_apart_from(signature, nodes, graph)
 
     build, end = Builder(), Builder()
-    x_t, *before = [_value(f"step/{spec.name}", spec, without=TIME) for spec in signature.arguments]
-    time = _axis(signature.inputs)
-    whole = build.emit("Unsqueeze", [x_t, time], like=_value("whole", signature.inputs, step=True))
-    for old, new in zip(old_inputs, (whole, *before), strict=True):
+    outer = {spec.name: _value(spec.name, spec) for spec in signature.arguments}
+    now, whole, axes = list[ir.Value](), list[ir.Value](), list[ir.Value]()
+    for spec in signature.inputs:
+        if spec.time_axis is None:
+            whole.append(outer[spec.name])
+            continue
+        x_t = _value(f"step/{spec.name}", spec, without=TIME)
+        axes.append(_axis(spec))
+        like = _value(f"whole/{spec.name}", spec, step=True)
+        whole.append(build.emit("Unsqueeze", [x_t, axes[-1]], like=like))
+        now.append(x_t)
+    before = [_value(f"step/{spec.name}", spec) for spec in signature.state]
+    for old, new in zip(old_inputs, (*whole, *before), strict=True):
         old.replace_all_uses_with(new)
-        if old in old_outputs:
-            old_outputs[old_outputs.index(old)] = new
-    alone = [] if signature.outputs.time_axis is None else [_axis(signature.outputs)]
-    y_t, *after = [_value(f"step/{name}", spec, without=TIME) for name, spec in _results(signature)]
-    y_t = end.emit("Squeeze" if alone else "Identity", [old_outputs[0], *alone], like=y_t)
-    after = [
-        end.emit("Identity", [value], like=new) for value, new in zip(old_outputs[1:], after, strict=True)
-    ]
+        old_outputs = [new if value is old else value for value in old_outputs]
+    results = list[ir.Value]()
+    for value, (name, result) in zip(old_outputs, _results(signature), strict=True):
+        new = _value(f"step/{name}", result, without=TIME)
+        alone = [] if result.time_axis is None else [_axis(result)]
+        axes += alone
+        results.append(end.emit("Squeeze" if alone else "Identity", [value, *alone], like=new))
+    outputs = len(signature.outputs)
     body = ir.Graph(
-        [*before, x_t],
-        [*after, y_t],
+        [*before, *now],
+        [*results[outputs:], *results[:outputs]],
         nodes=[*build.nodes, *nodes, *end.nodes],
         opset_imports={"": OPSET},
         name="step",
     )
-    return _scan(body, signature, [*initializers, time, *alone])
+    return _scan(body, signature, outer, [*initializers, *axes])
 
 
 def _name_apart_from(signature: Signature, nodes: list[ir.Node], graph: ir.Graph) -> None:
@@ -129,37 +157,47 @@ def _name_apart_from(signature: Signature, nodes: list[ir.Node], graph: ir.Graph
             initializer.name = f"parameter/{initializer.name}"
 
 
-def _scan(body: ir.Graph, signature: Signature, initializers: list[ir.Value]) -> ir.Model:
-    """Run a step over the time axis of the inputs, wherever that is."""
-    inputs, *state = map(_value, signature.input_names, signature.arguments)
-    outputs, *new_state = map(_value, signature.output_names, signature.results)
-    time, outputs_time = signature.inputs.shape.index(TIME), signature.outputs.time_axis
-    build, sequence = Builder(), inputs
-    if time:
-        order = [time, *(axis for axis in range(len(signature.inputs.shape)) if axis != time)]
-        sizes = [signature.inputs.shape[axis] for axis in order]
-        sequence = build.emit("Transpose", [inputs], {"perm": order}, like=inputs, shape=sizes)
-    scan = Scan.build(body, state, [sequence])
+def _scan(
+    body: ir.Graph, signature: Signature, outer: Mapping[str, ir.Value], initializers: list[ir.Value]
+) -> ir.Model:
+    """Run a step over the time axes of the sequences, wherever these are."""
+    arguments = list(outer.values())
+    build, sequences = Builder(), list[ir.Value]()
+    for spec in signature.inputs:
+        if spec.time_axis is None:
+            continue
+        sequence = outer[spec.name]
+        if spec.time_axis:
+            order = [spec.time_axis, *(axis for axis in range(len(spec.shape)) if axis != spec.time_axis)]
+            sizes = [spec.shape[axis] for axis in order]
+            sequence = build.emit("Transpose", [sequence], {"perm": order}, like=sequence, shape=sizes)
+        sequences.append(sequence)
+    states = [outer[leaf.name] for leaf in signature.state]
+    scan = Scan.build(body, states, sequences)
     build.nodes.append(scan.node)
-    [result] = scan.results
-    result.type = outputs.type
-    if outputs_time is None:
-        end = ir.val("end", const_value=ir.tensor(np.array(-1), name="end"))
-        initializers = [*initializers, end]
-        result = build.emit("Gather", [result, end], {"axis": 0})
-    elif outputs_time:
-        order = list(range(1, len(signature.outputs.shape)))
-        order.insert(outputs_time, 0)
-        result = build.emit("Transpose", [result], {"perm": order})
-    results = [result, *scan.final_states]
-    for value, wanted in zip(results, (outputs, *new_state), strict=True):
+    results = list[ir.Value]()
+    end: ir.Value | None = None
+    for result, output in zip(scan.results, signature.outputs, strict=True):
+        result.type = _value(output.name, output).type
+        if output.time_axis is None:
+            end = end or ir.val("end", const_value=ir.tensor(np.array(-1), name="end"))
+            results.append(build.emit("Gather", [result, end], {"axis": 0}))
+        elif output.time_axis:
+            order = list(range(1, len(output.shape)))
+            order.insert(output.time_axis, 0)
+            results.append(build.emit("Transpose", [result], {"perm": order}))
+        else:
+            results.append(result)
+    results += scan.final_states
+    for value, (name, returned) in zip(results, _results(signature), strict=False):
+        wanted = _value(name, returned)
         describe(value, wanted)
         value.name = wanted.name
     graph = ir.Graph(
-        [inputs, *state],
-        results,
+        arguments,
+        results[: len(signature.results)],
         nodes=build.nodes,
-        initializers=initializers,
+        initializers=[*initializers, *([] if end is None else [end])],
         opset_imports={"": OPSET},
         name="main",
     )

@@ -81,6 +81,18 @@ def export_command(
         str | None,
         typer.Option(help="For a FILE.pt: inputs to try it on, as 100,2,16; 100,2 are token ids."),
     ] = None,
+    axes: Annotated[
+        list[str] | None,
+        typer.Option(help="Which axis is which, if trying leaves it open: --axes inputs=batch,time,_"),
+    ] = None,
+    role: Annotated[
+        list[str] | None,
+        typer.Option(help="What an argument is, if trying leaves it open: --role speaker=context"),
+    ] = None,
+    batch_first: Annotated[
+        bool | None,
+        typer.Option("--batch-first/--time-first", help="In sequences, if trying leaves it open."),
+    ] = None,
     step: Annotated[
         bool, typer.Option("--step", help="The module takes one time step, without a time axis.")
     ] = False,
@@ -94,7 +106,7 @@ def export_command(
     with reporting():
         with progress() as report_progress:
             report_progress("Loading PyTorch", 0, 1)
-            from rnn_export.cli.target import load_target  # noqa: PLC0415
+            from rnn_export.cli.target import axes_of, load_target, named_options  # noqa: PLC0415
             from rnn_export.exporter import export  # noqa: PLC0415 (takes seconds, after the usage is checked)
 
             model, args, kwargs = load_target(target, shape)
@@ -103,6 +115,9 @@ def export_command(
                 args,
                 folder,
                 kwargs=kwargs,
+                axes={name: axes_of(each) for name, each in named_options("--axes", axes)},
+                roles=dict(named_options("--role", role)),
+                batch_first=batch_first,
                 step=step,
                 lengths=lengths,
                 name=name,

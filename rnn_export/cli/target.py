@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from rnn_export.errors import TargetError, mismatch
+from rnn_export.errors import InputError, TargetError, mismatch
 
 EXAMPLE = "Write a function that returns (model, args), or (model, args, kwargs): what model(...) takes."
 SCRIPTED = ".pt"
@@ -97,3 +98,25 @@ def _import_file(path: Path) -> ModuleType:
     sys.modules[path.stem] = module  # TorchScript looks the source up there
     spec.loader.exec_module(module)
     return module
+
+
+def named_options(option: str, values: Sequence[str] | None) -> list[tuple[str, str]]:
+    """Read options such as ``speaker=context``.
+
+    Raises:
+        InputError: one has no name.
+    """
+    pairs = [value.partition("=") for value in values or ()]
+    for name, sign, value in pairs:
+        if not name or not sign or not value:
+            raise InputError(mismatch(option, "NAME=VALUE", repr(name), "Name an argument of forward()."))
+    return [(name, value) for name, _, value in pairs]
+
+
+def axes_of(text: str) -> tuple[str | None, ...]:
+    """Read which axis is which.
+
+    >>> axes_of("batch,time,_")
+    ('batch', 'time', None)
+    """
+    return tuple(None if axis.strip() == "_" else axis.strip() for axis in text.split(","))

@@ -146,10 +146,12 @@ def call_table(bundle: Bundle) -> Table:
     """Show what goes into a call and what comes out."""
     signature = bundle.signature
     table = Table("Call", "Type", "Comes back as", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_row(signature.inputs.name, escape(str(signature.inputs)), "")
+    for spec in signature.inputs:
+        table.add_row(spec.name, escape(str(spec)), "")
     for leaf in signature.state:
         table.add_row(leaf.name, escape(str(leaf)), leaf.output_name)
-    table.add_row("", escape(str(signature.outputs)), signature.outputs.name)
+    for output in signature.outputs:
+        table.add_row("", escape(str(output)), output.name)
     return table
 
 

@@ -1,7 +1,9 @@
 """Which axes are time and batch: found by running the module with one time step, or one row, more.
 
-- The time axis of the inputs is the one that may grow while the state keeps its shape. Time and batch are
-  the first two axes, in either order, unless these may not grow: then they are any two others that may.
+- The time axis of the inputs is the one that may grow while the state keeps its shape, in all sequences at
+  once. Time and batch are the first two axes, in either order, unless these may not grow: then they are any
+  two others that may. An input without a time axis is a context. Of several readings the one counts in which
+  more outputs are as long as the sequences, and then the one in which the first input is a sequence.
 - The batch axis of a leaf of the state is the one that grows with the batch, in ``begin_state`` or in what
   the module returns; else the one of that size, if the module takes a larger one there.
 - The axes of the outputs are those that grow along; no time axis means the outputs of the last time step.
@@ -9,45 +11,71 @@
 What stays open is said, not guessed.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import permutations, product
+from itertools import product
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from rnn_export.errors import InputError, ModelError, RnnExportError, mismatch
-from rnn_export.module.calling import Reading, describe, equal
-from rnn_export.module.numbers_behind import numbers_behind
-from rnn_export.module.output_length import Run, grown, longer, output_length
+from rnn_export.module.calling import OpenAxesError, Reading, describe
+from rnn_export.module.candidates import Pair, Said, is_a_part, pairs_of_axes, ways_to_say
+from rnn_export.module.output_length import (
+    Along,
+    Inputs,
+    Run,
+    all_longer,
+    grown,
+    longer,
+    output_lengths,
+    size_along,
+)
+from rnn_export.module.rows import depend_on_each_other, rows_are_apart
 from rnn_export.signature.sizes import TIME
 from rnn_export.signature.tree import map_leaves, tree_leaves
 
 Begin = Callable[[int], Any]
 SHORT = 16  # time steps and rows that tell as much as any number of them
-ATTEMPTS = 8  # at seeing whether one row changes another
-ROUNDING = {"rtol": 1e-5, "atol": 1e-7}  # far above what rounding makes, far below what a row would
 DISTINCT = "Pass an example whose number of time steps, batch and other sizes are all different."
 
 
 @dataclass(frozen=True)
-class Axes:
-    """Where time and batch are in the inputs and outputs, and where batch is in each leaf of the state.
+class OutputAxes:
+    """Where time and batch are in an output; ``length`` says how many there are for some time steps."""
 
-    ``length`` says how many outputs there are for a number of time steps.
-    """
-
-    time: int
+    time: int | None
     batch: int
-    state: tuple[int, ...]
-    outputs_time: int | None
-    outputs_batch: int
     length: str = TIME
 
 
-def find_axes(run: Run, inputs: Tensor, state: Any, begin: Begin | None) -> Axes:
+@dataclass(frozen=True)
+class Axes:
+    """Where time and batch are in the inputs and outputs, and where batch is in each leaf of the state."""
+
+    time: Along
+    batch: tuple[int, ...]
+    state: tuple[int, ...]
+    outputs: tuple[OutputAxes, ...]
+
+
+class FlattenedError(ModelError):
+    """Some outputs, by their numbers, have time and batch as one axis; with these axes of the inputs."""
+
+    def __init__(self, time: Along, batch: tuple[int, ...], outputs: list[int]) -> None:
+        super().__init__("outputs have time and batch as one axis")
+        self.time, self.batch, self.outputs = time, batch, outputs
+
+
+def find_axes(
+    run: Run,
+    inputs: Inputs,
+    state: Any,
+    begin: Begin | None,
+    said: Said,
+    names: Sequence[Collection[str]],
+) -> Axes:
     """Find the axes of a call that is known to run.
 
     Args:
@@ -55,37 +83,54 @@ def find_axes(run: Run, inputs: Tensor, state: Any, begin: Begin | None) -> Axes
         inputs: the example's.
         state: the example's, or ``None``.
         begin: gives the module's initial state for a batch, if it has one.
+        said: what the user says of the axes.
+        names: what each input is called.
 
     Raises:
         InputError: the example leaves it open which axis is which.
+        FlattenedError: outputs have time and batch as one axis.
         ModelError: the results do not follow time and batch.
     """
     plain = run(inputs, state)
-    time, batch = _time_and_batch(run, inputs, state, plain, begin)
-    outputs_time, length = output_length(run, inputs, state, plain, time)
+    pairs, called = [*pairs_of_axes(inputs, said, names)], [next(iter(each)) for each in names]
+    time, batch = _time_and_batch(run, inputs, state, plain, begin, pairs, called)
+    lengths = output_lengths(run, inputs, state, plain, time)
     leaves, wider = _wider(run, inputs, state, batch, begin)
-    outputs_batch = grown(plain.outputs, wider.outputs)
-    if length is None or len(outputs_time) > 1 or len(outputs_batch) != 1 or outputs_time == outputs_batch:
-        raise ModelError(
-            mismatch(
-                "outputs of forward()",
-                f"an axis for the batch, {inputs.shape[batch]}, and one for time, {inputs.shape[time]}, "
-                "unless they are those of the last time step",
-                describe(plain.outputs),
-                "Return the outputs of every time step and every row.",
+    steps, many = size_along(inputs, time), size_along(inputs, batch)
+    flat = [
+        number
+        for number, (output, more_rows) in enumerate(zip(plain.outputs, wider.outputs, strict=True))
+        if output.dim() and lengths[number][0] == [0]
+        if (output.shape[0], more_rows.shape[0]) == (steps * many, steps * (many + 1))
+    ]
+    if flat:
+        raise FlattenedError(time, batch, flat)
+    found = list[OutputAxes]()
+    for output, more_rows, (times, length) in zip(plain.outputs, wider.outputs, lengths, strict=True):
+        rows = grown(output, more_rows)
+        if length is None or len(times) > 1 or len(rows) != 1 or times == rows:
+            raise ModelError(
+                mismatch(
+                    "outputs of forward()",
+                    f"an axis for the batch, {many}, and one for time, {steps}, unless they are those of "
+                    "the last time step",
+                    describe(output),
+                    "Return the outputs of every time step and every row.",
+                )
             )
-        )
-    return Axes(time, batch, leaves, next(iter(outputs_time), None), outputs_batch[0], str(length))
+        found.append(OutputAxes(next(iter(times), None), rows[0], str(length)))
+    return Axes(time, batch, leaves, tuple(found))
 
 
-def check_state(inputs: Tensor, state: Any, begin: Begin | None) -> None:
+def check_state(inputs: Inputs, state: Any, begin: Begin | None) -> None:
     """Check that a state may be one for the batch of the inputs, whichever axis that is.
 
     Raises:
         InputError: it is not.
     """
-    batch = inputs.shape[1]
-    if any(_fits(state, size, begin) for size in dict.fromkeys([batch, *inputs.shape])):
+    sizes = [size for tensor in inputs for size in tensor.shape]
+    batch = inputs[0].shape[1] if inputs[0].dim() > 1 else sizes[0]
+    if any(_fits(state, size, begin) for size in dict.fromkeys([batch, *sizes])):
         return
     if begin is None:
         expected = f"an axis of the inputs' batch, {batch}, in each tensor"
@@ -95,11 +140,13 @@ def check_state(inputs: Tensor, state: Any, begin: Begin | None) -> None:
     raise InputError(mismatch("example 'state'", expected, describe(state), remedy))
 
 
-def shorter(run: Run, inputs: Tensor, state: Any, begin: Begin | None) -> Tensor:
+def shorter(run: Run, inputs: Inputs, state: Any, begin: Begin | None) -> Inputs:
     """Give a few time steps of the inputs, and a few rows unless the state is made for all of them."""
-    for axis in (0, 1):
-        few = inputs.narrow(axis, 0, min(SHORT, inputs.shape[axis]))
-        if few.shape == inputs.shape or not _fits(state, inputs.shape[1 - axis], begin):
+    first = next((tensor for tensor in inputs if tensor.dim() > 1), None)
+    for axis in (0, 1) if first is not None else ():
+        size, other = first.shape[axis], first.shape[1 - axis]  # type: ignore[union-attr]
+        few = tuple(_few(tensor, axis if tensor is first else None, size) for tensor in inputs)
+        if size <= SHORT or not _fits(state, other, begin):
             continue
         try:
             new = _shapes(run(few, state).state)
@@ -107,83 +154,110 @@ def shorter(run: Run, inputs: Tensor, state: Any, begin: Begin | None) -> Tensor
             continue
         if state is None:
             inputs = few
+            first = next(tensor for tensor in inputs if tensor.dim() > 1)
         elif new in ([], _shapes(state)):
             return few
     return inputs
 
 
+def _few(tensor: Tensor, axis: int | None, size: int) -> Tensor:
+    """Shorten an axis, or else the first one of two that has a size."""
+    own = [place for place, length in enumerate(tensor.shape[:2]) if length == size]
+    places = own[:1] if axis is None else [axis]
+    return tensor.narrow(places[0], 0, min(SHORT, size)) if places else tensor
+
+
 def _time_and_batch(
-    run: Run, inputs: Tensor, state: Any, plain: Reading, begin: Begin | None
-) -> tuple[int, int]:
-    pairs = [*permutations(range(inputs.dim()), 2)]
-    usual = [pair for pair in pairs if max(pair) == 1]
-    found, failures = list[tuple[int, int]](), list[str]()
+    run: Run,
+    inputs: Inputs,
+    state: Any,
+    plain: Reading,
+    begin: Begin | None,
+    pairs: Sequence[Pair],
+    names: Sequence[str],
+) -> Pair:
+    usual = [pair for pair in pairs if max(*(axis or 0 for axis in pair[0]), *pair[1]) == 1]
+    found, failures = list[Pair](), list[str]()
     for group in (usual, [pair for pair in pairs if pair not in usual]):
         found = [pair for pair in group if _may_be(run, inputs, state, plain, begin, *pair, failures)]
         if found:
             break
+    found = [pair for pair in found if not is_a_part(pair, found)]
     if len(found) > 1:
-        rows = [inputs.shape[batch] for _, batch in found]
-        found = [pair for pair in found if _rows_are_apart(run, inputs, state, *pair)]
-        if not found and set(rows) & set(plain.outputs.shape):
-            raise _depend_on_each_other(run, inputs, state)
+        rows = {size_along(inputs, batch) for _, batch in found}
+        found = [pair for pair in found if rows_are_apart(run, inputs, state, *pair)]
+        if not found and rows & {size for output in plain.outputs for size in output.shape}:
+            raise depend_on_each_other(run, inputs, state)
     if len(found) > 1:  # a pooling takes one entry more of an axis whose size is fixed all the same
         found = [pair for pair in found if _may_be_twice(run, inputs, state, *pair)]
+    if len(found) > 1 and len(inputs) > 1:
+        following = [_following(run, inputs, state, plain, time) for time, _ in found]
+        found = [pair for pair, number in zip(found, following, strict=True) if number == max(following)]
+        found = [pair for pair in found if pair[0][0] is not None] or found  # the sequence comes first
     if len(found) == 1:
         return found[0]
-    if not found and inputs.is_floating_point() and inputs.dim() == 2:
+    if not found and len(inputs) == 1 and inputs[0].is_floating_point() and inputs[0].dim() == 2:
         raise InputError(
             mismatch(
                 "example 'inputs'",
                 "an axis for time, one for the batch, and features",
-                f"{describe(inputs)}, of which no two axes may grow",
+                f"{describe(inputs[0])}, of which no two axes may grow",
                 "Add the axis of the batch: inputs[:, None] behind time, or inputs[None] in front of it.",
             )
         )
     if not found and failures:
         raise ModelError(f"one more time step is too many. {failures[0]} It has to take any number of them.")
-    raise InputError(
-        mismatch(
-            "example 'inputs'",
-            "to see which axis is time and which is batch",
-            f"{describe(inputs)}, where several fit",
-            DISTINCT,
-        )
-    )
+    given = describe(inputs[0] if len(inputs) == 1 else inputs)
+    expected = "to see which axis is time and which is batch"
+    got = f"{given}, where several fit" if found else f"{given}, where none fits"
+    remedy = f"{DISTINCT}{ways_to_say(found, inputs, names)}"
+    kind = OpenAxesError if found else InputError
+    raise kind(mismatch("example 'inputs'", expected, got, remedy))
+
+
+def _following(run: Run, inputs: Inputs, state: Any, plain: Reading, time: Along) -> int:
+    """Count the outputs that are longer where the sequences are."""
+    longer = run(all_longer(inputs, time), state)
+    return sum(one.shape != other.shape for one, other in zip(plain.outputs, longer.outputs, strict=True))
 
 
 def _may_be(
     run: Run,
-    inputs: Tensor,
+    inputs: Inputs,
     state: Any,
     plain: Reading,
     begin: Begin | None,
-    time: int,
-    batch: int,
+    time: Along,
+    batch: tuple[int, ...],
     failures: list[str],
 ) -> bool:
     """Whether one axis may grow as time does, and another one as the batch; note why it may not."""
-    if not _fits(state, inputs.shape[batch], begin):
+    if not _fits(state, size_along(inputs, batch), begin):
         return False
     try:
-        reading = run(longer(inputs, time), state)
+        reading = run(all_longer(inputs, time), state)
         if state is None:
-            run(longer(inputs, batch), None)
+            run(all_longer(inputs, batch), None)
     except RnnExportError as error:
         failures.append(str(error))
         return False
     return [leaf.shape for leaf in reading.state] == [leaf.shape for leaf in plain.state]
 
 
-def _may_be_twice(run: Run, inputs: Tensor, state: Any, time: int, batch: int) -> bool:
+def _may_be_twice(run: Run, inputs: Inputs, state: Any, time: Along, batch: tuple[int, ...]) -> bool:
     """Whether a sequence, and a batch without a state, may be twice as long."""
     try:
-        run(torch.cat([inputs, inputs], time), state)
+        run(_twice(inputs, time), state)
         if state is None:
-            run(torch.cat([inputs, inputs], batch), None)
+            run(_twice(inputs, batch), None)
     except RnnExportError:
         return False
     return True
+
+
+def _twice(inputs: Inputs, axes: Along) -> Inputs:
+    pairs = zip(inputs, axes, strict=True)
+    return tuple(tensor if axis is None else torch.cat([tensor, tensor], axis) for tensor, axis in pairs)
 
 
 def _fits(state: Any, batch: int, begin: Begin | None) -> bool:
@@ -199,75 +273,11 @@ def _shapes(state: Any) -> list[list[int]]:
     return [list(leaf.shape) for leaf in tree_leaves(state)]
 
 
-def _rows_are_apart(run: Run, inputs: Tensor, state: Any, along: int, axis: int) -> bool:
-    """Whether entries along an axis have nothing to do with each other, as rows of a batch have not.
-
-    The first of them, and all but the last one, are changed several times, as some change little.
-    """
-    size, want = inputs.shape[axis], numbers_behind(partial(_outputs, run, inputs, state))
-    places = [place for place, length in enumerate(want.shape) if length == size and size > 1]
-    for attempt in range(ATTEMPTS):
-        first = 1 if attempt % 2 == 0 else size - 1
-        others = _with_others(inputs, axis, along, attempt, first)
-        got = numbers_behind(partial(_outputs, run, others, state))
-        if got.shape != want.shape:
-            return False
-        kept = [
-            [tensor.narrow(place, first, size - first).double() for tensor in (got, want)] for place in places
-        ]
-        places = [
-            place
-            for place, (one, other) in zip(places, kept, strict=True)
-            if torch.allclose(one, other, equal_nan=True, **ROUNDING)
-        ]
-    return bool(places)
-
-
-def _depend_on_each_other(run: Run, inputs: Tensor, state: Any) -> ModelError:
-    """Say why no axis of the inputs can be the batch, of those that may grow."""
-    one, two = (numbers_behind(partial(_outputs, run, inputs, state)) for _ in range(2))
-    if not equal([one], [two]):
-        return ModelError(
-            mismatch(
-                "two calls of forward() with the same arguments",
-                "the same results",
-                "others, of random numbers or of what the module remembers",
-                "Pass random numbers as inputs, and return what is to be remembered as a state.",
-            )
-        )
-    return ModelError(
-        mismatch(
-            "results of a row",
-            "the same in any batch",
-            f"others for other rows, whichever axis of {describe(inputs)} is the batch",
-            "Let no row, and no branch, depend on the others or on how many there are.",
-        )
-    )
-
-
-def _outputs(run: Run, inputs: Tensor, state: Any) -> Tensor:
-    return run(inputs, state).outputs
-
-
-def _with_others(inputs: Tensor, axis: int, along: int, attempt: int, first: int) -> Tensor:
-    """Give inputs whose ``first`` entries along an axis are others, which move ``along`` another axis."""
-    changed = inputs.clone()
-    own = changed.narrow(axis, 0, first)
-    if attempt:
-        own.copy_(inputs.roll((attempt, 1 + attempt // 2), (axis, along)).narrow(axis, 0, first))
-    elif own.is_floating_point():
-        own.copy_(own * 0.5 + 0.25)
-    else:  # another id that the example has
-        low, high = inputs.min(), inputs.max()
-        own.copy_(torch.where(own == high, low, high))
-    return changed
-
-
 def _wider(
-    run: Run, inputs: Tensor, state: Any, batch: int, begin: Begin | None
+    run: Run, inputs: Inputs, state: Any, batch: tuple[int, ...], begin: Begin | None
 ) -> tuple[tuple[int, ...], Reading]:
     """Find the batch axis of each leaf of the state, and run with one row more."""
-    size, more = inputs.shape[batch], longer(inputs, batch)
+    size, more = size_along(inputs, batch), all_longer(inputs, batch)
     if begin is not None:
         axes = _axes_between(begin(size), begin(size + 1))
         return axes, run(more, map_leaves_with(state, axes, longer))
@@ -283,7 +293,8 @@ def _wider(
             failures.append(str(error))
             continue
         want = _shapes(map_leaves_with(state, axes, longer))
-        follows = bool(grown(run(inputs, state).outputs, reading.outputs))
+        outputs = zip(run(inputs, state).outputs, reading.outputs, strict=True)
+        follows = all(grown(one, other) for one, other in outputs)
         if _shapes(reading.state) == want if reading.state else follows:
             found.append((axes, reading))
     if len(found) == 1:

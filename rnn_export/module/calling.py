@@ -1,10 +1,11 @@
 """How people write ``forward``, against the one call that the rest of the package knows.
 
-    (inputs, *state) -> (outputs, *new_state)
+    (*inputs, *state) -> (*outputs, *new_state)
 
-Every leaf of the state is a tensor of its own there, the outputs are one tensor. A module may wrap its state
-in tuples and lists, return it in another wrapping than it takes it, or not at all, and return its outputs as
-a list with one tensor a time step.
+Every leaf of the state is a tensor of its own there. A module may wrap its state in tuples and lists, return
+it in another wrapping than it takes it, or not at all, and return its outputs as a list with one tensor a
+time step. One that takes or gives several tensors beside its state is arranged first
+(:mod:`rnn_export.module.arguments`).
 """
 
 from collections.abc import Collection, Sequence
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnn_export.errors import ModelError, mismatch
+from rnn_export.errors import InputError, ModelError, mismatch
 from rnn_export.signature.tree import Tree, names_of, parts_of, tree_leaves, tree_of, tree_pairs
 
 OUTPUTS = "outputs"
@@ -27,61 +28,81 @@ class Calling:
 
     Attributes:
         takes: how the module wraps the state that it takes; ``None`` if it takes none.
-        gives: the whole result: ``"outputs"``, and the leaves of the new state, by the names of the old ones.
-            Without ``"outputs"`` the first leaf of the new state is what comes out.
+        gives: the whole result: the outputs, and the leaves of the new state, by the names of the old ones.
+            Without any output the first leaf of the new state is what comes out.
+        outputs: the names of the outputs.
+        inputs: the number of tensors that go in before the state.
         listed: whether the outputs are a Python list with one tensor a time step.
         in_place: whether the module changes its arguments, which are copied for it then.
     """
 
     takes: Tree | None
     gives: Tree
+    outputs: tuple[str, ...] = (OUTPUTS,)
+    inputs: int = 1
     listed: bool = False
     in_place: bool = False
 
     @property
     def plain(self) -> bool:
-        """Whether it is ``(inputs, state) -> (outputs, state)``, with the state in one wrapping."""
-        return not self.listed and not self.in_place and self.gives == {"tuple": [OUTPUTS, self.takes]}
+        """Whether it is ``(*inputs, state) -> (*outputs, state)``, with the state in one wrapping."""
+        return not self.listed and not self.in_place and self.gives == {"tuple": [*self.outputs, self.takes]}
 
     def results(self, result: Any, state: Sequence[str]) -> tuple[Tensor, ...]:
         """Pick the outputs and some leaves of the new state out of what the module returned."""
         found = dict(tree_pairs(self.gives, result))
-        outputs = found.get(OUTPUTS, next(iter(found.values())))
-        return (torch.stack(outputs) if self.listed else outputs, *(found[name] for name in state))
+        outputs = [found[name] for name in self.outputs if name in found] or [next(iter(found.values()))]
+        stacked = [torch.stack(each) for each in outputs] if self.listed else outputs
+        return (*stacked, *(found[name] for name in state))
 
 
-class NestedResultError(ModelError):
-    """A module returns tensors in other wrappings than tuples and lists."""
+class OtherCallError(ModelError):
+    """A call is not ``(inputs, state) -> (outputs, state)`` in tuples and lists."""
+
+
+class OpenAxesError(InputError):
+    """An example leaves it open which axis is which, or which argument is a sequence."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a module returned: ``outputs`` stacked, the leaves of the new state, and how all is wrapped."""
+    """What a module returned: the outputs, stacked, the leaves of the new state, and how all is wrapped."""
 
-    outputs: Tensor
+    outputs: list[Tensor]
     state: list[Tensor]
     gives: Tree
     listed: bool
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All that came out, the outputs first."""
+        return [*self.outputs, *self.state]
 
-def read(result: Any, steps: Collection[int]) -> Reading:
+
+def read(result: Any, steps: Collection[int], outputs: tuple[str, ...] = (OUTPUTS,)) -> Reading:
     """Read what a module returned; ``steps`` are the possible numbers of time steps.
 
+    Several outputs, by these names, are a tuple of them, with the state behind them if there is one.
+
     Raises:
-        NestedResultError: there is more than tuples and lists around the tensors.
+        OtherCallError: there is more than tuples and lists around the tensors.
         ModelError: it is neither outputs nor ``(outputs, state)``.
     """
+    if len(outputs) > 1:
+        state = result[len(outputs) :]
+        leaves = [tree_of(part, names_of(part)) for part in state]
+        return Reading([*result[: len(outputs)]], tree_leaves(state), {"tuple": [*outputs, *leaves]}, False)
     if not _is_plain(result):
-        raise NestedResultError(mismatch("result of forward()", "(outputs, state)", describe(result), REMEDY))
+        raise OtherCallError(mismatch("result of forward()", "(outputs, state)", describe(result), REMEDY))
     if isinstance(result, Tensor) or _is_listed(result, steps):
         return _reading(result, [], OUTPUTS, steps)
     if not isinstance(result, tuple | list) or not result:
         raise ModelError(mismatch("result of forward()", "(outputs, state)", describe(result), REMEDY))
-    outputs, *rest = result
+    first, *rest = result
     names = iter(names_of(rest))
     inside: list[Tree] = [tree_of(part, [next(names) for _ in tree_leaves(part)]) for part in rest]
     kind = "tuple" if isinstance(result, tuple) else "list"
-    return _reading(outputs, tree_leaves(rest), {kind: [OUTPUTS, *inside]}, steps)
+    return _reading(first, tree_leaves(rest), {kind: [OUTPUTS, *inside]}, steps)
 
 
 def _reading(outputs: Any, state: list[Any], gives: Tree, steps: Collection[int]) -> Reading:
@@ -90,7 +111,7 @@ def _reading(outputs: Any, state: list[Any], gives: Tree, steps: Collection[int]
         got = f"{describe(outputs)} and a state of {describe(state)}"
         expected = "outputs as a tensor, or a list of one a time step, and a state of tensors"
         raise ModelError(mismatch("result of forward()", expected, got, REMEDY))
-    return Reading(torch.stack(outputs) if listed else outputs, state, gives, listed)
+    return Reading([torch.stack(outputs) if listed else outputs], state, gives, listed)
 
 
 def _is_plain(result: Any) -> bool:

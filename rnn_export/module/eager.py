@@ -13,7 +13,8 @@ from rnn_export.module.copying import copied
 from rnn_export.module.precision import InPrecision
 from rnn_export.module.subject import Subject
 from rnn_export.module.wrappers import Ragged
-from rnn_export.signature.signature import Array, Call, TensorSpec
+from rnn_export.signature.signature import Call, Signature
+from rnn_export.signature.tensors import Array, TensorSpec
 
 
 def start(subject: Subject, dtype: torch.dtype) -> Call:
@@ -26,7 +27,7 @@ def start(subject: Subject, dtype: torch.dtype) -> Call:
 
 
 def prepare(subject: Subject, dtype: torch.dtype) -> nn.Module:
-    """Copy the module in a precision, as ``(inputs, *state) -> (outputs, *new_state)``, lengths last."""
+    """Copy the module in a precision, as ``(*inputs, *state) -> (*outputs, *new_state)``, lengths last."""
     flat = subject.flat(copied(subject.model).to(dtype))
     return Ragged(flat, subject.signature) if subject.signature.lengths else flat
 
@@ -50,8 +51,9 @@ def caller(model: nn.Module, subject: Subject, dtype: torch.dtype) -> Call:
             try:
                 results = [result.numpy() for result in in_precision(lambda: model(*given))]
             except Exception as error:
+                shapes = _shapes(arguments[: len(signature.inputs)])
                 raise ModelError(
-                    f"{name} failed in {dtype} on inputs {list(arguments[0].shape)}: {error}. "
+                    f"{name} failed in {dtype} on inputs {shapes}: {error}. "
                     "It has to run for any number of time steps and rows, and in float64 as a reference; a "
                     "quantized module does not: export the one that it was made of."
                 ) from error
@@ -62,7 +64,7 @@ def caller(model: nn.Module, subject: Subject, dtype: torch.dtype) -> Call:
                         f"{output} of {name} for {sizes}",
                         list(spec.sized(**sizes)),
                         list(result.shape),
-                        _remedy(spec, sizes, result.shape),
+                        _remedy(spec, sizes, result.shape, signature),
                     )
                 )
         return results
@@ -70,14 +72,23 @@ def caller(model: nn.Module, subject: Subject, dtype: torch.dtype) -> Call:
     return call
 
 
-def _remedy(spec: TensorSpec, sizes: Mapping[str, int], shape: Sequence[int]) -> str:
+def _remedy(spec: TensorSpec, sizes: Mapping[str, int], shape: Sequence[int], signature: Signature) -> str:
     """Say what to do about a result of another shape."""
     expected = spec.sized(**sizes)
+    if any(given.counts_steps for given in signature.inputs):
+        return (
+            "Give pad_packed_sequence total_length=, the number of time steps of the inputs. Or leave the "
+            "packing out, and export with lengths=True."
+        )
     if [size for size in expected if size != 1] == [size for size in shape if size != 1]:
         return "An axis of one entry is lost or made: name the axis of squeeze(), and sizes in view()."
     if len(expected) == len(shape) and spec.time_axis is not None:
         return "Return one output for each time step, or that of the last one alone."
     return "Its shape may depend on time and batch alone."
+
+
+def _shapes(arrays: Sequence[Array]) -> str:
+    return ", ".join(str(list(array.shape)) for array in arrays)
 
 
 @contextmanager

@@ -12,13 +12,15 @@ from rnn_export.module import eager
 from rnn_export.module.copying import copied
 from rnn_export.module.sampling import SEED, Draw, trajectory
 from rnn_export.module.subject import Subject
-from rnn_export.signature.signature import Array, Call, Signature, pieces
-from rnn_export.signature.sizes import BATCH, TIME
+from rnn_export.signature.signature import Call, Signature, pieces
+from rnn_export.signature.sizes import TIME
+from rnn_export.signature.tensors import Array
 
 # Why running step by step may give something else than running whole.
 AHEAD = "later time steps take part (it looks ahead, runs backwards, or takes a norm over time)"
 BEFORE = "something is kept outside of the state (in a list or a variable inside of forward)"
 NOT_RETURNED = "forward takes a state and does not return the new one"
+COUNTS = "forward takes the number of time steps of each row"
 FOLD_TOLERANCE = 1e-9  # float64, over a few steps: far above rounding, far below any real dependence
 STEPS = 7  # that are run one by one
 LONG = 1025  # time steps that are run in pieces
@@ -39,9 +41,13 @@ def streaming_obstacle(subject: Subject) -> str | None:
     signature = subject.signature
     if not signature.returns_state:
         return NOT_RETURNED
+    if any(spec.counts_steps for spec in signature.inputs):
+        return COUNTS
     if signature.least > 1:
         return f"forward takes no fewer than {signature.least} time steps"
-    other = [name for name in signature.outputs.shape if name not in (TIME, BATCH) and isinstance(name, str)]
+    other = [
+        size for spec in signature.outputs for size in spec.shape if str(size) != TIME and TIME in str(size)
+    ]
     if other:
         return f"forward gives {other[0]} outputs for a number of time steps"
     finite = replace(subject, model=_without_nan(subject.model))
@@ -51,6 +57,40 @@ def streaming_obstacle(subject: Subject) -> str | None:
     return _step_by_step(call, draw, signature) or next(
         filter(None, (_in_pieces(call, draw, subject, steps) for steps in (LONG, *longer))), None
     )
+
+
+def check_company(arguments: Sequence[Array], subject: Subject) -> None:
+    """Run the rows of a call that are finite alone, and beside each of the others, in float64.
+
+    Args:
+        arguments: of a call some of whose rows hold NaN or an infinity.
+        subject: the module, without lengths.
+
+    Raises:
+        ModelError: their results differ: they depend on the company that they are in.
+    """
+    signature, call = subject.signature, eager.start(subject, torch.float64)
+    clean = signature.finite_rows(arguments)
+    kept = np.flatnonzero(clean)
+
+    def results(rows: Array) -> list[Array]:
+        given = zip(arguments, signature.arguments, strict=True)
+        found = call(*(array.take(rows, spec.batch_axis) for array, spec in given))
+        pairs = zip(found, signature.results, strict=True)
+        return [array.take(range(len(kept)), spec.batch_axis) for array, spec in pairs]
+
+    alone = results(kept)
+    for row in np.flatnonzero(~clean):
+        difference = max(map(_difference, results(np.append(kept, row)), alone))
+        if difference > FOLD_TOLERANCE:
+            raise ModelError(
+                mismatch(
+                    f"{type(subject.original).__name__}, the results of a row",
+                    "the same in any batch",
+                    f"results that differ by {difference:.1g} beside a row with a NaN or an infinity",
+                    "Let no row, and no branch, depend on the others or on how many there are.",
+                )
+            )
 
 
 def check_rows(subject: Subject) -> None:
@@ -66,12 +106,9 @@ def check_rows(subject: Subject) -> None:
     draw = Draw(subject, call)
     batch = max(ROWS, *(size + 1 for size in draw.sizes), 0)
     steps = max(STEPS, signature.least)
-    large = [draw.large_inputs(steps, len(draw.larger))] if draw.larger else []
-    alone = len(draw.larger) + len(draw.kinds)
-    inputs = np.concatenate(
-        [*large, draw.inputs(steps, batch - len(draw.larger))], signature.inputs.batch_axis
-    )
-    arguments = [inputs, *draw.state(batch)]
+    alone = draw.larger + draw.kinds
+    inputs = draw.large_inputs(steps, draw.larger, batch - draw.larger)
+    arguments = [*inputs, *draw.state(batch)]
     together = call(*arguments)
     edges = (*range(alone + 1), max(SOME, alone + 1), batch)
     parts = []
@@ -95,17 +132,17 @@ def check_rows(subject: Subject) -> None:
 
 
 def _step_by_step(call: Call, draw: Draw, signature: Signature) -> str | None:
-    rows = max(2, len(draw.kinds))
+    rows = max(2, draw.kinds)
     inputs, state = draw.inputs(STEPS, rows), draw.state(rows)
-    outputs, *last = call(inputs, *state)
+    whole, count = call(*inputs, *state), len(signature.outputs)
     steps = list(trajectory(call, inputs, state, signature))
-    for step, (got, *_) in enumerate(steps):
-        want, cause = _outputs_at(step, call, inputs, state, outputs, signature)
-        difference = _difference(got, want)
+    for step, got in enumerate(steps):
+        want, cause = _outputs_at(step, call, inputs, state, whole[:count], signature)
+        difference = max(map(_difference, got[:count], want))
         if difference > FOLD_TOLERANCE:
             where = f"step by step, the outputs first differ at time step {step}, by {difference:.1g}"
             return f"{where}: {cause}"
-    difference = max(map(_difference, steps[-1][1:], last), default=0.0)
+    difference = max(map(_difference, steps[-1][count:], whole[count:]), default=0.0)
     if difference > FOLD_TOLERANCE:
         return f"step by step, the final state differs by {difference:.1g}: {AHEAD}"
     return None
@@ -118,31 +155,34 @@ def _in_pieces(call: Call, draw: Draw, subject: Subject, steps: int) -> str | No
     """
     signature = subject.signature
     work = steps * max(1, sum(parameter.numel() for parameter in subject.model.parameters()))
-    rows = max(1, min(len(draw.kinds), WORK // work))
+    rows = max(1, min(draw.kinds, WORK // work))
     steps = steps if work <= WORK else STEPS
     inputs, state = draw.inputs(steps, rows), draw.state(rows)
-    whole = call(inputs, *state)
+    whole, count = call(*inputs, *state), len(signature.outputs)
     if draw.finite and not all(bool(np.isfinite(result).all()) for result in whole):
         return _in_pieces(call, draw, subject, steps // 2) if steps > STEPS else None  # it overflows itself
-    parts: list[Array] = []
+    parts: list[list[Array]] = []
     after: Sequence[Array] = state
     for piece in pieces(steps):
-        part, *after = call(signature.inputs.cut(inputs, piece), *after)
-        parts.append(part)
-    axis = signature.outputs.time_axis
-    outputs = parts[-1] if axis is None else np.concatenate(parts, axis)
-    if max(map(_difference, [outputs, *after], whole)) <= FOLD_TOLERANCE:
+        results = call(*signature.cut(inputs, piece), *after)
+        parts.append(results[:count])
+        after = results[count:]
+    outputs = signature.joined(parts)
+    if max(map(_difference, [*outputs, *after], whole)) <= FOLD_TOLERANCE:
         return None
     changed = [leaf.astype(np.float64) * (1 + ROUNDING) if leaf.dtype.kind == "f" else leaf for leaf in state]
-    grown = list(map(_apart, call(inputs, *changed), whole))
-    apart = list(map(_apart, [outputs, *after], whole))
-    if axis is not None:
-        granted = np.maximum.accumulate(_most(grown[0], axis)) * GRANTED + FOLD_TOLERANCE
-        wrong = _most(apart[0], axis) > granted
+    grown = list(map(_apart, call(*inputs, *changed), whole))
+    apart = list(map(_apart, [*outputs, *after], whole))
+    for place, spec in enumerate(signature.outputs):
+        axis = spec.time_axis
+        if axis is None:
+            continue
+        granted = np.maximum.accumulate(_most(grown[place], axis)) * GRANTED + FOLD_TOLERANCE
+        wrong = _most(apart[place], axis) > granted
         if wrong.any():
             step = int(np.argmax(wrong))
-            want, cause = _outputs_at(step, call, inputs, state, whole[0], signature)
-            difference = _difference(signature.outputs.cut(outputs, slice(step, step + 1)), want)
+            want, cause = _outputs_at(step, call, inputs, state, whole[:count], signature)
+            difference = _difference(spec.cut(outputs[place], slice(step, step + 1)), want[place])
             where = f"in pieces of 1, 2, 4, ... time steps, the outputs first differ at time step {step}"
             return f"{where}, by {difference:.1g}: {cause}"
     if max(map(np.max, apart)) > max(map(np.max, grown)) * GRANTED + FOLD_TOLERANCE:
@@ -151,17 +191,28 @@ def _in_pieces(call: Call, draw: Draw, subject: Subject, steps: int) -> str | No
 
 
 def _outputs_at(
-    step: int, call: Call, inputs: Array, state: Sequence[Array], outputs: Array, signature: Signature
-) -> tuple[Array, str]:
+    step: int,
+    call: Call,
+    inputs: Sequence[Array],
+    state: Sequence[Array],
+    outputs: Sequence[Array],
+    signature: Signature,
+) -> tuple[list[Array], str]:
     """Give the outputs of a whole run at a time step, and why a single step may give others.
 
     The outputs change if the run ends at that step: later inputs took part.
     """
-    ended = call(signature.inputs.cut(inputs, slice(0, step + 1)), *state)[0]
-    if signature.outputs.time_axis is None:
-        return ended, f"{BEFORE}, or {AHEAD}"
-    want, ended = (signature.outputs.cut(result, slice(step, step + 1)) for result in (outputs, ended))
-    return want, AHEAD if _difference(ended, want) > FOLD_TOLERANCE else BEFORE
+    ended = call(*signature.cut(inputs, slice(0, step + 1)), *state)
+    want, cause = list[Array](), BEFORE
+    for spec, result, last in zip(signature.outputs, outputs, ended, strict=False):
+        if spec.time_axis is None:
+            want.append(last)
+            cause = f"{BEFORE}, or {AHEAD}" if len(signature.outputs) == 1 else cause
+            continue
+        then, now = (spec.cut(each, slice(step, step + 1)) for each in (result, last))
+        want.append(then)
+        cause = AHEAD if _difference(now, then) > FOLD_TOLERANCE else cause
+    return want, cause
 
 
 def _difference(one: Array, other: Array) -> float:

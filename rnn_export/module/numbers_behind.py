@@ -1,6 +1,6 @@
 """The numbers that labels and truth values come of: they change where a label does not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -25,11 +25,12 @@ class _Decided(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
 
-def numbers_behind(run: Callable[[], Tensor]) -> Tensor:
-    """Run a module; give its outputs, or the numbers that they come of if they are none themselves."""
+def numbers_behind(run: Callable[[], Sequence[Tensor]]) -> list[Tensor]:
+    """Run a module; give its outputs that are floats, or else the numbers that they come of."""
     decided = _Decided()
     with decided:
         outputs = run()
-    if outputs.is_floating_point() or decided.numbers is None:
-        return outputs
-    return decided.numbers
+    floats = [output for output in outputs if output.is_floating_point()]
+    if floats or decided.numbers is None:
+        return floats or list(outputs)
+    return [decided.numbers]

@@ -1,6 +1,6 @@
 """How many outputs there are for a number of time steps, and the fewest time steps that a module takes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -10,13 +10,36 @@ from rnn_export.errors import RnnExportError
 from rnn_export.module.calling import Reading
 from rnn_export.signature.sizes import Length, fit
 
-Run = Callable[[Tensor, Any], Reading]
+Inputs = tuple[Tensor, ...]
+Run = Callable[[Inputs, Any], Reading]
+Along = tuple[int | None, ...]  # an axis of each of several tensors, if it has one
 MOST_LENGTHS = 33  # numbers of time steps that are tried
 
 
-def longer(tensor: Tensor, axis: int) -> Tensor:
-    """Repeat the first entry of an axis."""
-    return torch.cat([tensor.narrow(axis, 0, 1), tensor], axis)
+def longer(tensor: Tensor, axis: int | None, times: int = 1) -> Tensor:
+    """Repeat the first entry of an axis, once or several times."""
+    if axis is None:
+        return tensor
+    first = tensor.narrow(axis, 0, 1)
+    return torch.cat([*[first] * times, tensor], axis)
+
+
+def all_longer(tensors: Sequence[Tensor], axes: Along, times: int = 1) -> Inputs:
+    """Repeat the first entry of an axis of each tensor."""
+    return tuple(longer(tensor, axis, times) for tensor, axis in zip(tensors, axes, strict=True))
+
+
+def narrowed(tensors: Sequence[Tensor], axes: Along, size: int) -> Inputs:
+    """Give the first entries of an axis of each tensor, or all if there are no more."""
+    return tuple(
+        tensor if axis is None else tensor.narrow(axis, 0, min(size, tensor.shape[axis]))
+        for tensor, axis in zip(tensors, axes, strict=True)
+    )
+
+
+def size_along(tensors: Sequence[Tensor], axes: Along) -> int:
+    """Give the size that tensors have in common."""
+    return next(tensor.shape[axis] for tensor, axis in zip(tensors, axes, strict=True) if axis is not None)
 
 
 def grown(one: Tensor, other: Tensor) -> list[int]:
@@ -27,17 +50,30 @@ def grown(one: Tensor, other: Tensor) -> list[int]:
     return more if all(other.shape[axis] == one.shape[axis] + 1 for axis in more) else []
 
 
-def output_length(
-    run: Run, inputs: Tensor, state: Any, plain: Reading, time: int
-) -> tuple[list[int], Length | None]:
-    """Find the axes of the outputs that grow with time, and how long they are, if that is known."""
-    more = grown(plain.outputs, run(longer(inputs, time), state).outputs)
-    steps = inputs.shape[time]
-    if more and all(plain.outputs.shape[axis] == steps for axis in more):
-        return more, Length()
-    shapes = {steps: plain.outputs.shape}
+def output_lengths(
+    run: Run, inputs: Inputs, state: Any, plain: Reading, time: Along
+) -> list[tuple[list[int], Length | None]]:
+    """Find the axes of each output that grow with time, and how long they are, if that is known."""
+    steps = size_along(inputs, time)
+    once = run(all_longer(inputs, time), state).outputs
+    found: list[tuple[list[int], Length | None] | None] = []
+    for output, larger in zip(plain.outputs, once, strict=True):
+        more = grown(output, larger)
+        as_long = bool(more) and all(output.shape[axis] == steps for axis in more)
+        found.append((more, Length()) if as_long else None)
+    if None not in found:
+        return [each for each in found if each]
+    every = {steps: plain.outputs}
     for extra in range(1, MOST_LENGTHS):
-        shapes[steps + extra] = run(_repeated(inputs, time, extra), state).outputs.shape
+        every[steps + extra] = run(all_longer(inputs, time, extra), state).outputs
+    return [
+        each or _fitted({number: tuple(outputs[place].shape) for number, outputs in every.items()})
+        for place, each in enumerate(found)
+    ]
+
+
+def _fitted(shapes: dict[int, tuple[int, ...]]) -> tuple[list[int], Length | None]:
+    """Find the axes of an output that change with the number of time steps, and how."""
     ranks = {len(shape) for shape in shapes.values()}
     axes = [axis for axis in range(min(ranks)) if len({shape[axis] for shape in shapes.values()}) > 1]
     if len(ranks) > 1 or len(axes) > 1:
@@ -48,18 +84,18 @@ def output_length(
     return axes, length if length is not None and length.by < MOST_LENGTHS else None
 
 
-def _repeated(inputs: Tensor, axis: int, times: int) -> Tensor:
-    """Repeat the first entry of an axis several times."""
-    first = inputs.narrow(axis, 0, 1)
-    return torch.cat([*[first] * times, inputs], axis)
+def fewest(run: Run, shortened: Callable[[int], Inputs], most: int) -> int:
+    """Find the fewest time steps that a module takes which is no fold: 1, unless it fails on that.
 
-
-def fewest(run: Run, inputs: Tensor, time: int) -> int:
-    """Find the fewest time steps that a module takes which is no fold: 1, unless it fails on that."""
-    for steps in range(1, inputs.shape[time]):
+    Args:
+        run: calls the module.
+        shortened: gives the inputs of so many time steps.
+        most: how many the example has.
+    """
+    for steps in range(1, most):
         try:
-            run(inputs.narrow(time, 0, steps), None)
+            run(shortened(steps), None)
         except RnnExportError:
             continue
         return steps
-    return int(inputs.shape[time])
+    return most

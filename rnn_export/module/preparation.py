@@ -72,12 +72,24 @@ def dtype_of(model: nn.Module, example: Sequence[Tensor]) -> torch.dtype:
     return found.pop()
 
 
-def check_inputs(inputs: Tensor, dtype: torch.dtype, *, step: bool) -> None:
-    """Check the dtype and the rank of the inputs.
+def check_inputs(inputs: Sequence[Tensor], dtype: torch.dtype, *, step: bool) -> None:
+    """Check the dtypes and the ranks of the inputs.
 
     Raises:
-        InputError: they cannot be a sequence for the module.
+        InputError: one cannot be a sequence for the module, nor a context beside one.
     """
+    if len(inputs) == 1:
+        _check_sequence(inputs[0], dtype, step=step)
+        return
+    check_kinds("example", inputs, InputError)
+    for tensor in inputs:
+        if (tensor.is_floating_point() and tensor.dtype != dtype) or not tensor.dim():
+            expected = f"{DTYPES[dtype]}, int64 or bool, with an axis for the batch"
+            remedy = f"Convert it to {dtype}; give every row its own entry."
+            raise InputError(mismatch("an input of the example", expected, describe(tensor), remedy))
+
+
+def _check_sequence(inputs: Tensor, dtype: torch.dtype, *, step: bool) -> None:
     tokens = not inputs.is_floating_point()
     axes = "[batch" if step else "[time, batch"
     expected = f"token ids int64 {axes}]" if tokens else f"{DTYPES[dtype]} {axes}, features]"

@@ -18,7 +18,9 @@ from rnn_export.signature.tree import tree_leaves
 OURS = tuple(str(Path(sys.modules[name].__file__ or "").parent) for name in (PACKAGE, "torch"))
 
 
-def check_calls(model: nn.Module, call: Callable[[Tensor], Any], inputs: Tensor) -> None:
+def check_calls(
+    model: nn.Module, call: Callable[[tuple[Tensor, ...]], Any], inputs: tuple[Tensor, ...]
+) -> None:
     """Call a module twice with the same inputs; whatever it returns may not differ.
 
     Raises:
@@ -26,7 +28,9 @@ def check_calls(model: nn.Module, call: Callable[[Tensor], Any], inputs: Tensor)
     """
     one, two = ([leaf for leaf in tree_leaves(call(inputs)) if isinstance(leaf, Tensor)] for _ in range(2))
     original = getattr(model, "original", model)
-    check_agreement(one, two, original, lambda: call(inputs), lambda: call(inputs.flip(0)))
+    check_agreement(
+        one, two, original, lambda: call(inputs), lambda: call(tuple(each.flip(0) for each in inputs))
+    )
 
 
 def check_agreement(

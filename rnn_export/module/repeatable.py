@@ -25,5 +25,5 @@ def check_repeatable(subject: Subject) -> None:
             two,
             getattr(model, "original", model),
             lambda: flat(*subject.arguments),
-            lambda: flat(subject.inputs.flip(0), *subject.arguments[1:]),
+            lambda: flat(*(each.flip(0) for each in subject.inputs), *subject.state),
         )

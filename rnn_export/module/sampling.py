@@ -13,34 +13,35 @@ A row of drawn inputs is of one kind, and the rows of all calls take the kinds i
 Numbers many times as large, and tiny ones, are in rows of their own.
 
 Token ids are any of those that the module takes, such with one id again and again from some time step on, one
-id alone, and such with ids that the module compares with. A kind that the module fails on, or of which it
-makes NaN or an infinity where it makes none of its example, is left out.
+id alone, and such with ids that the module compares with. Truth values are as often true as the example's
+are, half of them, all, and none. A kind that the module fails on, or of which it makes NaN or an infinity
+where it makes none of its example, is left out. Of several inputs each takes its own kinds in turn.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from functools import partial
 
 import numpy as np
 
 from rnn_export.errors import ModelError
+from rnn_export.module.kinds import Kind, Kinds, like
 from rnn_export.module.sizes import compared_sizes
 from rnn_export.module.subject import Subject
-from rnn_export.module.values import assembled, columns, compared_constants, find_ids
-from rnn_export.signature.signature import Array, Call, Signature
-from rnn_export.signature.sizes import TIME
+from rnn_export.module.values import assembled, compared_constants, places
+from rnn_export.signature.signature import Call, Signature
+from rnn_export.signature.sizes import BATCH, TIME
+from rnn_export.signature.tensors import Array
 
 SEED = 20261123
 LONGEST = 100  # of the example's time steps, in every batch
 BATCHES = (1, 2, 5)
-OFTEN = 0.2  # the share of entries of a row that are near constants which the module compares with
 TRIED, TRIED_ROWS = 7, 16  # time steps and rows on which kinds are tried
-LARGER = (10.0, 100.0)  # times what the example has
 TINY, TINY_ROWS = (1e-7, 1e-12, 1e-30), 2
 FLUSHED = 1e-6  # numbers that are smaller are tiny
+STEPS_PER_RUN = 4  # single steps taken from a run: its first, its last, and some between
 TOLD_APART = 1e-5  # of what a result is as a rule: tiny numbers that change it by more are no zeros
 NON_FINITE = (np.nan, np.inf, -np.inf)
-Kind = Callable[[int], Array]  # from a number of time steps to values [time, features]
 
 
 class Draw:
@@ -52,56 +53,89 @@ class Draw:
 
     def __init__(self, subject: Subject, call: Call) -> None:
         self.subject, self.signature, self.call = subject, subject.signature, call
-        self.sample = columns(subject)
         self.random = np.random.Generator(np.random.PCG64(SEED))
-        self.turn, self.tried = 0, max(TRIED, self.signature.least)
-        floats = self.sample.dtype.kind == "f"
+        self.tried, self.turn = max(TRIED, self.signature.least), 0
         constants = compared_constants(subject, call)
         self.sizes = compared_sizes(subject, call)
-        self.finite = _finite(call(*(tensor.numpy() for tensor in (subject.inputs, *subject.state))))
-        kinds = self._kinds_of_numbers(constants) if floats else self._kinds_of_ids(constants)
-        self.kinds = [kind for kind in kinds if self._is_taken(kind)] or [self._entries]
-        larger = [partial(self._normal, factor=factor) for factor in LARGER] if floats else []
-        self.larger = [kind for kind in larger if self._is_taken(kind)]
-        self.spoilt = self._features_with_nan() if floats else []
+        self.finite = _finite(call(*(tensor.numpy() for tensor in (*subject.inputs, *subject.state))))
+        example = self.signature.sizes(subject.inputs)
+        self.free = {name: [example[name]] for name in self.signature.free_sizes}
+        self.drawn = [
+            Kinds(subject, place, call, self.random, constants) for place in range(len(subject.inputs))
+        ]
+        for place, each in enumerate(self.drawn):
+            each.usual = [kind for kind in each.usual if self._is_taken(place, kind)] or [each.entries]
+            each.larger = [kind for kind in each.larger if self._is_taken(place, kind)]
+        for name, sizes in self.free.items():
+            sizes += [size for size in (1, sizes[0] + 3, 2) if self._is_taken_with({name: size})]
+        self.spoilt = [self._features_with_nan(place) for place in range(len(self.drawn))]
         steps, batch = max(min(subject.steps, LONGEST), self.signature.least), max(BATCHES)
         begun = self.signature.initial_state(batch)
-        self.reached = call(self.inputs(steps, batch), *begun)[1:] if self.signature.returns_state else begun
+        results = call(*self.inputs(steps, batch), *begun)
+        self.reached = results[len(self.signature.outputs) :] if self.signature.returns_state else begun
 
-    def inputs(self, steps: int, batch: int) -> Array:
+    @property
+    def takes_non_finite(self) -> bool:
+        """Whether the module takes NaN and infinity anywhere."""
+        return any(self.spoilt)
+
+    @property
+    def kinds(self) -> int:
+        """How many kinds of rows there are."""
+        return max(len(each.usual) for each in self.drawn)
+
+    @property
+    def larger(self) -> int:
+        """How many kinds of rows of large inputs there are."""
+        return max(len(each.larger) for each in self.drawn)
+
+    def inputs(self, steps: int, batch: int) -> list[Array]:
         """Draw inputs for so many time steps and rows, the rows of all kinds in turn."""
-        return self._rows([self._next_kind() for _ in range(batch)], steps)
+        return self._rows([each.next(batch) for each in self.drawn], steps)
 
-    def changing_inputs(self, steps: int, batch: int) -> Array:
+    def changing_inputs(self, steps: int, batch: int) -> list[Array]:
         """Draw inputs of the first kind alone, whose time steps all differ: a long run settles on none."""
-        return self._rows([self.kinds[0]] * batch, steps)
+        return self._rows([[each.usual[0]] * batch for each in self.drawn], steps)
 
-    def large_inputs(self, steps: int, batch: int) -> Array:
-        """Draw inputs that are 10 and 100 times as large as the example's, row by row in turn."""
-        return self._rows([self.larger[row % len(self.larger)] for row in range(batch)], steps)
+    def large_inputs(self, steps: int, large: int, usual: int = 0) -> list[Array]:
+        """Draw rows that are 10 and 100 times as large as the example's, in turn, and usual ones behind."""
+        kinds = [
+            [*(each.larger[row % len(each.larger)] for row in range(large)), *each.next(usual)]
+            if each.larger
+            else each.next(large + usual)
+            for each in self.drawn
+        ]
+        return self._rows(kinds, steps)
 
-    def tiny_inputs(self, steps: int) -> list[Array]:
+    def tiny_inputs(self, steps: int) -> list[list[Array]]:
         """Draw inputs of each size of tiny numbers that the module tells from zeros; others are not drawn."""
-        if self.sample.dtype.kind != "f":
-            return []
         own = copy(self)
         own.random = np.random.Generator(np.random.PCG64(SEED))  # so that no other call depends on these
-        kinds = [partial(own._tiny, size=size) for size in TINY]
-        return [own._rows([kind] * TINY_ROWS, steps) for kind in kinds if own._is_told_from_zeros(kind)]
+        own.drawn = [each.with_random(own.random) for each in self.drawn]
+        found = []
+        for place, each in enumerate(own.drawn):
+            for size in TINY if each.floats else ():
+                kind = partial(each.tiny, size=size)
+                if own._is_told_from_zeros(place, kind):
+                    found.append(own._rows(own._beside(place, [kind] * TINY_ROWS), steps))
+        return found
 
-    def non_finite_inputs(self, steps: int, batch: int) -> Array:
+    def non_finite_inputs(self, steps: int, batch: int) -> list[Array]:
         """Draw inputs of which the first rows hold, in one number, NaN, infinity and minus infinity.
 
         That number is of a feature in which the module takes them: one that it reads as an id is none.
         """
-        kinds = [self._next_kind() for _ in range(batch)]
-        chosen = self.random.choice(self.spoilt, len(NON_FINITE))
-        moments = self.random.integers(0, steps, len(NON_FINITE))
-        spoilt = [
-            partial(_spoilt, kind=kind, step=step, features=feature, value=value)
-            for kind, step, feature, value in zip(kinds, moments, chosen, NON_FINITE, strict=False)
-        ]
-        return self._rows([*spoilt, *kinds[len(spoilt) :]], steps)
+        kinds = [each.next(batch) for each in self.drawn]
+        sizes = self._sizes(steps, batch)
+        taking = [place for place, features in enumerate(self.spoilt) if features]
+        for turn, place in enumerate(taking):
+            chosen = self.random.choice(self.spoilt[place], len(NON_FINITE))
+            moments = self.random.integers(0, places(self.signature.inputs[place], sizes), len(NON_FINITE))
+            for row, value in enumerate(NON_FINITE[:batch]):
+                if row % len(taking) == turn:
+                    own, at, feature = kinds[place][row], moments[row], chosen[row]
+                    kinds[place][row] = partial(_spoilt, kind=own, step=at, features=feature, value=value)
+        return self._rows(kinds, steps, sizes)
 
     def state(self, batch: int) -> tuple[Array, ...]:
         """Draw a state: like what eager reaches from the initial state, and such rows themselves, in turn."""
@@ -110,59 +144,88 @@ class Draw:
         for reached, leaf in zip(self.reached, self.signature.state, strict=True):
             known = np.moveaxis(reached, leaf.batch_axis, 0).reshape(max(BATCHES), -1)
             with np.errstate(over="ignore"):  # of what grows without bound
-                values = _like(known, batch, self.random).astype(leaf.dtype)
+                values = like(known, batch, self.random).astype(leaf.dtype)
             values[1::2] = known[rows][1::2]
             shape = [size for size in leaf.shape if isinstance(size, int)]
             drawn.append(np.moveaxis(values.reshape(batch, *shape), 0, leaf.batch_axis))
         return tuple(np.ascontiguousarray(leaf) for leaf in drawn)
 
-    def ragged(self, inputs: Array) -> tuple[Array, Array]:
+    def ragged(self, inputs: Sequence[Array]) -> tuple[list[Array], Array]:
         """Draw the length of each row, and put NaN behind its end.
 
         One row has all time steps, and one of several has none.
         """
-        time, batch = self.signature.inputs.shape.index(TIME), self.signature.inputs.batch_axis
-        lengths = self.random.integers(0, inputs.shape[time] + 1, inputs.shape[batch])
-        lengths[0] = inputs.shape[time]
+        sizes = self.signature.sizes(inputs)
+        lengths = self.random.integers(0, sizes[TIME] + 1, sizes[BATCH])
+        lengths[0] = sizes[TIME]
         lengths[1:2] = 0
         lengths = self.random.permutation(lengths)
-        padded = inputs.copy()
-        if inputs.dtype.kind == "f":
-            np.moveaxis(padded, (time, batch), (0, 1))[np.arange(inputs.shape[time])[:, None] >= lengths] = (
-                np.nan
-            )
+        padded = [array.copy() for array in inputs]
+        for array, spec in zip(padded, self.signature.inputs, strict=True):
+            if array.dtype.kind == "f" and spec.time_axis is not None:
+                ended = np.arange(sizes[TIME])[:, None] >= lengths
+                np.moveaxis(array, (spec.time_axis, spec.batch_axis), (0, 1))[ended] = np.nan
         return padded, lengths
 
-    def _next_kind(self) -> Kind:
-        self.turn += 1
-        return self.kinds[(self.turn - 1) % len(self.kinds)]
+    def _sizes(self, steps: int, batch: int) -> dict[str, int]:
+        """Give the sizes of a call, those of contexts in turn."""
+        sizes = {TIME: steps, BATCH: batch}
+        if self.free:
+            self.turn += 1
+        return sizes | {name: known[self.turn % len(known)] for name, known in self.free.items()}
 
-    def _rows(self, kinds: Sequence[Kind], steps: int) -> Array:
-        values = np.stack([kind(steps) for kind in kinds], axis=1)
-        dtype = self.sample.dtype
-        return assembled(
-            values.astype(np.float32).astype(dtype) if dtype.kind == "f" else values, self.subject
-        )
+    def _rows(
+        self, kinds: Sequence[Sequence[Kind]], steps: int, sizes: Mapping[str, int] | None = None
+    ) -> list[Array]:
+        """Make inputs of kinds of rows, for each input one a row."""
+        sizes = sizes or self._sizes(steps, len(kinds[0]))
+        made = []
+        for spec, rows in zip(self.signature.inputs, kinds, strict=True):
+            drawn = [kind(sizes[TIME] if spec.counts_steps else places(spec, sizes)) for kind in rows]
+            values = np.stack(drawn, axis=1)
+            dtype = np.dtype(spec.dtype)
+            values = values.astype(np.float32).astype(dtype) if dtype.kind == "f" else values
+            made.append(assembled(values, spec, sizes))
+        return made
 
-    def _is_taken(self, kind: Kind) -> bool:
+    def _beside(self, place: int, kinds: Sequence[Kind]) -> list[Sequence[Kind]]:
+        """Put kinds of rows of one input beside the example's entries of the others."""
+        return [
+            kinds if number == place else [each.entries] * len(kinds)
+            for number, each in enumerate(self.drawn)
+        ]
+
+    def _is_taken(self, place: int, kind: Kind) -> bool:
         """Whether the module takes such inputs, and gives finite numbers as it does for its example."""
-        inputs = self._rows([kind] * TRIED_ROWS, self.tried)
+        return self._gives_numbers(self._rows(self._beside(place, [kind] * TRIED_ROWS), self.tried))
+
+    def _is_taken_with(self, sizes: Mapping[str, int]) -> bool:
+        """Whether the module takes contexts of other sizes."""
+        known, kinds = {**self._sizes(self.tried, TRIED_ROWS), **sizes}, [self.drawn[0].entries] * TRIED_ROWS
+        return self._gives_numbers(self._rows(self._beside(0, kinds), self.tried, known))
+
+    def _gives_numbers(self, inputs: Sequence[Array]) -> bool:
         try:
-            results = self.call(inputs, *self.signature.initial_state(TRIED_ROWS))
+            results = self.call(*inputs, *self.signature.initial_state(TRIED_ROWS))
         except ModelError:
             return False
         return _finite(results) or not self.finite
 
-    def _is_told_from_zeros(self, kind: Kind) -> bool:
+    def _is_told_from_zeros(self, place: int, kind: Kind) -> bool:
         """Whether the module takes tiny numbers, and makes something else of zeros in their place."""
         begun = self.signature.initial_state(TRIED_ROWS)
-        tiny, usual = (self._rows([each] * TRIED_ROWS, self.tried) for each in (kind, self._normal))
+        normal = self.drawn[place].normal
+        tiny, usual = (
+            self._rows(self._beside(place, [each] * TRIED_ROWS), self.tried) for each in (kind, normal)
+        )
         try:
-            results, sizes = self.call(tiny, *begun), self.call(usual, *begun)
+            results, sizes = self.call(*tiny, *begun), self.call(*usual, *begun)
         except ModelError:
             return False
+        flushed = list(tiny)
+        flushed[place] = np.where(np.abs(tiny[place]) < FLUSHED, np.zeros_like(tiny[place]), tiny[place])
         try:
-            zeros = self.call(np.where(np.abs(tiny) < FLUSHED, np.zeros_like(tiny), tiny), *begun)
+            zeros = self.call(*flushed, *begun)
         except ModelError:
             return True
         if not _finite(results) or not _finite(zeros):
@@ -173,89 +236,24 @@ class Draw:
             for change, size in zip(changes, sizes, strict=True)
         )
 
-    def _features_with_nan(self) -> list[int]:
+    def _features_with_nan(self, place: int) -> list[int]:
         """List the features in which the module takes NaN and infinity, whatever it makes of them."""
+        each = self.drawn[place]
+        if not each.floats:
+            return []
 
         def is_taken(features: list[int]) -> bool:
-            spoilt = partial(_spoilt, kind=self._entries, step=0, features=features)
+            spoilt = partial(_spoilt, kind=each.entries, step=0, features=features)
             kinds = [partial(spoilt, value=value) for value in NON_FINITE]
+            inputs = self._rows(self._beside(place, kinds), self.tried)
             try:
-                self.call(self._rows(kinds, self.tried), *self.signature.initial_state(len(kinds)))
+                self.call(*inputs, *self.signature.initial_state(len(kinds)))
             except ModelError:
                 return False
             return True
 
-        features = list(range(self.sample.shape[1]))
-        return features if is_taken(features) else [each for each in features if is_taken([each])]
-
-    def _kinds_of_numbers(self, constants: Sequence[float]) -> list[Kind]:
-        kinds: list[Kind] = [self._normal, self._entries, self._ended, self._constant]
-        size = float(np.nan_to_num(np.abs(self.sample)).mean()) or 1.0
-        near = [c + offset * max(abs(c), size) for c in constants for offset in (-0.5, 0.0, 0.5)]
-        if near:
-            kinds.append(partial(self._sprinkled, kind=self._entries, values=np.array(near)))
-        return kinds
-
-    def _kinds_of_ids(self, constants: Sequence[float]) -> list[Kind]:
-        ids = find_ids(self.subject, self.call)
-        known = {int(c) + offset for c in constants for offset in (-1, 0, 1) if c == int(c)}
-        apart = [token for token in sorted(known) if (token >= ids.low).all() and (token <= ids.high).all()]
-        any_id = partial(self._ids, low=ids.low, high=ids.high)
-        kinds: list[Kind] = [any_id, partial(self._repeated, kind=any_id), partial(self._alone, kind=any_id)]
-        kinds += [partial(self._repeated, kind=any_id, token=token) for token in apart]
-        if apart:
-            kinds.append(partial(self._sprinkled, kind=any_id, values=np.array(apart)))
-        return kinds
-
-    def _normal(self, steps: int, factor: float = 1.0) -> Array:
-        return _like(self.sample, steps, self.random, factor)
-
-    def _tiny(self, steps: int, size: float) -> Array:
-        """Draw numbers of a size with each feature's sign; whole numbers stay such."""
-        values = self._normal(steps)
-        tiny = np.sign(values) * np.minimum(np.abs(values), size * self.random.uniform(0.5, 1, values.shape))
-        return np.where(_is_whole(self.sample), values, tiny)
-
-    def _entries(self, steps: int) -> Array:
-        return _entries(self.sample, steps, self.random)
-
-    def _ended(self, steps: int) -> Array:
-        values = self._entries(steps)
-        values[self._end(steps) :] = 0
-        return values
-
-    def _constant(self, steps: int) -> Array:
-        return self._alone(steps, self._entries)
-
-    def _alone(self, steps: int, kind: Kind) -> Array:
-        return kind(1).repeat(steps, axis=0)
-
-    def _sprinkled(self, steps: int, kind: Kind, values: Array) -> Array:
-        """Draw entries with some of certain values among them: single ones, and whole time steps.
-
-        A feature that holds whole numbers keeps to those between its own.
-        """
-        drawn = kind(steps)
-        chosen = np.less(self.random.random(drawn.shape), OFTEN)
-        chosen[self.random.integers(0, steps)] = True
-        special = self.random.choice(values, drawn.shape)
-        if self.sample.dtype.kind == "f":
-            low, high = self.sample.min(0), self.sample.max(0)
-            own = (special == np.round(special)) & (low <= special) & (special <= high)
-            chosen &= own | ~_is_whole(self.sample)
-        return np.where(chosen, special, drawn)
-
-    def _ids(self, steps: int, low: Array, high: Array) -> Array:
-        return self.random.integers(low, high, (steps, len(low)), endpoint=True)
-
-    def _repeated(self, steps: int, kind: Kind, token: int | None = None) -> Array:
-        values = kind(steps)
-        values[self._end(steps) :] = kind(1) if token is None else token
-        return values
-
-    def _end(self, steps: int) -> int:
-        """Draw the time step from which on a row is padding."""
-        return int(self.random.integers(1, max(steps, 2)))
+        features = list(range(each.sample.shape[1]))
+        return features if is_taken(features) else [one for one in features if is_taken([one])]
 
 
 def _spoilt(steps: int, kind: Kind, step: int, features: int | list[int], value: float) -> Array:
@@ -264,50 +262,31 @@ def _spoilt(steps: int, kind: Kind, step: int, features: int | list[int], value:
     return values
 
 
-def _like(known: Array, number: int, random: np.random.Generator, factor: float = 1.0) -> Array:
-    """Draw numbers like known ones, ``[number, features]``, of each feature's size, sign and kind."""
-    entries = _entries(known, number, random)
-    if known.dtype.kind != "f":
-        return entries
-    finite = np.where(np.isfinite(known), known, 0.0).astype(np.float64)
-    size = np.sqrt(np.mean(np.square(finite), axis=0))
-    if finite.min() == finite.max():  # an example of zeros or ones says nothing
-        size = np.where(size > 0, size, 1.0)
-        return np.asarray(random.standard_normal((number, known.shape[1])) * size * factor)
-    values = random.standard_normal((number, known.shape[1])) * np.where(size > 0, size, 1.0) * factor
-    values = np.where((finite > 0).all(0) | ((finite >= 0).all(0) & (size > 0)), np.abs(values), values)
-    values = np.where((finite <= 0).all(0) & (size > 0), -np.abs(values), values)
-    whole = _is_whole(finite)
-    if not whole.any():
-        return values
-    pool = finite[:, whole].ravel()  # a feature that never changes takes the values of others
-    fixed = (finite == finite[0]).all(axis=0)
-    entries = np.where(whole & fixed, random.choice(pool, entries.shape), entries)
-    return np.where(whole, entries, values)
-
-
-def _entries(known: Array, number: int, random: np.random.Generator) -> Array:
-    """Draw known entries, each feature by itself."""
-    rows = random.integers(0, len(known), (number, known.shape[1]))
-    drawn: Array = known[rows, np.arange(known.shape[1])]
-    return drawn
-
-
-def _is_whole(known: Array) -> Array:
-    """Say which features hold whole numbers only."""
-    whole: Array = (known == np.round(known)).all(axis=0)
-    return whole
-
-
 def _finite(results: Iterable[Array]) -> bool:
     return all(bool(np.isfinite(result).all()) for result in results if result.dtype.kind == "f")
 
 
 def trajectory(
-    call: Call, inputs: Array, state: Sequence[Array], signature: Signature
+    call: Call, inputs: Sequence[Array], state: Sequence[Array], signature: Signature
 ) -> Iterable[list[Array]]:
     """Run step by step; give outputs and state after each."""
-    for step in range(inputs.shape[signature.inputs.shape.index(TIME)]):
-        result = call(signature.inputs.cut(inputs, slice(step, step + 1)), *state)
-        state = result[1:]
+    for step in range(signature.sizes(inputs)[TIME]):
+        result = call(*signature.cut(inputs, slice(step, step + 1)), *state)
+        state = result[len(signature.outputs) :]
         yield result
+
+
+def moments(
+    call: Call, inputs: Sequence[Array], state: Sequence[Array], signature: Signature
+) -> tuple[list[Array], list[Array]]:
+    """Run step by step and put some moments of the run, evenly spread, side by side as rows of one step."""
+    steps, count = signature.sizes(inputs)[TIME], len(inputs)
+    chosen = np.unique(np.linspace(0, steps - 1, STEPS_PER_RUN).round().astype(int))
+    earlier = trajectory(call, signature.cut(inputs, slice(0, steps - 1)), state, signature)
+    before = [list(state), *(result[len(signature.outputs) :] for result in earlier)]
+    chosen_steps = ([*signature.cut(inputs, slice(step, step + 1)), *before[step]] for step in chosen)
+    joined = [
+        np.concatenate([part.astype(leaf.dtype) for part in parts], axis=leaf.batch_axis)
+        for leaf, parts in zip(signature.arguments, zip(*chosen_steps, strict=True), strict=False)
+    ]
+    return joined[:count], joined[count:]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rnn_export.errors import InputError, ModelError, mismatch
 from rnn_export.module.calling import Reading, equal
+from rnn_export.module.output_length import Inputs, Run
 from rnn_export.signature.tree import Tree, enumerate_names, map_leaves, tree_leaves, wrap
 
 REMEDY = "Give the module begin_state(batch_size, device), which gives the state that it begins with."
@@ -16,10 +17,11 @@ MOST_STARTS = 256  # that are tried
 ROUNDING = {"rtol": 1e-4, "atol": 1e-5}  # far above what another order of sums makes, far below a start
 
 
-def own_start(run: Callable[[Tensor, Any], Reading], inputs: Tensor, reading: Reading) -> Any:
+def own_start(run: Run, inputs: Inputs, reading: Reading) -> Any:
     """Give a state of zeros in the wrapping that a module takes; ``None`` if it takes no state.
 
-    If that is not what the module begins with by itself, :func:`check_left_out` says so.
+    If that is not what the module begins with by itself, :func:`check_left_out` says so. A second argument
+    that changes nothing, as ``*args`` may be, is no state.
     """
     zeros = list(map(torch.zeros_like, reading.state))
     taken = []
@@ -28,10 +30,21 @@ def own_start(run: Callable[[Tensor, Any], Reading], inputs: Tensor, reading: Re
             again = run(inputs, state)
         except (InputError, ModelError):
             continue
-        if equal([again.outputs, *again.state], [reading.outputs, *reading.state]):
+        if not _is_read(run, inputs, state, again):
+            continue
+        if equal(again.tensors, reading.tensors):
             return state
         taken.append(state)
     return taken[0] if taken else None
+
+
+def _is_read(run: Run, inputs: Inputs, state: Any, before: Reading) -> bool:
+    """Whether a module gives something else for another state, or does not take it."""
+    try:
+        other = run(inputs, map_leaves(state, lambda leaf: ~leaf if leaf.dtype == torch.bool else leaf + 1))
+    except (InputError, ModelError):
+        return True
+    return not equal(other.tensors, before.tensors)
 
 
 def _wrappings(gives: Tree, leaves: list[Tensor]) -> list[Any]:
@@ -72,9 +85,9 @@ def begun_alike(begin: Callable[[int], Any], batch: int, axes: Sequence[int]) ->
 
 
 def learned_start(
-    left_out: Callable[[Tensor], Reading],
-    run: Callable[[Tensor, Any], Reading],
-    inputs: Tensor,
+    left_out: Callable[[Inputs], Reading],
+    run: Run,
+    inputs: Inputs,
     state: Any,
     axes: Sequence[int],
     known: Sequence[Tensor],
@@ -110,10 +123,10 @@ def learned_start(
         ]
         for row in rows
     ]
-    want = [alone.outputs, *alone.state]
+    want = alone.tensors
     for number, chosen in enumerate(islice(product(*choices), MOST_STARTS)):
         got = run(inputs, begun_with(chosen, state, axes))
-        if equal([got.outputs, *got.state][: len(want)], want):
+        if equal(got.tensors[: len(want)], want):
             return list(chosen) if number else None
     return None
 
@@ -142,9 +155,9 @@ def as_numbers(number: int, row: Tensor) -> Any:
 
 
 def check_left_out(
-    left_out: Callable[[Tensor], Reading],
-    run: Callable[[Tensor, Any], Reading],
-    inputs: Tensor,
+    left_out: Callable[[Inputs], Reading],
+    run: Run,
+    inputs: Inputs,
     state: Any,
 ) -> None:
     """Check that a module that can be called without its state then begins with the one of the files.
@@ -163,7 +176,7 @@ def check_left_out(
     except (InputError, ModelError):
         return  # the state cannot be left out
     given = run(inputs, state)
-    pairs = list(zip([alone.outputs, *alone.state], [given.outputs, *given.state], strict=False))
+    pairs = list(zip(alone.tensors, given.tensors, strict=False))
     if all(torch.allclose(one.double(), other.double(), equal_nan=True, **ROUNDING) for one, other in pairs):
         return
     difference = max(float((one.double() - other.double()).abs().max()) for one, other in pairs)

@@ -6,7 +6,7 @@ for any other.
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,18 +19,22 @@ from rnn_export.signature.tree import map_leaves, tree_leaves
 
 
 class Exposed(Wrapper):
-    """A module and the paths of the submodules whose state comes from outside: ``(inputs, states)``."""
+    """A module and the paths of the submodules whose state comes from outside: ``(*inputs, states)``.
 
-    def __init__(self, model: nn.Module, paths: tuple[str, ...]) -> None:
+    ``outputs`` is how many of its results are no state of its own: the first ones.
+    """
+
+    def __init__(self, model: nn.Module, paths: tuple[str, ...], outputs: int) -> None:
         super().__init__(model)
-        self.paths = paths
+        self.paths, self.outputs = paths, outputs
 
-    def forward(self, inputs: Tensor, states: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+    def forward(self, *given: Any) -> tuple[Any, ...]:
         """Run the module, each submodule with its state; give the outputs and the new states."""
+        *inputs, states = given
         result, new = self.run(inputs, states)
-        return _outputs(result), new
+        return (*_parts(result)[: self.outputs], new)
 
-    def run(self, inputs: Tensor, states: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+    def run(self, inputs: Sequence[Tensor], states: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
         """Run the module, each submodule with its state; give all that it returns, and the new states."""
         given, new = dict(zip(self.paths, states, strict=True)), {}
 
@@ -41,16 +45,18 @@ class Exposed(Wrapper):
             new[path] = result[1]
 
         with _watched(self.original, self.paths, replace, keep):
-            result = self.original(inputs)
+            result = self.original(*inputs)
         return result, tuple(new[path] for path in self.paths)
 
 
-def expose(model: nn.Module, inputs: Tensor) -> tuple[Exposed, tuple[Any, ...]] | None:
-    """Hand out the state of the outermost recurrent submodules of ``model(inputs)``.
+def expose(
+    model: nn.Module, inputs: Sequence[Tensor], outputs: int
+) -> tuple[Exposed, tuple[Any, ...]] | None:
+    """Hand out the state of the outermost recurrent submodules of ``model(*inputs)``.
 
     Gives the module and the states of zeros that it begins with, or ``None`` if there are no such submodules,
     if one is run more than once or begins with something else, if states from outside change the outputs, or
-    if the module returns anything beside its outputs that is none of the new states.
+    if the module returns anything beside its first ``outputs`` results that is none of the new states.
     """
     calls = _calls(model, inputs)
     found = {path: made[0] for path, made in calls.items() if len(made) == 1}
@@ -59,29 +65,30 @@ def expose(model: nn.Module, inputs: Tensor) -> tuple[Exposed, tuple[Any, ...]] 
     twice = any(len(made) > 1 for path, made in calls.items() if path not in inside)
     if not starts or twice or any(leaf.any() for leaf in tree_leaves(tuple(starts.values()))):
         return None
-    exposed, states = Exposed(model, tuple(starts)).eval(), tuple(starts.values())
+    exposed, states = Exposed(model, tuple(starts), outputs).eval(), tuple(starts.values())
     with torch.no_grad():
         try:
-            same = equal([_outputs(model(inputs.clone()))], [exposed(inputs.clone(), states)[0]])
+            own = _parts(model(*map(torch.clone, inputs)))[:outputs]
+            same = equal(own, exposed(*map(torch.clone, inputs), states)[:-1])
             whole = same and _returns_states_alone(exposed, inputs, states)
         except Exception:  # whatever the submodule raises: it does not take such a state
             return None
     return (exposed, states) if whole else None
 
 
-def _outputs(result: Any) -> Any:
-    return result[0] if isinstance(result, tuple) else result
+def _parts(result: Any) -> tuple[Any, ...]:
+    return result if isinstance(result, tuple) else (result,)
 
 
-def _returns_states_alone(exposed: Exposed, inputs: Tensor, states: tuple[Any, ...]) -> bool:
+def _returns_states_alone(exposed: Exposed, inputs: Sequence[Tensor], states: tuple[Any, ...]) -> bool:
     """Whether all that the module returns beside its outputs is a new state of a submodule."""
     begun = map_leaves(states, lambda leaf: torch.linspace(-1, 1, leaf.numel()).to(leaf).view(leaf.shape))
-    result, new = exposed.run(inputs.clone(), begun)
-    rest = tree_leaves(result[1:]) if isinstance(result, tuple) else []
+    result, new = exposed.run([tensor.clone() for tensor in inputs], begun)
+    rest = tree_leaves(_parts(result)[exposed.outputs :])
     return all(any(equal([leaf], [state]) for state in tree_leaves(new)) for leaf in rest)
 
 
-def _calls(model: nn.Module, inputs: Tensor) -> dict[str, list[Any]]:
+def _calls(model: nn.Module, inputs: Sequence[Tensor]) -> dict[str, list[Any]]:
     """Run the module; list the states that submodules begin with which return ``(outputs, state)``."""
     calls: dict[str, list[Any]] = {}
     starts: dict[str, Any] = {}
@@ -97,7 +104,7 @@ def _calls(model: nn.Module, inputs: Tensor) -> dict[str, list[Any]]:
             calls.setdefault(path, []).append(zeros if starts[path] is None else starts[path])
 
     with torch.no_grad(), _watched(model, paths, note, keep):
-        model(inputs.clone())
+        model(*map(torch.clone, inputs))
     return calls
 
 

@@ -1,6 +1,6 @@
 """What this package puts around the user's module."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -8,13 +8,24 @@ from torch import Tensor, nn
 
 from rnn_export.errors import InputError, mismatch
 from rnn_export.module.calling import Calling, describe
+from rnn_export.module.output_length import Along, size_along
 from rnn_export.signature.signature import Signature
-from rnn_export.signature.sizes import TIME
-from rnn_export.signature.tree import Tree, enumerate_names, map_leaves, names_of, tree_leaves, tree_of, wrap
+from rnn_export.signature.sizes import BATCH, TIME
+from rnn_export.signature.tensors import TensorSpec
+from rnn_export.signature.tree import (
+    Tree,
+    enumerate_names,
+    map_leaves,
+    names_of,
+    tree_leaves,
+    tree_of,
+    with_parts,
+    wrap,
+)
 
 
 class Flat(nn.Module):
-    """A module with every leaf of its state a parameter and a result of its own."""
+    """A module with every tensor that goes in or comes out a parameter or a result of its own."""
 
     def __init__(
         self, model: nn.Module, calling: Calling, takes: Sequence[str], gives: Sequence[str]
@@ -23,13 +34,14 @@ class Flat(nn.Module):
         self.model = model
         self.calling, self.takes, self.gives = calling, tuple(takes), tuple(gives)
 
-    def forward(self, inputs: Tensor, *leaves: Tensor) -> tuple[Tensor, ...]:
-        """Run the module: ``(inputs, *state) -> (outputs, *new_state)``."""
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Run the module: ``(*inputs, *state) -> (*outputs, *new_state)``."""
         if self.calling.in_place:
-            inputs, leaves = inputs.clone(), tuple(leaf.clone() for leaf in leaves)
+            tensors = tuple(tensor.clone() for tensor in tensors)
+        inputs, leaves = tensors[: self.calling.inputs], tensors[self.calling.inputs :]
         named = dict(zip(self.takes, leaves, strict=True))
         arguments = () if self.calling.takes is None else (wrap(self.calling.takes, named),)
-        return self.calling.results(self.model(inputs, *arguments), self.gives)
+        return self.calling.results(self.model(*inputs, *arguments), self.gives)
 
 
 class Ragged(nn.Module):
@@ -39,27 +51,45 @@ class Ragged(nn.Module):
         super().__init__()
         self.flat, self.signature = flat, signature
 
-    def forward(self, inputs: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
-        """Run the rows: ``(inputs, *state, lengths) -> (outputs, *new_state)``."""
-        *state, lengths = rest
-        rows = [self._row(number, int(length), inputs, state) for number, length in enumerate(lengths)]
+    def forward(self, *arguments: Tensor) -> tuple[Tensor, ...]:
+        """Run the rows: ``(*inputs, *state, lengths) -> (*outputs, *new_state)``."""
+        *given, lengths = arguments
+        rows = [self._row(number, int(length), given) for number, length in enumerate(lengths)]
         results = zip(self.signature.results, zip(*rows, strict=True), strict=True)
         return tuple(torch.cat(parts, spec.batch_axis) for spec, parts in results)
 
-    def _row(self, number: int, length: int, inputs: Tensor, state: Sequence[Tensor]) -> list[Tensor]:
-        spec = self.signature.outputs
-        specs = zip((inputs, *state), self.signature.arguments, strict=False)
-        first, *before = (leaf.narrow(of.batch_axis, number, 1) for leaf, of in specs)
-        axis = self.signature.inputs.shape.index(TIME)
-        time = inputs.shape[axis]
-        if length == 0:
-            nothing = torch.zeros(spec.sized(time=time, batch=1))  # in the precision that is run in
-            return [nothing, *before[: len(self.signature.returned_state)]]
-        got, *after = self.flat(first.narrow(axis, 0, length), *before)
-        if spec.time_axis is None:
-            return [got, *after]
-        ended = torch.zeros(spec.sized(time=time - length, batch=1), dtype=got.dtype)
-        return [torch.cat([got, ended], spec.time_axis), *after]
+    def _row(self, number: int, length: int, given: Sequence[Tensor]) -> list[Tensor]:
+        signature = self.signature
+        inputs, outputs = len(signature.inputs), len(signature.outputs)
+        sizes = signature.sizes(given[:inputs]) | {BATCH: 1}
+        specs = zip(given, signature.arguments, strict=False)
+        row = [leaf.narrow(of.batch_axis, number, 1) for leaf, of in specs]
+        if length == 0:  # nothing comes out, in the precision that is run in
+            nothing = [torch.zeros(spec.sized(**sizes), dtype=_own(spec)) for spec in signature.outputs]
+            return [*nothing, *row[inputs:][: len(signature.returned_state)]]
+        cut = [
+            part if spec.time_axis is None else part.narrow(spec.time_axis, 0, length)
+            for part, spec in zip(row[:inputs], signature.inputs, strict=True)
+        ]
+        results = self.flat(*cut, *row[inputs:])
+        ended = [
+            _lengthened(part, spec, sizes[TIME] - length)
+            for part, spec in zip(results[:outputs], signature.outputs, strict=True)
+        ]
+        return [*ended, *results[outputs:]]
+
+
+def _own(spec: TensorSpec) -> torch.dtype | None:
+    """Give the dtype of what is no float; floats have the one that is run in."""
+    return None if spec.dtype.startswith("float") else getattr(torch, spec.dtype)
+
+
+def _lengthened(part: Tensor, spec: TensorSpec, steps: int) -> Tensor:
+    """Put zeros behind the last time step, if there is a time axis."""
+    if spec.time_axis is None:
+        return part
+    shape = [steps if axis == spec.time_axis else size for axis, size in enumerate(part.shape)]
+    return torch.cat([part, torch.zeros(shape, dtype=part.dtype)], spec.time_axis)
 
 
 class Wrapper(nn.Module):
@@ -73,6 +103,31 @@ class Wrapper(nn.Module):
 def original_of(model: nn.Module) -> nn.Module:
     """Give the user's module, without what this package puts around it."""
     return original_of(model.original) if isinstance(model, Wrapper) else model
+
+
+class Unflattened(Wrapper):
+    """A module some of whose outputs have time and batch as one axis: here they have both.
+
+    ``axes`` are those of time and batch in the inputs, ``orders`` the order of the two in each output that
+    is flattened, by its number.
+    """
+
+    def __init__(
+        self, model: nn.Module, time: Along, batch: tuple[int, ...], orders: Mapping[int, tuple[str, str]]
+    ) -> None:
+        super().__init__(model)
+        self.time, self.batch, self.orders = time, batch, orders
+
+    def forward(self, *given: Any) -> Any:
+        """Run the module, and take the axes apart."""
+        inputs = given[: len(self.batch)]
+        sizes = {TIME: size_along(inputs, self.time), BATCH: size_along(inputs, self.batch)}
+        result = self.original(*given)
+        parts = [result] if isinstance(result, Tensor) else list(result)
+        for number, order in self.orders.items():
+            part = parts[number]
+            parts[number] = part.reshape(*(sizes[name] for name in order), *part.shape[1:])
+        return parts[0] if isinstance(result, Tensor) else with_parts(result, parts)
 
 
 class CellOverTime(Wrapper):

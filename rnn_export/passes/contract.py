@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from rnn_export.errors import PassError, mismatch
 from rnn_export.program.program import Program, name_apart, takes_lengths
-from rnn_export.signature.signature import LENGTHS
+from rnn_export.signature.tensors import LENGTHS
 
 TURNS = 64  # of a rewriting of a whole graph that is repeated; as many for each node if it changes one
 

@@ -31,8 +31,9 @@ from rnn_export.program.build import Builder
 from rnn_export.program.operator_facts import RECURRENT, SEQUENCE_LENS
 from rnn_export.program.program import Program, take_place, takes_lengths
 from rnn_export.program.scan import Scan
-from rnn_export.signature.signature import LENGTHS, Signature
+from rnn_export.signature.signature import Signature
 from rnn_export.signature.sizes import BATCH, TIME
+from rnn_export.signature.tensors import LENGTHS, TensorSpec
 
 
 def _wants_lengths(program: Program) -> bool:
@@ -123,7 +124,8 @@ class _Ragged:
     build: Builder = field(default_factory=Builder)
 
     def __post_init__(self) -> None:
-        build, inputs, time = self.build, self.graph.inputs[0], self.signature.inputs.shape.index(TIME)
+        build, sequence = self.build, self.signature.sequence
+        inputs, time = self.graph.inputs[self.signature.inputs.index(sequence)], sequence.shape.index(TIME)
         size = build.emit("Shape", [inputs], {"start": time, "end": time + 1})
         steps = build.emit("Squeeze", [size, build.constant([0])])
         zero, one = build.constant(0), build.constant(1)
@@ -162,20 +164,21 @@ class _Ragged:
 
     def end(self) -> None:
         """Let the outputs be zero from each row's end on, or pick its own last ones."""
-        spec, outputs, build = self.signature.outputs, self.graph.outputs[0], Builder()
-        if spec.time_axis is None:
-            result = self._last(build, outputs)
-        else:
-            order = (spec.time_axis, spec.batch_axis)
-            first = order[0] < order[1]
-            running = self.running if first else build.emit("Transpose", [self.running], {"perm": [1, 0]})
-            result = self._only(build, running, order, outputs)
-        self.graph.extend(build.nodes)
-        self.graph.outputs[0] = result
-        result.name, outputs.name = outputs.name, None
-        result.shape, result.type = ir.Shape(spec.shape), outputs.type
+        for place, spec in enumerate(self.signature.outputs):
+            outputs, build = self.graph.outputs[place], Builder()
+            if spec.time_axis is None:
+                result = self._last(build, spec, outputs)
+            else:
+                order = (spec.time_axis, spec.batch_axis)
+                first = order[0] < order[1]
+                running = self.running if first else build.emit("Transpose", [self.running], {"perm": [1, 0]})
+                result = self._only(build, running, order, spec, outputs)
+            self.graph.extend(build.nodes)
+            self.graph.outputs[place] = result
+            result.name, outputs.name = outputs.name, None
+            result.shape, result.type = ir.Shape(spec.shape), outputs.type
 
-    def _last(self, build: Builder, outputs: ir.Value) -> ir.Value:
+    def _last(self, build: Builder, spec: TensorSpec, outputs: ir.Value) -> ir.Value:
         """Pick the outputs of each row's last time step out of those of all, of which the last were taken."""
         gather = outputs.producer()
         everything = gather.inputs[0] if gather is not None and gather.op_type == "Gather" else None
@@ -184,15 +187,17 @@ class _Ragged:
             raise LengthsError("outputs of the last time step that are no loop's cannot take lengths")
         before = build.emit("Sub", [self.ends, build.constant(1)])
         last = build.emit("Equal", [self.times, before])
-        kept = self._only(build, last, (0, self.signature.outputs.batch_axis + 1), everything)
+        kept = self._only(build, last, (0, spec.batch_axis + 1), spec, everything)
         # all other time steps are zero: the sum is exact
         return build.emit("ReduceSum", [kept, build.constant([0])], {"keepdims": 0})
 
-    def _only(self, build: Builder, where: ir.Value, axes: Sequence[int], values: ir.Value) -> ir.Value:
+    def _only(
+        self, build: Builder, where: ir.Value, axes: Sequence[int], spec: TensorSpec, values: ir.Value
+    ) -> ir.Value:
         """Keep the values at some places of two axes; the others become zero."""
-        rank = len(self.signature.outputs.shape) + (self.signature.outputs.time_axis is None)
+        rank = len(spec.shape) + (spec.time_axis is None)
         others = [axis for axis in range(rank) if axis not in axes]
         if others:
             where = build.emit("Unsqueeze", [where, build.constant(others)])
-        zero = build.constant(np.zeros((), self.signature.outputs.dtype))
+        zero = build.constant(np.zeros((), spec.dtype))
         return build.emit("Where", [where, values, zero])

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from rnn_export.program.program import Program, takes_lengths
-from rnn_export.signature.signature import LENGTHS, Array
+from rnn_export.signature.tensors import LENGTHS, Array
 
 CALLS = ((1, 1), (5, 3))  # time steps and rows
 Results = dict[str, Any]

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from rnn_export.program.values import describe
-from rnn_export.signature.signature import Array
+from rnn_export.signature.tensors import Array
 
 
 class Builder:

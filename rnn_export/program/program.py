@@ -18,8 +18,9 @@ import onnx_ir as ir
 from rnn_export.errors import OnnxFileError, mismatch
 from rnn_export.program.build import Builder
 from rnn_export.program.session import RUN
-from rnn_export.signature.signature import LENGTHS, Array, Signature
+from rnn_export.signature.signature import Signature
 from rnn_export.signature.sizes import BATCH, TIME
+from rnn_export.signature.tensors import LENGTHS, Array
 
 OPSET = 18
 IR_VERSION = 8

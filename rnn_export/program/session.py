@@ -7,7 +7,7 @@ from typing import Any
 
 import onnxruntime
 
-from rnn_export.signature.signature import Array
+from rnn_export.signature.tensors import Array
 
 FATAL_ONLY = 4
 # Takes a model, its inputs by name, and the names of outputs; gives an array, or a list of them, for each.

@@ -5,7 +5,7 @@ from math import prod
 import numpy as np
 import onnx_ir as ir
 
-from rnn_export.signature.signature import Array
+from rnn_export.signature.tensors import Array
 
 
 def constant_value(value: ir.Value | None) -> Array | None:

@@ -5,22 +5,25 @@ Each is written from a template of ``templates/calls/``; numbers and names are t
 
 import json
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from math import isfinite, prod
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
 from rnn_export.bundle.bundle import Bundle
 from rnn_export.runtimes.table import RUNTIMES
 from rnn_export.scaffolding.scaffold import fitting_hosts
-from rnn_export.signature.signature import Array, StateSpec, TensorSpec, identifier
+from rnn_export.signature.signature import Signature, identifier
 from rnn_export.signature.sizes import BATCH, TIME
-from rnn_export.signature.tree import Tree
+from rnn_export.signature.tensors import Array, StateSpec, TensorSpec
+from rnn_export.signature.tree import Tree, names_of
 
 TEMPLATES = Path(__file__).parent / "templates" / "calls"
-STEPS, ROWS = 5, 2  # of the call that is shown
+STEPS, ROWS, PLACES = 5, 2, 3  # of the call that is shown
 # How an infinity is written.
 INFINITE = {"c++": "std::numeric_limits<float>::infinity()", "javascript": "Infinity", "python": "np.inf"}
 
@@ -107,6 +110,7 @@ def _literal(value: object) -> str:
 
 def _render(template: str, bundle: Bundle) -> str:
     signature, name = bundle.signature, identifier(bundle.manifest.name)
+    variables = _variables(signature)
     steps = max(STEPS, signature.least)
     return (
         _environment(steps)
@@ -119,12 +123,12 @@ def _render(template: str, bundle: Bundle) -> str:
             signature=signature,
             steps=steps,
             rows=ROWS,
-            time=signature.inputs.shape.index(TIME),
-            every_step=TIME in signature.outputs.shape,
-            first=_first(signature.inputs),
+            given=_given(signature),
+            returned=_returned(signature),
             header=(bundle.folder / "model.h").read_text() if "model.h" in bundle.manifest.files else "",
             initial={leaf.name: _initial(leaf) for leaf in signature.state},
-            wrapped=_wrapped(signature.tree),
+            variables=variables,
+            wrapped=_wrapped(signature.tree, variables),
             listed="list" in json.dumps(signature.tree),
         )
     )
@@ -140,12 +144,30 @@ def _other_runtimes(bundle: Bundle) -> str:
 
 def _shape(spec: TensorSpec, steps: int) -> tuple[int, ...]:
     """Give a tensor's shape in a call of so many time steps."""
-    return spec.sized(**{TIME: steps, BATCH: ROWS})
+    others = {str(spec.shape[axis]): PLACES for axis in spec.free_axes}
+    return spec.sized(**others | {TIME: steps, BATCH: ROWS})
 
 
-def _first(inputs: TensorSpec) -> str:
-    """Write what picks the first time step, in Python."""
-    return ", ".join(":1" if size == TIME else ":" for size in inputs.shape[: inputs.shape.index(TIME) + 1])
+def _returned(signature: Signature) -> list[dict[str, Any]]:
+    """Say of each output what its variable is called."""
+    alone = len(signature.outputs) == 1
+    return [
+        {"spec": spec, "name": "outputs" if alone else f"out_{spec.name}", "sequence": TIME in spec.shape}
+        for spec in signature.outputs
+    ]
+
+
+def _given(signature: Signature) -> list[dict[str, Any]]:
+    """Say of each input what its variable is called, and what picks its first time step in Python."""
+    found = []
+    for place, spec in enumerate(signature.inputs):
+        name = "inputs" if len(signature.inputs) == 1 else f"in_{spec.name}"
+        axes = spec.shape[: (spec.time_axis or 0) + 1]
+        first = ", ".join(":1" if size == TIME else ":" for size in axes)
+        sequence = spec.time_axis is not None
+        step = f"{name}[{first}]" if sequence else name
+        found.append({"place": place, "spec": spec, "name": name, "step": step, "sequence": sequence})
+    return found
 
 
 def _number(value: float, language: str) -> str:
@@ -165,10 +187,17 @@ def _initial(leaf: StateSpec) -> float | list[float]:
     return numbers
 
 
-def _wrapped(tree: Tree) -> str:
+def _variables(signature: Signature) -> dict[str, str]:
+    """Name the variables of C++ that hold the leaves: those of the module may be words of the language."""
+    names = [leaf.name for leaf in signature.state]
+    plain = names == names_of(names)
+    return {name: name if plain else f"state_{name}" for name in names}
+
+
+def _wrapped(tree: Tree, variables: Mapping[str, str]) -> str:
     """Write in C++ how ``model.pt`` wants the leaves of its state."""
     if isinstance(tree, str):
-        return tree
+        return variables[tree]
     [(kind, children)] = tree.items()
-    inside = ", ".join(map(_wrapped, children))
+    inside = ", ".join(_wrapped(child, variables) for child in children)
     return f"{'listed' if kind == 'list' else 'tuple'}({{{inside}}})"

@@ -24,8 +24,8 @@ from rnn_export.report.graph import (
     read,
 )
 from rnn_export.report.layout import Edge, Point, arrange
-from rnn_export.signature.signature import StateSpec, TensorSpec
 from rnn_export.signature.sizes import BATCH, TIME
+from rnn_export.signature.tensors import StateSpec, TensorSpec
 
 CROWDED = 120  # operators; a picture of more is not looked at
 TITLE, DETAIL = 7.3, 6.1  # pixels a character

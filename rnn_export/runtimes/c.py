@@ -17,8 +17,9 @@ from rnn_export.bundle.untrusted.files import Read
 from rnn_export.errors import BuildError, BundleError, mismatch
 from rnn_export.runtimes.compiler import ALLOWED, Entry, entry, library
 from rnn_export.runtimes.static_memory import held, writable
-from rnn_export.signature.signature import Array, Call, Signature
+from rnn_export.signature.signature import Call, Signature
 from rnn_export.signature.sizes import BATCH, TIME
+from rnn_export.signature.tensors import Array, InputSpec
 
 TRUTH = np.dtype(np.int32)
 WORD = np.dtype(np.float32)
@@ -95,8 +96,13 @@ def _check_sizes(signature: Signature, declared: Entry) -> None:
     """Compare the sizes of the header with the signature's."""
     one = {TIME: 1, BATCH: 1}
     state = sum(Kind(leaf.sized(**one), _in_c(leaf.dtype)).words for leaf in signature.state)
-    inputs, outputs = (prod(spec.sized(**one)) for spec in (signature.inputs, signature.outputs))
-    expected = {"STATE": state, "INPUT": inputs, "OUTPUT": outputs, "VOCABULARY": signature.vocabulary}
+    expected: dict[str, int | None] = {"STATE": state}
+    for word, specs in (("IN", signature.inputs), ("OUT", signature.outputs)):
+        for spec in specs:
+            name = f"{word}PUT" if len(specs) == 1 else f"{word}_{spec.name.upper()}"
+            expected[name] = prod(spec.sized(**one))
+            if isinstance(spec, InputSpec):
+                expected[f"{name}_VOCABULARY".removeprefix("INPUT_")] = spec.vocabulary
     found = {name: declared.sizes.get(name) for name in expected}
     if found != expected:
         raise BuildError(mismatch("sizes in model.h", expected, found, "Export the bundle again."))
@@ -119,13 +125,13 @@ def _check_bounds(function: Callable[..., object], signature: Signature, declare
     """Run a few rows and time steps, and see that nothing is written behind an array."""
     sizes = {TIME: 3, BATCH: 2}
     state = _together(signature.initial_state(2))
-    inputs = np.zeros(signature.inputs.sized(**sizes), signature.inputs.dtype)
-    outputs = Kind(signature.outputs.sized(**sizes), _in_c(signature.outputs.dtype)).words
-    words = [outputs, state.nbytes // WORD.itemsize if signature.returns_state else 0]
+    inputs = [np.zeros(spec.sized(**sizes), _in_c(spec.dtype)) for spec in signature.inputs]
+    words = [Kind(spec.sized(**sizes), _in_c(spec.dtype)).words for spec in signature.outputs]
+    words.append(state.nbytes // WORD.itemsize if signature.returns_state else 0)
     words += [prod(sizes.values()) * declared.workspace] if declared.workspace else []
     written = [np.full(count + GUARD, np.nan, WORD) for count in words]
     lengths = [np.full(2, 3, np.int64)] if signature.lengths else []
-    arrays = [inputs, state, *written, *lengths]
+    arrays = [*inputs, state, *written, *lengths]
     function(*map(ctypes.c_size_t, sizes.values()), *map(pointer, arrays))
     if not all(np.isnan(array[-GUARD:]).all() for array in written):
         raise BuildError(
@@ -156,7 +162,7 @@ class Plan:
     """What a call with arrays of some kinds needs: time steps and batch as C takes them, and room."""
 
     sizes: tuple[ctypes.c_size_t, ctypes.c_size_t]
-    outputs: Kind
+    outputs: tuple[Kind, ...]
     leaves: tuple[Kind, ...]
     workspace: int
 
@@ -193,15 +199,15 @@ def caller(function: Callable[..., object], signature: Signature, workspace: int
     C would read and write out of bounds if a shape was wrong, so every call is checked. A call of a kind that
     was right before is right again: for a single time step the check would take longer than the net.
     """
-    leaves = len(signature.state)
+    inputs, leaves = len(signature.inputs), len(signature.state)
     truths = [place for place, spec in enumerate(signature.results) if spec.dtype == "bool"]
 
     @lru_cache(PLANS)
     def plan(*kinds: tuple[tuple[int, ...], np.dtype[Any]]) -> Plan:
-        inputs, *rest = [Kind(*kind) for kind in kinds]
-        state = rest[:leaves] if signature.lengths else rest
-        sizes = signature.check_call(inputs, state)
-        outputs = Kind(signature.outputs.sized(**sizes), _in_c(signature.outputs.dtype))
+        given = [Kind(*kind) for kind in kinds]
+        state = given[inputs : inputs + leaves]
+        sizes = signature.check_call(given[:inputs], state)
+        outputs = tuple(Kind(spec.sized(**sizes), _in_c(spec.dtype)) for spec in signature.outputs)
         kept = tuple(Kind(leaf.shape, _in_c(leaf.dtype)) for leaf in state)
         steps_and_batch = ctypes.c_size_t(sizes[TIME]), ctypes.c_size_t(sizes[BATCH])
         return Plan(steps_and_batch, outputs, kept, prod(sizes.values()) * workspace)
@@ -209,16 +215,17 @@ def caller(function: Callable[..., object], signature: Signature, workspace: int
     def call(*arguments: Array) -> list[Array]:
         planned = plan(*[(array.shape, array.dtype) for array in arguments])
         if signature.lengths:
-            signature.check_call(arguments[0], arguments[1:-1], arguments[-1])
-        inputs, before = _writable(arguments[0]), _together(arguments[1 : 1 + leaves])
-        outputs, after = np.empty(planned.outputs.shape, planned.outputs.dtype), planned.state()
-        pointers = [pointer(inputs), pointer(before), pointer(outputs), pointer(after)]
+            signature.check_call(arguments[:inputs], arguments[inputs:-1], arguments[-1])
+        given = [_writable(_numbers(array)) for array in arguments[:inputs]]
+        before, after = _together(arguments[inputs : inputs + leaves]), planned.state()
+        outputs = [np.empty(kind.shape, kind.dtype) for kind in planned.outputs]
+        pointers = [*map(pointer, given), pointer(before), *map(pointer, outputs), pointer(after)]
         if workspace:
             pointers.append(pointer(np.empty(planned.workspace, WORD)))
         if signature.lengths:
             pointers.append(pointer(_writable(arguments[-1])))
         function(*planned.sizes, *pointers)
-        results = [outputs, *planned.apart(after)] if signature.returns_state else [outputs]
+        results = [*outputs, *planned.apart(after)] if signature.returns_state else outputs
         for place in truths:
             results[place] = results[place] != 0
         return results

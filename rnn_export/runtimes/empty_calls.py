@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from rnn_export.signature.signature import Array, Call, Signature, StateSpec, TensorSpec
+from rnn_export.signature.signature import Call, Signature
+from rnn_export.signature.sizes import BATCH, TIME
+from rnn_export.signature.tensors import Array, StateSpec, TensorSpec
 
 CALLS = ((0, 2), (2, 0))  # time steps and rows
 
@@ -23,17 +25,18 @@ def fault(call: Call, signature: Signature, *, answers: bool) -> str:
 
 def _one(call: Call, signature: Signature, time: int, batch: int) -> str:
     where = f"{time} time steps and {batch} rows"
-    state = [np.ones(leaf.sized(batch=batch), leaf.dtype) for leaf in signature.state]
+    sizes = dict.fromkeys(signature.free_sizes, 2) | {TIME: time, BATCH: batch}
+    state = [np.ones(leaf.sized(**sizes), leaf.dtype) for leaf in signature.state]
     lengths = [np.zeros(batch, np.int64)] if signature.lengths else []
-    inputs = np.zeros(signature.inputs.sized(time=time, batch=batch), signature.inputs.dtype)
+    inputs = [np.zeros(spec.sized(**sizes), spec.dtype) for spec in signature.inputs]
     try:
-        results = call(inputs, *state, *lengths)
+        results = call(*inputs, *state, *lengths)
     except Exception as error:  # whatever a runtime raises
         reason = " ".join(str(error).split())
         return f"{where}: expected empty outputs and the state as it was, got an error: {reason}"
     given = {leaf.name: value for leaf, value in zip(signature.state, state, strict=True)}
     for spec, result in zip(signature.results, results, strict=True):
-        if not _is_right(spec, result, given, spec.sized(time=time, batch=batch)):
+        if not _is_right(spec, result, given, spec.sized(**sizes)):
             return f"{where}: {spec.name}: expected none, or the state as it was, got another, {result.shape}"
     return ""
 

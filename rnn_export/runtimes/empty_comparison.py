@@ -7,7 +7,7 @@ from rnn_export.program.agree import same
 from rnn_export.program.program import Program
 from rnn_export.runtimes.empty_calls import CALLS
 from rnn_export.runtimes.model_runs import DeadRunError, RunError
-from rnn_export.signature.signature import Array
+from rnn_export.signature.tensors import Array
 
 
 def empty_fault(given: Program, made: Program, calls: Sequence[tuple[int, int]] = CALLS) -> str:

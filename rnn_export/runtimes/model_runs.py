@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from rnn_export.signature.signature import Array
+from rnn_export.signature.tensors import Array
 from rnn_export.workers import Conversation, Workers, read_message
 
 LIMIT = 60.0  # seconds for one run of a few time steps

@@ -8,7 +8,8 @@ import onnxruntime
 
 from rnn_export.bundle.untrusted.files import Read
 from rnn_export.errors import BundleError, mismatch
-from rnn_export.signature.signature import Array, Call, Signature, TensorSpec
+from rnn_export.signature.signature import Call, Signature
+from rnn_export.signature.tensors import Array, TensorSpec
 
 ERRORS_ONLY = 3
 NAMES = {"float": "float32", "double": "float64"}  # the others are called as everywhere
@@ -22,14 +23,18 @@ def start(path: Path, signature: Signature, read: Read = Path.read_bytes) -> Cal
     """
     session = _session(read(path), path)
     names, results = signature.input_names, signature.output_names
-    expected = [*map(_told, names, signature.arguments), *map(_told, results, signature.results)]
+    told = dict(zip(names, map(_told, names, signature.arguments), strict=True))
+    specs = [*(spec.in_file for spec in signature.outputs), *signature.returned_state]
+    given = dict(zip(results, map(_told, results, specs), strict=True))
+    expected = [told[name] for name in signature.file_inputs]
+    expected += [given[name] for name in signature.file_outputs]
     found = [_found(value) for value in (*session.get_inputs(), *session.get_outputs())]
     if found != expected:
         raise BundleError(mismatch(f"{path}, the call", expected, found, "Export the bundle again."))
 
     def call(*arguments: Array) -> list[Array]:
         arrays: list[Array] = session.run(results, dict(zip(names, arguments, strict=True)))
-        return arrays
+        return signature.apart(arguments, arrays)
 
     return call
 

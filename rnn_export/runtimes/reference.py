@@ -12,7 +12,8 @@ from onnx.reference.op_run import OpRun
 
 from rnn_export.bundle.untrusted.files import Read
 from rnn_export.errors import BundleError, RuntimeUnavailableError, mismatch
-from rnn_export.signature.signature import Array, Call, Signature
+from rnn_export.signature.signature import Call, Signature
+from rnn_export.signature.tensors import Array
 
 IGNORED = "sequence_lens"
 
@@ -44,12 +45,13 @@ def start(path: Path, signature: Signature, read: Read = Path.read_bytes) -> Cal
         feeds = dict(zip(names, arguments, strict=True))
         try:
             with np.errstate(all="ignore"):  # numpy warns where a sigmoid saturates
-                return [np.asarray(result) for result in evaluator.run(results, feeds)]
+                found = [np.asarray(result) for result in evaluator.run(results, feeds)]
         except Exception as error:  # whatever numpy raises
             reason = f"{type(error).__name__}: {error}"
             where = f"{path.name}, {_failing(error)}"
             remedy = "Check the bundle with rnn_export.verify()."
             raise BundleError(mismatch(where, "a result", reason, remedy)) from error
+        return signature.apart(arguments, found)
 
     return call
 

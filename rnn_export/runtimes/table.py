@@ -7,19 +7,22 @@ hashed. No file is opened past it. It may have ``prepare(path)``, which does ahe
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from rnn_export.bundle.untrusted.files import Read
 from rnn_export.errors import BundleError, InputError, RnnExportError, RuntimeUnavailableError, mismatch
 from rnn_export.failures import explain
-from rnn_export.signature.signature import Array, Call, Signature
+from rnn_export.signature.signature import Call, Signature
+from rnn_export.signature.sizes import BATCH, TIME
+from rnn_export.signature.tensors import Array
 
 UNBOUNDED = sys.maxsize  # time steps
 
@@ -100,6 +103,7 @@ RUNTIMES = {
 class Runner:
     """A loaded model: ``outputs, state = runner(inputs, state)``, in numpy arrays.
 
+    Of several inputs, or several outputs, it takes or gives a dict of arrays by name.
     ``state`` is a tuple in the manifest's order; ``None`` stands for the initial state. Feed the returned
     state back to go on where the last call ended. A model exported with ``lengths`` takes the number of time
     steps of each row; ``None`` means that all rows have all of them.
@@ -117,9 +121,14 @@ class Runner:
         return self._origin
 
     def __call__(
-        self, inputs: Array, state: Sequence[Array] | None = None, lengths: Array | None = None
-    ) -> tuple[Array, tuple[Array, ...]]:
-        """Run over all time steps of ``inputs``, whose axes ``signature.inputs.shape`` names.
+        self,
+        inputs: Array | Mapping[str, Array],
+        state: Sequence[Array] | None = None,
+        lengths: Array | None = None,
+    ) -> tuple[Any, tuple[Array, ...]]:
+        """Run over all time steps of ``inputs``, whose axes ``signature.inputs`` name.
+
+        Several inputs are given by name, in a dict, and several outputs come so.
 
         Raises:
             InputError: an array has another dtype, rank or size than the signature says, a token id is not
@@ -127,37 +136,64 @@ class Runner:
                 to one that was exported without.
             BundleError: the file fails.
         """
-        self._check_arrays(inputs, state, lengths)
-        if state is not None and not self.signature.streamable:
+        signature = self.signature
+        given = self._given(inputs)
+        self._check_arrays(given, state, lengths)
+        if state is not None and not signature.streamable:
             raise InputError(
                 "argument 'state': this model takes whole sequences only: "
-                f"{self.signature.not_streamable_because}. Leave the state out, and pass the whole sequence."
+                f"{signature.not_streamable_because}. Leave the state out, and pass the whole sequence."
             )
         if state is None:
             sizes: dict[str, int] = {}
-            self.signature.inputs.bind(inputs, sizes, "argument")
-            state = self.signature.initial_state(sizes["batch"])
-        if lengths is not None and not self.signature.lengths:
+            for spec, value in zip(signature.inputs, given, strict=True):
+                spec.bind(value, sizes, "argument")
+            state = signature.initial_state(sizes[BATCH])
+        if lengths is not None and not signature.lengths:
             raise InputError(
                 "argument 'lengths': this model was exported without. Export it with lengths=True, "
                 "or leave them out."
             )
-        sizes = self.signature.check_call(inputs, state, lengths)
-        self.signature.check_ids(inputs, lengths)
-        if self.signature.lengths and lengths is None:
-            lengths = np.full(sizes["batch"], sizes["time"], np.int64)
+        sizes = signature.check_call(given, state, lengths)
+        signature.check_ids(given, lengths)
+        if signature.lengths and lengths is None:
+            lengths = np.full(sizes[BATCH], sizes[TIME], np.int64)
         try:
-            outputs, *new_state = self._call(inputs, *state, *([] if lengths is None else [lengths]))
+            results = self._call(*given, *state, *([] if lengths is None else [lengths]))
         except RnnExportError:
             raise
         except Exception as error:  # each runtime has exceptions of its own
+            shapes = ", ".join(str(list(array.shape)) for array in given)
             raise BundleError(
-                f"{explain(self._name, error)}, on inputs {list(inputs.shape)}. Check the bundle with "
+                f"{explain(self._name, error)}, on inputs {shapes}. Check the bundle with "
                 "rnn_export.verify()."
             ) from error
-        return outputs, tuple(new_state)
+        outputs = [spec.from_module(value) for spec, value in zip(signature.outputs, results, strict=False)]
+        new_state = results[len(outputs) :]
+        if len(outputs) == 1:
+            return outputs[0], tuple(new_state)
+        return dict(zip(signature.output_names, outputs, strict=False)), tuple(new_state)
 
-    def _check_arrays(self, inputs: Array, state: Sequence[Array] | None, lengths: Array | None) -> None:
+    def _given(self, inputs: Array | Mapping[str, Array]) -> list[Array]:
+        """Give the inputs in the signature's order.
+
+        Raises:
+            InputError: there are others, or several that have no names.
+        """
+        names = [spec.name for spec in self.signature.inputs]
+        if not isinstance(inputs, Mapping):
+            if len(names) == 1:
+                return [inputs]
+            got, remedy = type(inputs).__name__, "Pass a dict of arrays."
+        elif {*inputs} == {*names}:
+            return [inputs[name] for name in names]
+        else:
+            got, remedy = ", ".join(map(repr, inputs)) or "none", "Pass an array for each of these names."
+        raise InputError(mismatch("argument 'inputs'", ", ".join(map(repr, names)), got, remedy))
+
+    def _check_arrays(
+        self, inputs: Sequence[Array], state: Sequence[Array] | None, lengths: Array | None
+    ) -> None:
         """Check that what is given is numpy's, and the state a tuple or a list.
 
         Raises:
@@ -166,7 +202,7 @@ class Runner:
         if state is not None and not isinstance(state, tuple | list):
             expected, remedy = "a tuple of numpy arrays", "Pass the state that the last call gave."
             raise InputError(mismatch("argument 'state'", expected, type(state).__name__, remedy))
-        given = [inputs, *(state or ()), *([] if lengths is None else [lengths])]
+        given = [*inputs, *(state or ()), *([] if lengths is None else [lengths])]
         for array in given:
             if not isinstance(array, np.ndarray):
                 remedy = "Convert it with numpy.asarray()."

@@ -10,7 +10,8 @@ import torch
 from rnn_export.bundle.untrusted.files import Read
 from rnn_export.errors import BundleError, mismatch
 from rnn_export.exclusive import without_warnings
-from rnn_export.signature.signature import LENGTHS, Array, Call, Signature
+from rnn_export.signature.signature import Call, Signature
+from rnn_export.signature.tensors import LENGTHS, Array
 from rnn_export.signature.tree import tree_build, tree_leaves
 
 
@@ -30,12 +31,12 @@ def start(path: Path, signature: Signature, read: Read = Path.read_bytes) -> Cal
 
     def call(*arguments: Array) -> list[Array]:
         named = dict(zip(signature.input_names, map(_tensor, arguments), strict=True))
-        inputs = named.pop(signature.inputs.name)
+        inputs = [named.pop(spec.name) for spec in signature.inputs]
         lengths = [named.pop(LENGTHS.name)] if signature.lengths else []
         state = [tree_build(signature.tree, named.__getitem__)] if signature.state else []
         try:
             with torch.inference_mode():
-                result = module(inputs, *state, *lengths)
+                result = module(*inputs, *state, *lengths)
         except RuntimeError as error:
             where, reason = _failing(str(error))
             remedy = "Check the bundle with rnn_export.verify()."

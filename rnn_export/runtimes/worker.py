@@ -35,7 +35,9 @@ from rnn_export.errors import BuildError, BundleError, RuntimeUnavailableError, 
 from rnn_export.garbage import uncollected
 from rnn_export.runtimes import empty_calls, ending, model_runs
 from rnn_export.runtimes.table import RUNTIMES
-from rnn_export.signature.signature import Array, Call, Signature, pieces
+from rnn_export.signature.as_json import from_json
+from rnn_export.signature.signature import Call, Signature, pieces
+from rnn_export.signature.tensors import Array
 from rnn_export.workers import NAME
 
 FAILURES = 1 << 26  # bytes, for the messages of cases that failed
@@ -65,17 +67,18 @@ def run(call: Call, case: Case, mode: str, signature: Signature) -> list[Array]:
     """Run a case whole, or cut with the state handed from piece to piece."""
     if mode != "cut":
         return call(*case.arguments)
-    parts: list[Array] = []
-    state = list(case.state)
+    parts: list[list[Array]] = []
+    state, count = list(case.state), len(signature.outputs)
     for piece in pieces(case.time):
         lengths = [] if case.lengths is None else [within(case.lengths, piece)]
-        part, *state = call(signature.inputs.cut(case.inputs, piece), *state, *lengths)
-        if signature.outputs.time_axis is None and lengths and parts:  # a row that had ended stays as it was
-            going_on = np.expand_dims(lengths[0] > 0, signature.outputs.other_axes)
-            part = np.where(going_on, part, parts[-1])
+        results = call(*signature.cut(case.inputs, piece), *state, *lengths)
+        part, state = results[:count], results[count:]
+        for place, spec in enumerate(signature.outputs):
+            if spec.time_axis is None and lengths and parts:  # a row that had ended stays as it was
+                going_on = np.expand_dims(lengths[0] > 0, spec.other_axes)
+                part[place] = np.where(going_on, part[place], parts[-1][place])
         parts.append(part)
-    axis = signature.outputs.time_axis
-    return [parts[-1] if axis is None else np.concatenate(parts, axis), *state]
+    return [*signature.joined(parts), *state]
 
 
 def within(lengths: Array, piece: slice) -> Array:
@@ -300,7 +303,7 @@ def _results(request: dict[str, Any]) -> dict[str, Any]:
 
 def _run_all(request: dict[str, Any]) -> dict[str, Any]:
     """Load the file, and run all cases; some again, in another order and twice: no call remembers another."""
-    folder, signature = Path(request["folder"]), Signature.from_json(request["signature"])
+    folder, signature = Path(request["folder"]), from_json(request["signature"])
     files = Files(folder, request["files"])
     results: dict[str, Any] = {}
     errors: dict[str, str] = {}

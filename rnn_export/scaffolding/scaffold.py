@@ -146,15 +146,16 @@ def _copy(source: Path, target: Path) -> None:
 def _model(bundle: Bundle, host: str) -> Model:
     signature = bundle.signature
     _check(bundle, HOSTS[host].files)
+    inputs, outputs = signature.inputs[0], signature.outputs[0]
     vocabulary = bundle.manifest.metadata.get("vocabulary")
     return Model(
         name=identifier(bundle.manifest.name),
-        token_ids=signature.inputs.dtype == "int64",
-        input_size=_units(signature.inputs.shape),
-        output_size=_units(signature.outputs.shape),
+        token_ids=inputs.dtype == "int64",
+        input_size=_units(inputs.shape),
+        output_size=_units(outputs.shape),
         state_size=sum(_units(leaf.shape) * (2 if leaf.dtype == "int64" else 1) for leaf in signature.state),
-        every_step=TIME in signature.outputs.shape,
-        vocabulary_size=signature.vocabulary,
+        every_step=TIME in outputs.shape,
+        vocabulary_size=inputs.vocabulary,
         vocabulary=list(vocabulary) if vocabulary else None,
     )
 
@@ -189,11 +190,14 @@ def fitting_hosts(bundle: Bundle) -> list[str]:
 
 def _requirements(signature: Signature) -> list[tuple[str, str]]:
     """List what the examples expect, and what there is instead, if it is something else."""
+    inputs, outputs = len(signature.inputs), len(signature.outputs)
     dtypes = {
-        "inputs of float32 or int64": (signature.inputs.dtype, {"float32", "int64"}),
-        "outputs of float32": (signature.outputs.dtype, {"float32"}),
+        "inputs of float32 or int64": (signature.inputs[0].dtype, {"float32", "int64"}),
+        "outputs of float32": (signature.outputs[0].dtype, {"float32"}),
     }
     return [
+        ("one tensor of inputs", f"{inputs}" if inputs > 1 else ""),
+        ("one tensor of outputs", f"{outputs}" if outputs > 1 else ""),
         ("a net that can be streamed", signature.not_streamable_because or ""),
         ("a net without lengths", "one with an input 'lengths'" if signature.lengths else ""),
         *((expected, "" if dtype in known else dtype) for expected, (dtype, known) in dtypes.items()),

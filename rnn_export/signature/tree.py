@@ -97,7 +97,7 @@ def tree_build(tree: Tree, leaf: Callable[[str], Any]) -> Any:
     return {"tuple": tuple, "list": list}[kind](tree_build(child, leaf) for child in children)
 
 
-def enumerate_names(leaves: Sequence[Any]) -> list[tuple[str, Any]]:
+def enumerate_names(leaves: Sequence[Any], stem: str = "state_") -> list[tuple[str, Any]]:
     """Name the leaves of a state: all with as many digits, so that sorting by name keeps their order.
 
     >>> enumerate_names(["H", "C"])
@@ -106,7 +106,7 @@ def enumerate_names(leaves: Sequence[Any]) -> list[tuple[str, Any]]:
     [('state_09', 9), ('state_10', 10)]
     """
     digits = len(str(len(leaves) - 1))
-    return [(f"state_{number:0{digits}}", leaf) for number, leaf in enumerate(leaves)]
+    return [(f"{stem}{number:0{digits}}", leaf) for number, leaf in enumerate(leaves)]
 
 
 def names_of(value: Any) -> list[str]:

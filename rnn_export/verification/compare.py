@@ -13,7 +13,8 @@ import numpy as np
 from rnn_export.bundle.golden import NON_FINITE, ORDINARY, RUN, STEP, Case
 from rnn_export.runtimes.table import UNBOUNDED
 from rnn_export.runtimes.worker import ERRORS
-from rnn_export.signature.signature import Array, Signature
+from rnn_export.signature.signature import Signature
+from rnn_export.signature.tensors import Array
 from rnn_export.verification import tolerance
 from rnn_export.verification.tolerance import Deviation
 
@@ -124,13 +125,14 @@ class Standard:
     @cached_property
     def curve(self) -> Curve:
         """Eager's own error and what is allowed, against time."""
-        spec = self.signature.outputs
         eager, allowed = [], []
         for case in self.runs:
-            own, _ = tolerance.errors(case.float32[0], case.float64[0], spec)
-            eager.append((case, own))
-            allowed.append((case, np.broadcast_to(self.allowed[case.name][0], own.shape)))
-        time = _thinned(case.time for case in self.runs) if spec.time_axis is None else _spread(self.longest)
+            for place, spec in enumerate(self.signature.outputs):
+                own, _ = tolerance.errors(case.float32[place], case.float64[place], spec)
+                eager.append((case, place, own))
+                allowed.append((case, place, np.broadcast_to(self.allowed[case.name][place], own.shape)))
+        last = all(spec.time_axis is None for spec in self.signature.outputs)
+        time = _thinned(case.time for case in self.runs) if last else _spread(self.longest)
         return Curve(time, self.against(time, eager), self.against(time, allowed))
 
     @property
@@ -138,11 +140,13 @@ class Standard:
         """The time steps of the longest run."""
         return max(case.time for case in self.runs)
 
-    def against(self, time: Sequence[int], found: Sequence[tuple[Case, Array]]) -> tuple[float | None, ...]:
+    def against(
+        self, time: Sequence[int], found: Sequence[tuple[Case, int, Array]]
+    ) -> tuple[float | None, ...]:
         """Give the worst of some errors of outputs at each of some time steps; ``None`` is infinite."""
-        axis = self.signature.outputs.time_axis
         worst = np.zeros(self.longest + 1)
-        for case, errors in found:
+        for case, place, errors in found:
+            axis = self.signature.outputs[place].time_axis
             steps = slice(case.time, case.time + 1) if axis is None else slice(1, case.time + 1)
             each = errors[None] if axis is None else np.moveaxis(errors, axis, 0)
             worst[steps] = np.maximum(worst[steps], each.reshape(len(each), -1).max(1))
@@ -174,13 +178,14 @@ def compare(
     return replace(check, detail=detail)
 
 
-def _outputs(results: Mapping[str, Array], standard: Standard) -> Iterator[tuple[Case, Array]]:
-    """Give the outputs of all runs, whole and cut, that have the right shape."""
+def _outputs(results: Mapping[str, Array], standard: Standard) -> Iterator[tuple[Case, int, Array]]:
+    """Give the outputs of all runs, whole and cut, that have the right shape, by number."""
     for case in standard.runs:
         for mode in ("whole", "cut"):
-            outputs = results.get(f"{case.name}/{mode}/0")
-            if outputs is not None and outputs.shape == case.float64[0].shape:
-                yield case, outputs
+            for place in range(len(standard.signature.outputs)):
+                outputs = results.get(f"{case.name}/{mode}/{place}")
+                if outputs is not None and outputs.shape == case.float64[place].shape:
+                    yield case, place, outputs
 
 
 def _non_finite(results: Mapping[str, Array], standard: Standard) -> str:
@@ -197,21 +202,23 @@ def _non_finite(results: Mapping[str, Array], standard: Standard) -> str:
 
 
 def _curve(results: Mapping[str, Array], standard: Standard) -> tuple[float | None, ...]:
-    spec = standard.signature.outputs
+    dtypes = [spec.dtype for spec in standard.signature.outputs]
     found = [
-        (case, tolerance.distance(outputs, case.results(spec.dtype)[0], case.float64[0]))
-        for case, outputs in _outputs(results, standard)
+        (case, place, tolerance.distance(outputs, case.results(dtypes[place])[place], case.float64[place]))
+        for case, place, outputs in _outputs(results, standard)
     ]
     return standard.against(standard.curve.time, found)
 
 
 def _tokens(results: Mapping[str, Array], standard: Standard) -> Tokens | None:
-    """Compare what the outputs of a model of token ids say of the next token."""
-    signature, last = standard.signature, standard.signature.outputs.shape[-1]
-    if np.dtype(signature.inputs.dtype).kind == "f" or not isinstance(last, int) or last < 2:
+    """Compare what the first outputs of a model of token ids say of the next token."""
+    signature, last = standard.signature, standard.signature.outputs[0].shape[-1]
+    if np.dtype(signature.sequence.dtype).kind != "i" or not isinstance(last, int) or last < 2:
         return None
     same, furthest = [], [0.0]
-    for case, outputs in _outputs(results, standard):
+    for case, place, outputs in _outputs(results, standard):
+        if place:
+            continue
         same.append(outputs.argmax(-1) == case.results(signature.dtype)[0].argmax(-1))
         furthest.append(float(np.abs(_log_softmax(outputs) - _log_softmax(case.float64[0])).max()))
     places = sum(map(np.size, same))

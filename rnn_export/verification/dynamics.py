@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from rnn_export.signature.signature import Array, Call, Signature
+from rnn_export.signature.signature import Call, Signature
 from rnn_export.signature.sizes import TIME
+from rnn_export.signature.tensors import Array
 
 DISTANCE = 1e-8  # of the two states, relative: far above float64's rounding, far below any curvature
 FORGOTTEN = 1e-8  # of a distance, after one step: the rest is the rounding of float64
@@ -22,7 +23,11 @@ NO_END = 1e6  # time steps
 
 
 def exponent(
-    call: Call, inputs: Array, state: Sequence[Array], signature: Signature, random: np.random.Generator
+    call: Call,
+    inputs: Sequence[Array],
+    state: Sequence[Array],
+    signature: Signature,
+    random: np.random.Generator,
 ) -> float:
     """Estimate the largest Lyapunov exponent, per time step, as the mean over rows and time steps.
 
@@ -40,7 +45,7 @@ def exponent(
 
 def _growths(
     call: Call,
-    inputs: Array,
+    inputs: Sequence[Array],
     state: Sequence[Array],
     signature: Signature,
     random: np.random.Generator,
@@ -50,12 +55,13 @@ def _growths(
     axes = [leaf.batch_axis for leaf in signature.state]
     base = [_rows_first(leaf, axis) for leaf, axis in zip(state, axes, strict=True)]
     gap = _of_size(_noise(base, random), _size(base))
-    for step in range(inputs.shape[signature.inputs.shape.index(TIME)]):
-        x = signature.inputs.cut(inputs, slice(step, step + 1))
-        twice = np.concatenate([x, x], signature.inputs.batch_axis)
+    for step in range(signature.sizes(inputs)[TIME]):
+        now = zip(signature.cut(inputs, slice(step, step + 1)), signature.inputs, strict=True)
+        twice = [np.concatenate([part, part], spec.batch_axis) for part, spec in now]
         moved = [_moved(leaf, delta) for leaf, delta in zip(base, gap, strict=True)]
         pairs = [np.concatenate(pair) for pair in zip(base, moved, strict=True)]
-        both = call(twice, *(np.moveaxis(leaf, 0, axis) for leaf, axis in zip(pairs, axes, strict=True)))[1:]
+        given = [np.moveaxis(leaf, 0, axis) for leaf, axis in zip(pairs, axes, strict=True)]
+        both = call(*twice, *given)[len(signature.outputs) :]
         after = [_rows_first(leaf, axis) for leaf, axis in zip(both, axes, strict=True)]
         base, other = [leaf[:rows] for leaf in after], [leaf[rows:] for leaf in after]
         apart = [_apart(one, two) for one, two in zip(base, other, strict=True)]

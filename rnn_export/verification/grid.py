@@ -20,10 +20,12 @@ import torch
 from rnn_export.bundle.golden import LARGE, NON_FINITE, ORDINARY, RUN, STEP, TINY, Case, Dynamics, Golden
 from rnn_export.errors import VerificationError, mismatch
 from rnn_export.module import eager
-from rnn_export.module.sampling import BATCHES, LONGEST, TINY_ROWS, Draw, trajectory
+from rnn_export.module.fold_check import check_company
+from rnn_export.module.sampling import BATCHES, LONGEST, TINY_ROWS, Draw, moments
 from rnn_export.module.subject import Subject
-from rnn_export.signature.signature import Array, Call, Signature, TensorSpec
+from rnn_export.signature.signature import Call, Signature
 from rnn_export.signature.sizes import BATCH, TIME
+from rnn_export.signature.tensors import Array, TensorSpec
 from rnn_export.verification import dynamics
 from rnn_export.verification.rounding import spread, undecided
 
@@ -38,7 +40,6 @@ MOST_WORK = 1 << 32  # products of numbers that it may take
 DISTURBED = 2  # modules whose weights are off by eps
 LEAST_DECIDED = 0.5  # of results that are not floats
 LEAST_FINITE = 0.9  # of eager's results, where those of the example are finite
-STEPS_PER_RUN = 4  # single steps taken from a run: its first, its last, and some between
 
 
 def times(example: int, least: int = 1) -> list[int]:
@@ -71,17 +72,20 @@ def build(subject: Subject) -> Golden:
     dense = eager.start(replace(subject, signature=replace(signature, lengths=False)), torch.float32)
     draw = Draw(subject, dense)
 
-    def case(name: str, kind: str, inputs: Array, state: Sequence[Array], values: str = ORDINARY) -> Case:
-        time, batch = (inputs.shape[signature.inputs.shape.index(size)] for size in (TIME, BATCH))
+    def case(
+        name: str, kind: str, inputs: Sequence[Array], state: Sequence[Array], values: str = ORDINARY
+    ) -> Case:
+        sizes = signature.sizes(inputs)
         inputs, lengths = draw.ragged(inputs) if signature.lengths else (inputs, None)
-        arguments = (inputs, *state) if lengths is None else (inputs, *state, lengths)
+        arguments = (*inputs, *state) if lengths is None else (*inputs, *state, lengths)
         results = tuple(single(*arguments)), tuple(double(*arguments))
-        return Case(name, kind, time, batch, inputs, tuple(state), lengths, *results, values=values)
+        own = tuple(inputs), tuple(state), lengths
+        return Case(name, kind, sizes[TIME], sizes[BATCH], *own, *results, values=values)
 
-    def run(name: str, inputs: Array, state: Sequence[Array], values: str = ORDINARY) -> list[Case]:
+    def run(name: str, inputs: Sequence[Array], state: Sequence[Array], values: str = ORDINARY) -> list[Case]:
         found = [case(name, RUN, inputs, state, values)]
         if signature.streamable:
-            first, *before = _moments(dense, inputs, state, signature)
+            first, before = moments(dense, inputs, state, signature)
             found.append(case(f"{name}_steps", STEP, first, before, values))
         return found
 
@@ -93,7 +97,7 @@ def build(subject: Subject) -> Golden:
             state = draw.state(batch) if kind == "random" else signature.initial_state(batch)
             cases += run(f"T{steps}_B{batch}_{kind}", inputs, state)
     for steps in times(subject.steps, signature.least)[-2:] if draw.larger else ():
-        batch = 2 * len(draw.larger)
+        batch = 2 * draw.larger
         found = run(f"T{steps}_B{batch}_large", draw.large_inputs(steps, batch), draw.state(batch), LARGE)
         cases += found if _finite_share(found) == 1 else []
     for number, inputs in enumerate(draw.tiny_inputs(short)):
@@ -122,10 +126,12 @@ def build(subject: Subject) -> Golden:
     ]
     if draw.finite:  # a module that overflows in the end is no reference there
         others = [other for other in others if _finite_share([other]) == 1]
-    if draw.finite and draw.spoilt:
+    if draw.finite and draw.takes_non_finite:
         spoilt = draw.non_finite_inputs(short, max(BATCHES))
         name = f"T{short}_B{max(BATCHES)}_non_finite"
-        beside = case(name, RUN, spoilt, signature.initial_state(max(BATCHES)), NON_FINITE)
+        begun = signature.initial_state(max(BATCHES))
+        check_company([*spoilt, *begun], replace(subject, signature=replace(signature, lengths=False)))
+        beside = case(name, RUN, spoilt, begun, NON_FINITE)
         others += [beside] if _keeps_to_rows(beside, signature) else []
     disturbed = [_disturbed(subject, draw.random) for _ in range(DISTURBED)]
     complete = [
@@ -200,14 +206,22 @@ def _sensitive(
     """
     if case.values == NON_FINITE or case.rounding:
         return case
-    eps, inputs = float(np.finfo(signature.dtype).eps), case.inputs
+    eps, inputs = float(np.finfo(signature.dtype).eps), list(case.inputs)
     largest = [np.zeros(result.shape) for result in case.float64]
     for call in disturbed:
-        if inputs.dtype.kind == "f":
-            inputs = case.inputs.astype(np.float64) * (1 + eps * random.uniform(-1, 1, case.inputs.shape))
-        for most, result, exact in zip(largest, call(inputs, *case.arguments[1:]), case.float64, strict=True):
+        inputs = [
+            given.astype(np.float64) * (1 + eps * random.uniform(-1, 1, given.shape))
+            if given.dtype.kind == "f"
+            else given
+            for given in case.inputs
+        ]
+        results = call(*inputs, *case.arguments[len(inputs) :])
+        for most, result, exact in zip(largest, results, case.float64, strict=True):
             with np.errstate(invalid="ignore"):
                 np.fmax(most, np.abs(result.astype(np.float64) - exact), out=most)
+    if case.values == TINY:  # of which a logarithm makes large numbers
+        found, _ = spread(disturbed[0], case.arguments, case.float64, signature)
+        largest = [np.fmax(most, part) for most, part in zip(largest, found, strict=True)]
     granted = sqrt(case.time) if signature.streamable else case.time
     with np.errstate(over="ignore"):
         return replace(case, rounding=tuple((most * granted).astype(np.float32) for most in largest))
@@ -215,7 +229,7 @@ def _sensitive(
 
 def _keeps_to_rows(case: Case, signature: Signature) -> bool:
     """Whether a NaN or an infinity of one row leaves the results of the others numbers."""
-    clean = np.flatnonzero(np.isfinite(case.inputs).all(axis=signature.inputs.other_axes))
+    clean = np.flatnonzero(signature.finite_rows(case.inputs))
     results = zip(case.float64, signature.results, strict=True)
     return all(bool(np.isfinite(array.take(clean, spec.batch_axis)).all()) for array, spec in results)
 
@@ -245,7 +259,8 @@ def _far(sizes: Sequence[int], least: int) -> list[tuple[int, int]]:
 def _is_in_reach(steps: int, batch: int, subject: Subject, found: Dynamics | None) -> bool:
     """Whether so many time steps and rows are few enough to be run and kept, and can be compared."""
     signature = subject.signature
-    units = sum(prod(spec.sized(time=1, batch=1)) for spec in (signature.inputs, signature.outputs))
+    one = signature.sizes(subject.inputs) | {TIME: 1, BATCH: 1}
+    units = sum(prod(spec.sized(**one)) for spec in (*signature.inputs, *signature.outputs))
     work = sum(parameter.numel() for parameter in subject.model.parameters())
     horizon = None if found is None else found.horizon
     return (
@@ -279,20 +294,29 @@ def _with_rounding(cases: list[Case], double: Call, subject: Subject, draw: "Dra
 def _step_spreads(
     steps: Sequence[Case], double: Call, signature: Signature
 ) -> tuple[dict[str, tuple[Array, ...]], int]:
-    """Say how far rounding can take each single step: all of them as rows of one call."""
+    """Say how far rounding can take each single step: all of them, of contexts of one size, as one call."""
 
     def side_by_side(cases: Sequence[Sequence[Array]], specs: Sequence[TensorSpec]) -> list[Array]:
         parts = zip(*cases, strict=True)
         return [np.concatenate(each, spec.batch_axis) for each, spec in zip(parts, specs, strict=True)]
 
-    arguments = side_by_side([case.arguments for case in steps], signature.arguments)
-    right = side_by_side([case.float64 for case in steps], signature.results)
-    found, terms = spread(double, arguments, right, signature)
-    ends = np.cumsum([case.batch for case in steps])[:-1]
-    apart = [
-        np.split(each, ends, spec.batch_axis) for each, spec in zip(found, signature.results, strict=True)
-    ]
-    return {case.name: parts for case, parts in zip(steps, zip(*apart, strict=True), strict=True)}, terms
+    alike = dict[tuple[int, ...], list[Case]]()
+    for case in steps:
+        sizes = signature.sizes(case.inputs)
+        alike.setdefault(tuple(sizes[name] for name in signature.free_sizes), []).append(case)
+    spreads, longest = dict[str, tuple[Array, ...]](), 1
+    for cases in alike.values():
+        arguments = side_by_side([case.arguments for case in cases], signature.arguments)
+        right = side_by_side([case.float64 for case in cases], signature.results)
+        found, terms = spread(double, arguments, right, signature)
+        ends = np.cumsum([case.batch for case in cases])[:-1]
+        apart = [
+            np.split(each, ends, spec.batch_axis) for each, spec in zip(found, signature.results, strict=True)
+        ]
+        names = [case.name for case in cases]
+        spreads |= dict(zip(names, zip(*apart, strict=True), strict=True))
+        longest = max(longest, terms)
+    return spreads, longest
 
 
 def _dynamics(
@@ -302,26 +326,13 @@ def _dynamics(
     call = eager.start(replace(subject, signature=signature), torch.float64)
     inputs = draw.inputs(min(max(subject.steps, LONGEST), LONG), max(BATCHES))
     state = draw.state(max(BATCHES))
+    outputs = len(signature.outputs)
     exponent = dynamics.exponent(call, inputs, state, signature, draw.random)
     pairs = [
         (error, value)
         for case in steps
-        for error, value in zip(spreads[case.name][1:], case.float64[1:], strict=True)
+        for error, value in zip(spreads[case.name][outputs:], case.float64[outputs:], strict=True)
     ]
     step_error = dynamics.relative(*zip(*pairs, strict=True))
     horizon = dynamics.horizon(exponent, step_error)
     return Dynamics(exponent, step_error, terms, dynamics.AGREEMENT, horizon)
-
-
-def _moments(call: Call, inputs: Array, state: Sequence[Array], signature: Signature) -> list[Array]:
-    """Run step by step and put some moments of the run, evenly spread, side by side as rows of one step."""
-    spec = signature.inputs
-    steps = inputs.shape[spec.shape.index(TIME)]
-    chosen = np.unique(np.linspace(0, steps - 1, STEPS_PER_RUN).round().astype(int))
-    earlier = trajectory(call, spec.cut(inputs, slice(0, steps - 1)), state, signature)
-    before = [list(state), *(result[1:] for result in earlier)]
-    moments = ([spec.cut(inputs, slice(step, step + 1)), *before[step]] for step in chosen)
-    return [
-        np.concatenate([part.astype(leaf.dtype) for part in parts], axis=leaf.batch_axis)
-        for leaf, parts in zip(signature.arguments, zip(*moments, strict=True), strict=False)
-    ]

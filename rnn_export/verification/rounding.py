@@ -15,7 +15,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-from rnn_export.signature.signature import Array, Call, Signature
+from rnn_export.signature.signature import Call, Signature
+from rnn_export.signature.tensors import Array
 
 SEED = 20261124
 RUNS, SAMPLES = 2, 4  # of a call, and of each of its rows in a run

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from rnn_export.bundle.golden import STEP, Case
 from rnn_export.module import eager
 from rnn_export.module.subject import Subject
-from rnn_export.signature.signature import Array, Call, Signature
+from rnn_export.signature.signature import Call, Signature
+from rnn_export.signature.tensors import Array
 from rnn_export.verification import tolerance
 
 CHANGE = 0.01  # relative: what is to be noticed

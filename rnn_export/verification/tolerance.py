@@ -48,7 +48,8 @@ from math import sqrt
 import numpy as np
 
 from rnn_export.bundle.golden import LARGE, NON_FINITE, ORDINARY, STEP, Case
-from rnn_export.signature.signature import Array, Signature, TensorSpec
+from rnn_export.signature.signature import Signature
+from rnn_export.signature.tensors import Array, TensorSpec
 
 FACTOR = 4
 FLOOR = 4
@@ -161,7 +162,7 @@ def _spoilt(case: Case, spec: TensorSpec, signature: Signature) -> Array:
     """Say which rows hold a NaN or an infinity by intent, as an array that broadcasts against a result."""
     rows: Array = np.zeros(case.batch, bool)
     if case.values == NON_FINITE:
-        rows = np.logical_not(np.isfinite(case.inputs).all(axis=signature.inputs.other_axes))
+        rows = np.logical_not(signature.finite_rows(case.inputs))
     shape = [1] * len(spec.shape)
     shape[spec.batch_axis] = case.batch
     return rows.reshape(shape)

@@ -23,6 +23,7 @@ from rnn_export.errors import BundleError, mismatch
 from rnn_export.progress import ProgressCallback
 from rnn_export.runtimes import worker
 from rnn_export.runtimes.table import RUNTIMES, Runtime
+from rnn_export.signature.as_json import to_json
 from rnn_export.verification import tolerance
 from rnn_export.verification.compare import FAILED, NOT_CHECKED, PASSED, Check, Curve, Standard, compare
 from rnn_export.workers import Workers
@@ -241,7 +242,7 @@ def _run_worker(
         "files": bundle.manifest.files,
         "file": file,
         "runtime": runtime.name,
-        "signature": bundle.signature.to_json(),
+        "signature": to_json(bundle.signature),
         "limits": LIMITS,
         "blocked": bundle.manifest.model["source_modules"],
     }

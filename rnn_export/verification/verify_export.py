@@ -14,7 +14,7 @@ from rnn_export.capture.capture import loop_around_step
 from rnn_export.errors import ScriptError, VerificationError, mismatch, warn
 from rnn_export.module.subject import Subject
 from rnn_export.progress import ProgressCallback
-from rnn_export.signature.signature import Array
+from rnn_export.signature.tensors import Array
 from rnn_export.verification import grid, tolerance
 from rnn_export.verification.compare import FAILED
 from rnn_export.verification.sensitivity import unnoticed_weights

@@ -27,7 +27,7 @@ def described(value: onnx.ValueInfoProto) -> tuple[str, str, list[int | str]]:
 def test_inputs_and_outputs_are_the_signature(case: ModelCase, exported: Exported, file: str) -> None:
     graph = load(case, exported, file).graph
     signature = exported(case).signature
-    takes = zip(signature.input_names, (signature.inputs, *signature.state), strict=True)
+    takes = zip(signature.input_names, (signature.inputs[0], *signature.state), strict=True)
     gives = zip(signature.output_names, signature.results, strict=True)
     assert [described(v) for v in graph.input] == [
         (name, spec.dtype, list(spec.shape)) for name, spec in takes

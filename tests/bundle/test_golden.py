@@ -25,9 +25,8 @@ def test_vectors_are_what_eager_gives(case: ModelCase, exported: Exported) -> No
     for vector in bundle.cases:
         state = dict(zip(names, map(torch.tensor, vector.state), strict=True))
         with torch.no_grad():
-            result = model.to(dtype)(
-                torch.tensor(vector.inputs), tree_build(bundle.signature.tree, state.get)
-            )
+            inputs = map(torch.tensor, vector.inputs)
+            result = model.to(dtype)(*inputs, tree_build(bundle.signature.tree, state.get))
         for got, want in zip(tree_leaves(result), vector.results(bundle.signature.dtype), strict=True):
             torch.testing.assert_close(got, torch.tensor(want), equal_nan=True)
 
@@ -59,7 +58,7 @@ def test_a_few_lines_of_any_language_read_them(rnn: ModelCase, exported: Exporte
         count = entry["time"] * entry["batch"] * 4
         assert place["dtype"] == "float32"
         numbers = struct.unpack_from(f"<{count}f", blob, place["offset"])
-        np.testing.assert_array_equal(numbers, vector.inputs.ravel())
+        np.testing.assert_array_equal(numbers, vector.inputs[0].ravel())
         assert 0 < entry["tolerance"]["outputs"] < 1e-3
 
 
@@ -70,12 +69,12 @@ def test_what_is_written_is_read(tmp_path: Path, rnn: ModelCase, exported: Expor
     arrays[2][0, 0] = [np.nan, np.inf, -0.0]
     doubles = tuple(array.astype("f8") for array in arrays[2:])
     time, batch, _ = arrays[0].shape
-    case = Case("one", golden.RUN, time, batch, arrays[0], (arrays[1],), None, tuple(arrays[2:]), doubles)
+    case = Case("one", golden.RUN, time, batch, (arrays[0],), (arrays[1],), None, tuple(arrays[2:]), doubles)
     golden.write(tmp_path, Golden([case]), signature, {"one": [0.1, 0.2]})
     [back] = golden.read(tmp_path, signature).cases
     for got, want in zip(
-        (back.inputs, *back.state, *back.float32, *back.float64),
-        (case.inputs, *case.state, *case.float32, *case.float64),
+        (*back.inputs, *back.state, *back.float32, *back.float64),
+        (*case.inputs, *case.state, *case.float32, *case.float64),
         strict=True,
     ):
         assert got.tobytes() == want.tobytes()

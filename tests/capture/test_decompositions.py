@@ -16,7 +16,7 @@ from rnn_export.backends import onnx as onnx_backend
 from rnn_export.backends.c.write.model import compile_program
 from rnn_export.program.operator_facts import inexact_functions
 from rnn_export.runtimes.table import RUNTIMES
-from rnn_export.signature.signature import Array
+from rnn_export.signature.tensors import Array
 from tests.support.c_cells import captured
 from tests.support.c_programs import needs_compiler
 from tests.support.functions import GROUPS, Function, Functions

@@ -15,7 +15,7 @@ from rnn_export.capture.script import script
 from rnn_export.errors import CaptureError, ExportWarning, ScriptError
 from rnn_export.models import GRUScratch, RNNScratch
 from rnn_export.module import eager
-from rnn_export.module.subject import inspect_module
+from rnn_export.module.reading import inspect_module
 from rnn_export.verification import grid
 from tests.support.cases import CPU, ModelCase, each_fold
 
@@ -30,8 +30,8 @@ def test_the_fold_is_the_module(case: ModelCase) -> None:
     draw = grid.Draw(subject, reference)
     for time, batch in ((1, 1), (11, 2), (64, 5)):
         inputs, state = draw.inputs(time, batch), draw.state(batch)
-        feeds = dict(zip(subject.signature.input_names, (inputs, *state), strict=True))
-        for got, want in zip(program.run(feeds).values(), reference(inputs, *state), strict=True):
+        feeds = dict(zip(subject.signature.input_names, (*inputs, *state), strict=True))
+        for got, want in zip(program.run(feeds).values(), reference(*inputs, *state), strict=True):
             np.testing.assert_allclose(got, want, atol=2e-6, rtol=1e-5)
 
 

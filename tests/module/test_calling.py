@@ -8,7 +8,7 @@ from torch import nn
 import rnn_export
 from rnn_export.errors import InputError, ModelError
 from rnn_export.module.calling import equal
-from rnn_export.module.subject import inspect_module
+from rnn_export.module.reading import inspect_module
 from rnn_export.module.wrappers import over_time
 from rnn_export.signature.tree import tree_leaves, tree_pairs
 from rnn_export.verification.verify import PASSED, VerificationReport
@@ -26,9 +26,9 @@ def test_the_call_is_found_out(case: CallCase, exported: Exported) -> None:
     def axes(spec: object) -> str:
         return str(spec).split(" ", 1)[1]
 
-    assert axes(signature.inputs) == case.inputs
+    assert axes(signature.inputs[0]) == case.inputs
     assert tuple(map(axes, signature.state)) == case.state
-    assert axes(signature.outputs) == case.outputs
+    assert axes(signature.outputs[0]) == case.outputs
 
 
 @each_call_case
@@ -65,7 +65,7 @@ def test_the_files_give_what_the_module_gives(case: CallCase, exported: Exported
 @each_call_case
 def test_streaming_gives_the_whole(case: CallCase, exported: Exported) -> None:
     runner = rnn_export.load(exported(case).folder)
-    spec, outputs_axis = runner.signature.inputs, runner.signature.outputs.time_axis
+    spec, outputs_axis = runner.signature.inputs[0], runner.signature.outputs[0].time_axis
     rng = np.random.default_rng(0)
     shape = spec.sized(time=13, batch=2)
     inputs = (

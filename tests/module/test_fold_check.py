@@ -8,7 +8,7 @@ from torch import nn
 
 from rnn_export.errors import ModelError
 from rnn_export.module.fold_check import check_rows, streaming_obstacle
-from rnn_export.module.subject import inspect_module
+from rnn_export.module.reading import inspect_module
 
 
 class Layer(nn.Module):

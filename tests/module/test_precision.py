@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from rnn_export.module import eager, precision
 from rnn_export.module.precision import InPrecision
-from rnn_export.module.subject import inspect_module
+from rnn_export.module.reading import inspect_module
 
 IDS, SCALE = torch.tensor([1, 0, 2]), torch.tensor([0.5, 0.25, 2.0])
 X = torch.rand(4, 3, dtype=torch.float64)
@@ -151,7 +151,7 @@ def test_a_module_of_float64_runs_in_float32() -> None:
 def test_a_net_that_names_no_dtype_is_run_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     subject = inspect_module(nn.GRU(4, 5).eval(), torch.randn(7, 3, 4))
     call = eager.start(subject, torch.float64)
-    arguments = [subject.inputs.numpy(), *subject.signature.initial_state(3)]
+    arguments = [subject.inputs[0].numpy(), *subject.signature.initial_state(3)]
     first = call(*arguments)
     monkeypatch.setattr(precision, "Converted", None)  # what would look at every operation
     assert all((one == two).all() for one, two in zip(call(*arguments), first, strict=True))

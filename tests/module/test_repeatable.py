@@ -8,8 +8,8 @@ from torch import nn
 
 import rnn_export
 from rnn_export.errors import ModelError
+from rnn_export.module.reading import inspect_module
 from rnn_export.module.repeatable import check_repeatable
-from rnn_export.module.subject import inspect_module
 
 
 class Plain(nn.Module):

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from rnn_export.module import eager
+from rnn_export.module.reading import inspect_module
 from rnn_export.module.sampling import Draw
-from rnn_export.module.subject import inspect_module
 
 STEPS, ROWS = 12, 60
 
@@ -61,17 +61,17 @@ def draw(net: nn.Module, inputs: torch.Tensor) -> Draw:
 
 
 def test_ids_are_all_that_an_embedding_has() -> None:
-    drawn = draw(Tokens(), torch.randint(5, 20, (9, 3))).inputs(STEPS, 300)
+    drawn = draw(Tokens(), torch.randint(5, 20, (9, 3))).inputs(STEPS, 300)[0]
     assert set(np.unique(drawn)) == set(range(50))
 
 
 def test_ids_are_all_that_a_one_hot_code_has() -> None:
-    drawn = draw(OneHot(), torch.randint(1, 3, (9, 3))).inputs(STEPS, ROWS)
+    drawn = draw(OneHot(), torch.randint(1, 3, (9, 3))).inputs(STEPS, ROWS)[0]
     assert set(np.unique(drawn)) == set(range(4))
 
 
 def test_ids_end_in_one_that_the_module_compares_with_or_are_one_id_alone() -> None:
-    drawn = draw(Tokens(), torch.randint(5, 17, (9, 3))).inputs(STEPS, ROWS)
+    drawn = draw(Tokens(), torch.randint(5, 17, (9, 3))).inputs(STEPS, ROWS)[0]
     ended = [row for row in drawn.T if (row[-2:] == 17).all() and len(set(row)) > 1]
     alone = [row for row in drawn.T if len(set(row)) == 1]
     assert len(ended) >= 3
@@ -79,7 +79,7 @@ def test_ids_end_in_one_that_the_module_compares_with_or_are_one_id_alone() -> N
 
 
 def test_numbers_end_in_zeros_or_are_the_same_again_and_again() -> None:
-    drawn = draw(Layer(), torch.randn(9, 3, 4)).inputs(STEPS, ROWS)
+    drawn = draw(Layer(), torch.randn(9, 3, 4)).inputs(STEPS, ROWS)[0]
     ended = [row for row in np.moveaxis(drawn, 1, 0) if not row[-2:].any() and row[0].any()]
     same = [row for row in np.moveaxis(drawn, 1, 0) if (row == row[0]).all() and row[0].any()]
     assert len(ended) >= 3
@@ -89,7 +89,7 @@ def test_numbers_end_in_zeros_or_are_the_same_again_and_again() -> None:
 def test_the_range_sign_and_whole_numbers_of_a_feature_are_kept() -> None:
     seconds, mel = torch.rand(9, 3) * 86400, torch.rand(9, 3) * 1e-3
     inputs = torch.stack([seconds, mel, torch.randint(2, 5, (9, 3)).float(), -torch.rand(9, 3)], -1)
-    drawn = draw(Layer(), inputs).inputs(STEPS, ROWS)
+    drawn = draw(Layer(), inputs).inputs(STEPS, ROWS)[0]
     assert drawn[..., 0].max() > 1e4
     assert drawn[..., 1].max() < 1e-2
     assert set(np.unique(drawn[..., 2])) <= {0, 2, 3, 4}
@@ -98,25 +98,25 @@ def test_the_range_sign_and_whole_numbers_of_a_feature_are_kept() -> None:
 
 
 def test_numbers_are_on_both_sides_of_a_constant_that_the_module_compares_with() -> None:
-    drawn = np.abs(draw(Threshold(), torch.randn(9, 3, 4)).inputs(STEPS, ROWS))
+    drawn = np.abs(draw(Threshold(), torch.randn(9, 3, 4)).inputs(STEPS, ROWS)[0])
     assert (drawn > 6).sum() > 10
     assert ((drawn > 2) & (drawn < 6)).sum() > 10
 
 
 def test_what_the_module_fails_on_or_makes_infinite_is_not_drawn() -> None:
-    assert draw(Logarithm(), torch.rand(9, 3, 4) + 0.01).inputs(STEPS, ROWS).min() > 0
+    assert draw(Logarithm(), torch.rand(9, 3, 4) + 0.01).inputs(STEPS, ROWS)[0].min() > 0
     inputs = torch.cat([torch.randint(0, 50, (9, 3, 1)).float(), torch.randn(9, 3, 3)], -1)
-    category = draw(Category(), inputs).inputs(STEPS, ROWS)[..., 0]
+    category = draw(Category(), inputs).inputs(STEPS, ROWS)[0][..., 0]
     assert set(np.unique(category)) <= set(range(50))
 
 
 @pytest.mark.parametrize("example", [torch.zeros(9, 3, 4), torch.ones(9, 3, 4)])
 def test_an_example_that_says_nothing_does_not_make_the_draws_say_nothing(example: torch.Tensor) -> None:
-    assert draw(Layer(), example).inputs(STEPS, ROWS).std() > 0.3
+    assert draw(Layer(), example).inputs(STEPS, ROWS)[0].std() > 0.3
 
 
 def test_large_inputs_are_ten_and_a_hundred_times_as_large() -> None:
-    drawn = draw(Layer(), torch.randn(9, 3, 4)).large_inputs(STEPS, 4)
+    drawn = draw(Layer(), torch.randn(9, 3, 4)).large_inputs(STEPS, 4)[0]
     sizes = drawn.std(axis=(0, 2))
     assert (sizes > [5, 50, 5, 50]).all()
     assert (sizes < [20, 200, 20, 200]).all()
@@ -133,13 +133,15 @@ def test_nan_and_infinity_stand_only_where_the_module_takes_them() -> None:
     inputs[..., 0] = torch.randint(0, 50, (7, 3))
     drawn = draw(net, inputs)
     for _ in range(10):
-        rows = drawn.non_finite_inputs(STEPS, 5)
+        rows = drawn.non_finite_inputs(STEPS, 5)[0]
         assert (~np.isfinite(rows)).sum((0, 2)).tolist() == [1, 1, 1, 0, 0]
         assert np.isfinite(rows[..., 0]).all()
 
 
 def test_tiny_numbers_are_drawn_where_the_module_tells_them_from_zeros() -> None:
-    sizes = [np.abs(rows).max() for rows in draw(Logarithm(), torch.rand(9, 3, 4) + 0.01).tiny_inputs(STEPS)]
+    sizes = [
+        np.abs(rows).max() for [rows] in draw(Logarithm(), torch.rand(9, 3, 4) + 0.01).tiny_inputs(STEPS)
+    ]
     assert (np.array(sizes) < [1e-7, 1e-12, 1e-30]).all()
     assert (np.array(sizes) > [1e-8, 1e-13, 1e-31]).all()
     assert draw(Layer(), torch.randn(9, 3, 4)).tiny_inputs(STEPS) == []

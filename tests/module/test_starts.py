@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from rnn_export.errors import InputError, ModelError
-from rnn_export.module.subject import inspect_module
+from rnn_export.module.reading import inspect_module
 
 
 class Layer(nn.Module):

@@ -13,7 +13,7 @@ import rnn_export
 from rnn_export.bundle.golden import NON_FINITE
 from rnn_export.capture import step
 from rnn_export.errors import InputError, LengthsError
-from rnn_export.module.subject import inspect_module
+from rnn_export.module.reading import inspect_module
 from rnn_export.passes import lengths as lengths_pass
 from rnn_export.passes.operators.guard import unguarded
 from rnn_export.program.program import Program
@@ -35,7 +35,7 @@ def test_each_row_is_as_if_run_alone(case: ModelCase | CallCase, exported_ragged
     signature = bundle.signature
     assert signature.input_names[-1] == "lengths"
     rng = np.random.default_rng(0)
-    spec = signature.inputs
+    spec = signature.inputs[0]
     shape = spec.sized(time=6, batch=4)
     tokens = spec.dtype == "int64"
     inputs = rng.integers(0, 7, shape) if tokens else rng.standard_normal(shape).astype(spec.dtype)
@@ -47,7 +47,7 @@ def test_each_row_is_as_if_run_alone(case: ModelCase | CallCase, exported_ragged
         runner = rnn_export.load(bundle.folder, runtime)
         outputs, state = runner(inputs, lengths=lengths)
         for row, length in enumerate(lengths):
-            got = np.take(outputs, [row], signature.outputs.batch_axis)
+            got = np.take(outputs, [row], signature.outputs[0].batch_axis)
             new = [
                 np.take(leaf, [row], of.batch_axis)
                 for leaf, of in zip(state, signature.returned_state, strict=True)
@@ -56,9 +56,9 @@ def test_each_row_is_as_if_run_alone(case: ModelCase | CallCase, exported_ragged
                 assert not got.any()
                 continue
             alone, last = runner(np.take(spec.cut(inputs, slice(0, length)), [row], spec.batch_axis))
-            if signature.outputs.time_axis is not None:
-                assert not signature.outputs.cut(got, slice(length, None)).any()
-                got = signature.outputs.cut(got, slice(0, length))
+            if signature.outputs[0].time_axis is not None:
+                assert not signature.outputs[0].cut(got, slice(length, None)).any()
+                got = signature.outputs[0].cut(got, slice(0, length))
             for one, other in zip([got, *new], [alone, *last], strict=True):
                 np.testing.assert_allclose(one, other, atol=3e-6, rtol=1e-5)
 
@@ -74,7 +74,7 @@ def test_every_file_is_proven(case: ModelCase | CallCase, exported_ragged: Expor
 def test_the_golden_vectors_hold_ragged_rows_and_nan(rnn: ModelCase, exported_ragged: Exported) -> None:
     cases = [case for case in exported_ragged(rnn).cases if case.kind == "run" and case.batch == 5]
     assert {0, 7} <= {int(length) for case in cases for length in case.lengths}
-    assert any(np.isnan(case.inputs).any() for case in cases)
+    assert any(np.isnan(case.inputs[0]).any() for case in cases)
     ordinary = [case for case in cases if case.values != NON_FINITE]
     assert not any(np.isnan(result).any() for case in ordinary for result in case.float32)
 

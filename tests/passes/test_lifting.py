@@ -6,7 +6,7 @@ import torch
 from rnn_export.backends.onnx import finish
 from rnn_export.capture import step
 from rnn_export.module.inspection import find_streaming
-from rnn_export.module.subject import inspect_module
+from rnn_export.module.reading import inspect_module
 from rnn_export.passes.pipeline import forms_of, optimize
 from rnn_export.program.program import run_model
 from rnn_export.program.scan import scans

@@ -13,7 +13,8 @@ from rnn_export.capture.onnx_file import reader
 from rnn_export.errors import PassError
 from rnn_export.module import eager
 from rnn_export.module.inspection import find_streaming
-from rnn_export.module.subject import Subject, inspect_module
+from rnn_export.module.reading import inspect_module
+from rnn_export.module.subject import Subject
 from rnn_export.passes import pipeline
 from rnn_export.passes.choose import OPERATORS, rank
 from rnn_export.passes.contract import Pass
@@ -34,8 +35,8 @@ def test_every_stage_is_the_module(case: ModelCase) -> None:
     reference = eager.start(subject, torch.float64)
     draw = grid.Draw(subject, reference)
     inputs, state = draw.inputs(11, 5), draw.state(5)
-    feeds = dict(zip(subject.signature.input_names, (inputs, *state), strict=True))
-    want = reference(inputs, *state)
+    feeds = dict(zip(subject.signature.input_names, (*inputs, *state), strict=True))
+    want = reference(*inputs, *state)
     for stage in stages(case):
         onnx.checker.check_model(stage.program.proto(), full_check=True)
         for got, expected in zip(stage.program.run(feeds).values(), want, strict=True):
@@ -116,10 +117,10 @@ def test_every_form_of_a_way_is_the_module(optimized: tuple[CallCase, Subject, l
     reference = eager.start(subject, torch.float64)
     draw = grid.Draw(subject, reference)
     inputs, state = draw.inputs(11, 5), draw.state(5)
-    feeds = dict(zip(subject.signature.input_names, (inputs, *state), strict=True))
+    feeds = dict(zip(subject.signature.input_names, (*inputs, *state), strict=True))
     for name, program in pipeline.forms_of(stages_of_case).items():
         onnx.checker.check_model(program.proto(), full_check=True)
-        for got, want in zip(program.run(feeds).values(), reference(inputs, *state), strict=True):
+        for got, want in zip(program.run(feeds).values(), reference(*inputs, *state), strict=True):
             np.testing.assert_allclose(got, want, atol=2e-6, rtol=1e-5, err_msg=name)
 
 

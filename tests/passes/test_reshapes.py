@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rnn_export.backends.onnx import finish
 from rnn_export.capture import step
-from rnn_export.module.subject import inspect_module
+from rnn_export.module.reading import inspect_module
 from rnn_export.passes.operators.guard import unguarded
 from rnn_export.passes.pipeline import forms_of, optimize
 from rnn_export.program.program import run_model

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ import torch
 
 import rnn_export
 from rnn_export.bundle.bundle import Bundle
-from rnn_export.report.calls import LANGUAGES
+from rnn_export.report.calls import LANGUAGES, snippets
 from rnn_export.runtimes.compiler import compiler
-from rnn_export.signature.signature import Array
+from rnn_export.signature.tensors import Array
 from tests.support.cases import the
 from tests.support.exports import Exported
 from tests.support.report_pages import page_of
@@ -52,11 +53,11 @@ def expected(bundle: Bundle) -> list[Array]:
     """Give what the programs compute: outputs on zeros, and then those of one more time step."""
     signature = bundle.signature
     runner = rnn_export.load(bundle.folder)
-    inputs = np.zeros(signature.inputs.sized(time=5, batch=2), signature.inputs.dtype)
+    inputs = np.zeros(signature.inputs[0].sized(time=5, batch=2), signature.inputs[0].dtype)
     outputs, state = runner(inputs, lengths=np.array([5, 3]) if signature.lengths else None)
     if not signature.streamable:
         return [outputs]
-    return [outputs, runner(signature.inputs.cut(inputs, slice(1)), state)[0]]
+    return [outputs, runner(signature.inputs[0].cut(inputs, slice(1)), state)[0]]
 
 
 @each
@@ -135,6 +136,32 @@ def test_libtorch_runs(
     assert ran.returncode == 0, ran.stderr
     shapes = [list(want.shape) for bundle in bundles for want in expected(bundle)]
     assert ran.stdout.split("\n")[:-1] == [str(shape) for shape in shapes]
+
+
+def test_names_of_the_module_are_no_words_of_the_programs(exported: Exported) -> None:
+    bundle = exported(the("lstm"))
+    signature = bundle.signature
+    changed = replace(
+        signature,
+        inputs=tuple(replace(signature.inputs[0], name=name) for name in ("first", "class")),
+        outputs=tuple(replace(signature.outputs[0], name=name) for name in ("outputs_0", "outputs_1")),
+        state=tuple(
+            replace(leaf, name=name) for leaf, name in zip(signature.state, ("state", "module"), strict=True)
+        ),
+        tree={"tuple": ["state", "module"]},
+    )
+    shown = snippets(replace(bundle, manifest=replace(bundle.manifest, signature=changed)))
+    programs = {snippet.file: snippet.code for snippet in shown}
+    assert "out_outputs_0, out_outputs_1, *new = session.run(" in programs["call_onnxruntime.py"]
+    assert "print(out_outputs_0.shape, out_outputs_1.shape, step_" in programs["call_onnxruntime.py"]
+    assert "torch::IValue state = tuple({state_state, state_module});" in programs["call_libtorch.cpp"]
+    assert "module.forward({in_first, in_class, state});" in programs["call_libtorch.cpp"]
+    assert "state = result.toTuple()->elements()[2];" in programs["call_libtorch.cpp"]
+    assert "given.push_back(tensor(state_module, " in programs["call_onnxruntime.cpp"]
+    assert "given[3] = std::move(results[3]);" in programs["call_onnxruntime.cpp"]
+    assert '{ "first": in_first, "class": in_class, ...state }' in programs["call.mjs"]
+    for file in ("call.py", "call_onnxruntime.py"):
+        compile(programs[file], file, "exec")
 
 
 @each

@@ -9,12 +9,13 @@ import pytest
 from rnn_export.passes.operators.guard import unguarded
 from rnn_export.runtimes.empty_calls import fault
 from rnn_export.runtimes.table import RUNTIMES
-from rnn_export.signature.signature import Array, Signature, StateSpec, TensorSpec
+from rnn_export.signature.signature import Signature
+from rnn_export.signature.tensors import Array, InputSpec, OutputSpec, StateSpec
 
 SIGNATURE = Signature(
-    TensorSpec("x", "float32", ("time", "batch", 3)),
+    (InputSpec("x", "float32", ("time", "batch", 3)),),
     (StateSpec("h", "float32", ("batch", 4)),),
-    TensorSpec("y", "float32", ("time", "batch", 2)),
+    (OutputSpec("y", "float32", ("time", "batch", 2)),),
     "",
 )
 

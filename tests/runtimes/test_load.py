@@ -35,7 +35,7 @@ def eager(case: ModelCase, runner: Runner, inputs: np.ndarray) -> list[np.ndarra
 @each_runtime
 def test_no_state_is_the_initial_state(case: ModelCase, runtime: str, exported: Exported) -> None:
     runner = rnn_export.load(exported(case).folder, runtime)
-    inputs = exported(case).cases[-1].inputs[:, :4].repeat(3, axis=0)
+    inputs = exported(case).cases[-1].inputs[0][:, :4].repeat(3, axis=0)
     outputs, state = runner(inputs)
     assert isinstance(state, tuple)
     for got, want in zip((outputs, *state), eager(case, runner, inputs), strict=True):
@@ -47,7 +47,7 @@ def test_no_state_is_the_initial_state(case: ModelCase, runtime: str, exported: 
 @each_runtime
 def test_feeding_the_state_back_streams(case: ModelCase, runtime: str, exported: Exported) -> None:
     runner = rnn_export.load(exported(case).folder, runtime)
-    inputs = next(vector.inputs for vector in exported(case).cases if vector.name == "T7_B2_random")
+    inputs = next(vector.inputs[0] for vector in exported(case).cases if vector.name == "T7_B2_random")
     whole, last = runner(inputs)
     state = None
     for step in range(len(inputs)):

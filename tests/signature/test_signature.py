@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 
 from rnn_export.errors import InputError
-from rnn_export.signature.signature import Signature, StateSpec, TensorSpec
+from rnn_export.signature.as_json import from_json, to_json
+from rnn_export.signature.signature import Signature
+from rnn_export.signature.tensors import InputSpec, OutputSpec, StateSpec
 from rnn_export.signature.tree import names_of, tree_build, tree_leaves, tree_of
 from tests.support.cases import ModelCase, each_case
 from tests.support.exports import Exported
 
 SIGNATURE = Signature(
-    inputs=TensorSpec("inputs", "float32", ("time", "batch", 4)),
+    inputs=(InputSpec("inputs", "float32", ("time", "batch", 4)),),
     state=(StateSpec("state_0", "float32", ("batch", 6)), StateSpec("state_1", "float32", ("batch", 2), 0.5)),
-    outputs=TensorSpec("outputs", "float32", ("time", "batch", 3)),
+    outputs=(OutputSpec("outputs", "float32", ("time", "batch", 3)),),
     tree={"tuple": ["state_0", "state_1"]},
 )
 
@@ -25,7 +27,7 @@ def zeros(*shape: int, dtype: str = "float32") -> np.ndarray:
 
 
 def test_a_right_call_gives_its_sizes() -> None:
-    sizes = SIGNATURE.check_call(zeros(9, 5, 4), [zeros(5, 6), zeros(5, 2)])
+    sizes = SIGNATURE.check_call([zeros(9, 5, 4)], [zeros(5, 6), zeros(5, 2)])
     assert sizes == {"time": 9, "batch": 5}
 
 
@@ -50,13 +52,13 @@ def test_a_right_call_gives_its_sizes() -> None:
         ),
         (zeros(9, 5, 4), [zeros(5, 6), zeros(1, 5, 2)], r"'state_1': expected float32 \[batch=5, 2\]"),
         (zeros(9, 5, 4), [zeros(5, 6)], r"'state': expected 2 tensors \(state_0, state_1\), got 1"),
-        (zeros(0, 5, 4), [zeros(5, 6), zeros(5, 2)], "at least one time step and one row"),
-        (zeros(9, 0, 4), [zeros(0, 6), zeros(0, 2)], "at least one time step and one row"),
+        (zeros(0, 5, 4), [zeros(5, 6), zeros(5, 2)], "at least one time step, one row"),
+        (zeros(9, 0, 4), [zeros(0, 6), zeros(0, 2)], "at least one time step, one row"),
     ],
 )
 def test_a_wrong_call_is_named(inputs: np.ndarray, state: list[np.ndarray], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        SIGNATURE.check_call(inputs, state)
+        SIGNATURE.check_call([inputs], state)
 
 
 def test_initial_state_fills_the_batch() -> None:
@@ -76,7 +78,7 @@ def test_states_sorted_by_name_stand_in_their_order(count: int) -> None:
 @each_case
 def test_json_gives_the_same_signature_back(case: ModelCase, exported: Exported) -> None:
     signature = exported(case).signature
-    assert Signature.from_json(json.loads(json.dumps(signature.to_json()))) == signature
+    assert from_json(json.loads(json.dumps(to_json(signature)))) == signature
     assert signature.streamable == case.streamable
 
 
@@ -95,9 +97,9 @@ def test_tree_follows_the_example(case: ModelCase, exported: Exported) -> None:
 def test_an_infinity_is_a_word_in_json() -> None:
     leaf = replace(SIGNATURE.state[0], initial=[-np.inf, np.inf, 0.5, 1.0, 2.0, 3.0])
     signature = replace(SIGNATURE, state=(leaf, replace(SIGNATURE.state[1], initial=-np.inf)))
-    text = json.dumps(signature.to_json(), allow_nan=False)
+    text = json.dumps(to_json(signature), allow_nan=False)
     first, second = [state["initial"] for state in json.loads(text)["state"]]
     assert first == ["-Infinity", "Infinity", 0.5, 1.0, 2.0, 3.0]
     assert np.array(first, np.float32)[:2].tolist() == [float("-Infinity"), float("Infinity")]
     assert second == "-Infinity"
-    assert Signature.from_json(json.loads(text)) == signature
+    assert from_json(json.loads(text)) == signature

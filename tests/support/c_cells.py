@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from rnn_export.backends.c.write.model import compile_program
 from rnn_export.capture import step
 from rnn_export.module.inspection import find_streaming
-from rnn_export.module.subject import Subject, inspect_module
+from rnn_export.module.reading import inspect_module
+from rnn_export.module.subject import Subject
 from rnn_export.passes.pipeline import PASSES
 from rnn_export.program.program import Program
 from rnn_export.runtimes import c

@@ -58,9 +58,10 @@ def run_driver(bundle: rnn_export.Bundle, *line: str | Path) -> None:
         state = b"".join(leaf.tobytes() for leaf in case.state)
         room = case.time * case.batch * int(found[1]) * 4 if found else 0
         sizes = np.array(
-            [case.time, case.batch, case.inputs.nbytes, len(state), case.float32[0].nbytes, room], np.uint64
+            [case.time, case.batch, case.inputs[0].nbytes, len(state), case.float32[0].nbytes, room],
+            np.uint64,
         )
-        calls += sizes.tobytes() + case.inputs.tobytes() + state
+        calls += sizes.tobytes() + case.inputs[0].tobytes() + state
     done = subprocess.run([str(part) for part in line], input=calls, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     assert not done.stderr

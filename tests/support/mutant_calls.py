@@ -21,8 +21,9 @@ from rnn_export.backends.c.write.layout import C_TYPES
 from rnn_export.capture.script import script, source
 from rnn_export.program.program import IR_VERSION, OPSET, name_apart
 from rnn_export.runtimes.compiler import entry
-from rnn_export.signature.signature import Signature, TensorSpec
+from rnn_export.signature.signature import Signature
 from rnn_export.signature.sizes import BATCH, TIME
+from rnn_export.signature.tensors import TensorSpec
 
 Change = Callable[["Call"], "list[Any] | None"]
 
@@ -142,7 +143,7 @@ class OnnxCall(Call):
     def initial(self, leaf):
         spec = self.signature.state[leaf]
         first = self.emit("Constant", value=ir.tensor(spec.initial_value(1)))
-        batch = self.size(self.inputs, self.signature.inputs.batch_axis)
+        batch = self.size(self.inputs, self.signature.inputs[0].batch_axis)
         front = self.emit("Constant", value=ir.tensor(np.array([0])))
         sizes = [batch if size == BATCH else self.number(int(size)) for size in spec.shape]
         shape = self.emit("Concat", *(self.emit("Unsqueeze", size, front) for size in sizes), axis=0)
@@ -150,10 +151,10 @@ class OnnxCall(Call):
 
     def moved(self, lengths, by):
         moved = self.emit("Max", self.emit("Add", lengths, self.number(by)), self.number(0))
-        return self.emit("Min", moved, self.size(self.inputs, self.signature.inputs.time_axis))
+        return self.emit("Min", moved, self.size(self.inputs, self.signature.inputs[0].time_axis))
 
     def of_one_step(self, one, others):
-        steps = self.size(self.inputs, self.signature.inputs.time_axis)
+        steps = self.size(self.inputs, self.signature.inputs[0].time_axis)
         return self.emit("Where", self.emit("Equal", steps, self.number(1)), one, others)
 
     def finished(self, results: Sequence[ir.Value]) -> onnx.ModelProto:
@@ -216,7 +217,7 @@ class TorchCall(Call):
         return self.emit(f"{text}.expand_as({self.state[leaf]}).clone()")
 
     def _steps(self) -> str:
-        return f"inputs.size({self.signature.inputs.time_axis})"
+        return f"inputs.size({self.signature.inputs[0].time_axis})"
 
     def moved(self, lengths, by):
         return self.emit(f"torch.clamp({lengths} + {by}, 0, {self._steps()})")
@@ -237,7 +238,7 @@ class TorchCall(Call):
             source._header(signature),
             *source._unwrapped(signature),
             *self.lines,
-            f"    return {source._result(signature, results[0], leaves)}",
+            f"    return {source._result(signature, [results[0]], leaves)}",
         ]
         with script._compiler(module):
             flat = script._around(module, source.flat(signature, script.WRAPPED))
@@ -247,7 +248,7 @@ class TorchCall(Call):
         """Give a module with another ``forward`` that calls this one, and a buffer that it may change."""
         holder = torch.nn.Module()
         holder.add_module(script.WRAPPED, module)
-        dtype = getattr(torch, self.signature.inputs.dtype)
+        dtype = getattr(torch, self.signature.inputs[0].dtype)
         holder.register_buffer("before", torch.zeros(0, dtype=dtype))
         wrapper = torch.jit.script(holder.eval())
         wrapper.define(forward)
@@ -315,7 +316,7 @@ class CCall(Call):
 
     def run(self, inputs, state, lengths=None):
         before = self.packed(state)
-        outputs = self.emit(f"malloc({_bytes(self.signature.outputs, inputs.steps)})")
+        outputs = self.emit(f"malloc({_bytes(self.signature.outputs[0], inputs.steps)})")
         after = self.packed(state)
         arguments = [f"(void *)({inputs.at})", f"(void *){before}", f"(void *){outputs}", f"(void *){after}"]
         if self.entry.workspace:
@@ -349,7 +350,7 @@ class CCall(Call):
         return replace(others, at=f"(steps == 1 ? {one.at} : {others.at})")
 
     def if_repeated(self, one, others):
-        size = _bytes(self.signature.inputs)
+        size = _bytes(self.signature.inputs[0])
         self.lines += [
             "    static char *kept;",
             "    static size_t bytes;",
@@ -360,14 +361,14 @@ class CCall(Call):
         return replace(others, at=f"(repeated ? {one.at} : {others.at})")
 
     def through_static_memory(self, outputs):
-        size = f"LEAST(sizeof shared, {_bytes(self.signature.outputs)})"
+        size = f"LEAST(sizeof shared, {_bytes(self.signature.outputs[0])})"
         self.lines += ["    static char shared[4];", f"    memcpy(shared, {outputs.at}, {size});"]
         self.lines.append(f"    memcpy({outputs.at}, shared, {size});")
         return outputs
 
     def finished(self, results: Sequence[Pointer]) -> str:
         """Give the text of ``model.c``: the right function under another name, and the wrong one."""
-        self.lines.append(f"    memcpy(outputs, {results[0].at}, {_bytes(self.signature.outputs)});")
+        self.lines.append(f"    memcpy(outputs, {results[0].at}, {_bytes(self.signature.outputs[0])});")
         if self.signature.returns_state:
             state = self.packed(results[1:])
             self.lines.append(f"    memcpy(state_out, {state}, {self._state_bytes()});")

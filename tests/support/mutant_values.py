@@ -17,7 +17,7 @@ def flushed(call: Call, below: float) -> Any:
 
 @flushed.register
 def _(call: OnnxCall, below: float) -> ir.Value:
-    dtype = call.signature.inputs.dtype
+    dtype = call.signature.inputs[0].dtype
     zero, limit = (call.emit("Constant", value=ir.tensor(np.array(each, dtype))) for each in (0.0, below))
     small = call.emit("Less", call.emit("Abs", call.inputs), limit)
     return call.emit("Where", small, zero, call.inputs)
@@ -31,7 +31,7 @@ def _(call: TorchCall, below: float) -> str:
 
 @flushed.register
 def _(call: CCall, below: float) -> Pointer:
-    size = _bytes(call.signature.inputs)
+    size = _bytes(call.signature.inputs[0])
     room = call.emit(f"malloc({size})")
     call.lines += [
         f"    memcpy({room}, inputs, {size});",

@@ -26,7 +26,8 @@ from rnn_export.bundle.layout import MODEL_H, WEIGHTS
 from rnn_export.capture.script.script import WRAPPED
 from rnn_export.module.copying import copied
 from rnn_export.module.inspection import find_streaming
-from rnn_export.module.subject import Subject, inspect_module
+from rnn_export.module.reading import inspect_module
+from rnn_export.module.subject import Subject
 from rnn_export.program.program import Program, name_apart
 from rnn_export.signature.sizes import BATCH, TIME
 from tests.support import mutant_nodes as nodes
@@ -97,14 +98,14 @@ def with_leaves_swapped(call: Call) -> Results:
 
 
 def with_outputs_late(call: Call) -> Results:
-    if call.signature.outputs.time_axis is None:
+    if call.signature.outputs[0].time_axis is None:
         return None
     outputs, *state = right(call)
-    return [call.pick(outputs, call.signature.outputs, TIME, LATE), *state]
+    return [call.pick(outputs, call.signature.outputs[0], TIME, LATE), *state]
 
 
 def with_inputs_late(call: Call) -> Results:
-    return call.run(call.pick(call.inputs, call.signature.inputs, TIME, LATE), call.state, call.lengths)
+    return call.run(call.pick(call.inputs, call.signature.inputs[0], TIME, LATE), call.state, call.lengths)
 
 
 def with_last_step_dropped(call: Call) -> Results:
@@ -112,22 +113,22 @@ def with_last_step_dropped(call: Call) -> Results:
     if not call.signature.returned_state:
         return None
     outputs, *_ = right(call)
-    fewer = call.pick(call.inputs, call.signature.inputs, TIME, Index(drop=1))
+    fewer = call.pick(call.inputs, call.signature.inputs[0], TIME, Index(drop=1))
     _, *state = call.run(fewer, call.state, call.lengths)
     return [outputs, *map(call.of_one_step, call.state, state)]
 
 
 def reversed_in_time(call: Call) -> Results:
-    backward = call.pick(call.inputs, call.signature.inputs, TIME, BACKWARD)
+    backward = call.pick(call.inputs, call.signature.inputs[0], TIME, BACKWARD)
     outputs, *state = call.run(backward, call.state, call.lengths)
-    spec = call.signature.outputs
+    spec = call.signature.outputs[0]
     return [outputs if spec.time_axis is None else call.pick(outputs, spec, TIME, BACKWARD), *state]
 
 
 def with_frozen_time(call: Call, steps: int | None = None) -> Results:
     """Stop after some time steps, the example's; the outputs behind them are those of the last one."""
-    spec, steps = call.signature.outputs, steps or call.steps
-    few = call.pick(call.inputs, call.signature.inputs, TIME, Index(most=steps))
+    spec, steps = call.signature.outputs[0], steps or call.steps
+    few = call.pick(call.inputs, call.signature.inputs[0], TIME, Index(most=steps))
     stopped, *state = call.run(few, call.state, call.lengths)
     if spec.time_axis is None:
         return [stopped, *state]
@@ -147,7 +148,7 @@ def with_frozen_batch(call: Call, batch: int | None = None) -> Results:
 def with_memory_of_the_last_call(call: Call) -> Results:
     """Give outputs of late inputs and of the initial state where the inputs are those of the call before."""
     outputs, *state = right(call)
-    late = call.pick(call.inputs, call.signature.inputs, TIME, LATE)
+    late = call.pick(call.inputs, call.signature.inputs[0], TIME, LATE)
     initial = [call.initial(leaf) for leaf in range(len(call.state))]
     outputs = call.if_repeated(call.run(late, initial, call.lengths)[0], outputs)
     return None if outputs is None else [outputs, *state]
@@ -165,7 +166,7 @@ def with_lengths_off(call: Call, by: int) -> Results:
 
 
 def with_tiny_flushed(call: Call, below: float) -> Results:
-    if call.signature.inputs.dtype == "int64":
+    if call.signature.inputs[0].dtype == "int64":
         return None
     return call.run(flushed(call, below), call.state, call.lengths)
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rnn_export.signature.signature import Array
+from rnn_export.signature.tensors import Array
 
 SIZE = 6
 

@@ -3,7 +3,7 @@
 import onnx_ir as ir
 
 from rnn_export.capture import step
-from rnn_export.module.subject import inspect_module
+from rnn_export.module.reading import inspect_module
 from rnn_export.passes import pipeline
 from rnn_export.passes.operators.guard import unguarded
 from rnn_export.passes.time.recurrences import recurrent_nodes

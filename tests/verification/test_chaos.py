@@ -18,7 +18,7 @@ from rnn_export.bundle.bundle import MANIFEST, Bundle, describe_files, manifest_
 from rnn_export.errors import VerificationError
 from rnn_export.models import RNNScratch
 from rnn_export.module.inspection import find_streaming
-from rnn_export.module.subject import inspect_module
+from rnn_export.module.reading import inspect_module
 from rnn_export.passes.choose import rank
 from rnn_export.verification.compare import FAILED
 from rnn_export.verification.verify import VerificationReport, verify

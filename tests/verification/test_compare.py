@@ -9,7 +9,7 @@ import pytest
 from rnn_export.bundle import golden
 from rnn_export.bundle.bundle import Bundle
 from rnn_export.runtimes import worker
-from rnn_export.signature.signature import Array
+from rnn_export.signature.tensors import Array
 from rnn_export.verification.compare import FAILED, PASSED, POINTS, Check, Standard, compare
 from rnn_export.verification.verify import VerificationReport
 from tests.support.cases import CASES, ModelCase, each_case

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from rnn_export.signature.signature import Signature, StateSpec, TensorSpec
+from rnn_export.signature.signature import Signature
+from rnn_export.signature.tensors import InputSpec, OutputSpec, StateSpec
 from rnn_export.verification import dynamics
 
 RANDOM = np.random.default_rng(0)
@@ -11,9 +12,9 @@ RANDOM = np.random.default_rng(0)
 
 def signature(*leaves: StateSpec) -> Signature:
     return Signature(
-        inputs=TensorSpec("inputs", "float32", ("time", "batch", 1)),
+        inputs=(InputSpec("inputs", "float32", ("time", "batch", 1)),),
         state=leaves,
-        outputs=TensorSpec("outputs", "float32", ("time", "batch", 1)),
+        outputs=(OutputSpec("outputs", "float32", ("time", "batch", 1)),),
         tree="state_0",
     )
 
@@ -27,7 +28,7 @@ def exponent(step, state: np.ndarray, *counter: np.ndarray, steps: int = 400) ->
         return [np.zeros(inputs.shape), step(state), *(count + 1 for count in counter)]
 
     inputs = np.zeros((steps, len(state), 1), np.float32)
-    return dynamics.exponent(call, inputs, [state, *counter], signature(*leaves), np.random.default_rng(1))
+    return dynamics.exponent(call, [inputs], [state, *counter], signature(*leaves), np.random.default_rng(1))
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 1.7])

@@ -9,7 +9,7 @@ import torch
 from rnn_export.bundle.golden import LARGE, NON_FINITE, RUN, STEP
 from rnn_export.errors import ModelError
 from rnn_export.module import eager, fold_check
-from rnn_export.module.subject import inspect_module
+from rnn_export.module.reading import inspect_module
 from rnn_export.verification import grid
 from tests.support.cases import ModelCase, each_case
 
@@ -35,11 +35,11 @@ def test_draws_are_reproducible_and_like_the_example(case: ModelCase) -> None:
     subject = inspect_module(*case.build())
     call = eager.start(subject, torch.float32)
     one, two = grid.Draw(subject, call), grid.Draw(subject, call)
-    drawn = one.inputs(40, 5)
-    assert (drawn == two.inputs(40, 5)).all()
-    assert drawn.dtype == subject.inputs.numpy().dtype
+    [drawn], [again] = one.inputs(40, 5), two.inputs(40, 5)
+    assert (drawn == again).all()
+    assert drawn.dtype == subject.inputs[0].numpy().dtype
     if drawn.dtype.kind == "f":
-        assert 0.5 < drawn.std() / max(1e-3, np.sqrt((subject.inputs.numpy() ** 2).mean())) < 2
+        assert 0.5 < drawn.std() / max(1e-3, np.sqrt((subject.inputs[0].numpy() ** 2).mean())) < 2
         assert (drawn.astype(np.float32) == drawn).all()
     else:
         assert call(drawn, *subject.signature.initial_state(5))
@@ -113,9 +113,9 @@ def test_single_steps_start_from_states_that_eager_reached(rnn: ModelCase) -> No
     call = eager.start(subject, torch.float32)
     state = run.state
     for moment, step in enumerate((0, 2, 4, 6)):
-        before = run.state if step == 0 else call(run.inputs[:step], *state)[1:]
+        before = run.state if step == 0 else call(run.inputs[0][:step], *state)[1:]
         rows = slice(2 * moment, 2 * moment + 2)
-        np.testing.assert_array_equal(steps.inputs[0, rows], run.inputs[step])
+        np.testing.assert_array_equal(steps.inputs[0][0, rows], run.inputs[0][step])
         np.testing.assert_allclose(steps.state[0][rows], before[0], rtol=1e-6)
 
 
@@ -143,9 +143,9 @@ def test_long_runs_many_rows_large_inputs_and_nan_are_tried_whatever_the_example
     assert set(grid.FAR) <= {(case.time, case.batch) for case in cases}
     large = [case for case in cases if case.values == LARGE]
     assert {case.kind for case in large} == {RUN, STEP}
-    assert max(np.abs(case.inputs).max() for case in large) > 30 * float(subject.inputs.abs().max())
+    assert max(np.abs(case.inputs[0]).max() for case in large) > 30 * float(subject.inputs[0].abs().max())
     [spoilt] = [case for case in cases if case.values == NON_FINITE]
-    assert [np.isfinite(spoilt.inputs[:, row]).all() for row in range(spoilt.batch)] == [
+    assert [np.isfinite(spoilt.inputs[0][:, row]).all() for row in range(spoilt.batch)] == [
         *[False] * 3,
         True,
         True,
@@ -155,7 +155,7 @@ def test_long_runs_many_rows_large_inputs_and_nan_are_tried_whatever_the_example
 @pytest.mark.far
 def test_runs_that_take_too_much_are_left_out(rnn: ModelCase, monkeypatch: pytest.MonkeyPatch) -> None:
     subject = inspect_module(*rnn.build())
-    units = subject.signature.inputs.shape[-1] + subject.signature.outputs.shape[-1]
+    units = subject.signature.inputs[0].shape[-1] + subject.signature.outputs[0].shape[-1]
     monkeypatch.setattr(grid, "MOST_NUMBERS", 300 * units)
     tried = {(case.time, case.batch) for case in grid.build(subject).cases}
     assert (300, 1) in tried

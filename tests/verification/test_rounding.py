@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from rnn_export.module import eager
-from rnn_export.module.subject import inspect_module
+from rnn_export.module.reading import inspect_module
 from rnn_export.verification.rounding import RUNS, Rounding, spread
 from tests.support.cases import CASES, ModelCase
 
@@ -61,7 +61,7 @@ def test_it_grants_what_eager_needs_in_a_step_and_not_much_more(case: ModelCase)
     subject = inspect_module(*case.build())
     single, double = (eager.start(subject, dtype) for dtype in (torch.float32, torch.float64))
     random = np.random.default_rng(0)
-    inputs = np.concatenate([subject.inputs[:1].numpy()] * 20, axis=1)
+    inputs = np.concatenate([subject.inputs[0][:1].numpy()] * 20, axis=1)
     if inputs.dtype.kind == "f":
         inputs = random.standard_normal(inputs.shape).astype(np.float32)
     state = [
@@ -69,7 +69,7 @@ def test_it_grants_what_eager_needs_in_a_step_and_not_much_more(case: ModelCase)
         for leaf in subject.signature.initial_state(inputs.shape[1])
     ]
     right = double(inputs, *state)
-    signature = replace(subject.signature, outputs=replace(subject.signature.outputs, dtype="float32"))
+    signature = replace(subject.signature, outputs=(replace(subject.signature.outputs[0], dtype="float32"),))
     margins, terms = spread(double, (inputs, *state), right, signature)
     assert 1 <= terms <= 100
     for got, want, margin in zip(single(inputs, *state), right, margins, strict=True):
@@ -80,7 +80,7 @@ def test_it_grants_what_eager_needs_in_a_step_and_not_much_more(case: ModelCase)
 def test_it_is_the_same_every_time(rnn: ModelCase) -> None:
     subject = inspect_module(*rnn.build())
     call = eager.start(subject, torch.float64)
-    arguments = (subject.inputs.numpy(), *(leaf.numpy() for leaf in subject.state))
+    arguments = (subject.inputs[0].numpy(), *(leaf.numpy() for leaf in subject.state))
     right = call(*arguments)
     one, other = (spread(call, arguments, right, subject.signature) for _ in range(2))
     assert one[1] == other[1]

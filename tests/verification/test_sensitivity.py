@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from rnn_export.errors import VerificationError
-from rnn_export.module.subject import inspect_module
+from rnn_export.module.reading import inspect_module
 from rnn_export.verification import grid, tolerance
 from rnn_export.verification.sensitivity import unnoticed_weights
 from tests.support.cases import ModelCase, each_case

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from rnn_export.bundle.golden import LARGE, NON_FINITE, ORDINARY, RUN, STEP, Case
-from rnn_export.signature.signature import Signature, StateSpec, TensorSpec
+from rnn_export.signature.signature import Signature
+from rnn_export.signature.tensors import InputSpec, OutputSpec, StateSpec
 from rnn_export.verification import tolerance
 
 SIGNATURE = Signature(
-    inputs=TensorSpec("inputs", "float32", ("time", "batch", 1)),
+    inputs=(InputSpec("inputs", "float32", ("time", "batch", 1)),),
     state=(StateSpec("state_0", "float32", ("batch", 2)),),
-    outputs=TensorSpec("outputs", "float32", ("time", "batch", 2)),
+    outputs=(OutputSpec("outputs", "float32", ("time", "batch", 2)),),
     tree="state_0",
 )
 EPS = np.finfo(np.float32).eps
@@ -26,7 +27,7 @@ def case(name: str = "run", kind: str = RUN, steps: int = 3, eager_error: float 
     inputs = np.zeros((steps, 1, 1), np.float32)
     float32 = (single.astype(np.float64), state.astype(np.float32))
     before = (np.zeros((1, 2), np.float32),)
-    return Case(name, kind, *inputs.shape[:2], inputs, before, None, float32, (outputs, state))
+    return Case(name, kind, *inputs.shape[:2], (inputs,), before, None, float32, (outputs, state))
 
 
 def deviation(one: Case, offset: list[float], cases: list[Case] | None = None) -> tolerance.Deviation:
@@ -112,7 +113,7 @@ def test_where_rounding_is_amplified_the_bound_grows_from_step_to_step() -> None
 def test_float64_files_are_judged_with_the_epsilon_of_float64() -> None:
     double = replace(
         SIGNATURE,
-        outputs=replace(SIGNATURE.outputs, dtype="float64"),
+        outputs=(replace(SIGNATURE.outputs[0], dtype="float64"),),
         state=(replace(SIGNATURE.state[0], dtype="float64"),),
     )
     single, twice = (tolerance.bounds([case()], signature)["run"][0] for signature in (SIGNATURE, double))
@@ -197,7 +198,7 @@ def spoilt() -> Case:
     twice[1][0] = np.nan
     float32 = tuple(result.astype(np.float32) for result in twice)
     before = (np.zeros((2, 2), np.float32),)
-    return Case("spoilt", RUN, 3, 2, inputs, before, None, float32, tuple(twice), values=NON_FINITE)
+    return Case("spoilt", RUN, 3, 2, (inputs,), before, None, float32, tuple(twice), values=NON_FINITE)
 
 
 def test_a_row_with_nan_is_judged_by_itself() -> None:

@@ -8,7 +8,8 @@ from torch import Tensor
 from rnn_export.bundle.golden import LARGE, ORDINARY, Golden
 from rnn_export.errors import VerificationError
 from rnn_export.module.inspection import find_streaming
-from rnn_export.module.subject import Subject, inspect_module
+from rnn_export.module.reading import inspect_module
+from rnn_export.module.subject import Subject
 from rnn_export.verification import grid, tolerance
 from tests.support.odd_values import SIZE, Chosen, built
 

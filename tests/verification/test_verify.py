@@ -23,7 +23,7 @@ from rnn_export.capture.script import script
 from rnn_export.errors import BundleError, RuntimeUnavailableError, VerificationError
 from rnn_export.models import RNNScratch
 from rnn_export.module import fold_check
-from rnn_export.module.subject import inspect_module
+from rnn_export.module.reading import inspect_module
 from rnn_export.passes import forms as made
 from rnn_export.passes.operators.guard import unguarded
 from rnn_export.passes.pipeline import forms_of, optimize

@@ -15,13 +15,15 @@ CASES = 1024  # golden vectors; an export writes sixty
 KINDS = 256  # operators, passes, tools: there are no more kinds
 MODULES = 4096  # of Python that define a net
 
+NAME = r"[A-Za-z_]\w*"  # of a free size of a context
+
 Size = Annotated[int, Meta(ge=1, lt=1 << 31)]
 Count = Annotated[int, Meta(ge=0, lt=1 << 62)]
 Word = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_.-]{1,200}\Z")]
 Text = Annotated[str, Meta(max_length=1 << 16)]
 Dtype = Literal["float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool"]
 Kind = TypeVar("Kind")
-Free = Annotated[str, Meta(pattern=rf"\A({BATCH}|{LENGTH})\Z", max_length=40)]
+Free = Annotated[str, Meta(pattern=rf"\A({BATCH}|{LENGTH}|{NAME})\Z", max_length=200)]
 
 
 class Strict(Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,6 +38,19 @@ class Tensor(Strict, frozen=True):
     shape: Annotated[list[Size | Free], Meta(max_length=RANK)]
 
 
+class Input(Tensor, frozen=True):
+    """A tensor that goes in."""
+
+    role: Literal["sequence", "context", "lengths"]
+    vocabulary: Size | None = None
+
+
+class Output(Tensor, frozen=True):
+    """A tensor that comes out beside the state."""
+
+    flattened: bool = False
+
+
 class Leaf(Tensor, frozen=True):
     """A leaf of the state."""
 
@@ -46,15 +61,16 @@ class Leaf(Tensor, frozen=True):
 class Call(Strict, frozen=True):
     """The signature."""
 
-    inputs: Tensor
+    inputs: Annotated[list[Input], Meta(min_length=1, max_length=LEAVES)]
     state: Annotated[list[Leaf], Meta(max_length=LEAVES)]
-    outputs: Tensor
+    outputs: Annotated[list[Output], Meta(min_length=1, max_length=LEAVES)]
     tree: Any
     returns_state: bool
     whole_only: Text
     lengths: bool
     streamable: bool
-    vocabulary: Size | None = None
+    takes: Annotated[list[Word], Meta(max_length=2 * LEAVES)]
+    gives: Annotated[list[Word], Meta(max_length=2 * LEAVES)]
     least: Size = 1
 
 
@@ -138,7 +154,7 @@ class Place(Strict, frozen=True):
     offset: Count
 
 
-Places = Annotated[dict[Word, Place], Meta(max_length=LEAVES + 2)]
+Places = Annotated[dict[Word, Place], Meta(max_length=2 * LEAVES)]
 
 
 class Case(Strict, frozen=True):
@@ -152,7 +168,7 @@ class Case(Strict, frozen=True):
     float32: Places
     float64: Places
     rounding: Places
-    tolerance: Annotated[dict[Word, Annotated[float, Meta(ge=0)]], Meta(max_length=LEAVES + 1)]
+    tolerance: Annotated[dict[Word, Annotated[float, Meta(ge=0)]], Meta(max_length=2 * LEAVES)]
     values: Literal["ordinary", "large", "tiny", "non-finite"] = "ordinary"
     undecided: Places = {}
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from rnn_export.bundle.untrusted.schema import distinct
 from rnn_export.errors import BundleError, mismatch
-from rnn_export.signature.signature import Signature, StateSpec, TensorSpec
-from rnn_export.signature.sizes import BATCH, TIME
+from rnn_export.signature.signature import Signature
+from rnn_export.signature.sizes import BATCH, TIME, read_length
+from rnn_export.signature.tensors import LENGTHS, StateSpec, TensorSpec
 
 OTHER = "length"  # of outputs that are more or fewer than the time steps
 UNITS = 1 << 24  # numbers for each row and time step: a row of a state's first value is made of that size
@@ -23,13 +24,21 @@ def check(signature: Signature, where: str) -> None:
             other leaves than the state, or a first value is none.
     """
     distinct([*signature.input_names, *signature.output_names], where)
-    axes = [
-        (signature.inputs, [[BATCH, TIME]]),
-        (signature.outputs, [[BATCH], [BATCH, TIME], *([] if signature.streamable else [[BATCH, OTHER]])]),
+    known = set(signature.free_sizes)
+    lengths = [[BATCH], [BATCH, TIME], *([] if signature.streamable else [[BATCH, OTHER]])]
+    axes: list[tuple[TensorSpec, list[list[str]]]] = [
+        *((spec, [[BATCH, TIME] if spec.role == "sequence" else [BATCH]]) for spec in signature.inputs),
+        *((spec, lengths) for spec in signature.outputs),
         *((leaf, [[BATCH]]) for leaf in signature.state),
     ]
+    if all(spec.time_axis is None for spec in signature.inputs):
+        raise BundleError(f"{where}, inputs: expected a sequence. Export the bundle again.")
     for spec, free in axes:
-        _check_axes(spec, free, where)
+        _check_axes(spec, free, set() if isinstance(spec, StateSpec) else known, where)
+    for listed, own in ((signature.takes, signature.input_names), (signature.gives, signature.output_names)):
+        names = [name for name in own if name != LENGTHS.name]
+        if listed and sorted(listed) != sorted(names):
+            raise BundleError(f"{where}, takes and gives: expected the names of the call. Export it again.")
     try:
         for leaf in signature.state:
             _check_initial(leaf)
@@ -38,9 +47,9 @@ def check(signature: Signature, where: str) -> None:
         raise BundleError(f"{where}, {error}. Export the bundle again.") from error
 
 
-def _check_axes(spec: TensorSpec, free: list[list[str]], where: str) -> None:
-    names = [size for size in spec.shape if isinstance(size, str)]
-    found = sorted(name if name in (BATCH, TIME) else OTHER for name in names)
+def _check_axes(spec: TensorSpec, free: list[list[str]], known: set[str], where: str) -> None:
+    names = [size for size in spec.shape if isinstance(size, str) and size not in known]
+    found = sorted(OTHER if read_length(name) and name != TIME else name for name in names)
     units = prod(size for size in spec.shape if isinstance(size, int))
     if found not in free or units > UNITS:
         expected = f"an axis for each of {free[-1]} and at most {UNITS} units"

@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from rnn_export.program.operator_facts import int_of
 from rnn_export.program.values import constant_value
-from rnn_export.signature.signature import Array
+from rnn_export.signature.tensors import Array
 
 Form = dict[str, int]  # a factor for each symbol; the constant's symbol is empty
 ONE = ""

@@ -43,7 +43,7 @@ from rnn_export.program.build import Builder, add_constant
 from rnn_export.program.program import Program, name_apart, take_place
 from rnn_export.program.scan import FORWARD, REVERSED, Scan
 from rnn_export.program.values import original
-from rnn_export.signature.signature import Array
+from rnn_export.signature.tensors import Array
 
 RANDOM = ("Bernoulli", "Dropout", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform")
 

@@ -22,14 +22,19 @@ from rnn_export.capture.script.aliases import line_that_changes_a_list, line_tha
 from rnn_export.capture.script.properties import readable
 from rnn_export.errors import ScriptError
 from rnn_export.exclusive import LOCK, without_warnings
+from rnn_export.module.arranged import Arranged
+from rnn_export.module.calling import equal
+from rnn_export.module.counts import clamped
+from rnn_export.module.output_length import all_longer, narrowed
 from rnn_export.module.subject import Subject
 from rnn_export.program.program import OPSET
 from rnn_export.signature.signature import Signature
-from rnn_export.signature.sizes import TIME
+from rnn_export.signature.sizes import BATCH, TIME
 from rnn_export.signature.tree import wrap
 from rnn_export.workers import Workers
 
 WRAPPED = "model"  # the module's name inside the flat wrapper; part of the exporter's parameter names
+LONGER = 3  # time steps or rows more than a trace was made of
 SCRIPTED_STEPS = 3  # of the example: types and graphs do not depend on the number of time steps
 SIMPLER = "Write its loop and its state in a simpler way."
 LARGEST = 1 << 31  # bytes of a file in ONNX
@@ -59,17 +64,23 @@ def script(subject: Subject) -> torch.jit.ScriptModule:
     Raises:
         ScriptError: TorchScript cannot compile it; names the module, the line and what to change.
     """
-    with _compiler(subject.model), without_warnings(DeprecationWarning), torch.no_grad():
+    with _compiler(subject.original), without_warnings(DeprecationWarning), torch.no_grad():
         try:
             scripted = _compiled(subject)
             overloaded = not scripted._c._has_method("forward")  # as torch.nn's recurrent layers are
-            if not subject.calling.plain or overloaded:
+            if isinstance(subject.model, Arranged):
+                in_place = subject.calling.in_place
+                text = source.arranged(subject.signature, subject.model, in_place, WRAPPED)
+                scripted = _around(scripted, text)
+            elif not subject.calling.plain or overloaded:
                 scripted = _around(scripted, source.adapted(subject.signature, subject.calling, WRAPPED))
             else:  # one that returns Any, say, can be compiled and not be called
                 _around(scripted, source.flat(subject.signature, WRAPPED))
             scripted.save_to_buffer()  # what cannot be saved is of no use
+        except ScriptError:
+            raise
         except Exception as error:
-            raise _explained(subject.model, error) from error
+            raise _explained(subject.original, error) from error
     return scripted
 
 
@@ -78,9 +89,16 @@ def _compiled(subject: Subject) -> torch.jit.ScriptModule:
 
     One whose state may be left out is tried without it as well, so that the type of its state says so.
     """
-    if isinstance(subject.model, torch.jit.ScriptModule):
-        return subject.model
-    inputs, *state = _short(subject)
+    if isinstance(subject.original, torch.jit.ScriptModule):
+        return subject.original
+    if isinstance(subject.model, Arranged):
+        source.check_dicts((subject.model.arguments.args, subject.model.results))
+        example, named = subject.model.example
+        compiled: torch.jit.ScriptModule = torch.jit.script(
+            subject.original, example_inputs=None if named else [example]
+        )
+        return compiled
+    [inputs], state = _short(subject)
     named = dict(zip((leaf.name for leaf in subject.signature.state), state, strict=True))
     takes = subject.calling.takes
     example = (inputs,) if takes is None else (inputs, wrap(takes, named))
@@ -109,12 +127,15 @@ def with_lengths(scripted: torch.jit.ScriptModule, signature: Signature) -> torc
         return _around(scripted, source.ragged(signature, WRAPPED))
 
 
-def _short(subject: Subject) -> list[torch.Tensor]:
+def _short(subject: Subject, steps: int = SCRIPTED_STEPS) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """Give the example's inputs, a few time steps of them, and the leaves of its state."""
-    time = subject.signature.inputs.shape.index(TIME)
-    steps = min(subject.inputs.shape[time], max(SCRIPTED_STEPS, subject.signature.least))
-    inputs, *state = subject.arguments
-    return [inputs.narrow(time, 0, steps), *state]
+    axes = tuple(spec.time_axis for spec in subject.signature.inputs)
+    inputs, state = subject.arguments[: len(axes)], subject.arguments[len(axes) :]
+    steps, counts = (
+        max(steps, subject.signature.least),
+        [spec.counts_steps for spec in subject.signature.inputs],
+    )
+    return list(clamped(narrowed(inputs, axes, steps), tuple(counts), steps)), state
 
 
 def script_step(subject: Subject) -> torch.jit.ScriptModule:
@@ -123,12 +144,11 @@ def script_step(subject: Subject) -> torch.jit.ScriptModule:
     Raises:
         ScriptError: the step cannot be traced either, or not be saved.
     """
-    inputs, *state = _short(subject)
-    first = inputs.narrow(subject.signature.inputs.shape.index(TIME), 0, 1)
-    with _compiler(subject.model), without_warnings(), torch.no_grad():
+    first, state = _short(subject, steps=1)
+    with _compiler(subject.original), without_warnings(), torch.no_grad():
         # What a trace warns of, the verification that follows finds.
         try:
-            traced = torch.jit.trace(subject.flat().eval(), (first, *state), check_trace=False)  # type: ignore[no-untyped-call]
+            traced = torch.jit.trace(subject.flat().eval(), (*first, *state), check_trace=False)  # type: ignore[no-untyped-call]
             looped = _around(traced, source.loop(subject.signature, WRAPPED))
             looped.save_to_buffer()  # what cannot be saved is of no use
         except Exception as error:
@@ -136,6 +156,41 @@ def script_step(subject: Subject) -> torch.jit.ScriptModule:
             remedy = "Keep Python decisions that depend on values out of forward()."
             raise ScriptError(f"{reason}. {remedy}", reason=reason) from error
     return looped
+
+
+def trace(subject: Subject) -> torch.jit.ScriptModule:
+    """Trace a module over whole sequences, where TorchScript cannot compile it.
+
+    A trace unrolls what is a loop in Python: one that gives something else for another number of time steps
+    or of rows than eager does is refused here, and none is shipped that was not verified.
+
+    Raises:
+        ScriptError: it cannot be traced, saved, or holds for the example's sizes alone.
+    """
+    signature, name = subject.signature, type(subject.original).__name__
+    with _compiler(subject.original), without_warnings(), torch.no_grad():
+        flat = subject.flat().eval()
+        try:
+            traced = torch.jit.trace(flat, tuple(subject.arguments), check_trace=False)  # type: ignore[no-untyped-call]
+            whole = _around(traced, source.traced(signature, WRAPPED))
+            whole.save_to_buffer()  # what cannot be saved is of no use
+        except Exception as error:
+            reason = f"{name} cannot be traced: {_first_line(error)}"
+            raise ScriptError(f"{reason}. Keep Python decisions that depend on values out of it.") from error
+        for axes in (
+            [spec.time_axis for spec in signature.inputs] + [None] * len(signature.state),
+            [spec.batch_axis for spec in signature.arguments],
+        ):
+            other = all_longer(subject.arguments, tuple(axes), LONGER)
+            try:
+                same = equal(traced(*other), flat(*other))
+            except Exception as error:
+                raise ScriptError(f"a trace of {name} holds for one size: {_first_line(error)}") from error
+            if not same:
+                raise ScriptError(
+                    f"a trace of {name} holds for the number of time steps and rows it was made of"
+                )
+    return whole
 
 
 class LoopExport:
@@ -197,10 +252,10 @@ def _options(signature: Signature) -> dict[str, Any]:
 
 def _content(scripted: torch.jit.ScriptModule, subject: Subject) -> bytes:
     signature = subject.signature
-    time, batch = signature.inputs.shape.index(TIME), signature.inputs.batch_axis
-    short = _short(subject)
+    inputs, state = _short(subject)
+    sizes, short = signature.sizes(inputs), [*inputs, *state]
     if signature.lengths:
-        short.append(torch.full((short[0].shape[batch],), short[0].shape[time]))
+        short.append(torch.full((sizes[BATCH],), sizes[TIME]))
     with without_warnings(), _compiler(scripted):
         flat = _around(scripted, source.flat(signature, WRAPPED))
     return loop_to_onnx.content(flat, short)

@@ -23,7 +23,7 @@ from rnn_export.passes.contract import CONSTANTS_OUTSIDE, Property, rewriting
 from rnn_export.program.build import Builder, add_constant
 from rnn_export.program.program import Program, take_place
 from rnn_export.program.values import constant_value, describe
-from rnn_export.signature.signature import Array
+from rnn_export.signature.tensors import Array
 
 Products = list[tuple[ir.Node, Array]]  # with their matrices
 NOT_SHARED = Property(

@@ -19,7 +19,7 @@ import numpy as np
 
 from rnn_export.passes.operators.step_function import Step
 from rnn_export.program.operator_facts import RECURRENT
-from rnn_export.signature.signature import Array
+from rnn_export.signature.tensors import Array
 
 POINTS = 4  # random points at which an equation has to hold
 TOLERANCE = 1e-9  # float64, relative to the largest value

@@ -43,7 +43,7 @@ from rnn_export.program.agree import agree
 from rnn_export.program.build import Builder, add_constant
 from rnn_export.program.program import Program, name_apart
 from rnn_export.program.scan import Scan, scans
-from rnn_export.signature.signature import Array
+from rnn_export.signature.tensors import Array
 
 
 @rewriting(requires=[CONSTANTS_OUTSIDE])

@@ -33,7 +33,7 @@ from rnn_export.program.build import Builder, add_constant
 from rnn_export.program.operator_facts import RECURRENT, text_of
 from rnn_export.program.program import Program
 from rnn_export.program.values import constant_value
-from rnn_export.signature.signature import Array
+from rnn_export.signature.tensors import Array
 
 OPEN = 100.0  # sigmoid(100) is 1 in float32, and sigmoid(-100) adds nothing to it
 ACTIVATIONS = frozenset({"Tanh", "Relu"})

@@ -25,7 +25,7 @@ from rnn_export.program.build import Builder
 from rnn_export.program.program import IR_VERSION, OPSET
 from rnn_export.program.scan import Scan
 from rnn_export.program.values import constant_ints, original
-from rnn_export.signature.signature import Array
+from rnn_export.signature.tensors import Array
 
 ACTIVATIONS = ("Sigmoid", "Tanh", "Relu")
 # What may stand between activations: operators that compute the same in float64.

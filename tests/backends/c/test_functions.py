@@ -14,7 +14,8 @@ from torch.nn import functional
 from rnn_export.backends.c.write.model import compile_program
 from rnn_export.capture import step
 from rnn_export.errors import CompileError
-from rnn_export.module.subject import Subject, inspect_module
+from rnn_export.module.reading import inspect_module
+from rnn_export.module.subject import Subject
 from rnn_export.passes.pipeline import PASSES
 from rnn_export.program.program import Program
 from rnn_export.runtimes import c
@@ -156,8 +157,10 @@ def test_a_cell_with_it_gives_in_c_what_eager_gives(name: str, tmp_path: Path) -
     (tmp_path / "model.c").write_text(files.source)
     (tmp_path / "model.h").write_text(files.header)
     with torch.no_grad():
-        wanted = subject.model(subject.inputs, subject.state[0])
-    got = c.start(tmp_path / "model.c", subject.signature)(subject.inputs.numpy(), subject.state[0].numpy())
+        wanted = subject.model(subject.inputs[0], subject.state[0])
+    got = c.start(tmp_path / "model.c", subject.signature)(
+        subject.inputs[0].numpy(), subject.state[0].numpy()
+    )
     for want, result in zip(wanted, got, strict=True):
         np.testing.assert_allclose(result, want.numpy(), rtol=0, atol=2e-5)
 

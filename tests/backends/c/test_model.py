@@ -9,7 +9,8 @@ import rnn_export
 from rnn_export.errors import InputError
 from rnn_export.runtimes.compiler import compiler
 from rnn_export.runtimes.table import RUNTIMES
-from rnn_export.signature.signature import Array, Call
+from rnn_export.signature.signature import Call
+from rnn_export.signature.tensors import Array
 from rnn_export.verification.verify import PASSED, VerificationReport
 from tests.support.cases import CALL_CASES, CASES, COMPILED, NO_C, CallCase, ModelCase, each_compiled
 from tests.support.exports import Exported
@@ -52,7 +53,7 @@ def drawn(bundle: rnn_export.Bundle, time: int, batch: int) -> tuple[Array, tupl
         return random.choice(sample.ravel(), shape).astype(sample.dtype)
 
     signature = bundle.signature
-    inputs = like(case.inputs, signature.inputs.sized(time=time, batch=batch))
+    inputs = like(case.inputs[0], signature.inputs[0].sized(time=time, batch=batch))
     leaves = zip(case.state, signature.state, strict=True)
     return inputs, tuple(like(sample, leaf.sized(batch=batch)) for sample, leaf in leaves)
 
@@ -87,9 +88,9 @@ def test_a_sequence_gives_the_same_bits_wherever_it_is_cut(
     outputs, after = runner(inputs, state)
     parts = []
     for piece in (slice(0, 1), slice(1, 67), slice(67, 80)):
-        part, state = runner(bundle.signature.inputs.cut(inputs, piece), state)
+        part, state = runner(bundle.signature.inputs[0].cut(inputs, piece), state)
         parts.append(part)
-    axis = bundle.signature.outputs.time_axis
+    axis = bundle.signature.outputs[0].time_axis
     joined = parts[-1] if axis is None else np.concatenate(parts, axis)
     assert joined.tobytes() == outputs.tobytes()
     for one, other in zip(state, after, strict=True):

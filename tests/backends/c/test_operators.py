@@ -16,7 +16,8 @@ from rnn_export.errors import CompileError
 from rnn_export.program.program import IR_VERSION, OPSET, Program
 from rnn_export.runtimes import c
 from rnn_export.runtimes.compiler import compiler
-from rnn_export.signature.signature import Array, Signature, StateSpec, TensorSpec
+from rnn_export.signature.signature import Signature
+from rnn_export.signature.tensors import Array, InputSpec, OutputSpec, StateSpec
 from rnn_export.verification.verify import PASSED, VerificationReport
 from tests.support.cases import CALL_CASES
 
@@ -31,9 +32,9 @@ def signature(kind: str, directions: int, *, lengths: bool = False) -> Signature
         StateSpec(f"state_{k}", "float32", (directions, "batch", HIDDEN)) for k in range(STATES[kind])
     )
     return Signature(
-        TensorSpec("inputs", "float32", ("time", "batch", SIZE)),
+        (InputSpec("inputs", "float32", ("time", "batch", SIZE)),),
         leaves,
-        TensorSpec("outputs", "float32", ("time", "batch", directions * HIDDEN)),
+        (OutputSpec("outputs", "float32", ("time", "batch", directions * HIDDEN)),),
         {"tuple": [leaf.name for leaf in leaves]},
         lengths=lengths,
     )
@@ -257,13 +258,13 @@ def test_a_bidirectional_module_is_verified(lengths: bool, tmp_path: Path) -> No
 def test_the_first_place_of_an_extreme(kind: str, right: Any, keep: int, tmp_path: Path) -> None:
     shape = ("time", "batch", *[1] * keep)
     given, gives = (
-        TensorSpec("inputs", "float32", ("time", "batch", SIZE)),
-        TensorSpec("outputs", "int64", shape),
+        (InputSpec("inputs", "float32", ("time", "batch", SIZE)),),
+        (OutputSpec("outputs", "int64", shape),),
     )
     graph = helper.make_graph(
         [helper.make_node(kind, ["inputs"], ["outputs"], axis=2, keepdims=keep)],
         "net",
-        [helper.make_tensor_value_info("inputs", TensorProto.FLOAT, given.shape)],
+        [helper.make_tensor_value_info("inputs", TensorProto.FLOAT, given[0].shape)],
         [helper.make_tensor_value_info("outputs", TensorProto.INT64, shape)],
     )
     model = helper.make_model(graph, ir_version=IR_VERSION, opset_imports=[helper.make_opsetid("", OPSET)])

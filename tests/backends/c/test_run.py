@@ -104,12 +104,12 @@ def test_token_ids_that_there_are_not_read_nothing_outside(
     bundle, program = exported(the(name)), tmp_path / "driver"
     build_driver(bundle.folder, name, program, *SANITIZE)
     signature = bundle.signature
-    assert signature.vocabulary
+    end = signature.inputs[0].vocabulary
+    assert end
     limits = np.iinfo(np.int64)
-    end = signature.vocabulary
     ids = np.array([-1, end, end + 1, -(2**31), 2**31, 2**32, 2**62, limits.min, limits.max])
     state = b"".join(leaf.tobytes() for leaf in signature.initial_state(1))
-    outputs = len(ids) * signature.outputs.sized(time=1, batch=1)[-1] * 4
+    outputs = len(ids) * signature.outputs[0].sized(time=1, batch=1)[-1] * 4
     call = np.array([len(ids), 1, ids.nbytes, len(state), outputs, 0], np.uint64).tobytes()
     done = subprocess.run([program], input=call + ids.tobytes() + state, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import rnn_export
-from rnn_export.signature.signature import Array
+from rnn_export.signature.tensors import Array
 from tests.support.c_programs import needs_compiler
 from tests.support.cases import the
 from tests.support.exports import Exported

@@ -9,7 +9,7 @@ from onnx import parser
 from rnn_export.capture.onnx_file import reader
 from rnn_export.capture.script import script
 from rnn_export.errors import OnnxFileError
-from rnn_export.module.subject import inspect_module
+from rnn_export.module.reading import inspect_module
 from rnn_export.passes import pipeline
 from rnn_export.passes.operators.guard import usual
 from rnn_export.program.program import Program

@@ -13,7 +13,7 @@ from rnn_export import workers
 from rnn_export.bundle.layout import LOOP, variant
 from rnn_export.capture.script.script import script
 from rnn_export.errors import ScriptError
-from rnn_export.module.subject import inspect_module
+from rnn_export.module.reading import inspect_module
 from rnn_export.workers import Worker
 from tests.support.cases import ModelCase
 from tests.support.loop_form import export_loop

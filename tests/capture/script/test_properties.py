@@ -10,7 +10,7 @@ import rnn_export
 from rnn_export.capture.script.properties import readable
 from rnn_export.capture.script.script import script, script_step
 from rnn_export.errors import ScriptError
-from rnn_export.module.subject import inspect_module
+from rnn_export.module.reading import inspect_module
 
 
 class Untrained(nn.Module):

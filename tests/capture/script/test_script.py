@@ -8,7 +8,7 @@ from torch import nn
 from rnn_export.capture.script.script import script
 from rnn_export.errors import ScriptError
 from rnn_export.models import DeepRNNScratch, GRUScratch, LSTMScratch, RNNScratch
-from rnn_export.module.subject import inspect_module
+from rnn_export.module.reading import inspect_module
 from rnn_export.signature.tree import tree_build, tree_leaves
 from tests.support.cases import CPU, ModelCase, each_case
 from tests.support.loop_form import export_loop

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from rnn_export.capture.onnx_file import reader
 from rnn_export.capture.script.script import script
 from rnn_export.capture.script.specialize import specialized
-from rnn_export.module.subject import inspect_module
+from rnn_export.module.reading import inspect_module
 from rnn_export.program.program import OPSET
 from tests.support.loop_form import export_loop
 

@@ -8,10 +8,11 @@ from onnx import numpy_helper, parser
 
 from rnn_export.passes.cleanup.constant_folding import fold_constants
 from rnn_export.program.program import Program, run_model
-from rnn_export.signature.signature import Signature, TensorSpec
+from rnn_export.signature.signature import Signature
+from rnn_export.signature.tensors import InputSpec, OutputSpec
 
 SIGNATURE = Signature(
-    TensorSpec("x", "float32", ("time", 3)), (), TensorSpec("y", "float32", ("time", 3)), ""
+    (InputSpec("x", "float32", ("time", 3)),), (), (OutputSpec("y", "float32", ("time", 3)),), ""
 )
 HEAD = '<ir_version: 8, opset_import: ["" : 18]> main (float[T, {inputs}] x) => (float[T, {outputs}] y) '
 

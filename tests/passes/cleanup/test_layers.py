@@ -10,7 +10,8 @@ from torch import nn
 
 from rnn_export.capture import step
 from rnn_export.module import eager
-from rnn_export.module.subject import Subject, inspect_module
+from rnn_export.module.reading import inspect_module
+from rnn_export.module.subject import Subject
 from rnn_export.passes import pipeline
 from rnn_export.passes.choose import OPERATORS
 from rnn_export.passes.cleanup.layers import separate_layers

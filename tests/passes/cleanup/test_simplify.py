@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from rnn_export.capture import step
-from rnn_export.module.subject import inspect_module
+from rnn_export.module.reading import inspect_module
 from rnn_export.passes.operators.guard import unguarded
 from rnn_export.passes.pipeline import forms_of, optimize
 from tests.support.cases import CASES

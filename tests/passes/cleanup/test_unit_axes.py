@@ -11,10 +11,11 @@ from rnn_export.passes.cleanup.unit_axes import remove_unit_axes
 from rnn_export.passes.time.last_step import last_step
 from rnn_export.program.operator_facts import int_of
 from rnn_export.program.program import Program, run_model
-from rnn_export.signature.signature import Signature, TensorSpec
+from rnn_export.signature.signature import Signature
+from rnn_export.signature.tensors import InputSpec, OutputSpec
 
 SIGNATURE = Signature(
-    TensorSpec("x", "float32", ("time", 3)), (), TensorSpec("y", "float32", ("time", 3)), ""
+    (InputSpec("x", "float32", ("time", 3)),), (), (OutputSpec("y", "float32", ("time", 3)),), ""
 )
 HEAD = '<ir_version: 8, opset_import: ["" : 18]> main (float[T, 3] x) => (float{shape} y) <'
 NUMBERS = (

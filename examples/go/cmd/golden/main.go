@@ -17,11 +17,18 @@ import (
 )
 
 const rounds, stepsOfRound = 11, 1000
+const formatVersion = 2 // of manifest.json
 
 type spec struct {
 	Name       string `json:"name"`
 	OutputName string `json:"output_name"`
 	Shape      []any  `json:"shape"`
+}
+
+type signature struct {
+	Inputs  []spec `json:"inputs"`
+	State   []spec `json:"state"`
+	Outputs []spec `json:"outputs"`
 }
 
 type entry struct {
@@ -62,6 +69,30 @@ func readJSON(path string, to any) error {
 	return nil
 }
 
+// readSignature reads a manifest: that of a net that takes one tensor of inputs and gives one of outputs.
+func readSignature(path string) (*signature, error) {
+	var manifest struct {
+		FormatVersion int             `json:"format_version"`
+		Signature     json.RawMessage `json:"signature"`
+	}
+	if err := readJSON(path, &manifest); err != nil {
+		return nil, err
+	}
+	if manifest.FormatVersion != formatVersion {
+		return nil, fmt.Errorf("%s: expected manifest format %d, got %d; export and scaffold with one rnn-export",
+			path, formatVersion, manifest.FormatVersion)
+	}
+	var found signature
+	if err := json.Unmarshal(manifest.Signature, &found); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if inputs, outputs := len(found.Inputs), len(found.Outputs); inputs != 1 || outputs != 1 {
+		return nil, fmt.Errorf("%s: expected one tensor of inputs and one of outputs, got %d and %d; "+
+			"call its files as report.html shows", path, inputs, outputs)
+	}
+	return &found, nil
+}
+
 func open(folder string) (*bundle, error) {
 	absolute, err := filepath.Abs(folder)
 	if err != nil {
@@ -71,25 +102,18 @@ func open(folder string) (*bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	var manifest struct {
-		Signature struct {
-			Inputs  spec   `json:"inputs"`
-			State   []spec `json:"state"`
-			Outputs spec   `json:"outputs"`
-		} `json:"signature"`
+	signature, err := readSignature(filepath.Join(folder, "manifest.json"))
+	if err != nil {
+		return nil, err
 	}
 	var index struct {
 		Cases []vector `json:"cases"`
-	}
-	if err := readJSON(filepath.Join(folder, "manifest.json"), &manifest); err != nil {
-		return nil, err
 	}
 	if err := readJSON(filepath.Join(folder, "golden", "index.json"), &index); err != nil {
 		return nil, err
 	}
 	tensors, err := os.ReadFile(filepath.Join(folder, "golden", "tensors.bin"))
-	signature := manifest.Signature
-	return &bundle{model: model, inputs: signature.Inputs, result: signature.Outputs, leaves: signature.State,
+	return &bundle{model: model, inputs: signature.Inputs[0], result: signature.Outputs[0], leaves: signature.State,
 		cases: index.Cases, tensors: tensors}, err
 }
 

@@ -146,7 +146,12 @@ final class Errors {
             Files.writeString(library, "no such library");
             expectError("none.json: expected", () -> Model.load(folder, "none"));
             Files.writeString(manifest, "{\"signature\": {}}");
+            expectError("expected manifest format 2, got null; export and scaffold", () -> Model.load(folder, "none"));
+            Files.writeString(manifest, "{\"format_version\": 2, \"signature\": {}}");
             expectError("none.json: expected", () -> Model.load(folder, "none"));
+            String tensors = "{\"inputs\": [{}, {}], \"outputs\": [{}]}";
+            Files.writeString(manifest, "{\"format_version\": 2, \"signature\": " + tensors + "}");
+            expectError("one tensor of inputs and one of outputs, got 2 and 1; call", () -> Model.load(folder, "none"));
         } finally {
             for (Path file : new Path[] {manifest, library, folder}) Files.deleteIfExists(file);
         }

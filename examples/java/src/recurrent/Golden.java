@@ -56,7 +56,7 @@ final class Golden {
         int streamed = 0;
         for (JsonElement element : cases) {
             JsonObject one = element.getAsJsonObject();
-            Tensor inputs = tensor(one, "call", signature.getAsJsonObject("inputs"), "name");
+            Tensor inputs = tensor(one, "call", Model.only(signature, "inputs"), "name");
             runWhole(one, inputs);
             if (!one.get("kind").getAsString().equals("run")) continue;
             runStreamed(one, inputs);
@@ -82,7 +82,7 @@ final class Golden {
 
     private void runStreamed(JsonObject one, Tensor inputs) {
         int batch = one.get("batch").getAsInt();
-        Tensor like = tensor(one, "float64", signature.getAsJsonObject("outputs"), "name");
+        Tensor like = tensor(one, "float64", Model.only(signature, "outputs"), "name");
         float[] all = new float[like.count()];
         Session session = new Session(model, batch);
         session.reset(state(one, batch));
@@ -119,7 +119,7 @@ final class Golden {
     }
 
     private void compare(JsonObject one, String how, float[] outputs, float[] state) {
-        JsonObject spec = signature.getAsJsonObject("outputs");
+        JsonObject spec = Model.only(signature, "outputs");
         Tensor expected = tensor(one, "float64", spec, "name");
         compare(one, how, "outputs", expected, Tensor.of("float32", outputs, 0, expected.count()));
         int at = 0;

@@ -19,6 +19,8 @@ import java.util.OptionalLong;
  * dense, row-major, their axes in the order of the bundle's manifest; {@code [time, batch, size]} below.
  */
 public final class Model {
+    private static final String FORMAT_VERSION = "2"; // of the manifest
+
     /** What a call gives. */
     public static final class Result {
         /** float32 [time, batch, outputSize]; [batch, outputSize] if there are those of the last step alone. */
@@ -46,8 +48,8 @@ public final class Model {
 
     private Model(String name, JsonObject manifest, NativeLibrary library) {
         JsonObject signature = manifest.getAsJsonObject("signature");
-        JsonObject inputs = signature.getAsJsonObject("inputs");
-        JsonObject outputs = signature.getAsJsonObject("outputs");
+        JsonObject inputs = only(signature, "inputs");
+        JsonObject outputs = only(signature, "outputs");
         JsonElement text = manifest.getAsJsonObject("metadata").get("vocabulary");
         this.name = name;
         tokenIds = isInt64(inputs);
@@ -58,7 +60,7 @@ public final class Model {
         for (JsonElement leaf : signature.getAsJsonArray("state"))
             size += units(leaf.getAsJsonObject()) * (isInt64(leaf.getAsJsonObject()) ? 2 : 1);
         stateSize = size;
-        JsonElement ids = signature.get("vocabulary");
+        JsonElement ids = inputs.get("vocabulary");
         vocabularySize = ids == null ? 0 : ids.getAsLong();
         vocabulary = text == null ? null : text.getAsString();
         run = library.getFunction(name + "_run");
@@ -79,11 +81,33 @@ public final class Model {
         try {
             Call.bind(folder);
             JsonObject json = JsonParser.parseString(Files.readString(manifest)).getAsJsonObject();
+            checkManifest(manifest, json);
             return new Model(name, json, NativeLibrary.getInstance(library.toString()));
         } catch (RuntimeException | UnsatisfiedLinkError error) { // JSON's are of several classes
             String problem = ": expected a bundle's manifest and the library of its model.c; run ci.sh again: ";
             throw new IOException(manifest + problem + error.getMessage(), error);
         }
+    }
+
+    /** Refuses a manifest of another format, and one of a net that takes or gives several tensors. */
+    private static void checkManifest(Path file, JsonObject manifest) throws IOException {
+        String version = String.valueOf(manifest.get("format_version"));
+        if (!version.equals(FORMAT_VERSION)) {
+            String expected = file + ": expected manifest format " + FORMAT_VERSION + ", got " + version;
+            throw new IOException(expected + "; export and scaffold with one rnn-export");
+        }
+        JsonObject signature = manifest.getAsJsonObject("signature");
+        int inputs = signature.getAsJsonArray("inputs").size();
+        int outputs = signature.getAsJsonArray("outputs").size();
+        if (inputs != 1 || outputs != 1) {
+            String expected = file + ": expected one tensor of inputs and one of outputs, got ";
+            throw new IOException(expected + inputs + " and " + outputs + "; call its files as report.html shows");
+        }
+    }
+
+    /** The only tensor of inputs, or of outputs. */
+    static JsonObject only(JsonObject signature, String part) {
+        return signature.getAsJsonArray(part).get(0).getAsJsonObject();
     }
 
     private static boolean isInt64(JsonObject tensor) {

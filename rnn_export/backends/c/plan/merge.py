@@ -170,7 +170,10 @@ def _redirect(net: Net, move: Callable[[View], View]) -> None:
     """Let everything that reads one place read another."""
     for vector in net.vectors:
         vector.operation = vector.operation.moved(move)
-    net.outputs = [moved(operand, move) for operand in net.outputs]
+    net.outputs = [
+        replace(output, operands=[moved(operand, move) for operand in output.operands])
+        for output in net.outputs
+    ]
     net.finals = [[moved(operand, move) for operand in final] for final in net.finals]
 
 

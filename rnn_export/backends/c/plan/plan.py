@@ -1,6 +1,7 @@
 """What stands where while a net runs, and how much of it at once."""
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from rnn_export.backends.c.plan.buffers import Buffers, row_length, wide
 from rnn_export.backends.c.plan.schedule import Group, is_elementwise, stages
@@ -18,7 +19,7 @@ from rnn_export.backends.c.trace.graph import (
 )
 from rnn_export.backends.c.trace.operations import Convolution, Rows
 from rnn_export.signature.signature import Signature
-from rnn_export.signature.sizes import BATCH
+from rnn_export.signature.tensors import InputSpec
 
 SLOTS = 64  # rows times time steps that are computed together, at the most
 STACK = 256 << 10  # bytes of the buffers of a sweep, about
@@ -50,9 +51,19 @@ class Plan:
         self.slots = self._slots()
 
     def is_inputs(self, vector: Vector) -> bool:
-        """Whether a vector is the inputs of a time step."""
+        """Whether a vector is a row of an input, at a time step if that is a sequence."""
         operation = vector.operation
-        return isinstance(operation, Input) and operation.leaf == self.signature.inputs.name
+        return isinstance(operation, Input) and operation.leaf in self.inputs
+
+    @cached_property
+    def inputs(self) -> dict[str, InputSpec]:
+        """The inputs by name."""
+        return {spec.name: spec for spec in self.signature.inputs}
+
+    def input_of(self, vector: Vector) -> InputSpec:
+        """Give the input that a vector is a row of."""
+        assert isinstance(vector.operation, Input)
+        return self.inputs[vector.operation.leaf]
 
     def _carry(self) -> None:
         """Let a sweep read what an earlier one made, out of the workspace."""
@@ -114,14 +125,14 @@ class Plan:
             vector
             for vector in self.net.vectors
             if self.is_inputs(vector)
+            and self.input_of(vector).time_axis is not None
             and not self.net.sweeps[vector.sweep].reverse
             and all(user is not None and isinstance(user.operation, EXACT) for user, _ in uses[vector])
         }
 
-    @property
-    def evenly(self) -> bool:
-        """Whether all rows of a batch stand evenly spaced over all time steps: the time in front."""
-        return self.signature.inputs.shape.index(BATCH) == 1
+    def evenly(self, vector: Vector) -> bool:
+        """Whether all rows of an input stand evenly spaced over all time steps: the time in front."""
+        return self.input_of(vector).batch_axis == 1
 
     def buffered(self, sweep: int) -> list[Vector]:
         """List what has a buffer of its own in a sweep, the states left out."""
@@ -137,8 +148,7 @@ class Plan:
 
     def _is_sequence(self, vector: Vector) -> bool:
         operation = vector.operation
-        names = self.signature.inputs.name, WORKSPACE
-        return isinstance(operation, Input) and operation.leaf in names
+        return isinstance(operation, Input) and operation.leaf in (*self.inputs, WORKSPACE)
 
     def _bytes(self) -> int:
         """Give the bytes of all buffers for each slot."""

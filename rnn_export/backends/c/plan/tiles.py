@@ -8,7 +8,7 @@ import numpy as np
 
 from rnn_export.backends.c.plan.buffers import WIDTH, wide
 from rnn_export.backends.c.trace.graph import Affine, Dot, Vector, View
-from rnn_export.signature.signature import Array
+from rnn_export.signature.tensors import Array
 
 VECTORS = 4  # of a tile's row, where a vector has WIDTH numbers
 

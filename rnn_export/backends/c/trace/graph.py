@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 
 from rnn_export.backends.c.trace.elementwise import BOOL, C_TYPES, FLOAT, INT, Operator
-from rnn_export.signature.signature import Array
+from rnn_export.signature.tensors import Array
 
 WORDS = {FLOAT: 1, INT: 2, BOOL: 1}  # of four bytes
 
@@ -263,6 +263,14 @@ class Sweep:
     reverse: bool
 
 
+@dataclass(frozen=True)
+class Output:
+    """Where the numbers of a row of an output stand, at each time step or at the ``last`` one alone."""
+
+    operands: list[Operand]
+    last: bool
+
+
 @dataclass
 class Net:
     """All that a call computes.
@@ -270,15 +278,13 @@ class Net:
     Attributes:
         sweeps: the walks over time, in order.
         vectors: in an order in which each follows what it reads; a state's ``following`` may come later.
-        outputs: where the numbers of a row's outputs at a time step stand.
-        last: whether the outputs are those of the last time step alone.
+        outputs: where the numbers of each output stand.
         finals: for each leaf of the state that comes out, where its numbers stand after the call.
     """
 
     sweeps: list[Sweep]
     vectors: list[Vector]
-    outputs: list[Operand]
-    last: bool
+    outputs: list[Output]
     finals: list[list[Operand]]
 
     def states(self, sweep: int | None = None) -> list[Vector]:
@@ -291,7 +297,8 @@ class Net:
 
     def results(self) -> Iterator[View]:
         """List what is computed of the outputs and of the state that comes out."""
-        for operand in (*self.outputs, *(operand for final in self.finals for operand in final)):
+        every = (*(output.operands for output in self.outputs), *self.finals)
+        for operand in (operand for operands in every for operand in operands):
             if isinstance(operand, View):
                 yield operand
 

@@ -13,7 +13,7 @@ from onnx.reference import ReferenceEvaluator
 from rnn_export import errors
 from rnn_export.backends.c.trace.symbols import Symbol, Value
 from rnn_export.program.program import IR_VERSION, OPSET
-from rnn_export.signature.signature import Array
+from rnn_export.signature.tensors import Array
 
 NOT_THE_USERS = [f"{Path(place).parent}{os.sep}" for place in (errors.__file__, torch.__file__)]
 

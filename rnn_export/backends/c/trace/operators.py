@@ -34,7 +34,7 @@ from rnn_export.program.operator_facts import RECURRENT, RECURRENT_INPUTS, Recur
 from rnn_export.program.program import Program
 from rnn_export.program.scan import Scan
 from rnn_export.program.values import constant_value
-from rnn_export.signature.signature import LENGTHS, Array
+from rnn_export.signature.tensors import LENGTHS, Array
 
 DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
 # The functions that an activation may be, with what ``alpha`` and ``beta`` are unless they are given.

@@ -26,7 +26,7 @@ from rnn_export.backends.c.trace.operations import Rows
 from rnn_export.backends.c.trace.symbols import Symbol, Value
 from rnn_export.errors import CompileError
 from rnn_export.program.operator_facts import float_of, int_of
-from rnn_export.signature.signature import Array
+from rnn_export.signature.tensors import Array
 
 if TYPE_CHECKING:
     from rnn_export.backends.c.trace.trace import Tracer

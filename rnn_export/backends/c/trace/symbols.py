@@ -13,7 +13,7 @@ import numpy as np
 
 from rnn_export.backends.c.trace.graph import Operand, Vector, side_by_side
 from rnn_export.errors import CompileError
-from rnn_export.signature.signature import Array
+from rnn_export.signature.tensors import Array
 
 
 @dataclass(frozen=True, eq=False)

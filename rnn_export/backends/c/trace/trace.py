@@ -18,7 +18,6 @@ from rnn_export.backends.c.trace.graph import (
     Final,
     Gather,
     Input,
-    Net,
     Operand,
     Operation,
     State,
@@ -32,8 +31,9 @@ from rnn_export.backends.c.trace.symbols import Space, Symbol, TakenError, Value
 from rnn_export.errors import CompileError
 from rnn_export.program.program import Program
 from rnn_export.program.scan import Scan
-from rnn_export.signature.signature import Array, Signature, TensorSpec
+from rnn_export.signature.signature import Signature
 from rnn_export.signature.sizes import TIME
+from rnn_export.signature.tensors import Array, TensorSpec
 
 MOVES = frozenset(
     """
@@ -42,7 +42,6 @@ MOVES = frozenset(
     """.split()  # noqa: SIM905
 )
 SIZES = frozenset({"Shape", "Size"})
-PIECES = 8  # of the outputs, up to which each is copied by itself
 PRIMES = (5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101)
 
 
@@ -78,8 +77,8 @@ class Tracer:
         self.row_numbers: set[Vector] = set()  # known by their place alone: a row does not know its number
         self._names: dict[int, tuple[Array, str]] = {}  # with the array, so that no other gets its id
 
-    def run(self) -> Net:
-        """Trace the graph.
+    def run(self) -> list[Value]:
+        """Trace the graph; give its results.
 
         Raises:
             CompileError: an operator is not known, or mixes rows or time steps.
@@ -87,14 +86,14 @@ class Tracer:
         graph = self.program.model.graph
         known: dict[ir.Value, Value] = {}
         by_name = {str(value.name): value for value in graph.inputs}
-        for spec in (self.signature.inputs, *self.signature.state):
+        for spec in (*self.signature.inputs, *self.signature.state):
             if spec.name in by_name:
                 known[by_name[spec.name]] = self.leaf(spec)
         self.walk(graph, known)
         results = [self.value(known, value) for value in graph.outputs]
         if not self.sweeps:
             self.sweeps.append(Sweep(reverse=False))
-        return self._net(results)
+        return results
 
     def call(self, array: Array, name: str) -> None:
         """Remember what the model calls some constant numbers."""
@@ -105,7 +104,14 @@ class Tracer:
         return self._names.get(id(array), (array, ""))[1]
 
     def leaf(self, spec: TensorSpec) -> Symbol:
-        """Give the symbol of an argument of the call."""
+        """Give the symbol of an argument of the call.
+
+        Raises:
+            CompileError: its dtype is none of C's, or it has a free size of its own.
+        """
+        for name in spec.shape:
+            if isinstance(name, str) and name not in self.sizes:
+                raise CompileError(f"{spec.name} has the free size {name}; C is written for time and batch")
         shape = spec.sized(**self.sizes)
         return self.emit(Input(leaf=spec.name), shape, self.c_type(spec.dtype))
 
@@ -198,7 +204,26 @@ class Tracer:
         """Run an operator that moves numbers about, on the labels."""
         if node.op_type == "Concat":
             arguments = [self.symbol(part) if part is not None else None for part in arguments]
-        return [Symbol(labels) for labels in evaluate(node, arguments)]
+        return [self._over_time(Symbol(labels)) for labels in evaluate(node, arguments)]
+
+    def _over_time(self, value: Symbol) -> Symbol:
+        """Let what a context gives, repeated for all time steps, be that of each time step."""
+        steps, labels = self.space.steps, value.labels
+        axes = [axis for axis, size in enumerate(value.shape) if size == steps]
+        if len(axes) != 1 or (labels % steps).any() or not all(map(self._is_context, self._owners(value))):
+            return value
+        count = np.arange(steps).reshape([-1 if axis in axes else 1 for axis in range(labels.ndim)])
+        return Symbol(labels + count)
+
+    def _is_context(self, vector: Vector) -> bool:
+        """Whether numbers are made of contexts alone, and so the same at every time step."""
+        contexts = {spec.name for spec in self.signature.inputs if spec.time_axis is None}
+        match vector.operation:
+            case Input(leaf=leaf):
+                return leaf in contexts
+            case State() | Final():
+                return False
+        return all(map(self._is_context, vector.sources()))
 
     def symbol(self, value: Value) -> Symbol:
         """Give a constant as a computed value."""
@@ -312,37 +337,3 @@ class Tracer:
         numbers = np.array(self.space.units(value, shape), value.dtype)
         same = numbers.size and (numbers.tobytes() == numbers[:1].tobytes() * numbers.size)
         return Constant(numbers[:1] if same else numbers, self.called(value))
-
-    def _net(self, results: list[Value]) -> Net:
-        outputs, *finals = results
-        shape = self.signature.outputs.sized(**self.sizes)
-        if tuple(outputs.shape) != shape:
-            raise CompileError(f"the outputs have the shape {list(outputs.shape)}, not {list(shape)}")
-        last = self.signature.outputs.time_axis is None
-        if last and not (isinstance(outputs, Symbol) and self.space.is_last(outputs)):
-            raise CompileError("the outputs are not those of the last time step")
-        found = []
-        for spec, value in zip(self.signature.returned_state, finals, strict=True):
-            if tuple(value.shape) != spec.sized(**self.sizes):
-                raise CompileError(f"{spec.output_name} has the shape {list(value.shape)}")
-            found.append([self._final(view) for view in self.space.views(value, value.shape)])
-        pieces = self.space.views(outputs, outputs.shape)
-        if (
-            len(pieces) > PIECES
-            and len({part.vector.sweep for part in pieces if isinstance(part, View)}) == 1
-        ):
-            pieces = [self.view(outputs, outputs.shape)]
-        vectors = [each for each in self.vectors if not isinstance(each.operation, Final)]
-        net = Net(self.sweeps, vectors, pieces, last, found)
-        if any(uses for vector, uses in net.uses().items() if vector in self.row_numbers):
-            raise CompileError("it computes with the number of a row")
-        return net
-
-    def _final(self, view: Operand) -> Operand:
-        """Give a place in a final state as one in the state itself."""
-        operation = view.vector.operation if isinstance(view, View) else None
-        if isinstance(view, View) and isinstance(operation, Final):
-            return View(operation.state, view.offset, view.size, view.step)
-        if operation is not None and not isinstance(operation, Input):
-            raise CompileError("a state that comes out is not a loop's")
-        return view

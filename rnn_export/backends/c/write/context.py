@@ -8,6 +8,7 @@ from rnn_export.backends.c.plan.buffers import row_length, wide
 from rnn_export.backends.c.plan.plan import Plan
 from rnn_export.backends.c.trace.graph import Constant, Operand, Vector, View
 from rnn_export.backends.c.write.pack import Weights
+from rnn_export.signature.tensors import TensorSpec
 
 PUBLIC = ("input", "output", "stack", "state", "workspace")  # the sizes that model.h defines
 SIMPLE = re.compile(r"\w+(->\w+)?")  # what needs no parentheses
@@ -84,7 +85,7 @@ class Context:
     stems: dict[str, str] = field(default_factory=dict)  # what sizes are called after, by the vector's name
 
     def __post_init__(self) -> None:
-        for spec in (self.plan.signature.inputs, self.plan.signature.outputs):
+        for spec in (*self.plan.signature.inputs, *self.plan.signature.outputs):
             self.stems[spec.name] = spec.name.upper()
         # model.h has sizes of these names
         self.stems |= {f"{self.model} {what}": f"{self.model}_{what}".upper() for what in PUBLIC}
@@ -132,9 +133,9 @@ class Context:
         assert self.sizes.setdefault(name, value) == value
         return name
 
-    def outputs_size(self, units: int) -> str:
-        """Name the count of a row's outputs."""
-        return self._size(f"{self.stems[self.plan.signature.outputs.name]}_SIZE", units)
+    def outputs_size(self, spec: TensorSpec, units: int) -> str:
+        """Name the count of a row's numbers of an output."""
+        return self._size(f"{self.stems[spec.name]}_SIZE", units)
 
     def pointer(self, view: View, slot: str) -> Address:
         """Give the address of a row's numbers; ``slot`` is empty for the first row."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from rnn_export.backends.c.trace.graph import Constant, Gather, Vector, View
 from rnn_export.backends.c.write.context import Address, Context, times
-from rnn_export.signature.signature import Array
+from rnn_export.signature.tensors import Array
 
 COUNTERS = "mnjk"  # of loops, from the outermost one on
 

@@ -7,8 +7,9 @@ from math import prod
 from rnn_export.backends.c.trace.graph import WORDS, Operand
 from rnn_export.backends.c.write.context import Address, times
 from rnn_export.errors import CompileError
-from rnn_export.signature.signature import Signature, TensorSpec
+from rnn_export.signature.signature import Signature
 from rnn_export.signature.sizes import BATCH, TIME
+from rnn_export.signature.tensors import TensorSpec
 
 # What arguments of the call hold; a truth value is 0 or -1.
 C_TYPES = {"float32": "float", "int64": "int64_t", "bool": "int32_t"}
@@ -28,6 +29,14 @@ def words(spec: TensorSpec) -> int:
     if spec.dtype not in C_TYPES:
         raise CompileError(f"{spec.name} has the dtype {spec.dtype}; a state in C holds {', '.join(C_TYPES)}")
     return units(spec) * WORDS[C_TYPES[spec.dtype]]
+
+
+def parameters(signature: Signature) -> dict[str, str]:
+    """Give the parameters of the function that stand for inputs and outputs, by the tensors' names."""
+    inputs, outputs = ([spec.name for spec in specs] for specs in (signature.inputs, signature.outputs))
+    taken = {name: f"in_{name}" for name in inputs} if len(inputs) > 1 else {inputs[0]: "inputs"}
+    given = {name: f"out_{name}" for name in outputs} if len(outputs) > 1 else {outputs[0]: "outputs"}
+    return taken | given
 
 
 def slot_address(array: str, spec: TensorSpec, time: str, row: str, size: str) -> Address:

@@ -12,15 +12,17 @@ from rnn_export.backends.c.plan.buffers import PAD
 from rnn_export.backends.c.plan.merge import merge
 from rnn_export.backends.c.trace.composed import RULES
 from rnn_export.backends.c.trace.operators import expand
+from rnn_export.backends.c.trace.results import net_of
 from rnn_export.backends.c.trace.symbols import TakenError
 from rnn_export.backends.c.trace.trace import Tracer, sizes_apart
-from rnn_export.backends.c.write.layout import C_TYPES, units, words
+from rnn_export.backends.c.write.layout import C_TYPES, parameters, units, words
 from rnn_export.backends.c.write.literals import constant_text
 from rnn_export.backends.c.write.source import Source, resource
 from rnn_export.bundle.layout import MODEL_C, MODEL_H
 from rnn_export.errors import CompileError
 from rnn_export.program.program import Program
-from rnn_export.signature.signature import Signature, StateSpec, identifier
+from rnn_export.signature.signature import Signature, identifier
+from rnn_export.signature.tensors import StateSpec
 from rnn_export.version import __version__
 
 LINE = 110  # characters
@@ -52,7 +54,7 @@ def compile_program(program: Program, signature: Signature, name: str, prefix: s
     """
     if signature.dtype != "float32":
         raise CompileError(f"its numbers are {signature.dtype}; C is written for float32")
-    for spec in (signature.inputs, *signature.state, signature.outputs):
+    for spec in (*signature.inputs, *signature.state, *signature.outputs):
         if spec.dtype not in C_TYPES:
             raise CompileError(
                 f"{spec.name} has the dtype {spec.dtype}; C takes and gives {', '.join(C_TYPES)}"
@@ -73,7 +75,7 @@ def compile_program(program: Program, signature: Signature, name: str, prefix: s
 
 
 def _write(tracer: Tracer, name: str) -> Files:
-    net = tracer.run()
+    net = net_of(tracer, tracer.run())
     merge(net)
     source = Source(net, tracer.signature, name)
     return Files(_source(source, name), _header(source, name), source.weights.content())
@@ -84,7 +86,7 @@ def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(  # noqa: S701 - C, not HTML
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters["wrapped"] = wrapped
+    environment.filters |= {"wrapped": wrapped, "units": units}
     return environment.from_string(resource(f"templates/{name}.jinja"))
 
 
@@ -110,10 +112,13 @@ def wrapped(line: str) -> str:
 
 def _arguments(source: Source) -> str:
     """Write what the function takes."""
-    kinds = [C_TYPES[spec.dtype] for spec in (source.signature.inputs, source.signature.outputs)]
+    signature, names = source.signature, parameters(source.signature)
     parts = [
-        f"size_t steps, size_t batch, const {kinds[0]} *inputs",
-        f"const float *state_in, {kinds[1]} *outputs, float *state_out",
+        "size_t steps, size_t batch",
+        *(f"const {C_TYPES[spec.dtype]} *{names[spec.name]}" for spec in signature.inputs),
+        "const float *state_in",
+        *(f"{C_TYPES[spec.dtype]} *{names[spec.name]}" for spec in signature.outputs),
+        "float *state_out",
     ]
     if source.plan.workspace:
         parts.append("float *workspace")
@@ -135,11 +140,10 @@ def _members(source: Source) -> dict[str, str]:
 def _source(source: Source, name: str) -> str:
     """Write ``model.c``."""
     signature, arguments, members = source.signature, _arguments(source), _members(source)
-    steps = "" if signature.outputs.time_axis is None else "steps * "
-    zeros = f"{steps}batch * {name.upper()}_OUTPUT_SIZE" if signature.lengths else ""
+    zeros = _zeros(signature, name) if signature.lengths else {}
     functions = dict.fromkeys(OWN.findall("\n".join([*source.kernels, *source.tiles, *source.walk])))
     runs = ("run_all",) if signature.lengths else ("run_row", "run_rows", "run_all")
-    named = {*members, *re.findall(r"\w+", zeros)}
+    named = {*members, *zeros, *re.findall(r"\w+", " ".join(zeros.values()))}
     return _template(MODEL_C).render(
         name=name,
         version=__version__,
@@ -166,6 +170,22 @@ def _source(source: Source, name: str) -> str:
     )
 
 
+def _zeros(signature: Signature, name: str) -> dict[str, str]:
+    """Count the numbers of each output, by its parameter."""
+    sizes, names = _sizes(signature, name), parameters(signature)
+    return {
+        names[spec.name]: f"{'' if spec.time_axis is None else 'steps * '}batch * {sizes[names[spec.name]]}"
+        for spec in signature.outputs
+    }
+
+
+def _sizes(signature: Signature, name: str) -> dict[str, str]:
+    """Name the counts of numbers that a row has of inputs and outputs, by their parameters."""
+    alone = {"inputs": "INPUT", "outputs": "OUTPUT"}
+    called = {each: alone.get(each, each.upper()) for each in parameters(signature).values()}
+    return {each: f"{name.upper()}_{stem}_SIZE" for each, stem in called.items()}
+
+
 def _leaf(leaf: StateSpec) -> dict[str, Any]:
     """Describe what a leaf of the state begins with: a part for each place of the axes before the batch."""
     kind, value = C_TYPES[leaf.dtype], leaf.initial_value(1)
@@ -181,18 +201,25 @@ def _leaf(leaf: StateSpec) -> dict[str, Any]:
     }
 
 
+def _vocabulary(size: str) -> str:
+    """Name the number of token ids of an input, after its size."""
+    return size.replace("_INPUT_SIZE", "_SIZE").removesuffix("_SIZE") + "_VOCABULARY_SIZE"
+
+
 def _header(source: Source, name: str) -> str:
     """Write ``model.h``: every argument with its shape, and the sizes as constants."""
-    signature = source.signature
+    signature, sizes, names = source.signature, _sizes(source.signature, name), parameters(source.signature)
+    ids = [spec for spec in signature.inputs if spec.vocabulary]
     return _template(MODEL_H).render(
         name=name,
         upper=name.upper(),
         version=__version__,
         signature=signature,
+        vocabularies={_vocabulary(sizes[names[spec.name]]): spec.vocabulary for spec in ids},
+        names=names,
+        sizes={sizes[names[spec.name]]: spec for spec in (*signature.inputs, *signature.outputs)},
         numbers=len(source.weights.content()) // 4,
         state_size=sum(map(words, signature.state)),
-        input_size=units(signature.inputs),
-        output_size=units(signature.outputs),
         workspace=source.plan.workspace,
         stack=source.plan.stack() + FRAME,
         arguments=_arguments(source),

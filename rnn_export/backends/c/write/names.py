@@ -9,7 +9,7 @@ from rnn_export.backends.c.trace.graph import Affine, Elementwise, Input, State,
 
 LONGEST = 48  # characters; names of several parameters that stand side by side are cut
 # what tiles and loops make of the names of vectors
-LOCAL = re.compile(r"\w+_(j|copy|row|SIZE|ROW|WIDE)")
+LOCAL = re.compile(r"\w+_(j|copy|evenly|row|SIZE|ROW|WIDE)")
 STORED = "to_"  # what the names of places begin with, to which a tile writes
 RESERVED = frozenset(
     """
@@ -80,13 +80,15 @@ def vector_names(plan: Plan, names: Names) -> dict[Vector, str]:
                 found[own(vector)] = names.new(text)
 
     vectors = plan.net.vectors
-    name(vectors, lambda vector: plan.signature.inputs.name if plan.is_inputs(vector) else "")
+    name(vectors, lambda vector: plan.input_of(vector).name if plan.is_inputs(vector) else "")
     name(plan.net.states(), _state_name)
     name(following, lambda vector: f"next_{found[following[vector]]}")
-    if len(plan.net.outputs) == 1 and isinstance(plan.net.outputs[0], View) and plan.net.outputs[0].complete:
-        name([plan.net.outputs[0].vector], lambda _: plan.signature.outputs.name)
-    else:
-        names.new(plan.signature.outputs.name)  # it is nobody else's
+    for output, spec in zip(plan.net.outputs, plan.signature.outputs, strict=True):
+        first = output.operands[0]
+        if len(output.operands) == 1 and isinstance(first, View) and first.complete:
+            name([first.vector], lambda _, own=spec.name: own)  # type: ignore[misc]
+        else:
+            names.new(spec.name)  # it is nobody else's
     name(vectors, lambda vector: vector.name)
     name(vectors, _stem)
     return {vector: found[own(vector)] for vector in vectors}

@@ -8,7 +8,7 @@ import numpy as np
 from rnn_export.backends.c.trace.elementwise import FLOAT
 from rnn_export.backends.c.write.literals import PLACE, constant_text
 from rnn_export.backends.c.write.names import Names
-from rnn_export.signature.signature import Array
+from rnn_export.signature.tensors import Array
 
 PANEL = 64  # columns that stand side by side
 WIDTH = 16

@@ -7,7 +7,14 @@ from rnn_export.backends.c.plan.plan import WORKSPACE, Plan
 from rnn_export.backends.c.trace.graph import WORDS, Constant, Input, Operand, Vector, View
 from rnn_export.backends.c.write.context import Address, Context, times
 from rnn_export.backends.c.write.emit import Emitter, indented
-from rnn_export.backends.c.write.layout import C_TYPES, leaf_pieces, overlaps, slot_address, units
+from rnn_export.backends.c.write.layout import (
+    C_TYPES,
+    leaf_pieces,
+    overlaps,
+    parameters,
+    slot_address,
+    units,
+)
 
 
 @dataclass
@@ -20,6 +27,7 @@ class Walk:
     def __post_init__(self) -> None:
         self.net, self.signature, self.names = self.plan.net, self.plan.signature, self.context.names
         self.leaves = [leaf.name for leaf in self.signature.state]
+        self.parameters = parameters(self.signature)
 
     def lines(self) -> Iterator[str]:
         """Write it."""
@@ -67,6 +75,9 @@ class Walk:
 
     def _given(self, view: View, state: Vector) -> Iterator[tuple[int, Address, int]]:
         """Find the numbers of a leaf that a view names: place in the view, address in the state, count."""
+        if self.plan.is_inputs(view.vector):
+            yield 0, self._source(view.vector, str(view.vector.size)).plus(view.offset), view.count()
+            return
         number = self.leaves.index(leaf_of(view.vector))
         width, at = WORDS[view.vector.dtype], 0
         for part in [view] if view.step else [View(view.vector, view.offset, 1)] * view.size:
@@ -127,8 +138,7 @@ class Walk:
                 yield from indented(self._inputs(vector))
         yield from indented(body)
         yield from indented(self._every_slot(self._stores(number), reverse))
-        if self.net.last:
-            yield from indented(self._last(number))
+        yield from indented(self._last(number))
         yield from indented(self._hand_on(self.net.states(number)))
         if not body and not buffered:
             yield "    (void)slots;"
@@ -154,26 +164,31 @@ class Walk:
 
     def _inputs(self, vector: Vector) -> Iterator[str]:
         """Read the inputs where the caller has them, if rows stand evenly spaced there; else copy them."""
-        name, row, spec = self.names[vector], self.context.row(vector), self.signature.inputs
-        size = self.context.size(vector)
-        begin = slot_address("c->inputs", spec, "begin", "row", size)
+        name, row, spec = self.names[vector], self.context.row(vector), self.plan.input_of(vector)
+        size, even, in_front = self.context.size(vector), f"{name}_evenly", self.plan.evenly(vector)
+        begin = slot_address(f"c->{self.parameters[spec.name]}", spec, "begin", "row", size)
         step = f"rows == 1 ? {times('c->batch', size if vector.size > 1 else 1)} : {size}"
         yield "/* Rows that stand evenly spaced are read where the caller has them, others are copied. */"
-        yield f"const int evenly = rows == 1{' || rows == c->batch' if self.plan.evenly else ''};"
-        yield f"const {vector.dtype} *{name} = evenly ? {begin} : {name}_copy;"
+        yield f"const int {even} = rows == 1{' || rows == c->batch' if in_front else ''};"
+        yield f"const {vector.dtype} *{name} = {even} ? {begin} : {name}_copy;"
         buffer = self.context.buffer_row(vector)
-        yield f"const size_t {row} = !evenly ? {buffer} : {step if self.plan.evenly else size};"
-        yield "if (!evenly)"
+        yield f"const size_t {row} = !{even} ? {buffer} : {step if in_front else size};"
+        yield f"if (!{even})"
         target = Address(f"{name}_copy").plus(f"slot * {buffer}")
         yield from indented(self._every_slot([self._copied(target, vector)], reverse=False))
 
     def _copied(self, target: Address, vector: Vector) -> str:
         """Copy a row of the inputs."""
         size = self.context.size(vector)
-        source = slot_address("c->inputs", self.signature.inputs, "t", "row + i", size)
+        source = self._source(vector, size)
         if vector.size == 1:
             return f"{target.item()} = {source.item()};"
         return f"memcpy({target}, {source}, {size} * sizeof({vector.dtype}));"
+
+    def _source(self, vector: Vector, size: str) -> Address:
+        """Say where a row of an input stands, at a time step if that is a sequence."""
+        spec = self.plan.input_of(vector)
+        return slot_address(f"c->{self.parameters[spec.name]}", spec, "t", "row + i", size)
 
     def _kept(self, offset: int) -> Address:
         """Say where a row's numbers stand in the workspace."""
@@ -194,7 +209,7 @@ class Walk:
         return found
 
     def _stores(self, number: int) -> list[str]:
-        found = [] if self.net.last else self._outputs(number, "t")
+        found = self._outputs(number, "t")
         for vector, offset in self.plan.saved:
             if vector.sweep == number:
                 source, size = self.context.all_of(vector, "slot"), self.context.size(vector)
@@ -211,18 +226,21 @@ class Walk:
             yield "    }"
 
     def _outputs(self, number: int, time: str) -> list[str]:
-        """Write what a sweep makes of the outputs."""
-        spec = self.signature.outputs
-        dtype, at, found = C_TYPES[spec.dtype], 0, list[str]()
-        begin = slot_address("c->outputs", spec, time, "row + i", self.context.outputs_size(units(spec)))
-        for operand in self.net.outputs:
-            target = begin.plus(at)
-            if isinstance(operand, View) and operand.vector.sweep == number:
-                found += self.context.copy(target, self.context.pointer(operand, "slot"), operand)
-            elif isinstance(operand, Constant) and number == 0:
-                source = self.context.constant(operand, dtype)
-                found.append(f"memcpy({target}, {source}, {operand.size} * sizeof({dtype}));")
-            at += operand.size
+        """Write what a sweep makes of the outputs: those of a time step, or without one the last ones."""
+        found = list[str]()
+        for output, spec in zip(self.net.outputs, self.signature.outputs, strict=True):
+            if output.last == bool(time):
+                continue
+            dtype, at, size = C_TYPES[spec.dtype], 0, self.context.outputs_size(spec, units(spec))
+            begin = slot_address(f"c->{self.parameters[spec.name]}", spec, time, "row + i", size)
+            for operand in output.operands:
+                target = begin.plus(at)
+                if isinstance(operand, View) and operand.vector.sweep == number:
+                    found += self.context.copy(target, self.context.pointer(operand, "slot"), operand)
+                elif isinstance(operand, Constant) and number == 0:
+                    source = self.context.constant(operand, dtype)
+                    found.append(f"memcpy({target}, {source}, {operand.size} * sizeof({dtype}));")
+                at += operand.size
         return found
 
 

@@ -8,4 +8,4 @@ REFUSED = "Invalid enum value 'object'"
 
 
 def attack(folder: Path) -> None:
-    edit(folder, lambda manifest: manifest["signature"]["inputs"].update(dtype="object"))
+    edit(folder, lambda manifest: manifest["signature"]["inputs"][0].update(dtype="object"))

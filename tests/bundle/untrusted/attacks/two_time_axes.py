@@ -8,4 +8,4 @@ REFUSED = "expected an axis for each of"
 
 
 def attack(folder: Path) -> None:
-    edit(folder, lambda manifest: manifest["signature"]["inputs"].update(shape=["time", "time", "batch"]))
+    edit(folder, lambda manifest: manifest["signature"]["inputs"][0].update(shape=["time", "time", "batch"]))

@@ -19,6 +19,7 @@ use tensor::{Tensor, Values};
 const ROUNDS: usize = 11;
 const STEPS: usize = 1000; // of a round, fewer if they take longer than this:
 const ROUND: f64 = 1e5; // microseconds
+const FORMAT_VERSION: f64 = 2.0; // of manifest.json
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -49,6 +50,7 @@ fn check(folder: &Path) -> Outcome<bool> {
     let read = |name| fs::read_to_string(folder.join(name)).map_err(|error| format!("{name}: {error}"));
     let (manifest, index) = (read("manifest.json")?, read("golden/index.json")?);
     let (manifest, index) = (Json::parse(&manifest)?, Json::parse(&index)?);
+    check_manifest(&manifest)?;
     let tensors = fs::read(folder.join("golden/tensors.bin"))?;
     let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let model = Model::find(name)?;
@@ -67,9 +69,25 @@ fn check(folder: &Path) -> Outcome<bool> {
     Ok(passed)
 }
 
+/// Refuse a manifest of another format, and one of a net that takes or gives several tensors.
+fn check_manifest(manifest: &Json) -> Result<(), String> {
+    let version = manifest.get("format_version").number();
+    if version != FORMAT_VERSION {
+        let expected = format!("expected manifest format {FORMAT_VERSION}, got {version}");
+        return Err(format!("{expected}; export and scaffold with one rnn-export"));
+    }
+    let [inputs, outputs] =
+        ["inputs", "outputs"].map(|part| manifest.get("signature").get(part).list().len());
+    if (inputs, outputs) != (1, 1) {
+        let expected = "expected one tensor of inputs and one of outputs";
+        return Err(format!("{expected}, got {inputs} and {outputs}; call its files as report.html shows"));
+    }
+    Ok(())
+}
+
 impl<'a> Bundle<'a> {
     fn whole(&self, case: &Json<'a>, report: &mut Report) -> Outcome<()> {
-        let inputs = self.tensor(case.get("call").get("inputs"), "inputs")?;
+        let inputs = self.tensor(case.get("call"), "inputs")?;
         let batch = case.get("batch").number() as usize;
         let state = self.state(case)?;
         let (outputs, state) =
@@ -79,8 +97,8 @@ impl<'a> Bundle<'a> {
     }
 
     fn streamed(&self, case: &Json<'a>, report: &mut Report) -> Outcome<()> {
-        let inputs = self.tensor(case.get("call").get("inputs"), "inputs")?;
-        let like = self.tensor(case.get("float32").get("outputs"), "outputs")?;
+        let inputs = self.tensor(case.get("call"), "inputs")?;
+        let like = self.tensor(case.get("float32"), "outputs")?;
         let mut session = Session::new(self.model, case.get("batch").number() as usize)?;
         session.reset_to(&self.state(case)?)?;
         let mut outputs = vec![0.0; like.count()];
@@ -99,12 +117,12 @@ impl<'a> Bundle<'a> {
         state: &[f32],
         report: &mut Report,
     ) -> Outcome<()> {
-        let expected = self.tensor(case.get("float64").get("outputs"), "outputs")?.values().doubles();
+        let expected = self.tensor(case.get("float64"), "outputs")?.values().doubles();
         report.compare(case, how, "outputs", &expected, &tensor::leaf(outputs, "float32"))?;
         let mut rest = state;
         for leaf in self.leaves() {
             let (name, dtype) = (leaf.get("output_name").text(), leaf.get("dtype").text());
-            let expected = self.tensor(case.get("float64").get(name), "")?.values().doubles();
+            let expected = self.leaf(case.get("float64"), name)?.values().doubles();
             let floats = expected.len() * if dtype == "int64" { 2 } else { 1 };
             let (own, others) = rest.split_at(floats.min(rest.len()));
             report.compare(case, how, name, &expected, &tensor::leaf(own, dtype))?;
@@ -117,7 +135,7 @@ impl<'a> Bundle<'a> {
     fn state(&self, case: &Json<'a>) -> Outcome<Vec<f32>> {
         let mut state = Vec::new();
         for leaf in self.leaves() {
-            state.extend(self.tensor(case.get("call").get(leaf.get("name").text()), "")?.floats());
+            state.extend(self.leaf(case.get("call"), leaf.get("name").text())?.floats());
         }
         Ok(state)
     }
@@ -126,8 +144,13 @@ impl<'a> Bundle<'a> {
         self.signature.get("state").list()
     }
 
-    fn tensor(&self, entry: &Json<'a>, name: &str) -> Result<Tensor<'a>, String> {
-        Tensor::new(self.tensors, entry, self.signature.get(name))
+    /// Read the inputs or the outputs in a part of a case.
+    fn tensor(&self, part: &Json<'a>, name: &str) -> Result<Tensor<'a>, String> {
+        Tensor::new(self.tensors, part.get(name), &self.signature.get(name).list()[0])
+    }
+
+    fn leaf(&self, part: &Json<'a>, name: &str) -> Result<Tensor<'a>, String> {
+        Tensor::new(self.tensors, part.get(name), &Json::Nothing)
     }
 }
 
@@ -156,4 +179,23 @@ fn time_step(model: &'static Model) -> Outcome<f64> {
     let mut rounds = (0..ROUNDS).map(|_| round(steps)).collect::<Outcome<Vec<f64>>>()?;
     rounds.sort_by(f64::total_cmp);
     Ok(rounds[ROUNDS / 2] / steps as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manifests_that_this_program_cannot_run_are_told() {
+        for (manifest, words) in [
+            (r#"{"format_version": 1}"#, "expected manifest format 2, got 1; export and scaffold"),
+            (
+                r#"{"format_version": 2, "signature": {"inputs": [{}, {}], "outputs": [{}]}}"#,
+                "expected one tensor of inputs and one of outputs, got 2 and 1; call its files",
+            ),
+        ] {
+            let told = check_manifest(&Json::parse(manifest).unwrap()).unwrap_err();
+            assert!(told.starts_with(words), "expected {words:?}, got {told:?}");
+        }
+    }
 }

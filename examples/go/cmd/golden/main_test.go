@@ -1,0 +1,24 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestManifestsThatThisProgramCannotRunAreTold(t *testing.T) {
+	for manifest, words := range map[string]string{
+		`{"format_version": 1, "signature": {"inputs": {}}}`: "expected manifest format 2, got 1; export and scaffold",
+		`{"format_version": 2, "signature": {"inputs": [{}, {}], "outputs": [{}]}}`: "expected one tensor of inputs " +
+			"and one of outputs, got 2 and 1; call its files",
+	} {
+		path := filepath.Join(t.TempDir(), "manifest.json")
+		if err := os.WriteFile(path, []byte(manifest), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readSignature(path); err == nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("expected %q, got %v", words, err)
+		}
+	}
+}

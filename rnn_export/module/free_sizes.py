@@ -1,0 +1,119 @@
+"""Sizes of contexts that are free beside time and batch: the number of places that a decoder attends to."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rnn_export.errors import RnnExportError
+from rnn_export.module.axes import Axes
+from rnn_export.module.calling import Reading
+from rnn_export.module.output_length import (
+    Along,
+    Inputs,
+    Run,
+    all_longer,
+    grown,
+    longer,
+    size_along,
+)
+from rnn_export.signature.tree import tree_leaves
+
+
+@dataclass(frozen=True)
+class FreeSize:
+    """A size that may be any: the axes of the inputs and of the outputs that have it."""
+
+    inputs: Along
+    outputs: Along
+
+
+def free_sizes(run: Run, inputs: Inputs, state: Any, axes: Axes) -> list[FreeSize]:
+    """Find the sizes of contexts that may grow: in all contexts that have the same, or else in one alone.
+
+    The results have to follow: an axis of an output has this size, or nothing of it changes.
+    """
+    groups, found = [*_groups(inputs, axes)], list[FreeSize]()
+    if not groups:
+        return found
+    plain = run(inputs, state)
+    for group in groups:
+        for candidate in (group, *_apart(group)):
+            taken = [
+                (place, axis) for size in found for place, axis in enumerate(size.inputs) if axis is not None
+            ]
+            if any(axis is not None and (place, axis) in taken for place, axis in enumerate(candidate)):
+                continue
+            follow = _follow(run, inputs, state, plain, candidate)
+            if follow is not None:
+                found.append(FreeSize(candidate, follow))
+    return found
+
+
+def a_state_grows(run: Run, inputs: Inputs, state: Any, axes: Axes) -> bool:
+    """Whether a tensor that was taken for a state may grow with time, and comes back so: it is a sequence."""
+    leaves, steps = tree_leaves(state), size_along(inputs, axes.time)
+    more_steps = all_longer(inputs, axes.time)
+    for place, (leaf, batch) in enumerate(zip(leaves, axes.state, strict=True)):
+        for axis in (axis for axis, size in enumerate(leaf.shape) if size == steps and axis != batch):
+            others = [longer(each, axis) if at == place else each for at, each in enumerate(leaves)]
+            try:
+                new = run(more_steps, tuple(others)).state
+            except RnnExportError:
+                continue
+            if new and grown(leaf, new[place]) == [axis]:
+                return True
+    return False
+
+
+def _groups(inputs: Inputs, axes: Axes) -> Iterator[Along]:
+    """List the axes of contexts that are not the batch, those of the same size together."""
+    contexts = [place for place, time in enumerate(axes.time) if time is None]
+    places = {
+        place: [axis for axis in range(inputs[place].dim()) if axis != axes.batch[place]]
+        for place in contexts
+    }
+    sizes = dict.fromkeys(inputs[place].shape[axis] for place in contexts for axis in places[place])
+    for size in sizes:
+        yield tuple(
+            next((axis for axis in places.get(place, ()) if tensor.shape[axis] == size), None)
+            for place, tensor in enumerate(inputs)
+        )
+
+
+def _apart(group: Along) -> list[Along]:
+    """List the axes of a group one by one, if there are several."""
+    several = [place for place, axis in enumerate(group) if axis is not None]
+    if len(several) < 2:
+        return []
+    return [tuple(axis if at == place else None for at, axis in enumerate(group)) for place in several]
+
+
+def _follow(run: Run, inputs: Inputs, state: Any, plain: Reading, axes: Along) -> Along | None:
+    """Give the axes of the outputs that grow with some of the inputs; ``None`` if these may not grow."""
+    try:
+        more = run(all_longer(inputs, axes), state)
+    except RnnExportError:
+        return None
+    if [leaf.shape for leaf in more.state] != [leaf.shape for leaf in plain.state]:
+        return None
+    follow = list[int | None]()
+    size = size_along(inputs, axes)
+    for one, other in zip(plain.outputs, more.outputs, strict=True):
+        if one.shape == other.shape:
+            follow.append(None)
+            continue
+        axes_of_it = grown(one, other)
+        if len(axes_of_it) != 1 or one.shape[axes_of_it[0]] != size:
+            return None
+        follow.append(axes_of_it[0])
+    return tuple(follow)
+
+
+def named_sizes(sizes: Sequence[FreeSize], names: Sequence[str]) -> list[tuple[str, FreeSize]]:
+    """Call a size after the first input that has it."""
+    found = list[tuple[str, FreeSize]]()
+    for size in sizes:
+        first = next(name for name, axis in zip(names, size.inputs, strict=True) if axis is not None)
+        number = sum(name.startswith(f"{first}_length") for name, _ in found)
+        found.append((f"{first}_length{f'_{number}' if number else ''}", size))
+    return found

@@ -1,0 +1,90 @@
+"""Do the rows of a call have nothing to do with each other? Some are changed, and the others looked at."""
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rnn_export.errors import ModelError, mismatch
+from rnn_export.module.calling import describe, equal
+from rnn_export.module.numbers_behind import numbers_behind
+from rnn_export.module.output_length import Along, Inputs, Run, size_along
+
+ATTEMPTS = 8  # at seeing whether one row changes another
+ROUNDING = {"rtol": 1e-5, "atol": 1e-7}  # far above what rounding makes, far below what a row would
+
+
+def rows_are_apart(run: Run, inputs: Inputs, state: Any, time: Along, batch: tuple[int, ...]) -> bool:
+    """Whether entries along an axis have nothing to do with each other, as rows of a batch have not.
+
+    The first of them, and all but the last one, are changed several times, as some change little.
+    """
+    size, every = size_along(inputs, batch), numbers_behind(partial(_outputs, run, inputs, state))
+    places = [
+        [place for place, length in enumerate(want.shape) if length == size and size > 1] for want in every
+    ]
+    for attempt in range(ATTEMPTS):
+        first = 1 if attempt % 2 == 0 else size - 1
+        others = tuple(
+            _with_others(tensor, axis, along, attempt, first)
+            for tensor, axis, along in zip(inputs, batch, time, strict=True)
+        )
+        found = numbers_behind(partial(_outputs, run, others, state))
+        if [got.shape for got in found] != [want.shape for want in every]:
+            return False
+        places = [
+            [place for place in own if _same_behind(got, want, place, first)]
+            for own, got, want in zip(places, found, every, strict=True)
+        ]
+    return all(places)
+
+
+def _same_behind(one: Tensor, other: Tensor, axis: int, first: int) -> bool:
+    """Whether all but the first entries along an axis are the same."""
+    kept, want = (tensor.narrow(axis, first, tensor.shape[axis] - first).double() for tensor in (one, other))
+    return torch.allclose(kept, want, equal_nan=True, **ROUNDING)
+
+
+def depend_on_each_other(run: Run, inputs: Inputs, state: Any) -> ModelError:
+    """Say why no axis of the inputs can be the batch, of those that may grow."""
+    one, two = (numbers_behind(partial(_outputs, run, inputs, state)) for _ in range(2))
+    if not equal(one, two):
+        return ModelError(
+            mismatch(
+                "two calls of forward() with the same arguments",
+                "the same results",
+                "others, of random numbers or of what the module remembers",
+                "Pass random numbers as inputs, and return what is to be remembered as a state.",
+            )
+        )
+    given = describe(inputs[0] if len(inputs) == 1 else inputs)
+    return ModelError(
+        mismatch(
+            "results of a row",
+            "the same in any batch",
+            f"others for other rows, whichever axis of {given} is the batch",
+            "Let no row, and no branch, depend on the others or on how many there are.",
+        )
+    )
+
+
+def _outputs(run: Run, inputs: Inputs, state: Any) -> list[Tensor]:
+    return run(inputs, state).outputs
+
+
+def _with_others(inputs: Tensor, axis: int, along: int | None, attempt: int, first: int) -> Tensor:
+    """Give inputs whose ``first`` entries along an axis are others, which move ``along`` another axis."""
+    changed = inputs.clone()
+    own = changed.narrow(axis, 0, first)
+    if attempt:
+        moves = [(attempt, axis), *([] if along is None else [(1 + attempt // 2, along)])]
+        own.copy_(inputs.roll(*zip(*moves, strict=True)).narrow(axis, 0, first))
+    elif own.is_floating_point():
+        own.copy_(own * 0.5 + 0.25)
+    elif own.dtype == torch.bool:
+        own.copy_(~own)
+    else:  # another id that the example has
+        low, high = inputs.min(), inputs.max()
+        own.copy_(torch.where(own == high, low, high))
+    return changed

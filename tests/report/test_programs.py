@@ -1,0 +1,37 @@
+"""The programs of a page for a bundle with several inputs and outputs run as they stand."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+import rnn_export
+from rnn_export.report.calls import snippets
+from rnn_export.runtimes.compiler import compiler
+from tests.support.general_calls import GENERAL
+
+
+@pytest.mark.exhaustive
+@pytest.mark.needs((compiler() or ["cc"])[0])
+def test_programs_of_several_inputs_and_outputs_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    call = GENERAL["an agent"]
+    bundle = rnn_export.export(call.make().eval(), call.draw(7, 3, 5), tmp_path / "agent")
+    monkeypatch.chdir(tmp_path)
+    programs = {snippet.file: snippet.code for snippet in snippets(bundle)}
+    for file in ("call.py", "call_onnxruntime.py"):
+        exec(compile(programs[file], file, "exec"), {})
+    shown, more = capsys.readouterr().out.splitlines()
+    assert shown == (
+        "{'outputs_0': (5, 2, 3), 'outputs_1': (5, 2)} {'outputs_0': (1, 2, 3), 'outputs_1': (1, 2)}"
+    )
+    assert more == "(5, 2, 3), (5, 2) (1, 2, 3), (1, 2)".replace("), (", ") (")
+    (tmp_path / "call.c").write_text(programs["call.c"])
+    strict = ["-std=c11", "-Wall", "-Wextra", "-pedantic", "-Werror"]
+    sources = ["call.c", "agent/model.c"]
+    subprocess.run([*(compiler() or []), "-O1", *strict, "-Iagent", *sources, "-o", "call"], check=True)
+    printed = subprocess.run(["./call"], capture_output=True, text=True, check=True).stdout.split()
+    assert len(printed) == 2
