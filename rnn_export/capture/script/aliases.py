@@ -6,7 +6,8 @@
         outputs.append(state)
 
 A list in ONNX holds copies, so there is no form for it. Nor has the exporter one for ``x_t += 1``, where
-``x_t`` is an entry of ``x.unbind()`` and ``x`` itself is read afterwards.
+``x_t`` is an entry of ``x.unbind()``, or ``x[t]`` in one branch and something else in another, and ``x``
+itself is read afterwards.
 """
 
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Any
 
 from torch._C import ListType, TensorType, parse_schema
 
-LOOP = "prim::Loop"
+LOOP, BRANCH, ENTRY, SELECT = "prim::Loop", "prim::If", "aten::__getitem__", "aten::select"
 SHAPES = ("aten::size", "aten::len", "aten::dim", "prim::dtype", "prim::device")  # read no numbers
 
 
@@ -45,27 +46,42 @@ def line_that_changes_an_entry(graph: Any) -> str:
         graph: of TorchScript, with all calls inlined.
     """
     nodes = list(_nodes(graph))
-    entries = [
+    written = [
         (number, value)
         for number, node in enumerate(nodes)
         for value in _written(node)
-        if isinstance(value.type(), TensorType) and value.node().kind() == "aten::__getitem__"
+        if isinstance(value.type(), TensorType) and value.node().kind() in (ENTRY, BRANCH)
     ]
-    if not entries:
+    if not written:
         return ""
     aliases = graph.alias_db()
-    for number, value in entries:
-        views = next(value.node().inputs()).node()
-        whole = [given for given in views.inputs() if isinstance(given.type(), TensorType)]
-        if not whole or not views.kind().startswith("aten::"):
-            continue
-        own, source = _derived(value, nodes), _origin(whole[0], aliases).debugName()
-        for reader in nodes[_first_of_loop(nodes, number, views) :]:
-            read = [given for given in reader.inputs() if isinstance(given.type(), TensorType)]
-            seen = [_origin(given, aliases).debugName() for given in read if given.debugName() not in own]
-            if reader.kind() not in SHAPES and source in seen:
-                return str(nodes[number].sourceRange()).strip()
+    for number, value in written:
+        for views, whole in _viewed(value, aliases):
+            own, source = _derived(value, nodes), _origin(whole, aliases).debugName()
+            first = _first_of_loop(nodes, number, views)
+            for reader in (node for node in nodes[first:] if node is not views):
+                read = [given for given in reader.inputs() if isinstance(given.type(), TensorType)]
+                seen = [_origin(given, aliases).debugName() for given in read if given.debugName() not in own]
+                if reader.kind() not in SHAPES and source in seen:
+                    return str(nodes[number].sourceRange()).strip()
     return ""
+
+
+def _viewed(value: Any, aliases: Any) -> Iterator[tuple[Any, Any]]:
+    """Give what a tensor may be a view of, and the operation that makes it one: of a list, or in a branch."""
+    node = value.node()
+    if node.kind() == BRANCH:
+        number = [each.debugName() for each in node.outputs()].index(value.debugName())
+        for block in node.blocks():
+            given = list(block.outputs())[number]
+            whole = _origin(given, aliases)
+            if whole.debugName() != given.debugName():
+                yield given.node(), whole
+        return
+    views = next(node.inputs()).node()
+    tensors = [given for given in views.inputs() if isinstance(given.type(), TensorType)]
+    if tensors and views.kind().startswith("aten::"):
+        yield views, tensors[0]
 
 
 def _derived(value: Any, nodes: list[Any]) -> set[str]:
@@ -78,9 +94,10 @@ def _derived(value: Any, nodes: list[Any]) -> set[str]:
 
 
 def _first_of_loop(nodes: list[Any], number: int, views: Any) -> int:
-    """Number the first node that runs after a node: behind ``views``, all of the loop that it is in."""
+    """Number the first node that runs after a node: behind ``views``, or all of the loop that it is in."""
     start, last = nodes.index(views), nodes[number]
-    loops = (place for place in range(start + 1, number) if nodes[place].kind() == LOOP)
+    begin = start + 1 if views.kind() != SELECT else 0  # a view of a time step is made in the loop itself
+    loops = (place for place in range(begin, number) if nodes[place].kind() == LOOP)
     inside = (place for place in loops if last in _nodes(next(nodes[place].blocks())))
     return next(inside, number) + 1
 
