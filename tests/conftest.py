@@ -26,6 +26,8 @@ os.environ.setdefault("CFLAGS", "-O1 -march=native")
 os.environ["XDG_CACHE_HOME"] = str(libraries())
 
 FAR = grid.FAR
+FILES = {"tmp_path", "exported", "exported_ragged"}  # what tests have that export, build or run files
+SEVERAL = 3  # of what such a test is tried on, every day
 FIGURE, COUNTS = "figure", "counts"
 NO_CACHE, PART = "--no-export-cache", "--part"
 
@@ -50,13 +52,24 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with mutants, which take longest: else one process is left alone with them at the end.
 
-    Of the tests of each case, those of a few are for every day; the others are exhaustive.
+    Of the tests of each case, those of a few are for every day; the others are exhaustive. So are all but a
+    few of what one test that writes files is tried on.
     """
     for item in items:
         values = getattr(getattr(item, "callspec", None), "params", {}).values()
         cases = [value.name for value in values if isinstance(value, ModelCase | CallCase)]
         if not (DAILY.issuperset(cases) or item.get_closest_marker("daily")):
             item.add_marker("exhaustive")
+    several = dict[str, list[pytest.Item]]()
+    for item in items:
+        writes = not FILES.isdisjoint(getattr(item, "fixturenames", ()))
+        if writes and not any(map(item.get_closest_marker, ("exhaustive", "daily"))):
+            several.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for own in several.values():
+        kept = {own[len(own) * place // SEVERAL] for place in range(SEVERAL)}
+        for item in own:
+            if item not in kept:
+                item.add_marker("exhaustive")
     if part := config.getoption(PART):
         number, parts = map(int, part.split("/"))
         own = [item for item in items if item.get_closest_marker("exhaustive")]

@@ -58,6 +58,7 @@ def test_export_says_nothing_before_the_table(seed_file: Path) -> None:
     assert "File" in export.stdout.splitlines()[2]
 
 
+@pytest.mark.exhaustive
 def test_export_json_is_for_scripts(seed_file: Path) -> None:
     export = run("export", f"{seed_file}:factory", "--out", seed_file.parent / "bundle", "--json")
     report = json.loads(export.stdout)
@@ -93,6 +94,7 @@ def test_a_saved_script_module_is_exported(tmp_path: Path) -> None:
         torch.testing.assert_close(torch.from_numpy(outputs), net(inputs, net.begin_state(2, CPU))[0])
 
 
+@pytest.mark.exhaustive
 def test_a_saved_script_module_needs_a_shape(tmp_path: Path) -> None:
     (tmp_path / "net.pt").write_bytes(b"nothing")
     result = run("export", tmp_path / "net.pt", "--out", tmp_path / "bundle")

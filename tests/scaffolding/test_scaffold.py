@@ -5,18 +5,20 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 import rnn_export
 from rnn_export import scaffold
-from rnn_export.bundle.bundle import manifest_text
+from rnn_export.bundle.bundle import Bundle, manifest_text
 from rnn_export.bundle.golden import NON_FINITE
 from rnn_export.cli.main import app
 from rnn_export.errors import BundleError, ScaffoldError
-from rnn_export.scaffolding.scaffold import HOSTS, MODELS, examples
+from rnn_export.scaffolding.scaffold import HOSTS, MODELS, examples, fitting_hosts
 from tests.support.cases import CALL_CASES, CASES
 from tests.support.exports import Exported
 from tests.support.paths import ROOT
@@ -87,6 +89,7 @@ def test_a_name_that_c_does_not_know(tmp_path: Path) -> None:
     assert f"a_net_2_0: {ordinary} vectors whole" in done.stdout
 
 
+@pytest.mark.exhaustive
 @pytest.mark.needs("cc", "make")
 def test_c_runs_bundles_of_every_kind(unusual: Path, tmp_path: Path) -> None:
     folder = scaffold([unusual / name for name in UNUSUAL], "c", tmp_path / "new")
@@ -95,6 +98,7 @@ def test_c_runs_bundles_of_every_kind(unusual: Path, tmp_path: Path) -> None:
     assert done.stdout.count("vectors whole") == len(UNUSUAL)
 
 
+@pytest.mark.exhaustive
 def test_python_runs_bundles_of_every_kind(unusual: Path, tmp_path: Path) -> None:
     folder = scaffold([unusual / name for name in UNUSUAL], "python", tmp_path / "new")
     done = run(sys.executable, folder / "golden.py", *(folder / MODELS).iterdir())
@@ -129,6 +133,21 @@ def test_what_no_example_runs_is_refused(
     with pytest.raises(ScaffoldError, match=message):
         scaffold([exported(NAMED[name]).folder for name in names], host, tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("part", ["inputs", "outputs"])
+def test_several_tensors_are_refused(
+    part: str, exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = exported(NAMED["gru"])
+    two: dict[str, Any] = {part: 2 * getattr(bundle.signature, part)}
+    signature = replace(bundle.signature, **two)
+    changed = replace(bundle, manifest=replace(bundle.manifest, signature=signature))
+    assert fitting_hosts(bundle)
+    assert not fitting_hosts(changed)
+    monkeypatch.setattr(Bundle, "open", lambda _: changed)
+    with pytest.raises(ScaffoldError, match=f"expected one tensor of {part}, got 2. docs/embedding.md tells"):
+        scaffold([bundle.folder], "node", tmp_path / "new")
 
 
 def test_lengths_are_refused(exported_ragged: Exported, tmp_path: Path) -> None:

@@ -11,13 +11,13 @@ import pytest
 
 from rnn_export.bundle.bundle import Bundle
 from rnn_export.runtimes.table import Runner
-from rnn_export.signature.signature import Array
+from rnn_export.signature.tensors import Array
 from tests.support.cases import sample
 from trials import TRIALS, BrokenPromiseError, Trial, shapes, threads
 from trials.bundles import ARTIFACTS
 
 
-@pytest.mark.parametrize("trial", sample([*TRIALS.values()], "fuzz", "optimize", "threads", "shapes"))
+@pytest.mark.parametrize("trial", sample([*TRIALS.values()], "fuzz"))
 def test_a_promise_holds(trial: Trial, figure: Callable[[str], None]) -> None:
     figure(f"{trial.name}: {trial.run(trial.short)}")
 

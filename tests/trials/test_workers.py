@@ -39,6 +39,7 @@ SLOW = "end = time.process_time() + number / 3\n    while time.process_time() < 
         ("time.sleep(60 * (number == 2))\n    return ''", r"1 of 4 mutants \(2\): the first crashed .* -9"),
     ],
 )
+@pytest.mark.exhaustive
 def test_a_broken_promise_is_told(
     body: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,6 +91,7 @@ class Wide(nn.Module):
         return torch.stack(outputs), h
 
 
+@pytest.mark.exhaustive
 @needs_compiler
 def test_a_row_alone_never_takes_more_time_steps_than_the_buffers_have(tmp_path: Path) -> None:
     units = 6000
