@@ -26,6 +26,7 @@ LAYERS = [name for name in torchrecurrent.cells.__all__ if not name.endswith("Ce
 NOT_A_FOLD = {"tauGRU"}  # keeps a history outside of its state
 SAME_SIZE = {"IntersectionRNN"}  # takes as many inputs as it has hidden units
 AMPLIFIES = {"AntisymmetricRNN"}  # rounding grows from step to step, over two layers beyond what is allowed
+COARSE = {"IndRNN"}  # ONNX Runtime's tanh in its operators is off by 5e-6 near zero, where inputs are tiny
 
 
 QUICK = ("AntisymmetricRNN", "MGU", "PeepholeLSTM", "coRNN")
@@ -52,11 +53,9 @@ def test_a_layer_is_exported_as_it_is(name: str, tmp_path: Path, capfd: pytest.C
     bundle = rnn_export.export(*build(name), tmp_path / "bundle")
     report = VerificationReport.stored(bundle.manifest)
     assert bundle.signature.streamable
-    # A net may amplify the rounding of one kernel more than that of another; the others are verified. ONNX
-    # Runtime's tanh in its operators is off by 5e-6 near zero, which shows where inputs are tiny.
-    coarse = [reason for reason in report.left_out if "operator.onnx" in reason and "_tiny_" in reason]
+    # A net may amplify the rounding of one kernel more than that of another; the others are verified.
     others = [reason for reason in report.left_out if not reason.startswith("variants/gated.onnx")]
-    assert others == coarse
+    assert all(name in COARSE and "operator.onnx" in reason and "_tiny_" in reason for reason in others)
     checked = {(check.file, check.runtime) for check in report.checks if check.verdict == PASSED}
     assert checked >= {
         ("model.onnx", "onnxruntime"),
@@ -81,7 +80,7 @@ def test_what_is_not_a_fold_is_refused_with_the_reason(name: str, tmp_path: Path
 
 def worst_share(subject: Subject, kinds: tuple[str, ...] = (RUN, STEP)) -> float:
     """Run every form over the grid in ONNX Runtime; give the worst share of what is allowed."""
-    signature = subject.signature
+    signature, coarse = subject.signature, type(subject.original).__name__.removesuffix("Cell") in COARSE
     program = step.capture(replace(subject, signature=replace(signature, lengths=False)))
     cases = grid.build(subject).cases
     allowed = tolerance.bounds(cases, signature)
@@ -90,7 +89,7 @@ def worst_share(subject: Subject, kinds: tuple[str, ...] = (RUN, STEP)) -> float
         if form == "gated":  # the exporter leaves it out where it is not right
             continue
         session = onnxruntime.InferenceSession(made.proto().SerializeToString())
-        kept = [case for case in cases if form != "operator" or case.values != TINY]  # as above
+        kept = [case for case in cases if not (coarse and form == "operator" and case.values == TINY)]
         for case in (case for case in kept if case.kind in kinds):
             feeds = dict(zip(signature.input_names, case.arguments, strict=True))
             results = session.run(signature.output_names, feeds)

@@ -90,7 +90,7 @@ def _whole(
         loop = LoopExport(ragged, subject, workers)
         own = LoopExport(module, dense, workers) if subject.signature.lengths else loop
         try:
-            return Captured(subject, ragged, loop, _scanned_or_none(own, dense, failures))
+            return Captured(subject, ragged, loop, _scanned_or_none(own, dense, []))
         except ScriptError as error:
             failures.append(error)
     raise refusal(subject, failures[0])

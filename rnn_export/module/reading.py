@@ -28,6 +28,7 @@ from rnn_export.module.preparation import (
 )
 from rnn_export.module.subject import Subject, find_out
 from rnn_export.module.wrappers import original_of, over_time
+from rnn_export.signature.sizes import BATCH, TIME
 
 # What to tell of several failures: first what the user can settle, last that it is another reading.
 TELLING: dict[type[RnnExportError], int] = {OpenAxesError: 0, OtherCallError: 2}
@@ -111,12 +112,12 @@ def _read_plainly(
 
 
 def read_arranged(
-    own: nn.Module, arguments: Arguments, dtype: torch.dtype, said: Said = NOTHING_SAID, *, step: bool
+    own: nn.Module, arguments: Arguments, dtype: torch.dtype, said: Said, *, step: bool
 ) -> Iterator[list[Subject]]:
     """Read a call in which the inputs and the state stand anywhere; there may be several ways.
 
     Raises:
-        RnnExportError: there is none; the reason is that of the first one that was tried.
+        RnnExportError: there is none; the reason is what the user can settle, or that of the first one.
     """
     found, failures = False, list[RnnExportError]()
     for group in readings(own, arguments, said):
@@ -146,14 +147,22 @@ def look_again(subject: Subject, model: nn.Module, inputs: Inputs, state: Any = 
     taken, given = (tuple(spec.name for spec in specs) for specs in (signature.inputs, signature.outputs))
     names = Names(taken, (), given, (), ())
     with LOCK, torch.random.fork_rng(devices=[]), torch.no_grad():
-        return find_out(model, inputs, state, begin_of(model), names, state is None)
+        return find_out(model, inputs, state, begin_of(model), names, state is None, _known_axes(subject))
 
 
 def with_all_results(subject: Subject) -> Subject:
     """Take all that a module without a state returns for outputs."""
     arguments, dtype = Arguments(subject.sample, {}), getattr(torch, subject.signature.dtype)
     with LOCK, torch.random.fork_rng(devices=[]), torch.no_grad():
-        return next(read_arranged(subject.model, arguments, dtype, step=False))[0]
+        return next(read_arranged(subject.model, arguments, dtype, _known_axes(subject), step=False))[0]
+
+
+def _known_axes(subject: Subject) -> Said:
+    """Say which axis is which as it was found, or said by the user, before."""
+    specs = subject.signature.inputs
+    return Said(
+        {spec.name: [size if size in (TIME, BATCH) else None for size in spec.shape] for spec in specs}
+    )
 
 
 def _looked_at(

@@ -12,7 +12,7 @@ from rnn_export.module.attributes import CHANGES, watched
 from rnn_export.module.axes import SHORT, Axes, FlattenedError, check_state, find_axes, shorter
 from rnn_export.module.call_specs import input_specs, output_specs, state_specs
 from rnn_export.module.calling import Calling, OtherCallError, Reading, describe, read
-from rnn_export.module.candidates import NOTHING_SAID, Said
+from rnn_export.module.candidates import Said
 from rnn_export.module.counts import clamped, find_counts
 from rnn_export.module.free_sizes import a_state_grows, free_sizes, named_sizes
 from rnn_export.module.interface import check_kinds, check_new_state
@@ -118,7 +118,7 @@ def find_out(
     begin: Callable[[int], Any] | None,
     names: Names,
     alone: bool,
-    said: Said = NOTHING_SAID,
+    said: Said,
 ) -> Subject:
     """Find out what a call of the module looks like.
 
@@ -173,7 +173,7 @@ def _found_out(
     begin: Callable[[int], Any] | None,
     names: Names,
     alone: bool,
-    said: Said = NOTHING_SAID,
+    said: Said,
 ) -> Subject:
     calls, sample = _Calls(model, names.outputs, alone), inputs
     check_state(inputs, state, begin)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rnn_export.errors import InputError, ModelError, RnnExportError
+from rnn_export.module.candidates import Said
 from rnn_export.module.inspection import inspect_export
 from tests.support.nets import OutputsAlone
 
@@ -292,3 +293,15 @@ def test_a_quantized_tensor_is_refused() -> None:
     model.table = torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)
     with pytest.raises(ModelError, match=r"GRU: expected weights in floating .* Export the module as it"):
         inspect_export(model.eval(), X)
+
+
+def test_what_is_said_of_the_axes_holds_for_every_form_of_the_module() -> None:
+    def run(net: Net, x: Tensor) -> Any:
+        y = torch.relu(net.same(x))  # rows and time steps alike: nothing tells them apart
+        return net.head(y), net.value(y)
+
+    square, said = torch.randn(3, 3, 5), Said(axes={"x": ("batch", "time", None)})
+    with pytest.raises(InputError, match=r"Or say it: export\(..., axes="):
+        inspect_export(Alone(run).eval(), square)
+    signature = inspect_export(Alone(run).eval(), square, said=said).signature
+    assert [spec.shape[:2] for spec in (*signature.inputs, *signature.outputs)] == [("batch", "time")] * 3
