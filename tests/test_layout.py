@@ -28,8 +28,8 @@ ROOMS: dict[str, str] = {
     "program": "quiet session values build program scan operator_facts agree",
     "module": """
         calling attributes output_length numbers_behind rows candidates axes counts free_sizes call_specs
-        wrappers copying interface arguments naming arranged preparation purity starts subject reading
-        precision eager repeatable values sizes kinds sampling vocabulary fold_check submodule_state
+        wrappers copying interface arguments each_row naming arranged preparation purity starts subject
+        reading precision eager repeatable values sizes kinds sampling vocabulary fold_check submodule_state
         inspection
         """,
     "bundle": """
@@ -41,7 +41,7 @@ ROOMS: dict[str, str] = {
         script/properties script/script onnx_file/affine_index onnx_file/first_step onnx_file/trip_count
         onnx_file/list_entries onnx_file/loop_node onnx_file/list_states
         onnx_file/sequence_reads onnx_file/loop_to_scan onnx_file/sequence_lists onnx_file/scan_direction
-        onnx_file/opset onnx_file/reader capture
+        onnx_file/opset onnx_file/reader roll/unrolled roll/rolled capture
         """,
     "passes": """
         contract cleanup/constant_folding cleanup/simplify cleanup/entrywise cleanup/unit_axes cleanup/layers

@@ -4,14 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+import onnx_ir as ir
 from torch.jit import ScriptModule
 
 from rnn_export.bundle.layout import MODEL_PT
 from rnn_export.capture import step
 from rnn_export.capture.onnx_file import reader
+from rnn_export.capture.roll.rolled import roll
 from rnn_export.capture.script import script
 from rnn_export.capture.script.script import LoopExport
-from rnn_export.errors import CaptureError, ModelError, OnnxFileError, ScriptError, warn
+from rnn_export.errors import CaptureError, ModelError, OnnxFileError, ScriptError, mismatch, warn
 from rnn_export.module.arranged import Arranged
 from rnn_export.module.subject import Subject
 from rnn_export.module.wrappers import Wrapper
@@ -19,6 +21,7 @@ from rnn_export.program.program import Program
 from rnn_export.progress import ProgressCallback
 from rnn_export.workers import Workers
 
+HALVES = ir.DataType.FLOAT16, ir.DataType.BFLOAT16
 Form = TypeVar("Form", ScriptModule, Program)
 
 
@@ -47,15 +50,39 @@ def capture(subject: Subject, report_progress: ProgressCallback, workers: Worker
     """Capture a module: compile it, and trace one time step of it. One of the two has to succeed.
 
     Raises:
-        ModelError: neither does; the message names the line, and what to change.
+        ModelError: neither does; the message names the line, and what to change. Or it computes in half
+            precision, for which no file has tolerances.
     """
+    captured = _captured(subject, report_progress, workers)
+    for node in captured.program.model.graph.all_nodes() if captured.program else ():
+        half = next((str(value.dtype) for value in node.outputs if value.dtype in HALVES), None)
+        if half:
+            raise ModelError(
+                mismatch(
+                    f"numbers that {type(subject.original).__name__} computes with",
+                    subject.signature.dtype,
+                    f"{half} in a {node.op_type}",
+                    "Leave torch.autocast out, enabled=False in eval mode, and calls of half().",
+                )
+            )
+    return captured
+
+
+def _captured(subject: Subject, report_progress: ProgressCallback, workers: Workers) -> Captured:
     dense = _dense(subject)
     failures: list[ModelError] = []
     report_progress("Scripting the module", 0, 3)
     ours = isinstance(dense.model, Wrapper) and not isinstance(dense.model, Arranged)
     scripted = None if ours else _tried(script.script, dense, failures)
     if not dense.signature.streamable:
-        return _whole(subject, scripted, failures, workers)
+        try:
+            return _whole(subject, scripted, failures, workers)
+        except ScriptError:
+            rolled = roll(dense)
+            if rolled is None:
+                raise
+            signature = replace(rolled.signature, lengths=subject.signature.lengths)
+            return _captured(replace(rolled, signature=signature), report_progress, workers)
     module = None if scripted is None else script.with_lengths(scripted, subject.signature)
     loop = None if module is None else LoopExport(module, subject, workers)
     report_progress("Tracing one time step", 1, 3)

@@ -28,6 +28,16 @@ class Arguments:
         return [(path, leaf) for path, leaf in tree_paths((self.args, dict(self.kwargs))) if is_tensor(leaf)]
 
     @property
+    def numbers(self) -> list[tuple[Path, int | float]]:
+        """The Python numbers that go in: how many steps to predict, say."""
+        paths = tree_paths((self.args, dict(self.kwargs)))
+        return [
+            (path, leaf)
+            for path, leaf in paths
+            if isinstance(leaf, int | float) and not isinstance(leaf, bool)
+        ]
+
+    @property
     def plain(self) -> bool:
         """Whether it is ``(inputs)`` or ``(inputs, state)``, the state in tuples and lists, or ``None``."""
         if self.kwargs or len(self.args) not in (1, 2) or not isinstance(self.args[0], Tensor):

@@ -19,6 +19,7 @@ from rnn_export.errors import InputError, ModelError, mismatch
 from rnn_export.signature.tree import Tree, names_of, parts_of, tree_leaves, tree_of, tree_pairs
 
 OUTPUTS = "outputs"
+ROUNDINGS = 16  # of the largest number of a result: by so much may two calls differ
 REMEDY = "Return (outputs, state): the outputs of all time steps or of the last one, the state as it came in."
 
 
@@ -134,6 +135,27 @@ def equal(got: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
         one.shape == other.shape and bool(((one == other) | (one.isnan() & other.isnan())).all())
         for one, other in zip(got, expected, strict=True)
     )
+
+
+def agree(got: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
+    """Whether tensors are the same but for a few roundings of the largest number.
+
+    Two calls of one matrix product may differ by so much: the order of its sums depends on where its
+    arguments lie in memory.
+    """
+    return len(got) == len(expected) and all(map(_are_close, got, expected))
+
+
+def _are_close(one: Tensor, other: Tensor) -> bool:
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    differs = (one != other) & ~(one.isnan() & other.isnan())
+    if not differs.any():
+        return True
+    if not one.is_floating_point():
+        return False
+    largest = float(other[other.isfinite()].abs().max()) if bool(other.isfinite().any()) else 0.0
+    return bool(((one - other)[differs].abs() <= ROUNDINGS * torch.finfo(one.dtype).eps * largest).all())
 
 
 def describe(value: object) -> str:

@@ -107,7 +107,7 @@ def check_rows(subject: Subject) -> None:
     batch = max(ROWS, *(size + 1 for size in draw.sizes), 0)
     steps = max(STEPS, signature.least)
     alone = draw.larger + draw.kinds
-    inputs = draw.large_inputs(steps, draw.larger, batch - draw.larger)
+    inputs = draw.possible(draw.large_inputs(steps, draw.larger, batch - draw.larger))
     arguments = [*inputs, *draw.state(batch)]
     together = call(*arguments)
     edges = (*range(alone + 1), max(SOME, alone + 1), batch)
@@ -135,7 +135,10 @@ def _step_by_step(call: Call, draw: Draw, signature: Signature) -> str | None:
     rows = max(2, draw.kinds)
     inputs, state = draw.inputs(STEPS, rows), draw.state(rows)
     whole, count = call(*inputs, *state), len(signature.outputs)
-    steps = list(trajectory(call, inputs, state, signature))
+    try:
+        steps = list(trajectory(call, inputs, state, signature))
+    except ModelError as error:
+        return f"step by step, it fails on what it takes as a whole: {error}"
     for step, got in enumerate(steps):
         want, cause = _outputs_at(step, call, inputs, state, whole[:count], signature)
         difference = max(map(_difference, got[:count], want))
@@ -164,7 +167,10 @@ def _in_pieces(call: Call, draw: Draw, subject: Subject, steps: int) -> str | No
     parts: list[list[Array]] = []
     after: Sequence[Array] = state
     for piece in pieces(steps):
-        results = call(*signature.cut(inputs, piece), *after)
+        try:
+            results = call(*signature.cut(inputs, piece), *after)
+        except ModelError as error:
+            return f"in pieces of 1, 2, 4, ... time steps, it fails on what it takes as a whole: {error}"
         parts.append(results[:count])
         after = results[count:]
     outputs = signature.joined(parts)

@@ -97,10 +97,20 @@ def find_streaming(subject: Subject) -> Subject:
     reason = streaming_obstacle(subject)
     if (reason or subject.extra) and not subject.signature.state:
         exposed = expose(subject.model, subject.inputs, len(subject.signature.outputs))
-        if exposed is not None:
-            inner = look_again(subject, exposed[0], subject.inputs, exposed[1])
-            if not streaming_obstacle(inner):
-                return replace(inner, sample=subject.sample)
+        inner = None if exposed is None else _read_again(subject, *exposed)
+        if inner is not None and not streaming_obstacle(inner):
+            return replace(inner, sample=subject.sample)
     if subject.extra:
         return find_streaming(with_all_results(subject))
     return replace(subject, signature=replace(subject.signature, not_streamable_because=reason))
+
+
+def _read_again(subject: Subject, exposed: Exposed, states: tuple[Any, ...]) -> Subject | None:
+    """Look at a module whose submodules take their state from outside; ``None`` if it has no row for each.
+
+    It is none where a submodule runs over something else than the rows of the batch: pieces of them, say.
+    """
+    try:
+        return look_again(subject, exposed, subject.inputs, states)
+    except InputError:
+        return None

@@ -21,12 +21,17 @@ Pairs = tuple[tuple[int, int], ...]  # numbers of tensors that go in, and of tho
 
 def parameter_names(model: nn.Module, arguments: Arguments) -> list[str]:
     """Name the tensors that go in: by the field or key that holds each, or the parameter of ``forward``."""
+    return names_at(model, [path for path, _ in arguments.leaves])
+
+
+def names_at(model: nn.Module, paths: Sequence[Path]) -> list[str]:
+    """Name what stands at places of the arguments."""
     try:
         parameters = list(inspect.signature(model.forward).parameters)
     except (TypeError, ValueError, AttributeError):
         parameters = []
     found = []
-    for path, _ in arguments.leaves:
+    for path in paths:
         kind, *inside = path
         outer = inside[0]
         if kind == 0:

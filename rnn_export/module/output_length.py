@@ -84,17 +84,17 @@ def _fitted(shapes: dict[int, tuple[int, ...]]) -> tuple[list[int], Length | Non
     return axes, length if length is not None and length.by < MOST_LENGTHS else None
 
 
-def fewest(run: Run, shortened: Callable[[int], Inputs], most: int) -> int:
-    """Find the fewest time steps that a module takes which is no fold: 1, unless it fails on that.
+def fewest(run: Callable[[Inputs], Reading], shortened: Callable[[int], Inputs], most: int) -> int:
+    """Find the fewest time steps that a module takes: 1, unless it fails on that.
 
     Args:
-        run: calls the module.
+        run: calls the module, with its state if it has one.
         shortened: gives the inputs of so many time steps.
         most: how many the example has.
     """
     for steps in range(1, most):
         try:
-            run(shortened(steps), None)
+            run(shortened(steps))
         except RnnExportError:
             continue
         return steps

@@ -15,7 +15,8 @@ from rnn_export.module.arranged import begin_arranged, readings
 from rnn_export.module.calling import OpenAxesError, OtherCallError, describe, equal
 from rnn_export.module.candidates import NOTHING_SAID, Said
 from rnn_export.module.copying import copied
-from rnn_export.module.naming import INPUTS, PLAIN_NAMES, Names, parameter_names
+from rnn_export.module.each_row import for_each_row
+from rnn_export.module.naming import INPUTS, PLAIN_NAMES, Names, names_at, parameter_names
 from rnn_export.module.output_length import Inputs
 from rnn_export.module.preparation import (
     HALVES,
@@ -70,6 +71,9 @@ def inspect_readings(
     arguments = arguments_of(example, kwargs)
     dtype = dtype_of(own, [leaf for _, leaf in arguments.leaves])
     arguments = arguments.mapped(lambda leaf: leaf.to(dtype) if leaf.dtype in HALVES else leaf)
+    names = parameter_names(own, arguments)
+    arguments = for_each_row(own, arguments, names)
+    _warn_of_numbers(own, arguments)
     groups = _read(own, arguments, dtype, said, step=step)
     for number in count():
         with LOCK, torch.random.fork_rng(devices=[]), torch.no_grad():
@@ -185,6 +189,14 @@ def _looked_at(
         own, state = over_time(own, inputs[0], state)
         inputs = (inputs[0][None],)
     return find_out(own, inputs, state, begin, names, alone, said)
+
+
+def _warn_of_numbers(model: nn.Module, arguments: Arguments) -> None:
+    """Say what the files hold as a number, as the example gave it."""
+    names = names_at(model, [path for path, _ in arguments.numbers])
+    given = [f"{name}={number}" for name, (_, number) in zip(names, arguments.numbers, strict=True)]
+    if given:
+        warn(f"The files are for {', '.join(given)}, as the example has it: no input of theirs.")
 
 
 def _warn_of_training_mode(modes: Sequence[bool], subject: Subject) -> None:

@@ -1,4 +1,4 @@
-"""Is a module a function of its arguments, to the last bit of float64?"""
+"""Is a module a function of its arguments, to the last bits of float64?"""
 
 import torch
 
@@ -9,7 +9,7 @@ from rnn_export.module.subject import Subject
 
 
 def check_repeatable(subject: Subject) -> None:
-    """Run a module twice with the same arguments, in float64; no bit may differ.
+    """Run a module twice with the same arguments, in float64; the last bits alone may differ.
 
     Raises:
         ModelError: the results differ.

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rnn_export.errors import ModelError, mismatch
-from rnn_export.module.calling import describe, equal
+from rnn_export.module.calling import agree, describe
 from rnn_export.module.numbers_behind import numbers_behind
 from rnn_export.module.output_length import Along, Inputs, Run, size_along
 
@@ -49,7 +49,7 @@ def _same_behind(one: Tensor, other: Tensor, axis: int, first: int) -> bool:
 def depend_on_each_other(run: Run, inputs: Inputs, state: Any) -> ModelError:
     """Say why no axis of the inputs can be the batch, of those that may grow."""
     one, two = (numbers_behind(partial(_outputs, run, inputs, state)) for _ in range(2))
-    if not equal(one, two):
+    if not agree(one, two):
         return ModelError(
             mismatch(
                 "two calls of forward() with the same arguments",

@@ -15,7 +15,8 @@ Numbers many times as large, and tiny ones, are in rows of their own.
 Token ids are any of those that the module takes, such with one id again and again from some time step on, one
 id alone, and such with ids that the module compares with. Truth values are as often true as the example's
 are, half of them, all, and none. A kind that the module fails on, or of which it makes NaN or an infinity
-where it makes none of its example, is left out. Of several inputs each takes its own kinds in turn.
+where it makes none of its example, is left out; of a kind that it takes in part, as one that fails on rows of
+padding alone, the rows that it fails on are as others. Of several inputs each takes its own kinds in turn.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -41,6 +42,7 @@ TINY, TINY_ROWS = (1e-7, 1e-12, 1e-30), 2
 FLUSHED = 1e-6  # numbers that are smaller are tiny
 STEPS_PER_RUN = 4  # single steps taken from a run: its first, its last, and some between
 TOLD_APART = 1e-5  # of what a result is as a rule: tiny numbers that change it by more are no zeros
+TRIES = 8  # of drawing rows in the place of such as the module fails on
 NON_FINITE = (np.nan, np.inf, -np.inf)
 
 
@@ -188,6 +190,31 @@ class Draw:
             made.append(assembled(values, spec, sizes))
         return made
 
+    def possible(self, inputs: list[Array]) -> list[Array]:
+        """Put rows that the module takes in the place of those that it fails on for what they hold.
+
+        Such a row fails by itself. If all do, others are drawn; if these do as well, the cause is another.
+        """
+        sizes = self.signature.sizes(inputs)
+        for _ in range(TRIES):
+            if self._runs(inputs):
+                break
+            rows = range(sizes[BATCH])
+            taken = [row for row in rows if self._runs(self.signature.rows(inputs, [row]))]
+            if taken:
+                chosen = [row if row in taken else taken[row % len(taken)] for row in rows]
+                return self.signature.rows(inputs, chosen)
+            inputs = self.inputs(sizes[TIME], sizes[BATCH])
+        return inputs
+
+    def _runs(self, inputs: Sequence[Array]) -> bool:
+        """Whether the module takes inputs."""
+        try:
+            self.call(*inputs, *self.signature.initial_state(self.signature.sizes(inputs)[BATCH]))
+        except ModelError:
+            return False
+        return True
+
     def _beside(self, place: int, kinds: Sequence[Kind]) -> list[Sequence[Kind]]:
         """Put kinds of rows of one input beside the example's entries of the others."""
         return [
@@ -197,7 +224,8 @@ class Draw:
 
     def _is_taken(self, place: int, kind: Kind) -> bool:
         """Whether the module takes such inputs, and gives finite numbers as it does for its example."""
-        return self._gives_numbers(self._rows(self._beside(place, [kind] * TRIED_ROWS), self.tried))
+        inputs = self._rows(self._beside(place, [kind] * TRIED_ROWS), self.tried)
+        return self._gives_numbers(inputs) or self._gives_numbers(self.possible(inputs))
 
     def _is_taken_with(self, sizes: Mapping[str, int]) -> bool:
         """Whether the module takes contexts of other sizes."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rnn_export.errors import InputError, ModelError, mismatch
-from rnn_export.module.calling import Reading, equal
+from rnn_export.module.calling import Reading, agree, equal
 from rnn_export.module.output_length import Inputs, Run
 from rnn_export.signature.tree import Tree, enumerate_names, map_leaves, tree_leaves, wrap
 
@@ -124,10 +124,11 @@ def learned_start(
         for row in rows
     ]
     want = alone.tensors
-    for number, chosen in enumerate(islice(product(*choices), MOST_STARTS)):
-        got = run(inputs, begun_with(chosen, state, axes))
-        if equal(got.tensors[: len(want)], want):
-            return list(chosen) if number else None
+    for alike in (equal, agree):
+        for number, chosen in enumerate(islice(product(*choices), MOST_STARTS)):
+            got = run(inputs, begun_with(chosen, state, axes))
+            if alike(got.tensors[: len(want)], want):
+                return list(chosen) if number else None
     return None
 
 

@@ -214,7 +214,7 @@ def _found_out(
         outputs=output_specs(names.outputs, reading.outputs, axes, sizes),
         tree=tree or {"tuple": []},
         returns_state=bool(reading.state) or not leaves,
-        least=1 if leaves else fewest(calls.run, shortened, size_along(inputs, axes.time)),
+        least=fewest(lambda few: calls.run(few, taken), shortened, size_along(inputs, axes.time)),
     )
     if names.takes:
         signature = signature.in_order(names.takes, names.gives)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rnn_export.module.calling import equal
+from rnn_export.module.calling import agree
 from rnn_export.module.wrappers import Wrapper
 from rnn_export.signature.tree import map_leaves, tree_leaves
 
@@ -69,7 +69,7 @@ def expose(
     with torch.no_grad():
         try:
             own = _parts(model(*map(torch.clone, inputs)))[:outputs]
-            same = equal(own, exposed(*map(torch.clone, inputs), states)[:-1])
+            same = agree(own, exposed(*map(torch.clone, inputs), states)[:-1])
             whole = same and _returns_states_alone(exposed, inputs, states)
         except Exception:  # whatever the submodule raises: it does not take such a state
             return None
@@ -85,7 +85,7 @@ def _returns_states_alone(exposed: Exposed, inputs: Sequence[Tensor], states: tu
     begun = map_leaves(states, lambda leaf: torch.linspace(-1, 1, leaf.numel()).to(leaf).view(leaf.shape))
     result, new = exposed.run([tensor.clone() for tensor in inputs], begun)
     rest = tree_leaves(_parts(result)[exposed.outputs :])
-    return all(any(equal([leaf], [state]) for state in tree_leaves(new)) for leaf in rest)
+    return all(any(agree([leaf], [state]) for state in tree_leaves(new)) for leaf in rest)
 
 
 def _calls(model: nn.Module, inputs: Sequence[Tensor]) -> dict[str, list[Any]]:

@@ -18,6 +18,19 @@ from rnn_export.signature.tensors import Array
 IGNORED = "sequence_lens"
 
 
+class GatherElements(OpRun):
+    """The operator for any number of entries: the evaluator's own takes no more than 64 along its axis."""
+
+    op_domain = ""
+
+    def _run(self, data: Array, indices: Array, axis: int) -> tuple[Array]:
+        around = tuple(
+            slice(None) if place == axis % data.ndim else slice(size)
+            for place, size in enumerate(indices.shape)
+        )
+        return (np.take_along_axis(data[around], indices, axis),)
+
+
 def start(path: Path, signature: Signature, read: Read = Path.read_bytes) -> Call:
     """Load an ONNX file.
 
@@ -36,7 +49,7 @@ def start(path: Path, signature: Signature, read: Read = Path.read_bytes) -> Cal
         if given.get(IGNORED):
             raise RuntimeUnavailableError(f"the reference evaluator ignores {IGNORED} of {node.op_type}")
     try:
-        evaluator = ReferenceEvaluator(model)
+        evaluator = ReferenceEvaluator(model, new_ops=[GatherElements])
     except RuntimeError as error:
         raise RuntimeUnavailableError(f"the reference evaluator cannot load it: {error}") from error
     names, results = signature.input_names, signature.output_names

@@ -130,6 +130,10 @@ class Signature:
         """Give some time steps of the inputs; a context is that of every time step."""
         return [spec.cut(value, piece) for spec, value in zip(self.inputs, inputs, strict=True)]
 
+    def rows(self, inputs: Sequence[Array], chosen: Sequence[int]) -> list[Array]:
+        """Give some rows of the batch."""
+        return [value.take(chosen, spec.batch_axis) for spec, value in zip(self.inputs, inputs, strict=True)]
+
     def joined(self, parts: Sequence[Sequence[Array]]) -> list[Array]:
         """Put the outputs of pieces of a sequence together; one without a time axis is that of the last."""
         return [

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from rnn_export.bundle.golden import LARGE, NON_FINITE, ORDINARY, RUN, STEP, TINY, Case, Dynamics, Golden
-from rnn_export.errors import VerificationError, mismatch
+from rnn_export.errors import ModelError, VerificationError, mismatch
 from rnn_export.module import eager
 from rnn_export.module.fold_check import check_company
 from rnn_export.module.sampling import BATCHES, LONGEST, TINY_ROWS, Draw, moments
@@ -77,10 +77,15 @@ def build(subject: Subject) -> Golden:
     ) -> Case:
         sizes = signature.sizes(inputs)
         inputs, lengths = draw.ragged(inputs) if signature.lengths else (inputs, None)
-        arguments = (*inputs, *state) if lengths is None else (*inputs, *state, lengths)
-        results = tuple(single(*arguments)), tuple(double(*arguments))
-        own = tuple(inputs), tuple(state), lengths
-        return Case(name, kind, sizes[TIME], sizes[BATCH], *own, *results, values=values)
+        own = () if lengths is None else (lengths,)
+        try:
+            first = single(*inputs, *state, *own)
+        except ModelError:
+            inputs = draw.possible(list(inputs))
+            first = single(*inputs, *state, *own)
+        results = tuple(first), tuple(double(*inputs, *state, *own))
+        given = tuple(inputs), tuple(state), lengths
+        return Case(name, kind, sizes[TIME], sizes[BATCH], *given, *results, values=values)
 
     def run(name: str, inputs: Sequence[Array], state: Sequence[Array], values: str = ORDINARY) -> list[Case]:
         found = [case(name, RUN, inputs, state, values)]

@@ -156,3 +156,19 @@ def test_a_module_that_was_compiled_without_a_forward_is_refused(tmp_path: Path)
     compiled = torch.jit.script(nn.GRU(4, 5).eval())
     with pytest.raises(ModelError, match=r"scripted GRU has no forward of its own.*Export the module that"):
         rnn_export.export(compiled, torch.randn(6, 3, 4), tmp_path / "bundle")
+
+
+class Half(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.into, self.gru = nn.Linear(4, 4), nn.GRU(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            x = self.into(x)
+        return self.gru(x.float())[0]
+
+
+def test_what_computes_in_half_precision_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"Half computes with: expected float32, got BFLOAT16 .*autocast"):
+        rnn_export.export(Half().eval(), torch.randn(6, 3, 4), tmp_path / "b")

@@ -8,6 +8,7 @@ from torch import nn
 
 import rnn_export
 from rnn_export.errors import ModelError
+from rnn_export.module.purity import check_agreement
 from rnn_export.module.reading import inspect_module
 from rnn_export.module.repeatable import check_repeatable
 
@@ -100,3 +101,31 @@ def test_the_users_random_numbers_are_not_used_up() -> None:
     torch.manual_seed(3)
     check_repeatable(subject)
     assert torch.equal(torch.rand(2), first)
+
+
+class LastBits(Plain):
+    """Adds up in another order every second time, as a matrix product may whose arguments lie elsewhere."""
+
+    def step(self, x_t, state):
+        parts = self.x(x_t) * 1000, self.h(state), torch.ones_like(state) / 3
+        self.calls += 1
+        a, b, c = parts if self.calls % 2 else reversed(parts)
+        return (a + b) + c
+
+
+def test_the_last_bits_alone_may_differ() -> None:
+    one, two = torch.full((5,), 0.3, dtype=torch.float64), torch.full((5,), 0.3, dtype=torch.float64)
+    one[2] += 1e-16
+    noise = two.clone()
+    noise[2] += 1e-9
+    still = Plain().eval()
+    check_agreement([one], [two], still, lambda: None, lambda: None)
+    with pytest.raises(ModelError, match="differ by 1e-09: something is kept outside of the state"):
+        check_agreement([noise], [two], still, lambda: None, lambda: None)
+    changing = LastBits().eval()
+
+    def call() -> object:
+        return changing(torch.randn(6, 3, 4), torch.zeros(3, 8))
+
+    with pytest.raises(ModelError, match="calls"):  # a memory is one, however little it changes
+        check_agreement([one], [two], changing, call, call)

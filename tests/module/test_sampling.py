@@ -146,3 +146,29 @@ def test_tiny_numbers_are_drawn_where_the_module_tells_them_from_zeros() -> None
     assert (np.array(sizes) > [1e-8, 1e-13, 1e-31]).all()
     assert draw(Layer(), torch.randn(9, 3, 4)).tiny_inputs(STEPS) == []
     assert draw(Tokens(), torch.randint(5, 20, (9, 3))).tiny_inputs(STEPS) == []
+
+
+class NoEmptyRow(Tokens):
+    """Fails on a row of padding alone, as packed sequences do."""
+
+    def features(self, inputs):
+        if bool(((inputs != 17).sum(0) == 0).any()):
+            raise ValueError("a row of padding")
+        return super().features(inputs)
+
+
+def test_rows_that_the_module_fails_on_are_others() -> None:
+    torch.manual_seed(0)
+    subject = inspect_module(NoEmptyRow().eval(), (torch.randint(0, 50, (6, 3)), torch.zeros(3, 8)))
+    draw = Draw(subject, eager.start(subject, torch.float32))
+    inputs = draw.inputs(4, 8)[0]
+    spoilt = inputs.copy()
+    spoilt[:, ::2] = 17
+    [possible] = draw.possible([spoilt])
+    assert np.array_equal(possible[:, 1::2], inputs[:, 1::2])
+    assert ((possible != 17).sum(0) > 0).all()
+    assert possible.shape == inputs.shape
+    [drawn] = draw.possible([np.full((4, 1), 17)])
+    assert (drawn != 17).any()
+    padded = [(values == 17).any() for values in (draw.inputs(6, 5)[0] for _ in range(20))]
+    assert any(padded)  # what it takes of a kind is drawn all the same

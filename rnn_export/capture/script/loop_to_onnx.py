@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.onnx._internal.torchscript_exporter import (
     symbolic_helper,
+    symbolic_opset9,
     symbolic_opset11,
     symbolic_opset13,
     utils,
@@ -90,7 +91,35 @@ def _unsafe_chunk(graph: Any, tensor: Any, chunks: Any, axis: Any = 0, _outputs:
     return graph.op("Split", tensor, axis_i=number, num_outputs_i=_outputs, outputs=_outputs)
 
 
-SYMBOLICS: dict[str, Callable[..., Any]] = {"aten::unbind": _unbind, "aten::unsafe_chunk": _unsafe_chunk}
+def _same(graph: Any, tensor: Any) -> Any:
+    """Give ``tensor.cpu()``: it is there."""
+    return graph.op("Identity", tensor)
+
+
+def _full(graph: Any, sizes: Any, value: Any, dtype: Any, *others: Any) -> Any:
+    """Give ``torch.full(sizes, 1)`` as whole numbers, and truth values, which upstream takes for floats."""
+    number = symbolic_helper._maybe_get_const(value, "t")
+    known = symbolic_helper._is_none(dtype) and isinstance(number, torch.Tensor)
+    if known and not number.is_floating_point():
+        return graph.op("ConstantOfShape", sizes, value_t=number.view(1))
+    return symbolic_opset9.full(graph, sizes, value, dtype, *others)
+
+
+@symbolic_helper.parse_args("v", "v", "is", "is", "is", "is")
+def _col2im(graph: Any, blocks: Any, size: Any, kernel: Any, dilation: Any, padding: Any, stride: Any) -> Any:
+    """Add up blocks, of two axes as PyTorch has them; upstream asks for the number of these, and dies."""
+    pads = [*padding, *padding]  # the beginnings first, as ONNX has it
+    shape = graph.op("Constant", value_t=torch.tensor(kernel))
+    return graph.op("Col2Im", blocks, size, shape, dilations_i=dilation, pads_i=pads, strides_i=stride)
+
+
+SYMBOLICS: dict[str, Callable[..., Any]] = {
+    "aten::col2im": _col2im,
+    "aten::cpu": _same,
+    "aten::full": _full,
+    "aten::unbind": _unbind,
+    "aten::unsafe_chunk": _unsafe_chunk,
+}
 
 
 def read(answer: bytes) -> tuple[bytes, str]:

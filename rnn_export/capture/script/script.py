@@ -23,7 +23,7 @@ from rnn_export.capture.script.properties import readable
 from rnn_export.errors import ScriptError
 from rnn_export.exclusive import LOCK, without_warnings
 from rnn_export.module.arranged import Arranged
-from rnn_export.module.calling import equal
+from rnn_export.module.calling import agree
 from rnn_export.module.counts import clamped
 from rnn_export.module.output_length import all_longer, narrowed
 from rnn_export.module.subject import Subject
@@ -42,6 +42,7 @@ INVALID = DecodeError, onnx.checker.ValidationError, onnx.shape_inference.Infere
 
 # What a message of the TorchScript compiler asks the user to change.
 REMEDIES = {
+    r"range cannot be used as a value": "Write range(T - 1, -1, -1) in the place of reversed(range(T)).",
     r"variable number of arguments|keyword-only": "Give it a fixed list of positional parameters.",
     r"aren't supported": "Write it with plain statements; TorchScript compiles a subset of Python.",
     r"failed to convert Python type": "Keep tensors, numbers, and lists or dicts of one type in attributes.",
@@ -183,7 +184,7 @@ def trace(subject: Subject) -> torch.jit.ScriptModule:
         ):
             other = all_longer(subject.arguments, tuple(axes), LONGER)
             try:
-                same = equal(traced(*other), flat(*other))
+                same = agree(traced(*other), flat(*other))
             except Exception as error:
                 raise ScriptError(f"a trace of {name} holds for one size: {_first_line(error)}") from error
             if not same:

@@ -32,6 +32,7 @@ compiler: Any = torch._C  # whose own annotations lack most of it
 RANK = "rnn_export::rank"
 COMPOSITE = "CompositeImplicitAutograd"  # what PyTorch itself writes as other operators
 OVER_TIME = (torch.ops.aten.lstm_cell.default,)  # which the exporter writes as a loop of one time step
+PACKED = ("aten::gru", "aten::lstm", "aten::rnn_tanh", "aten::rnn_relu")  # with ``batch_sizes`` behind
 library: Any = Library("rnn_export", "DEF")  # type: ignore[no-untyped-call]
 library.define("rank(Tensor x, int node) -> int")
 library.impl("rank", lambda x, _: x.dim(), "CompositeExplicitAutograd")
@@ -69,14 +70,50 @@ def specialized(
     inlined = [*_nodes(module.inlined_graph)]
     operators = {operator for node in inlined if (operator := _operator(node))}
     known = {operator: how for operator in operators if (how := _decomposition(operator, opset))}
-    if not known and all(node.kind() != "aten::dim" for node in inlined):
+    if not known and not any(node.kind() == "aten::dim" or _gives_state_alone(node) for node in inlined):
         return module
     graph = module.forward.graph  # type: ignore[attr-defined]
     compiler._jit_pass_onnx_function_substitution(graph)  # which looks for calls: before they are resolved
     frozen = compiler._freeze_module(module._c, preserveParameters=True)
     given: torch.jit.ScriptModule = wrap_cpp_module(frozen)  # type: ignore[no-untyped-call]
     _rewrite(given, known, example)
+    rewritten = given.forward.graph  # type: ignore[attr-defined]
+    for node in [node for node in _nodes(rewritten) if _gives_state_alone(node)]:
+        _read_outputs(rewritten, node)
     return given
+
+
+def _gives_state_alone(node: Any) -> bool:
+    """Whether a layer runs over packed sequences whose outputs nobody reads."""
+    return (
+        node.kind() in PACKED
+        and "batch_sizes" in node.schema()
+        and not node.outputsAt(0).uses()
+        and any(output.uses() for output in node.outputs())
+    )
+
+
+def _read_outputs(graph: Any, node: Any) -> None:
+    """Let the new state of such a layer read none of its outputs: the exporter wants them to be read."""
+    data, sizes = torch.zeros(1, 1), torch.ones(1, dtype=torch.int64)
+    definition = torch.jit.trace(_and_none_of, (torch.zeros(1, 1, 1), data, sizes), check_trace=False).graph  # type: ignore[no-untyped-call]
+    compiler._jit_pass_lower_all_tuples(definition)
+    compiler._jit_pass_erase_shape_information(definition)
+    state = next(output for output in node.outputs() if output.uses())
+    uses = [(use.user, use.offset) for use in state.uses()]
+    behind = graph.insertConstant(0).node()
+    behind.moveAfter(node)
+    with graph.insert_point_guard(behind):
+        [read] = graph.insertGraph(definition, [state, node.outputsAt(0), node.inputsAt(1)])
+    behind.destroy()
+    for user, place in uses:
+        user.replaceInput(place, read)
+
+
+def _and_none_of(state: Tensor, data: Tensor, batch_sizes: Tensor) -> Tensor:
+    """Add the sum of no outputs, which is zero, to a state ``[layers, batch, features]``."""
+    padded, _ = torch._VF._pad_packed_sequence(data, batch_sizes, False, 0.0, -1)
+    return state + padded[:0].sum((0, 2))[None, :, None]
 
 
 def _rewrite(
@@ -116,8 +153,8 @@ def _operator(node: Any) -> Any:
 
 def _decomposition(operator: Any, opset: int) -> Decomposition | None:
     """Give the function that an operator is to be written as, if the exporter lacks it or loses digits."""
-    if operator in DECOMPOSITIONS:
-        return DECOMPOSITIONS[operator]
+    if operator in OWN:
+        return OWN[operator]
     if operator not in OVER_TIME and registry.is_registered_op(operator._schema.name, opset):
         return None
     if compiler._dispatch_has_kernel_for_dispatch_key(operator.name(), COMPOSITE):
@@ -128,6 +165,22 @@ def _decomposition(operator: Any, opset: int) -> Decomposition | None:
         return None
     found: Decomposition = others[operator]
     return found
+
+
+def unfold(x: Tensor, axis: int, size: int, step: int) -> Tensor:
+    """Gather windows along an axis, of which the exporter has to know the size."""
+    starts = torch.arange((x.shape[axis] - size) // step + 1) * step
+    windows = x.index_select(axis, (starts[:, None] + torch.arange(size)).flatten())
+    axis %= x.dim()
+    apart = windows.reshape([*x.shape[:axis], -1, size, *x.shape[axis + 1 :]])
+    order = [*range(x.dim() + 1)]
+    return apart.permute(*order[: axis + 1], *order[axis + 2 :], axis + 1)
+
+
+OWN = {
+    **DECOMPOSITIONS,
+    torch.ops.aten.unfold.default: unfold,
+}
 
 
 def _tensors(argument: Any) -> list[Tensor]:

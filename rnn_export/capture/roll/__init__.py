@@ -1,0 +1,1 @@
+"""A loop that a trace unrolled, rolled up again."""

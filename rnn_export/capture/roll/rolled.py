@@ -1,0 +1,158 @@
+"""A module whose state lives in local variables of ``forward``, with that state as an input and an output.
+
+For what neither streams as it is called nor compiles. A trace of a few time steps is rolled up, and the step
+that it shows is run in a loop: a module with a state as any other. That it does what the user's does is
+checked by running both.
+"""
+
+from collections.abc import Sequence
+from itertools import count
+from typing import Any
+
+import numpy as np
+import torch
+from torch import fx, nn
+
+from rnn_export.capture.roll.unrolled import NotRolledError, Step, Unrolled
+from rnn_export.errors import RnnExportError
+from rnn_export.module import eager
+from rnn_export.module.fold_check import FOLD_TOLERANCE, streaming_obstacle
+from rnn_export.module.reading import look_again
+from rnn_export.module.sampling import Draw
+from rnn_export.module.subject import Subject
+from rnn_export.module.wrappers import Wrapper
+from rnn_export.program.quiet import quiet, unprinted
+from rnn_export.signature.sizes import BATCH, TIME
+
+FEWEST = 5  # time steps of a trace: what follows what is seen between the second and the last of them
+TRACED_BATCH = 3  # unlike 1, which the exporter would take for a constant
+PREFIX = "model."  # of what is in the module that is traced
+PRINTING = "torch.export._trace"
+TRIED = ((1, 2), (2, 1), (31, 5))  # time steps and rows on which the step is compared with the module
+
+
+class Rolled(Wrapper):
+    """A module, and one time step of it: ``(*inputs, state) -> (*outputs, state)``, ``state`` a tuple.
+
+    Without ``state`` the module itself is run.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        step: nn.Module,
+        weights: Sequence[str],
+        inputs: Sequence[int | None],
+        outputs: Sequence[int | None],
+    ) -> None:
+        super().__init__(model)
+        self.step, self.weights = step, tuple(weights)
+        self.inputs, self.outputs = tuple(inputs), tuple(outputs)
+
+    def forward(self, *given: Any) -> Any:
+        """Run the step over all time steps."""
+        inputs, state = given[: len(self.inputs)], given[len(self.inputs) :]
+        if not state:
+            return self.original(*inputs)
+        places = [place for place, axis in enumerate(self.inputs) if axis is not None]
+        steps = inputs[places[0]].shape[self.inputs[places[0]]]
+        own = {**dict(self.original.named_parameters()), **dict(self.original.named_buffers())}
+        weights = [own[name] for name in self.weights]
+        found, leaves = [], tuple(state[0])
+        for step in range(steps):
+            now = [
+                each if axis is None else each.narrow(axis, step, 1)
+                for each, axis in zip(inputs, self.inputs, strict=True)
+            ]
+            results = self.step(*now, *leaves, *weights)
+            found.append(results[: len(self.outputs)])
+            leaves = tuple(results[len(self.outputs) :])
+        outputs = [
+            parts[-1] if axis is None else torch.cat(parts, axis)
+            for parts, axis in zip(zip(*found, strict=True), self.outputs, strict=True)
+        ]
+        return (*outputs, leaves)
+
+
+def roll(subject: Subject) -> Subject | None:
+    """Give a module for whole sequences as one with a state, if a trace of it can be rolled up."""
+    try:
+        step, found = _step(subject)
+    except NotRolledError:
+        return None
+    except Exception:  # whatever upstream raises where it cannot trace the module
+        return None
+    signature = subject.signature
+    axes = [[spec.time_axis for spec in specs] for specs in (signature.inputs, signature.outputs)]
+    batch = signature.sizes(subject.inputs)[BATCH]
+    state = tuple(
+        torch.zeros([size if isinstance(size, int) else batch for size in leaf.shape], dtype=leaf.dtype)
+        for leaf in found.state
+    )
+    names = [name.removeprefix(PREFIX) for name in found.weights]
+    rolled = Rolled(subject.model, step, names, *axes).eval()
+    try:
+        inner = look_again(subject, rolled, subject.inputs, state)
+        if streaming_obstacle(inner) is None and _is_same(subject, inner):
+            return inner
+    except (RnnExportError, RuntimeError):  # what the trace shows is not the module's step
+        return None
+    return None
+
+
+def _step(subject: Subject) -> tuple[nn.Module, Step]:
+    """Trace some time steps; give one of them, as a module that takes the weights as well.
+
+    Raises:
+        NotRolledError: they are none of a loop.
+    """
+    signature, model = subject.signature, subject.flat().eval()
+    known = {size for tensor in (*subject.inputs, *model.parameters()) for size in tensor.shape}
+    steps = next(steps for steps in count(FEWEST) if steps not in known and steps != TRACED_BATCH)
+    rows = torch.arange(TRACED_BATCH) % signature.sizes(subject.inputs)[BATCH]
+    axes = tuple(spec.time_axis for spec in signature.inputs)
+    longer = [
+        tensor
+        if spec.time_axis is None
+        else tensor.index_select(spec.time_axis, torch.arange(steps) % tensor.shape[spec.time_axis])
+        for tensor, spec in zip(subject.inputs, signature.inputs, strict=True)
+    ]
+    arguments = [
+        tensor.index_select(spec.batch_axis, rows)
+        for tensor, spec in zip(longer, signature.inputs, strict=True)
+    ]
+    free = [
+        {axis: torch.export.Dim.AUTO for axis in spec.free_axes if spec.shape[axis] != TIME}
+        for spec in signature.inputs
+    ]
+    with quiet(), unprinted(PRINTING), torch.no_grad():
+        exported = torch.export.export(model, tuple(arguments), dynamic_shapes=(tuple(free),))
+        traced = exported.run_decompositions({}).module(check_guards=False)
+    weights = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
+    step = Unrolled(_plain(traced.graph), [axis is not None for axis in axes], steps, weights).step()
+    module = fx.GraphModule(traced, step.graph)
+    for name, constant in [*module.named_buffers()]:
+        holder, _, last = name.rpartition(".")
+        module.get_submodule(holder).register_buffer(last, constant, persistent=False)  # no weight
+    return module, step
+
+
+def _plain(graph: fx.Graph) -> fx.Graph:
+    """Leave out what has no result: assertions."""
+    for node in reversed([*graph.nodes]):
+        if node.op in ("call_function", "call_module") and not node.users:
+            graph.erase_node(node)
+    return graph
+
+
+def _is_same(subject: Subject, inner: Subject) -> bool:
+    """Whether a module that was rolled up gives what the module itself does."""
+    own, other = (eager.start(each, torch.float64) for each in (subject, inner))
+    draw = Draw(inner, other)
+    for steps, batch in TRIED:
+        inputs = draw.inputs(steps, batch)
+        got = other(*inputs, *inner.signature.initial_state(batch))
+        for one, want in zip(got, own(*inputs), strict=False):
+            if not np.allclose(one, want, rtol=FOLD_TOLERANCE, atol=FOLD_TOLERANCE, equal_nan=True):
+                return False
+    return True

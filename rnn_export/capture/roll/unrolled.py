@@ -1,0 +1,254 @@
+"""One time step of a loop, found in a trace of several.
+
+A trace takes whatever Python a loop was written in, and unrolls it. Every node belongs to the last time step
+that it reads, to none, or to the whole sequence, as what stands in front of the loop and behind it does::
+
+    u = linear(x)                        whole
+    u_1 = select(u, 0, 1)                time step 1         u_t = select(linear(x_t), 0, 0)
+    h_1 = tanh(u_1 + h_0)                time step 1    =>   new = tanh(u_t + h)
+    y = stack([h_0, h_1, h_2, ...])      whole               y_t = stack([new])
+
+What a time step reads of the one before it is the state. Nodes of two time steps that stand in the same place
+of the same computation follow each other; where they do not, the loop is none that can be rolled up.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.fx import Node
+
+aten = torch.ops.aten
+WHOLE = "whole"
+Time = int | str | None  # a time step, WHOLE, or None: it reads no sequence
+FIRST = 1  # the time step that is taken: what it reads of the one before it is the state
+PIECES = (aten.unbind.int, aten.split.Tensor, aten.split_with_sizes.default, aten.chunk.default)
+COLLECTING = (aten.stack.default, aten.cat.default)
+
+
+class NotRolledError(Exception):
+    """The trace is not that of a loop over time steps that are alike."""
+
+
+class Unrolled:
+    """A trace of ``steps`` time steps: ``forward(*inputs)``.
+
+    Args:
+        graph: the trace, of functional operators; its nodes know their shapes.
+        sequences: which of its placeholders are sequences.
+        steps: how many time steps it has: no other size is the same.
+        weights: what of its attributes comes from outside of it.
+    """
+
+    def __init__(
+        self, graph: fx.Graph, sequences: Sequence[bool], steps: int, weights: Collection[str] = ()
+    ) -> None:
+        self.steps, self.weights = steps, weights
+        self.inputs = [node for node in graph.nodes if node.op == "placeholder"]
+        self.outputs: list[Node] = list(graph.find_nodes(op="output")[0].args[0])
+        self.times: dict[Node, Time] = dict.fromkeys(self.inputs)
+        self.times |= {node: WHOLE for node, is_one in zip(self.inputs, sequences, strict=True) if is_one}
+        self.collected: dict[Node, tuple[Node, ...]] = {}
+        for node in graph.nodes:
+            if node.op == "call_function":
+                self.times[node] = self._time(node)
+        self.next: dict[Node, Node] = {}
+        for nodes in self.collected.values():
+            for step in range(FIRST, steps - 1):
+                self._follow(nodes[step], nodes[step + 1])
+
+    def _time(self, node: Node) -> Time:
+        """Say to which time step a node belongs."""
+        if node.target is aten.sym_size.int:
+            return None
+        read = self._read(node)
+        if read is not None:
+            return read
+        parts = self._parts(node)
+        if parts is not None:
+            self.collected[node] = parts
+            return WHOLE
+        found = {self.times.get(given) for given in node.all_input_nodes} - {None}
+        if WHOLE in found and len(found) > 1:
+            raise NotRolledError(f"{node.name} reads one time step and all of them")
+        return (
+            WHOLE
+            if found == {WHOLE}
+            else max((time for time in found if isinstance(time, int)), default=None)
+        )
+
+    def _read(self, node: Node) -> int | None:
+        """Give the time step that a node picks out of a whole sequence."""
+        source = node.args[0] if node.args else None
+        if not isinstance(source, Node):
+            return None
+        if node.target is torch.ops.aten.select.int and self._is_along_time(source, node.args[1]):
+            return int(_argument(node, 2, 0)) % self.steps
+        if node.target is aten.slice.Tensor and self._is_along_time(source, _argument(node, 1, 0)):
+            start, end = _argument(node, 2, 0), _argument(node, 3, self.steps)
+            start, end = (value + self.steps * (value < 0) for value in (start or 0, min(end, self.steps)))
+            return start if end == start + 1 else None
+        if getattr(node.target, "__name__", "") == "getitem" and source.target in PIECES:
+            axis = _argument(source, 1 if source.target is aten.unbind.int else 2, 0)
+            whole = source.args[0]
+            along = isinstance(whole, Node) and self._is_along_time(whole, axis)
+            return int(_argument(node, 1, 0)) if along and len(source.meta["val"]) == self.steps else None
+        return None
+
+    def _is_along_time(self, source: Node, axis: Any) -> bool:
+        return self.times.get(source) == WHOLE and source.meta["val"].shape[axis] == self.steps
+
+    def _parts(self, node: Node) -> tuple[Node, ...] | None:
+        """Give what a node collects, one of each time step in their order."""
+        if node.target not in COLLECTING:
+            return None
+        parts = tuple(node.args[0])  # type: ignore[arg-type]
+        return parts if [self.times.get(part) for part in parts] == [*range(self.steps)] else None
+
+    def _follow(self, one: Node, other: Node) -> None:
+        """Note that one node stands where another one stands a time step later, and so what both read.
+
+        Raises:
+            NotRolledError: they do not.
+        """
+        if self.next.setdefault(one, other) is not other:
+            raise NotRolledError(f"{one.name} is followed by {self.next[one].name} and by {other.name}")
+        if self.times[one] == 0:
+            return  # the first time step may begin in its own way
+        if one.target is not other.target:
+            raise NotRolledError(f"{one.name} is not what {other.name} is")
+        if self._read(one) is not None:
+            if one.args[0] is not other.args[0]:
+                raise NotRolledError(f"{one.name} reads another sequence than {other.name}")
+            return
+        self._alike(one.args, other.args)
+        self._alike(one.kwargs, other.kwargs)
+
+    def _alike(self, one: Any, other: Any) -> None:
+        """Compare what two nodes are given."""
+        if isinstance(one, Node) and isinstance(other, Node):
+            times = self.times.get(one), self.times.get(other)
+            if isinstance(times[0], int) and isinstance(times[1], int):
+                if times[1] != times[0] + 1:
+                    raise NotRolledError(f"{one.name} and {other.name} are not a time step apart")
+                if self.next.get(one) is not other:
+                    self._follow(one, other)
+            elif one is not other:
+                if times != (None, None) or one.target is not other.target:
+                    raise NotRolledError(f"{one.name} is not {other.name}")
+                self._alike(one.args, other.args)
+                self._alike(one.kwargs, other.kwargs)
+        elif isinstance(one, tuple | list) and isinstance(other, tuple | list) and len(one) == len(other):
+            for pair in zip(one, other, strict=True):
+                self._alike(*pair)
+        elif isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+            for name in one:
+                self._alike(one[name], other[name])
+        elif type(one) is not type(other) or one != other:
+            raise NotRolledError(f"{one} is not {other}")
+
+    def step(self) -> "Step":
+        """Give one time step.
+
+        Raises:
+            NotRolledError: it reads what is no state.
+        """
+        made = _Step(self)
+        outputs = [made.emitted(node) for node in self.outputs]
+        new = list[Node]()
+        while len(new) < len(made.state):  # a new state may read others
+            old = [*made.state][len(new)]
+            if old not in self.next:
+                raise NotRolledError(f"{old.name} is read, and nothing says what follows it")
+            new.append(made.emitted(self.next[old]))
+        made.graph.output((*outputs, *new))
+        return made.finished()
+
+    def at_first(self, node: Node) -> Node | None:
+        """Give what stands at the time step that is taken where a node of the last one stands."""
+        before = {other: one for one, other in self.next.items()}
+        for _ in range(self.steps - 1 - FIRST):
+            found = before.get(node)
+            if found is None:
+                return None
+            node = found
+        return node
+
+
+@dataclass(frozen=True)
+class Step:
+    """One time step: ``(*inputs, *state, *weights) -> (*outputs, *new_state)``, inputs with their time axes.
+
+    ``state`` are tensors that show what it is, as the trace has them; ``weights`` names of attributes.
+    """
+
+    graph: fx.Graph
+    state: list[Tensor]
+    weights: list[str]
+
+
+class _Step:
+    """Writes the nodes of one time step into a graph of their own."""
+
+    def __init__(self, unrolled: Unrolled) -> None:
+        self.unrolled, self.graph = unrolled, fx.Graph()
+        self.known: dict[Node, Node] = {node: self.graph.placeholder(node.name) for node in unrolled.inputs}
+        self.state: dict[Node, Node] = {}
+        self.weights: dict[str, Node] = {}
+
+    def emitted(self, node: Node) -> Node:
+        """Give a node's own in the step."""
+        time = self.unrolled.times.get(node)
+        if node in self.known:
+            return self.known[node]
+        if time == 0:
+            self.state[node] = self.known[node] = self.graph.placeholder(f"state_{len(self.state)}")
+            return self.known[node]
+        if time == self.unrolled.steps - 1 and (first := self.unrolled.at_first(node)):
+            self.known[node] = self.emitted(first)
+            return self.known[node]
+        if isinstance(time, int) and time not in (FIRST, self.unrolled.steps - 1):
+            raise NotRolledError(f"{node.name}, of time step {time}, is read from outside of it")
+        self.known[node] = self._copied(node)
+        return self.known[node]
+
+    def _copied(self, node: Node) -> Node:
+        if node.op == "get_attr":
+            name = str(node.target)
+            if name not in self.unrolled.weights:
+                return self.graph.node_copy(node)
+            if name not in self.weights:
+                self.weights[name] = self.graph.placeholder(f"weight_{len(self.weights)}")
+            return self.weights[name]
+        args: Any = node.args
+        if node in self.unrolled.collected:
+            args = ([self.unrolled.collected[node][FIRST]], *args[1:])
+        elif self.unrolled._read(node) is not None:
+            args = _of_one_step(node)
+        written = fx.map_arg((args, dict(node.kwargs)), self.emitted)
+        return self.graph.call_function(node.target, *written)  # type: ignore[arg-type]
+
+    def finished(self) -> Step:
+        """Give the step, its placeholders in front of all else."""
+        inputs = [self.known[node] for node in self.unrolled.inputs]
+        for node in reversed([*inputs, *self.state.values(), *self.weights.values()]):
+            first = next(iter(self.graph.nodes))
+            if node is not first:
+                first.prepend(node)
+        self.graph.lint()
+        return Step(self.graph, [node.meta["val"] for node in self.state], [*self.weights])
+
+
+def _of_one_step(node: Node) -> tuple[Any, ...]:
+    """Let a node read the only time step that there is."""
+    if node.target is aten.select.int:
+        return (*node.args[:2], 0)
+    if node.target is aten.slice.Tensor:
+        return (node.args[0], _argument(node, 1, 0), 0, 1)
+    return (node.args[0], 0)
+
+
+def _argument(node: Node, place: int, default: Any) -> Any:
+    return node.args[place] if len(node.args) > place else default

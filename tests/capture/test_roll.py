@@ -1,0 +1,156 @@
+"""Loops that TorchScript does not compile, with a state in local variables: rolled up from a trace."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from torch import Tensor, nn
+
+import rnn_export
+from rnn_export.bundle.layout import MODEL_C, MODEL_PT
+from rnn_export.errors import ModelError
+
+H = 6
+
+
+@dataclass
+class Config:
+    """What TorchScript takes for no attribute."""
+
+    squash: Callable[[Tensor], Tensor] = torch.tanh
+
+
+class Spiking(nn.Module):
+    """Two layers of units whose potentials are in local variables; every output of both is collected."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = Config()
+        self.first, self.second = nn.Linear(4, H), nn.Linear(H, 3)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        a = b = None
+        spikes, potentials = [], []
+        for step in range(x.size(0)):
+            current = self.first(x[step])
+            a = 0.9 * (torch.zeros_like(current) if a is None else a) + current
+            spike = torch.sigmoid(4 * (a - 1))
+            a = a - spike
+            current = self.second(spike)
+            b = 0.8 * (torch.zeros_like(current) if b is None else b) + current
+            spikes.append(self.config.squash(b))
+            potentials.append(b)
+        return torch.stack(spikes), torch.stack(potentials)
+
+
+class Learned(nn.Module):
+    """A start that is learned, a linear layer in front of the loop and one behind it; batch first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = Config()
+        self.start = nn.Parameter(torch.randn(H))
+        self.into, self.cell, self.out = nn.Linear(4, 5), nn.GRUCell(5, H), nn.Linear(H, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, outputs = self.start.expand(x.shape[0], H), []
+        for u in self.into(x).unbind(1):
+            h = self.config.squash(self.cell(u, h))
+            outputs.append(h)
+        return self.out(torch.stack(outputs, 1))
+
+
+class Delayed(nn.Module):
+    """Reads the inputs of the time step before as well; the outputs of one loop are read by a second one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = Config()
+        self.weight = nn.Parameter(torch.randn(4, 4) / 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        before, h, inner = torch.zeros_like(x[0]), torch.zeros_like(x[0]), []
+        for x_t in x:
+            h = self.config.squash(x_t @ self.weight + before * h)
+            before = x_t
+            inner.append(h)
+        g, outputs = torch.zeros_like(x[0]), []
+        for y_t in torch.stack(inner):
+            g = 0.5 * g + y_t
+            outputs.append(g.unsqueeze(0))
+        return torch.cat(outputs)
+
+
+class Last(Learned):
+    """Gives the last state alone, beside a context that every time step reads."""
+
+    def forward(self, x: Tensor, scale: Tensor) -> Tensor:  # type: ignore[override]
+        h = torch.zeros(x.shape[0], H)
+        for t in range(x.shape[1]):
+            h = self.cell(self.into(x[:, t]) * scale, h)
+        return self.out(self.config.squash(h))
+
+
+class Counting(Learned):
+    """Does something else at every time step: no loop that can be rolled up."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.zeros(x.shape[0], H)
+        for t in range(x.shape[1]):
+            h = self.cell(self.into(x[:, t]), self.config.squash(h) / (t + 1))
+        return self.out(h)
+
+
+def sequence(steps: int, batch: int) -> tuple[Tensor, ...]:
+    return (torch.randn(steps, batch, 4),)
+
+
+def batch_first(steps: int, batch: int) -> tuple[Tensor, ...]:
+    return (torch.randn(batch, steps, 4),)
+
+
+def with_context(steps: int, batch: int) -> tuple[Tensor, ...]:
+    return torch.randn(batch, steps, 4), torch.randn(batch, 5)
+
+
+ROLLED = {
+    "local": (Spiking, sequence, 2),
+    "learned": (Learned, batch_first, 1),
+    "delayed": (Delayed, sequence, 2),  # the product that the next time step reads, not its two factors
+    "last": (Last, with_context, 1),
+}
+
+
+@pytest.mark.parametrize("name", [*ROLLED])
+def test_it_streams_with_its_local_variables_as_a_state(name: str, tmp_path: Path) -> None:
+    kind, draw, leaves = ROLLED[name]
+    torch.manual_seed(0)
+    model: Any = kind().eval()
+    bundle = rnn_export.export(model, draw(7, 3), tmp_path / "b")
+    signature = bundle.signature
+    assert signature.streamable
+    assert len(signature.state) == leaves
+    assert {MODEL_PT, MODEL_C} <= bundle.manifest.files.keys()
+    session = onnxruntime.InferenceSession(str(bundle.folder / "model.onnx"))
+    for steps, batch in ((1, 1), (4, 2), (23, 5)):
+        given = draw(steps, batch)
+        with torch.no_grad():
+            want = model(*given)
+        feeds = dict(zip(signature.input_names, map(Tensor.numpy, given), strict=False))
+        names = [leaf.name for leaf in signature.state]
+        feeds |= dict(zip(names, signature.initial_state(batch), strict=True))
+        got = session.run(signature.output_names[: len(signature.outputs)], feeds)
+        for one, other in zip(got, want if isinstance(want, tuple) else (want,), strict=True):
+            np.testing.assert_allclose(one, other.numpy(), atol=1e-5)
+
+
+def test_a_loop_whose_time_steps_differ_is_refused_with_the_compilers_reason(tmp_path: Path) -> None:
+    with pytest.raises(
+        ModelError, match=r"cannot be run step by step .* TorchScript cannot compile Counting"
+    ):
+        rnn_export.export(Counting().eval(), batch_first(7, 3), tmp_path / "b")
