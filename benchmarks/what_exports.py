@@ -3,9 +3,10 @@
     python benchmarks/what_exports.py           print the table: some minutes
     python benchmarks/what_exports.py --write   write it into the page
 
-The nets are those of ``tests/support/calls.py`` and ``tests/support/general_calls.py``. One that streams was
-exported as a loop around one time step, or as ONNX's recurrent operators; one that does not as a graph for
-whole sequences. The error is the worst of ``model.onnx`` in ONNX Runtime from eager PyTorch in float64.
+The nets are those of ``calls.py``, ``general_calls.py`` and ``whole_models.py`` in ``tests/support``. One
+that streams was exported as a loop around one time step, or as ONNX's recurrent operators; one that does not
+as a graph for whole sequences. The error is the worst of ``model.onnx`` in ONNX Runtime from eager PyTorch in
+float64.
 """
 
 import argparse
@@ -22,6 +23,7 @@ import rnn_export
 from rnn_export.bundle.layout import MODEL_C, MODEL_PT
 from tests.support.calls import CALLS, WHOLE
 from tests.support.general_calls import GENERAL
+from tests.support.whole_models import MODELS
 
 PAGE = Path(__file__).parents[1] / "docs" / "what-exports.md"
 START = "| net |"
@@ -38,6 +40,9 @@ def nets() -> Iterator[tuple[str, nn.Module, tuple[Any, ...], dict[str, Any]]]:
     for name, general in GENERAL.items():
         torch.manual_seed(0)
         yield name, general.make().eval(), general.draw(time, batch, places), {}
+    for name, whole in MODELS.items():
+        torch.manual_seed(0)
+        yield name, whole.make().eval(), whole.draw(time, batch), {}
 
 
 def row(name: str, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], folder: Path) -> str:
