@@ -90,7 +90,7 @@ class Last(Learned):
     """Gives the last state alone, beside a context that every time step reads."""
 
     def forward(self, x: Tensor, scale: Tensor) -> Tensor:  # type: ignore[override]
-        h = torch.zeros(x.shape[0], H)
+        h = self.start.expand(x.shape[0], H)
         for t in range(x.shape[1]):
             h = self.cell(self.into(x[:, t]) * scale, h)
         return self.out(self.config.squash(h))
@@ -104,6 +104,17 @@ class Counting(Learned):
         for t in range(x.shape[1]):
             h = self.cell(self.into(x[:, t]), self.config.squash(h) / (t + 1))
         return self.out(h)
+
+
+class Resetting(Learned):
+    """Forgets everything after 256 time steps, which no short trace shows."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, outputs = torch.zeros(x.shape[0], H), []
+        for t in range(x.shape[1]):
+            h = self.config.squash(self.cell(self.into(x[:, t]), torch.zeros_like(h) if t == 256 else h))
+            outputs.append(h)
+        return self.out(torch.stack(outputs, 1))
 
 
 def sequence(steps: int, batch: int) -> tuple[Tensor, ...]:
@@ -149,8 +160,7 @@ def test_it_streams_with_its_local_variables_as_a_state(name: str, tmp_path: Pat
             np.testing.assert_allclose(one, other.numpy(), atol=1e-5)
 
 
-def test_a_loop_whose_time_steps_differ_is_refused_with_the_compilers_reason(tmp_path: Path) -> None:
-    with pytest.raises(
-        ModelError, match=r"cannot be run step by step .* TorchScript cannot compile Counting"
-    ):
-        rnn_export.export(Counting().eval(), batch_first(7, 3), tmp_path / "b")
+@pytest.mark.parametrize("kind", [Counting, Resetting])
+def test_a_loop_whose_time_steps_differ_is_refused(kind: type[Learned], tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=rf"cannot be run step by step .* cannot compile {kind.__name__}"):
+        rnn_export.export(kind().eval(), batch_first(7, 3), tmp_path / "b")

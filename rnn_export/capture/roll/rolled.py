@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from rnn_export.capture.roll.unrolled import NotRolledError, Step, Unrolled
+from rnn_export.capture.roll.unrolled import Step, Unrolled
 from rnn_export.errors import RnnExportError
 from rnn_export.module import eager
 from rnn_export.module.fold_check import FOLD_TOLERANCE, streaming_obstacle
@@ -25,10 +25,12 @@ from rnn_export.program.quiet import quiet, unprinted
 from rnn_export.signature.sizes import BATCH, TIME
 
 FEWEST = 5  # time steps of a trace: what follows what is seen between the second and the last of them
+FEW = 3  # time steps of many rows
 TRACED_BATCH = 3  # unlike 1, which the exporter would take for a constant
 PREFIX = "model."  # of what is in the module that is traced
 PRINTING = "torch.export._trace"
-TRIED = ((1, 2), (2, 1), (31, 5))  # time steps and rows on which the step is compared with the module
+# Time steps and rows on which the step is compared with the module: from here on the step stands for it.
+TRIED = ((1, 2), (2, 1), (31, 5), (FEW, 33), (FEW, 257), (300, 1), (1025, 1), (4097, 1))
 
 
 class Rolled(Wrapper):
@@ -78,9 +80,7 @@ def roll(subject: Subject) -> Subject | None:
     """Give a module for whole sequences as one with a state, if a trace of it can be rolled up."""
     try:
         step, found = _step(subject)
-    except NotRolledError:
-        return None
-    except Exception:  # whatever upstream raises where it cannot trace the module
+    except Exception:  # it is no loop that can be rolled up, or whatever upstream raises that cannot trace it
         return None
     signature = subject.signature
     axes = [[spec.time_axis for spec in specs] for specs in (signature.inputs, signature.outputs)]
@@ -146,11 +146,15 @@ def _plain(graph: fx.Graph) -> fx.Graph:
 
 
 def _is_same(subject: Subject, inner: Subject) -> bool:
-    """Whether a module that was rolled up gives what the module itself does."""
+    """Whether a module that was rolled up gives what the module itself does.
+
+    Beyond the sizes that the module itself names as well.
+    """
     own, other = (eager.start(each, torch.float64) for each in (subject, inner))
-    draw = Draw(inner, other)
-    for steps, batch in TRIED:
-        inputs = draw.inputs(steps, batch)
+    draw = Draw(subject, own)
+    named = [shape for size in draw.sizes for shape in ((size + 1, 1), (FEW, size + 1))]
+    for steps, batch in (*TRIED, *named):
+        inputs = (draw.inputs if batch > 1 else draw.changing_inputs)(steps, batch)
         got = other(*inputs, *inner.signature.initial_state(batch))
         for one, want in zip(got, own(*inputs), strict=False):
             if not np.allclose(one, want, rtol=FOLD_TOLERANCE, atol=FOLD_TOLERANCE, equal_nan=True):

@@ -58,6 +58,11 @@ class Unrolled:
         for nodes in self.collected.values():
             for step in range(FIRST, steps - 1):
                 self._follow(nodes[step], nodes[step + 1])
+        last = [node for node, time in self.times.items() if time == steps - 1]
+        for node in last:  # a state of which no output is collected
+            for given in node.all_input_nodes:
+                if self.times.get(given) == steps - 2 and given not in self.next:
+                    self._find_next(given, last)
 
     def _time(self, node: Node) -> Time:
         """Say to which time step a node belongs."""
@@ -120,11 +125,22 @@ class Unrolled:
         if one.target is not other.target:
             raise NotRolledError(f"{one.name} is not what {other.name} is")
         if self._read(one) is not None:
-            if one.args[0] is not other.args[0]:
-                raise NotRolledError(f"{one.name} reads another sequence than {other.name}")
+            self._alike(one.args[0], other.args[0])
             return
         self._alike(one.args, other.args)
         self._alike(one.kwargs, other.kwargs)
+
+    def _find_next(self, node: Node, later: Sequence[Node]) -> None:
+        """Find what follows a node among those of the next time step, if anything does."""
+        known = dict(self.next)
+        for other in later:
+            if other.target is node.target:
+                try:
+                    self._follow(node, other)
+                except NotRolledError:
+                    self.next = dict(known)
+                else:
+                    return
 
     def _alike(self, one: Any, other: Any) -> None:
         """Compare what two nodes are given."""
@@ -136,7 +152,7 @@ class Unrolled:
                 if self.next.get(one) is not other:
                     self._follow(one, other)
             elif one is not other:
-                if times != (None, None) or one.target is not other.target:
+                if times[0] != times[1] or one.target is not other.target:
                     raise NotRolledError(f"{one.name} is not {other.name}")
                 self._alike(one.args, other.args)
                 self._alike(one.kwargs, other.kwargs)
