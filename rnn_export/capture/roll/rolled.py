@@ -14,6 +14,7 @@ import torch
 from torch import fx, nn
 
 from rnn_export.capture.roll.unrolled import Step, Unrolled
+from rnn_export.capture.step import PRINTING, TRACED_BATCH
 from rnn_export.errors import RnnExportError
 from rnn_export.module import eager
 from rnn_export.module.fold_check import FOLD_TOLERANCE, streaming_obstacle
@@ -26,9 +27,7 @@ from rnn_export.signature.sizes import BATCH, TIME
 
 FEWEST = 5  # time steps of a trace: what follows what is seen between the second and the last of them
 FEW = 3  # time steps of many rows
-TRACED_BATCH = 3  # unlike 1, which the exporter would take for a constant
 PREFIX = "model."  # of what is in the module that is traced
-PRINTING = "torch.export._trace"
 # Time steps and rows on which the step is compared with the module: from here on the step stands for it.
 TRIED = ((1, 2), (2, 1), (31, 5), (FEW, 33), (FEW, 257), (300, 1), (1025, 1), (4097, 1))
 
