@@ -27,7 +27,7 @@ os.environ["XDG_CACHE_HOME"] = str(libraries())
 
 FAR = grid.FAR
 FILES = {"tmp_path", "exported", "exported_ragged"}  # what tests have that export, build or run files
-SEVERAL = 3  # of what such a test is tried on, every day
+SEVERAL = 2  # of what such a test is tried on, every day
 FIGURE, COUNTS = "figure", "counts"
 NO_CACHE, PART = "--no-export-cache", "--part"
 

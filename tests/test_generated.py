@@ -40,6 +40,7 @@ ALIKE = {
     *("padding_multiplies", "zero_sums_keep", "flag_resets_where", "input_delay", "next_input", "centred"),
     *("inputs_set", "noise_on_inputs", "moving_average_in_place", "log1p", "root", "hour", "clipped"),
     *("inside_plain", "inside_like", "begin_half", "mean", "mean_valid_row", "maximum"),
+    *("learned_optional", "position_table", "missing_keep"),
 }
 
 

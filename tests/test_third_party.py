@@ -29,7 +29,7 @@ AMPLIFIES = {"AntisymmetricRNN"}  # rounding grows from step to step, over two l
 COARSE = {"IndRNN"}  # ONNX Runtime's tanh in its operators is off by 5e-6 near zero, where inputs are tiny
 
 
-QUICK = ("AntisymmetricRNN", "MGU", "PeepholeLSTM", "coRNN")
+QUICK = ("AntisymmetricRNN", "PeepholeLSTM")
 
 CELLS = [name for name in torchrecurrent.cells.__all__ if name.endswith("Cell")]
 

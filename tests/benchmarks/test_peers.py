@@ -169,6 +169,7 @@ def test_every_shape_is_asked_for_what_the_benchmark_has() -> None:
     assert len({(shape.sizes, shape.steps, shape.batch) for shape in script.SHAPES}) == len(script.SHAPES)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.skipif(compiler() is None, reason="no C compiler")
 @pytest.mark.parametrize("cell", [RNNScratch, LSTMScratch])
 def test_c_called_from_c_gives_the_same_numbers(cell: type[torch.nn.Module], tmp_path: Path) -> None:

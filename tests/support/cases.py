@@ -311,7 +311,7 @@ each_compiled = pytest.mark.parametrize("case", COMPILED, ids=lambda case: case.
 
 
 # A net of 1.3 million parameters: in C, its numbers stand in a file of their own.
-LARGE = ModelCase("large", lambda: CharRNN(5000, LSTMScratch(5000, 64, 8)), tokens(3, 2, below=5000))
+LARGE = ModelCase("large", lambda: CharRNN(1100, LSTMScratch(1100, 64, 8)), tokens(3, 2, below=1100))
 
 
 def the(name: str) -> ModelCase | CallCase:

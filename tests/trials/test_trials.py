@@ -12,12 +12,12 @@ import pytest
 from rnn_export.bundle.bundle import Bundle
 from rnn_export.runtimes.table import Runner
 from rnn_export.signature.tensors import Array
-from tests.support.cases import sample
 from trials import TRIALS, BrokenPromiseError, Trial, shapes, threads
 from trials.bundles import ARTIFACTS
 
 
-@pytest.mark.parametrize("trial", sample([*TRIALS.values()], "fuzz"))
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("trial", TRIALS.values(), ids=TRIALS)
 def test_a_promise_holds(trial: Trial, figure: Callable[[str], None]) -> None:
     figure(f"{trial.name}: {trial.run(trial.short)}")
 

@@ -22,14 +22,14 @@ each_command = pytest.mark.parametrize(
 
 @pytest.fixture(scope="session")
 def large(exported: Exported) -> rnn_export.Bundle:
-    """Give the bundle of a net of 1.3 million parameters."""
+    """Give the bundle of a net of 300,000 parameters, more than a model may have as text."""
     return exported(LARGE)
 
 
 def test_its_numbers_stand_in_a_file(large: rnn_export.Bundle) -> None:
     assert {"model.c", "model.h", "model.c.weights"} <= set(large.manifest.files)
     assert large.manifest.files["model.c"]["bytes"] < 50_000
-    assert large.manifest.files["model.c.weights"]["bytes"] == pytest.approx(4 * 5064 * 256, rel=0.01)
+    assert large.manifest.files["model.c.weights"]["bytes"] == pytest.approx(4 * 1164 * 256, rel=0.02)
     header = (large.folder / "model.h").read_text()
     assert "numbers stand in model.c.weights; keep it beside model.c" in header
     report = VerificationReport.stored(large.manifest)
@@ -79,7 +79,7 @@ def test_a_library_holds_the_numbers(large: rnn_export.Bundle, tmp_path: Path) -
     line = ["compile", str(large.folder), "--out", str(tmp_path), "--march", "native"]
     done = CliRunner().invoke(app, line)
     assert done.exit_code == 0, done.output
-    assert (tmp_path / "liblarge.so").stat().st_size > 5_000_000
+    assert (tmp_path / "liblarge.so").stat().st_size > 1_150_000
     table = subprocess.run(["nm", "-D", tmp_path / "liblarge.so"], capture_output=True, text=True, check=True)
     assert "large_weights" not in table.stdout
 
