@@ -100,6 +100,11 @@ def mismatch(where: str, expected: object, got: object, remedy: str) -> str:
     return f"{where}: expected {expected}, got {got}. {remedy}"
 
 
+def class_name(module: object) -> str:
+    """Name the class of a module, also of one that TorchScript compiled."""
+    return str(getattr(module, "original_name", type(module).__name__))
+
+
 def warn(message: str) -> None:
     """Warn of something, at the line of the user's code that called this package."""
     depth, frame = 1, sys._getframe()

@@ -9,7 +9,7 @@ from torch import nn
 from rnn_export.backends.write import write_files
 from rnn_export.bundle.bundle import Bundle, Manifest, check_target, staged
 from rnn_export.capture.capture import capture
-from rnn_export.errors import DisagreementError, ModelError
+from rnn_export.errors import DisagreementError, ModelError, class_name
 from rnn_export.failures import typed
 from rnn_export.module.candidates import Said
 from rnn_export.module.inspection import as_whole_sequences, inspect_export
@@ -81,7 +81,7 @@ def export(
     folder, progress = Path(folder), progress or silent
     check_target(folder, overwrite=overwrite)
     name, said = name or folder.resolve().name, Said(axes or {}, roles or {}, batch_first)
-    with typed(f"the export of {type(model).__name__}", ModelError, REMEDY):
+    with typed(f"the export of {class_name(model)}", ModelError, REMEDY):
         subject = inspect_export(model, args, kwargs=kwargs, step=step, lengths=lengths, said=said)
         try:
             manifest = _export(subject, folder, name, metadata or {}, progress, overwrite=overwrite)

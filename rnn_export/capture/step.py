@@ -12,8 +12,9 @@ import onnx_ir as ir
 import torch
 from onnx_ir.passes import common
 
+from rnn_export.capture import traceable
 from rnn_export.capture.decompositions import decomposed, without_bags, without_unbind
-from rnn_export.errors import CaptureError
+from rnn_export.errors import CaptureError, class_name
 from rnn_export.garbage import uncollected
 from rnn_export.module.subject import Subject
 from rnn_export.program.build import Builder
@@ -61,7 +62,7 @@ def _trace(subject: Subject) -> ir.Model:
     ]
     try:
         with quiet(), uncollected(), unprinted(PRINTING), torch.no_grad():
-            step = torch.export.export(subject.flat().eval(), tuple(arguments), dynamic_shapes=(tuple(free),))
+            step = traceable.trace(subject.flat().eval(), arguments, free)
             without_unbind(step)
             without_bags(step)
             known = torch.export.default_decompositions()
@@ -70,7 +71,7 @@ def _trace(subject: Subject) -> ir.Model:
     except Exception as error:
         reason = str(error.__cause__ or error).strip().partition("\n")[0]
         raise CaptureError(
-            f"one time step of {type(subject.original).__name__} cannot be traced: {reason}. "
+            f"one time step of {class_name(subject.original)} cannot be traced: {reason}. "
             "Keep Python decisions that depend on values, and the batch size as a number, out of forward()."
         ) from error
     if exported is None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from rnn_export.errors import InputError, ModelError, mismatch
+from rnn_export.errors import InputError, ModelError, class_name, mismatch
 from rnn_export.module.arguments import Arguments, is_tensor
 from rnn_export.module.calling import describe
 from rnn_export.module.candidates import Said
@@ -73,7 +73,7 @@ class Arranged(Wrapper):
             places = [went for went, _ in self.pairs]
             left = own.without(places)
             if left is None:
-                raise InputError(f"{type(self.original).__name__} cannot be called without its state.")
+                raise InputError(f"{class_name(self.original)} cannot be called without its state.")
             own, tensors = left, [leaf for number, leaf in enumerate(tensors) if number not in places]
         else:
             for (went, _), leaf in zip(self.pairs, state[0] if state else (), strict=True):
@@ -89,7 +89,7 @@ class Arranged(Wrapper):
             where = "".join(f"[{part!r}]" for part in missing[0])
             raise ModelError(
                 mismatch(
-                    f"result of {type(self.original).__name__}.forward()",
+                    f"result of {class_name(self.original)}.forward()",
                     f"a tensor in result{where}, as the example gave",
                     describe(result),
                     "Return the same tensors in every call.",
@@ -150,7 +150,7 @@ def _called(model: nn.Module, arguments: Arguments) -> Any:
             [*map(describe, args), *(f"{name}={describe(value)}" for name, value in kwargs.items())]
         )
         raise InputError(
-            f"{type(model).__name__} failed on ({given}): {error}. Pass an example that the model takes: "
+            f"{class_name(model)} failed on ({given}): {error}. Pass an example that the model takes: "
             "export(model, args, folder, kwargs=...) calls model(*args, **kwargs)."
         ) from error
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 
-from rnn_export.errors import ModelError, mismatch
+from rnn_export.errors import ModelError, class_name, mismatch
 from rnn_export.module.calling import equal
 
 Result = TypeVar("Result")
@@ -13,14 +14,26 @@ CHANGES = "changes {} of the module, a buffer or an attribute. Take that as a st
 
 
 def values(model: nn.Module) -> Iterator[tuple[str, Any]]:
-    """Give the parameters, buffers, and attributes that are tensors or numbers, with their paths."""
+    """Give the parameters, buffers, and attributes that are tensors or numbers, with their paths.
+
+    Of a module that TorchScript compiled, the attributes that it sets.
+    """
     for path, module in model.named_modules():
         own = {**vars(module), **vars(module).get("_parameters", {}), **vars(module).get("_buffers", {})}
+        if isinstance(module, torch.jit.ScriptModule):
+            own = {**own, **_set_by(module)}
         for name, value in own.items():
             if isinstance(value, Tensor):
                 yield f"{path}.{name}".lstrip("."), value.detach().clone()
             elif isinstance(value, int | float):
                 yield f"{path}.{name}".lstrip("."), value
+
+
+def _set_by(module: torch.jit.ScriptModule) -> dict[str, Any]:
+    """Give the attributes that methods of a compiled module set: it has no list of all."""
+    methods = map(module._c._get_method, module._c._method_names())
+    names = {node.s("name") for method in methods for node in method.graph.findAllNodes("prim::SetAttr")}
+    return {name: module._c.getattr(name) for name in names if module._c.hasattr(name)}
 
 
 def changed(model: nn.Module, before: Mapping[str, Any]) -> list[str]:
@@ -47,7 +60,7 @@ def watched(model: nn.Module, run: Callable[[], Result]) -> tuple[Result, list[s
     if names:
         raise ModelError(
             mismatch(
-                f"a call of {type(model).__name__}",
+                f"a call of {class_name(model)}",
                 "parameters that stay as they are",
                 f"new numbers in {', '.join(names)}",
                 "A file cannot change its weights: change them before the export, and not in forward().",

@@ -11,6 +11,7 @@ once::
 
 import copy
 import sys
+import warnings
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 from torch.overrides import TorchFunctionMode
 
 PARALLEL = nn.DataParallel, nn.parallel.DistributedDataParallel
+OVERLOAD = "forward__0"
 WEIGHT_HOOKS = WeightNorm, SpectralNorm, BasePruningMethod  # compute a weight before each call
 
 
@@ -52,6 +54,27 @@ def copied(model: nn.Module) -> nn.Module:
     for parameter in twin.parameters():
         parameter.requires_grad_(False)
     return twin
+
+
+def with_forward(model: nn.Module) -> nn.Module:
+    """Give a module that TorchScript compiled with overloads alone a ``forward``, which calls the first one.
+
+    It compiles the recurrent layers of ``torch.nn`` so, which then can be called by other modules alone.
+    """
+    if not isinstance(model, torch.jit.ScriptModule) or not model._c._has_method(OVERLOAD):
+        return model
+    holder = nn.Module()
+    holder.add_module("module", model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        wrapper: torch.jit.ScriptModule = torch.jit.script(holder.eval())
+    takes = model._c._get_method(OVERLOAD).schema.arguments[1:]
+    typed = ", ".join(
+        f"{each.name}: {each.type.annotation_str}{' = None' * each.has_default_value()}" for each in takes
+    )
+    names = ", ".join(each.name for each in takes)
+    wrapper.define(f"def forward(self, {typed}):\n    return self.module.{OVERLOAD}({names})\n")
+    return wrapper
 
 
 def _inner(module: nn.Module) -> nn.Module | None:

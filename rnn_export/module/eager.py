@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from rnn_export.errors import ModelError, mismatch
+from rnn_export.errors import ModelError, class_name, mismatch
 from rnn_export.exclusive import LOCK
 from rnn_export.module.copying import copied
 from rnn_export.module.precision import InPrecision
@@ -35,7 +35,7 @@ def prepare(subject: Subject, dtype: torch.dtype) -> nn.Module:
 def caller(model: nn.Module, subject: Subject, dtype: torch.dtype) -> Call:
     """Run what :func:`prepare` gave, as it is at each call; as :func:`start` does."""
     signature = subject.signature
-    name = type(subject.original).__name__
+    name = class_name(subject.original)
     in_precision = InPrecision(getattr(torch, signature.dtype), dtype)
 
     def tensor(array: Array) -> torch.Tensor:

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from rnn_export.errors import ModelError, mismatch
+from rnn_export.errors import ModelError, class_name, mismatch
 from rnn_export.module import eager
 from rnn_export.module.copying import copied
 from rnn_export.module.sampling import SEED, Draw, trajectory
@@ -85,7 +85,7 @@ def check_company(arguments: Sequence[Array], subject: Subject) -> None:
         if difference > FOLD_TOLERANCE:
             raise ModelError(
                 mismatch(
-                    f"{type(subject.original).__name__}, the results of a row",
+                    f"{class_name(subject.original)}, the results of a row",
                     "the same in any batch",
                     f"results that differ by {difference:.1g} beside a row with a NaN or an infinity",
                     "Let no row, and no branch, depend on the others or on how many there are.",
@@ -123,7 +123,7 @@ def check_rows(subject: Subject) -> None:
         if difference > FOLD_TOLERANCE:
             raise ModelError(
                 mismatch(
-                    f"{type(subject.original).__name__}, the results of a row",
+                    f"{class_name(subject.original)}, the results of a row",
                     "the same in any batch",
                     f"results that differ by {difference:.1g} between a batch of {batch} and smaller ones",
                     "Let no row, and no branch, depend on the others or on how many there are.",

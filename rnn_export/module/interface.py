@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from rnn_export.errors import InputError, ModelError, RnnExportError, mismatch
+from rnn_export.errors import InputError, ModelError, RnnExportError, class_name, mismatch
 from rnn_export.module.calling import OtherCallError, describe
 
 DTYPES = (torch.float32, torch.float64, torch.int64, torch.bool)  # that a tensor of a call may have
@@ -38,7 +38,7 @@ def check_not_quantized(model: nn.Module) -> None:
             kind = f"{type(module).__module__}.{type(module).__qualname__}"
             expected, got = "weights in floating point", f"quantized ones in {name or 'itself'}, {kind}"
             remedy = "Export the module as it was before it was quantized."
-            raise ModelError(mismatch(type(model).__name__, expected, got, remedy))
+            raise ModelError(mismatch(class_name(model), expected, got, remedy))
 
 
 def _is_quantized(value: object) -> bool:

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rnn_export.errors import InputError, ModelError, mismatch, warn
+from rnn_export.errors import InputError, ModelError, class_name, mismatch, warn
 from rnn_export.module.calling import describe
-from rnn_export.module.copying import copied
+from rnn_export.module.copying import copied, with_forward
 from rnn_export.module.interface import check_kinds, check_not_quantized
 from rnn_export.signature.tree import tree_leaves
 
@@ -26,19 +26,13 @@ def copy_of(model: nn.Module) -> tuple[nn.Module, list[bool]]:
         ModelError: it is no module that can be called, is quantized, or cannot be copied.
     """
     if not isinstance(model, nn.Module):
-        raise ModelError(mismatch("model", "a torch.nn.Module", type(model).__name__, "Pass an instance."))
-    if isinstance(model, torch.jit.ScriptModule) and not model._c._has_method("forward"):
-        raise ModelError(
-            f"the scripted {model.original_name} has no forward of its own, only overloads, which is how "
-            "torch.nn's recurrent layers are compiled. Export the module that was scripted, or script one "
-            "that calls it."
-        )
+        raise ModelError(mismatch("model", "a torch.nn.Module", class_name(model), "Pass an instance."))
     check_not_quantized(model)
-    own = _copy(model)
+    own = with_forward(_copy(model))
     modes = [getattr(module, "training", False) for module in own.modules()]  # none if it is frozen
     if any(tensor.dtype in HALVES for tensor in (*own.parameters(), *own.buffers())):
         warn(
-            f"{type(own).__name__} is in half precision. Its files are in float32, and compared with a copy "
+            f"{class_name(own)} is in half precision. Its files are in float32, and compared with a copy "
             "of it in float32: the module itself differs from them by what its own rounding makes."
         )
         own = own.float()
@@ -50,7 +44,7 @@ def _copy(model: nn.Module) -> nn.Module:
         return copied(model)
     except Exception as error:
         raise ModelError(
-            f"{type(model).__name__} cannot be copied: {error}. The export works on a copy; "
+            f"{class_name(model)} cannot be copied: {error}. The export works on a copy; "
             "make the module work with copy.deepcopy()."
         ) from error
 
@@ -116,7 +110,7 @@ def begin_of(model: nn.Module) -> Callable[[int], Any] | None:
             return begin_state(batch, CPU)
         except Exception as error:
             raise ModelError(
-                f"begin_state({batch}, device) of {type(model).__name__} failed: {error}. It is called as "
+                f"begin_state({batch}, device) of {class_name(model)} failed: {error}. It is called as "
                 "begin_state(batch_size, device) for the initial state."
             ) from error
 

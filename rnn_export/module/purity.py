@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from rnn_export.errors import PACKAGE, ModelError
+from rnn_export.errors import PACKAGE, ModelError, class_name
 from rnn_export.module import attributes
 from rnn_export.module.calling import agree, equal
 from rnn_export.signature.tree import tree_leaves
@@ -65,7 +65,7 @@ def check_agreement(
     alike = [(a, b) for a, b in zip(one, two, strict=False) if a.shape == b.shape and a.numel()]
     difference = max((float((a.double() - b.double()).abs().max()) for a, b in alike), default=torch.inf)
     raise ModelError(
-        f"{type(model).__name__}: two calls with the same arguments differ by {difference:.1g}: "
+        f"{class_name(model)}: two calls with the same arguments differ by {difference:.1g}: "
         f"{cause or UNKNOWN} A file gives the same results for the same arguments."
     )
 

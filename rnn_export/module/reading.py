@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from rnn_export.errors import InputError, ModelError, RnnExportError, mismatch, warn
+from rnn_export.errors import InputError, ModelError, RnnExportError, class_name, mismatch, warn
 from rnn_export.exclusive import LOCK
 from rnn_export.module.arguments import Arguments, arguments_of
 from rnn_export.module.arranged import begin_arranged, readings
@@ -209,6 +209,6 @@ def _warn_of_training_mode(modes: Sequence[bool], subject: Subject) -> None:
         module.training = training
     if not equal(subject.flat(trained)(*subject.arguments), subject.flat()(*subject.arguments)):
         warn(
-            f"{type(inner).__name__} is in training mode, where it computes something else (dropout or batch "
+            f"{class_name(inner)} is in training mode, where it computes something else (dropout or batch "
             "norm, say). A copy in eval mode is exported; call model.eval() to silence this."
         )

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rnn_export.errors import InputError, ModelError, RnnExportError, mismatch
+from rnn_export.errors import InputError, ModelError, RnnExportError, class_name, mismatch
 from rnn_export.module.attributes import CHANGES, watched
 from rnn_export.module.axes import SHORT, Axes, FlattenedError, check_state, find_axes, shorter
 from rnn_export.module.call_specs import input_specs, output_specs, state_specs
@@ -194,7 +194,7 @@ def _found_out(
         axes = find_axes(run, inputs, state, begin, said, names.of_inputs)
     except RnnExportError as error:
         if kept:
-            raise ModelError(f"{type(model).__name__}: a call {CHANGES.format(', '.join(kept))}") from error
+            raise ModelError(f"{class_name(model)}: a call {CHANGES.format(', '.join(kept))}") from error
         raise
     leaves = () if taken is None else tuple(tree_leaves(taken))
     if leaves and names.takes and a_state_grows(calls.run, inputs, taken, axes):
@@ -257,7 +257,7 @@ def _run(model: nn.Module, inputs: Inputs, *state: Any) -> Any:
     except Exception as error:
         given = ", ".join(map(describe, inputs))
         raise InputError(
-            f"{type(model).__name__} failed on inputs {given}, state {describe(state)}: {error}. "
+            f"{class_name(model)} failed on inputs {given}, state {describe(state)}: {error}. "
             "Pass an example that model(inputs, state) takes."
         ) from error
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rnn_export.errors import InputError, mismatch
+from rnn_export.errors import InputError, class_name, mismatch
 from rnn_export.module.calling import Calling, describe
 from rnn_export.module.output_length import Along, size_along
 from rnn_export.signature.signature import Signature
@@ -169,7 +169,7 @@ def over_time(cell: nn.Module, x_t: Tensor, state: Any) -> tuple[CellOverTime, A
             return CellOverTime(cell, tree_of(start, names_of(start)), only_state), start
     raise InputError(
         mismatch(
-            f"result of a step of {type(cell).__name__}",
+            f"result of a step of {class_name(cell)}",
             "its new state, or (output, state)",
             describe(result),
             "The new state has as many tensors, of the same shapes, as the state that came in.",
@@ -183,7 +183,7 @@ def _check_output_is_first(cell: nn.Module, x_t: Tensor, state: Any, result: Seq
     if _returns(cell, x_t, start, tree_leaves(list(result[:-1]))):
         raise InputError(
             mismatch(
-                f"result of a step of {type(cell).__name__}",
+                f"result of a step of {class_name(cell)}",
                 "to see which of the tensors is the output",
                 f"{describe(result)}, where the first or the last one can be it",
                 "Return (output, state), with the state in a tuple of its own.",
@@ -198,7 +198,7 @@ def _step(cell: nn.Module, x_t: Tensor, *state: Any) -> Any:
             return cell(x_t.clone(), *own)
     except Exception as error:
         raise InputError(
-            f"a step of {type(cell).__name__} failed on x_t {describe(x_t)}: {error}. "
+            f"a step of {class_name(cell)} failed on x_t {describe(x_t)}: {error}. "
             "Pass an example (x_t, state) that model(x_t, state) takes, x_t without a time axis."
         ) from error
 

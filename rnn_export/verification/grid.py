@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from rnn_export.bundle.golden import LARGE, NON_FINITE, ORDINARY, RUN, STEP, TINY, Case, Dynamics, Golden
-from rnn_export.errors import ModelError, VerificationError, mismatch
+from rnn_export.errors import ModelError, VerificationError, class_name, mismatch
 from rnn_export.module import eager
 from rnn_export.module.fold_check import check_company
 from rnn_export.module.sampling import BATCHES, LONGEST, TINY_ROWS, Draw, moments
@@ -112,7 +112,7 @@ def build(subject: Subject) -> Golden:
     if draw.finite and (share := _finite_share(cases)) < LEAST_FINITE:
         raise VerificationError(
             mismatch(
-                f"golden values of {type(subject.original).__name__}",
+                f"golden values of {class_name(subject.original)}",
                 f"{LEAST_FINITE:.0%} to be finite, as those of the example are",
                 f"{share:.0%}",
                 "Files that give NaN are compared with NaN, which proves nothing. Nothing was written.",
@@ -180,7 +180,7 @@ def _check_decided(cases: Sequence[Case], subject: Subject) -> None:
         if share > 1 - LEAST_DECIDED:
             raise VerificationError(
                 mismatch(
-                    f"whole numbers and truth values that {type(subject.original).__name__} gives",
+                    f"whole numbers and truth values that {class_name(subject.original)} gives",
                     f"at most {1 - LEAST_DECIDED:.0%} that rounding can turn into others",
                     f"{share:.0%}",
                     "Implementations differ where numbers that are alike are compared. Return the numbers.",

@@ -11,7 +11,7 @@ from rnn_export.bundle.description import describe
 from rnn_export.bundle.golden import Dynamics
 from rnn_export.bundle.layout import MODEL_C, MODEL_PT
 from rnn_export.capture.capture import loop_around_step
-from rnn_export.errors import ScriptError, VerificationError, mismatch, warn
+from rnn_export.errors import ScriptError, VerificationError, class_name, mismatch, warn
 from rnn_export.module.subject import Subject
 from rnn_export.progress import ProgressCallback
 from rnn_export.signature.tensors import Array
@@ -89,7 +89,7 @@ def _check_horizon(dynamics: Dynamics | None, subject: Subject) -> None:
     forgets = dynamics.exponent < 0
     raise VerificationError(
         mismatch(
-            f"{type(subject.original).__name__}, time steps for which two implementations can agree",
+            f"{class_name(subject.original)}, time steps for which two implementations can agree",
             f"at least {LEAST_HORIZON}",
             f"{dynamics.horizon}: {jumps if forgets else grows}",
             "Nothing was written. Where forward() jumps, as by sorting or comparing numbers that are alike, "

@@ -1,8 +1,10 @@
 """A module is captured in two ways; of the files, those are left out that cannot be made."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -152,9 +154,76 @@ def test_a_module_without_parameters_is_exported(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
-def test_a_module_that_was_compiled_without_a_forward_is_refused(tmp_path: Path) -> None:
-    compiled = torch.jit.script(nn.GRU(4, 5).eval())
-    with pytest.raises(ModelError, match=r"scripted GRU has no forward of its own.*Export the module that"):
+def test_a_layer_that_was_compiled_without_a_forward_is_exported(tmp_path: Path) -> None:
+    layer, given = nn.LSTM(4, 5).eval(), torch.randn(6, 3, 4)
+    state = torch.randn(1, 3, 5), torch.randn(1, 3, 5)
+    bundle = rnn_export.export(torch.jit.script(layer), (given, state), tmp_path / "bundle")
+    assert {"model.pt", "model.onnx", "model.c"} <= {*bundle.manifest.files}
+    with torch.no_grad():
+        want, (h, c) = layer(given, state)
+    got, (g, d) = rnn_export.load(bundle.folder)(given.numpy(), tuple(map(Tensor.numpy, state)))
+    for one, other in zip((got, g, d), (want, h, c), strict=True):
+        np.testing.assert_allclose(one, other.numpy(), atol=1e-5)
+
+
+class Pairs(nn.Module):
+    """A list of pairs for a state, which the exporter of TorchScript takes for nothing that it knows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([nn.LSTMCell(4, 5), nn.LSTMCell(5, 5)])
+
+    def forward(
+        self, x: Tensor, state: list[tuple[Tensor, Tensor]]
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        outputs: list[Tensor] = []
+        now = [state[0], state[1]]
+        for x_t in x:
+            for place, layer in enumerate(self.layers):
+                now[place] = layer(x_t if place == 0 else now[place - 1][0], now[place])
+            outputs.append(now[-1][0])
+        return torch.stack(outputs), now
+
+
+class Around(nn.Module):
+    """Plain Python around what TorchScript compiled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside, self.out = torch.jit.script(Pairs()), nn.Linear(5, 2)
+
+    def forward(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        outputs, state = self.inside(x, state)
+        return self.out(outputs), state
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("make", [lambda: torch.jit.script(Pairs().eval()), Around], ids=["alone", "inside"])
+def test_a_step_of_what_was_compiled_is_traced(make: Callable[[], nn.Module], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    state = [(torch.randn(3, 5), torch.randn(3, 5)) for _ in range(2)]
+    bundle = rnn_export.export(make().eval(), (torch.randn(6, 3, 4), state), tmp_path / "bundle")
+    assert {"model.pt", "model.onnx", "model.c"} <= {*bundle.manifest.files}
+    assert [leaf.shape for leaf in bundle.signature.state] == [("batch", 5)] * 4
+
+
+class Remembering(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.h = nn.GRUCell(4, 5), torch.zeros(3, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs: list[Tensor] = []
+        for x_t in x:
+            self.h = self.cell(x_t, self.h)
+            outputs.append(self.h)
+        return torch.stack(outputs)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_what_a_compiled_module_keeps_is_named(tmp_path: Path) -> None:
+    compiled = torch.jit.script(Remembering().eval())
+    with pytest.raises(ModelError, match="it changes h of the module, a buffer or an attribute"):
         rnn_export.export(compiled, torch.randn(6, 3, 4), tmp_path / "bundle")
 
 

@@ -4,7 +4,6 @@ TorchScript and the ONNX exporter that reads it are deprecated upstream. Both st
 """
 
 import inspect
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import CodeType
@@ -17,10 +16,12 @@ from google.protobuf.message import DecodeError
 from torch import nn
 from torch.jit import _monkeytype_config, _recursive, _script, _state
 
+from rnn_export.capture import traceable
 from rnn_export.capture.script import loop_to_onnx, source
 from rnn_export.capture.script.aliases import line_that_changes_a_list, line_that_changes_an_entry
+from rnn_export.capture.script.explained import explained, file_of, first_line, place_in
 from rnn_export.capture.script.properties import readable
-from rnn_export.errors import ScriptError
+from rnn_export.errors import ScriptError, class_name
 from rnn_export.exclusive import LOCK, without_warnings
 from rnn_export.module.arranged import Arranged
 from rnn_export.module.calling import agree
@@ -39,20 +40,6 @@ SCRIPTED_STEPS = 3  # of the example: types and graphs do not depend on the numb
 SIMPLER = "Write its loop and its state in a simpler way."
 LARGEST = 1 << 31  # bytes of a file in ONNX
 INVALID = DecodeError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ir.serde.SerdeError
-
-# What a message of the TorchScript compiler asks the user to change.
-REMEDIES = {
-    r"range cannot be used as a value": "Write range(T - 1, -1, -1) in the place of reversed(range(T)).",
-    r"variable number of arguments|keyword-only": "Give it a fixed list of positional parameters.",
-    r"aren't supported": "Write it with plain statements; TorchScript compiles a subset of Python.",
-    r"failed to convert Python type": "Keep tensors, numbers, and lists or dicts of one type in attributes.",
-    r"previously had type": "Give the variable one type: start it with a tensor instead of None, say.",
-    r"closed over global variable": "Make it an attribute of the module, or a number inside the function.",
-    r"cannot be used as a tuple|'Any' object|is not iterable": (
-        "Annotate the parameters of this function: no single type was found for them."
-    ),
-    r"weak reference|builtin": "Call functions of torch instead of numpy or other extensions in forward().",
-}
 
 
 def script(subject: Subject) -> torch.jit.ScriptModule:
@@ -81,7 +68,7 @@ def script(subject: Subject) -> torch.jit.ScriptModule:
         except ScriptError:
             raise
         except Exception as error:
-            raise _explained(subject.original, error) from error
+            raise explained(subject.original, error) from error
     return scripted
 
 
@@ -149,14 +136,28 @@ def script_step(subject: Subject) -> torch.jit.ScriptModule:
     with _compiler(subject.original), without_warnings(), torch.no_grad():
         # What a trace warns of, the verification that follows finds.
         try:
-            traced = torch.jit.trace(subject.flat().eval(), (*first, *state), check_trace=False)  # type: ignore[no-untyped-call]
+            traced = _traced_step(subject, (*first, *state))
             looped = _around(traced, source.loop(subject.signature, WRAPPED))
             looped.save_to_buffer()  # what cannot be saved is of no use
         except Exception as error:
-            reason = f"the step of {type(subject.original).__name__} cannot be traced: {_first_line(error)}"
+            reason = f"the step of {class_name(subject.original)} cannot be traced: {first_line(error)}"
             remedy = "Keep Python decisions that depend on values out of forward()."
             raise ScriptError(f"{reason}. {remedy}", reason=reason) from error
     return looped
+
+
+def _traced_step(subject: Subject, given: tuple[torch.Tensor, ...]) -> torch.jit.ScriptModule:
+    """Trace a step: where TorchScript inside of it fixes the number of rows, its operators one by one."""
+    flat: nn.Module = subject.flat().eval()
+    traced: torch.jit.ScriptModule = torch.jit.trace(flat, given, check_trace=False)  # type: ignore[no-untyped-call]
+    if traceable.is_scripted(flat):
+        other = all_longer(given, tuple(spec.batch_axis for spec in subject.signature.arguments), LONGER)
+        try:
+            traced(*other)
+        except RuntimeError:
+            flat = traceable.operators(flat, given)
+            traced = torch.jit.trace(flat, given, check_trace=False)  # type: ignore[no-untyped-call]
+    return traced
 
 
 def trace(subject: Subject) -> torch.jit.ScriptModule:
@@ -168,7 +169,7 @@ def trace(subject: Subject) -> torch.jit.ScriptModule:
     Raises:
         ScriptError: it cannot be traced, saved, or holds for the example's sizes alone.
     """
-    signature, name = subject.signature, type(subject.original).__name__
+    signature, name = subject.signature, class_name(subject.original)
     with _compiler(subject.original), without_warnings(), torch.no_grad():
         flat = subject.flat().eval()
         try:
@@ -176,7 +177,7 @@ def trace(subject: Subject) -> torch.jit.ScriptModule:
             whole = _around(traced, source.traced(signature, WRAPPED))
             whole.save_to_buffer()  # what cannot be saved is of no use
         except Exception as error:
-            reason = f"{name} cannot be traced: {_first_line(error)}"
+            reason = f"{name} cannot be traced: {first_line(error)}"
             raise ScriptError(f"{reason}. Keep Python decisions that depend on values out of it.") from error
         for axes in (
             [spec.time_axis for spec in signature.inputs] + [None] * len(signature.state),
@@ -186,7 +187,7 @@ def trace(subject: Subject) -> torch.jit.ScriptModule:
             try:
                 same = agree(traced(*other), flat(*other))
             except Exception as error:
-                raise ScriptError(f"a trace of {name} holds for one size: {_first_line(error)}") from error
+                raise ScriptError(f"a trace of {name} holds for one size: {first_line(error)}") from error
             if not same:
                 raise ScriptError(
                     f"a trace of {name} holds for the number of time steps and rows it was made of"
@@ -201,9 +202,9 @@ class LoopExport:
     """
 
     def __init__(self, scripted: torch.jit.ScriptModule, subject: Subject, workers: Workers) -> None:
-        self._name = type(subject.original).__name__
+        self._name = class_name(subject.original)
         graph = scripted.inlined_graph
-        place = _place(line_that_changes_a_list(graph) or line_that_changes_an_entry(graph))
+        place = place_in(line_that_changes_a_list(graph) or line_that_changes_an_entry(graph))
         self._changes = place and "{2} ({0}:{1})".format(*place)
         request = {
             "task": "export_loop",
@@ -233,7 +234,7 @@ class LoopExport:
             onnx.checker.check_model(model, full_check=True)
             ir.from_proto(model)
         except INVALID as error:
-            raise self._error(f"the exporter gives an invalid file, {_first_line(error)}", SIMPLER) from error
+            raise self._error(f"the exporter gives an invalid file, {first_line(error)}", SIMPLER) from error
         return model
 
     def _error(self, reason: str, remedy: str) -> ScriptError:
@@ -270,7 +271,7 @@ def _compiler(model: nn.Module) -> Iterator[None]:
     class would get other names in its file, or the argument types of the first. MonkeyType skips modules
     that are installed in site-packages; here the model's own files are traced wherever they lie.
     """
-    files = {_file(type(module)) for module in model.modules()}
+    files = {file_of(type(module)) for module in model.modules()}
     trace_anyway = _monkeytype_config.jit_code_filter
 
     def code_filter(code: CodeType) -> bool:
@@ -291,56 +292,3 @@ def _compiler(model: nn.Module) -> Iterator[None]:
         finally:
             for owner, name, value in kept:
                 setattr(owner, name, value)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".: ")
-
-
-def _explained(model: nn.Module, error: Exception) -> ScriptError:
-    """Say which module and line TorchScript stumbled over, and what to change."""
-    text = str(error).strip()
-    problem = text.partition("\n")[0].rstrip(": ")
-    place = _place(text)
-    remedy = next(
-        (change for pattern, change in REMEDIES.items() if re.search(pattern, text)),
-        "Rewrite it in the subset of Python that TorchScript compiles.",
-    )
-    if place is None:
-        refused, name = "TorchScript cannot compile", type(model).__qualname__
-        message = f"{refused} {name} ({_file(type(model))}): {problem}. {remedy}"
-        return ScriptError(message, reason=f"{refused} {name}: {problem}")
-    file, line, source = place
-    reason = f"TorchScript cannot compile {_owner(model, file, line)}: {problem}"
-    return ScriptError(f"{reason}.\n  {file}:{line}\n    {source}\n{remedy}", reason=reason)
-
-
-def _place(text: str) -> tuple[str, int, str] | None:
-    """Read the file, the number of the line and its text, where TorchScript points at a line."""
-    place = re.search(
-        r'File "(?P<file>[^"]+)", line (?P<line>\d+)\n(?P<source>(?:.*\n)*?)\s*~+ <--- HERE', text
-    )
-    if place is None:
-        return None
-    return place["file"], int(place["line"]), place["source"].rstrip("\n").rpartition("\n")[2].strip()
-
-
-def _owner(model: nn.Module, file: str, line: int) -> str:
-    """Find the submodule whose class is defined around a line."""
-    for path, module in model.named_modules():
-        for cls in type(module).__mro__:
-            if _file(cls) == file:
-                try:
-                    source, start = inspect.getsourcelines(cls)
-                except OSError:  # a class that was made by type() has no lines of its own
-                    continue
-                if start <= line < start + len(source):
-                    return f"{cls.__qualname__} (submodule {path!r})" if path else cls.__qualname__
-    return f"{type(model).__qualname__} (in a function that it calls)"
-
-
-def _file(cls: type) -> str:
-    try:
-        return inspect.getsourcefile(cls) or "source unknown"
-    except (TypeError, OSError):
-        return "source unknown"

@@ -1,0 +1,71 @@
+"""Trace with ``torch.export`` what it cannot trace by itself: modules with TorchScript inside."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.export import ExportedProgram
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.jit._fuser import optimized_execution
+
+Free = Sequence[Mapping[int, Any]]
+
+
+def trace(module: nn.Module, arguments: Sequence[Tensor], free: Free) -> ExportedProgram:
+    """Trace a module that takes tensors alone.
+
+    Args:
+        module: ``forward(*tensors)``. What TorchScript runs of it is traced one operator after the other;
+            sizes that it reads are fixed there.
+        arguments: of one call.
+        free: of each argument, the axes whose sizes are free, and what ``torch.export`` calls them.
+
+    Raises:
+        Exception: whatever upstream raises that cannot trace it, or has to fix a free size.
+    """
+    if not is_scripted(module):
+        return torch.export.export(module, tuple(arguments), dynamic_shapes=(tuple(free),))
+    return torch.export.export(operators(module, arguments), tuple(arguments), dynamic_shapes=tuple(free))
+
+
+def is_scripted(module: nn.Module) -> bool:
+    """Whether TorchScript runs a module, or a part of it."""
+    return any(isinstance(each, torch.jit.ScriptModule) for each in module.modules())
+
+
+def operators(module: nn.Module, arguments: Sequence[Tensor]) -> nn.Module:
+    """Give the operators that a call runs; parameters and buffers keep their names."""
+    with optimized_execution(False):
+        traced: fx.GraphModule = make_fx(module, tracing_mode="real", pre_dispatch=True)(*arguments)
+    traced.graph.eliminate_dead_code()  # sizes that are read, too: to run that would fix them
+    names = {
+        _place(tensor): name
+        for name, tensor in (*module.named_buffers(remove_duplicate=False), *module.named_parameters())
+    }
+    holder = nn.Module()
+    for node in traced.graph.find_nodes(op="get_attr"):
+        tensor = getattr(traced, node.target)
+        if name := names.get(_place(tensor)):
+            node.target = name
+            _set(holder, name, tensor)
+        else:
+            holder.register_buffer(node.target, tensor, persistent=False)
+    return fx.GraphModule(holder, traced.graph).eval()
+
+
+def _place(tensor: Tensor) -> tuple[object, ...]:
+    return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
+
+
+def _set(holder: nn.Module, name: str, tensor: Tensor) -> None:
+    """Put a tensor where its name says."""
+    *path, last = name.split(".")
+    for part in path:
+        if not hasattr(holder, part):
+            holder.add_module(part, nn.Module())
+        holder = getattr(holder, part)
+    if isinstance(tensor, nn.Parameter):
+        holder.register_parameter(last, tensor)
+    else:
+        holder.register_buffer(last, tensor)
