@@ -13,7 +13,7 @@ from rnn_export.capture.onnx_file import reader
 from rnn_export.capture.roll.rolled import roll
 from rnn_export.capture.script import script
 from rnn_export.capture.script.script import LoopExport
-from rnn_export.errors import CaptureError, ModelError, OnnxFileError, ScriptError, mismatch, warn
+from rnn_export.errors import CaptureError, ModelError, OnnxFileError, ScriptError, class_name, mismatch, warn
 from rnn_export.module.arranged import Arranged
 from rnn_export.module.subject import Subject
 from rnn_export.module.wrappers import Wrapper
@@ -59,7 +59,7 @@ def capture(subject: Subject, report_progress: ProgressCallback, workers: Worker
         if half:
             raise ModelError(
                 mismatch(
-                    f"numbers that {type(subject.original).__name__} computes with",
+                    f"numbers that {class_name(subject.original)} computes with",
                     subject.signature.dtype,
                     f"{half} in a {node.op_type}",
                     "Leave torch.autocast out, enabled=False in eval mode, and calls of half().",
@@ -75,14 +75,11 @@ def _captured(subject: Subject, report_progress: ProgressCallback, workers: Work
     ours = isinstance(dense.model, Wrapper) and not isinstance(dense.model, Arranged)
     scripted = None if ours else _tried(script.script, dense, failures)
     if not dense.signature.streamable:
-        try:
+        rolled = roll(dense)
+        if rolled is None:
             return _whole(subject, scripted, failures, workers)
-        except ScriptError:
-            rolled = roll(dense)
-            if rolled is None:
-                raise
-            signature = replace(rolled.signature, lengths=subject.signature.lengths)
-            return _captured(replace(rolled, signature=signature), report_progress, workers)
+        signature = replace(rolled.signature, lengths=subject.signature.lengths)
+        return _captured(replace(rolled, signature=signature), report_progress, workers)
     module = None if scripted is None else script.with_lengths(scripted, subject.signature)
     loop = None if module is None else LoopExport(module, subject, workers)
     report_progress("Tracing one time step", 1, 3)
@@ -188,5 +185,5 @@ def refusal(subject: Subject, error: ModelError) -> ModelError:
     reason = subject.signature.not_streamable_because
     if not reason:
         return error
-    name = type(subject.original).__name__
+    name = class_name(subject.original)
     return type(error)(f"{name} cannot be run step by step ({reason}), and not be exported whole: {error}")

@@ -1,4 +1,4 @@
-"""Loops that TorchScript does not compile, with a state in local variables: rolled up from a trace."""
+"""Loops with a state in local variables, whether TorchScript compiles them or not: rolled up from a trace."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import onnxruntime
 import pytest
 import torch
@@ -86,6 +87,38 @@ class Delayed(nn.Module):
         return torch.cat(outputs)
 
 
+class Compiled(nn.Module):
+    """What TorchScript compiles: equations written by hand, zeros to begin with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.W, self.U = nn.Parameter(torch.randn(4, H) / 2), nn.Parameter(torch.randn(H, H) / 3)
+        self.b, self.out = nn.Parameter(torch.randn(H)), nn.Linear(H, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x.new_zeros(x.shape[0], self.b.numel())
+        outputs = []
+        for t in range(x.shape[1]):
+            h = torch.tanh(x[:, t] @ self.W + h @ self.U + self.b)
+            outputs.append(self.out(h))
+        return torch.stack(outputs, 1)
+
+
+class CompiledLast(nn.Module):
+    """The same with two cells, of which the last output of the second counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lower, self.upper, self.out = nn.LSTMCell(4, H), nn.GRUCell(H, H), nn.Linear(H, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = c = g = torch.zeros(x.shape[0], self.out.in_features)
+        for t in range(x.shape[1]):
+            h, c = self.lower(x[:, t], (h, c))
+            g = self.upper(h, g)
+        return self.out(g)
+
+
 class Last(Learned):
     """Gives the last state alone, beside a context that every time step reads."""
 
@@ -134,6 +167,8 @@ ROLLED = {
     "learned": (Learned, batch_first, 1),
     "delayed": (Delayed, sequence, 2),  # the product that the next time step reads, not its two factors
     "last": (Last, with_context, 1),
+    "compiled": (Compiled, batch_first, 1),
+    "compiled, last": (CompiledLast, batch_first, 3),
 }
 
 
@@ -158,6 +193,25 @@ def test_it_streams_with_its_local_variables_as_a_state(name: str, tmp_path: Pat
         got = session.run(signature.output_names[: len(signature.outputs)], feeds)
         for one, other in zip(got, want if isinstance(want, tuple) else (want,), strict=True):
             np.testing.assert_allclose(one, other.numpy(), atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_a_loop_that_was_compiled_streams(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    compiled = torch.jit.script(Compiled().eval())
+    bundle = rnn_export.export(compiled, batch_first(7, 3), tmp_path / "b")
+    assert [leaf.shape for leaf in bundle.signature.state] == [("batch", H)]
+
+
+def test_the_state_is_what_the_loop_begins_with(tmp_path: Path) -> None:
+    """It is ``h``, of which the loop is an operator, not the product of ``h`` that each time step reads."""
+    torch.manual_seed(0)
+    bundle = rnn_export.export(Compiled().eval(), batch_first(7, 3), tmp_path / "b")
+    assert [leaf.shape for leaf in bundle.signature.state] == [("batch", H)]
+    operators = {
+        node.op_type for path in bundle.folder.rglob("*.onnx") for node in ir.load(path).graph.all_nodes()
+    }
+    assert "RNN" in operators
 
 
 @pytest.mark.parametrize("kind", [Counting, Resetting])

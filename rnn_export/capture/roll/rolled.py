@@ -1,8 +1,8 @@
 """A module whose state lives in local variables of ``forward``, with that state as an input and an output.
 
-For what neither streams as it is called nor compiles. A trace of a few time steps is rolled up, and the step
-that it shows is run in a loop: a module with a state as any other. That it does what the user's does is
-checked by running both.
+For what does not stream as it is called, whether TorchScript compiles it or not. A trace of a few time steps
+is rolled up, and the step that it shows is run in a loop: a module with a state as any other. That it does
+what the user's does is checked by running both.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from torch import fx, nn
 
+from rnn_export.capture import traceable
 from rnn_export.capture.roll.unrolled import Step, Unrolled
 from rnn_export.capture.step import PRINTING, TRACED_BATCH
 from rnn_export.errors import RnnExportError
 from rnn_export.module import eager
-from rnn_export.module.fold_check import FOLD_TOLERANCE, streaming_obstacle
+from rnn_export.module.fold_check import AHEAD, FOLD_TOLERANCE
 from rnn_export.module.reading import look_again
 from rnn_export.module.sampling import Draw
 from rnn_export.module.subject import Subject
@@ -76,7 +77,13 @@ class Rolled(Wrapper):
 
 
 def roll(subject: Subject) -> Subject | None:
-    """Give a module for whole sequences as one with a state, if a trace of it can be rolled up."""
+    """Give a module for whole sequences as one with a state, if a trace of it can be rolled up.
+
+    That is of no use where later time steps take part in earlier outputs, or where a call has a state.
+    """
+    reason = subject.signature.not_streamable_because or ""
+    if subject.signature.state or reason.endswith(f": {AHEAD}"):
+        return None
     try:
         step, found = _step(subject)
     except Exception:  # it is no loop that can be rolled up, or whatever upstream raises that cannot trace it
@@ -92,11 +99,9 @@ def roll(subject: Subject) -> Subject | None:
     rolled = Rolled(subject.model, step, names, *axes).eval()
     try:
         inner = look_again(subject, rolled, subject.inputs, state)
-        if streaming_obstacle(inner) is None and _is_same(subject, inner):
-            return inner
+        return inner if _is_same(subject, inner) else None
     except (RnnExportError, RuntimeError):  # what the trace shows is not the module's step
         return None
-    return None
 
 
 def _step(subject: Subject) -> tuple[nn.Module, Step]:
@@ -125,7 +130,7 @@ def _step(subject: Subject) -> tuple[nn.Module, Step]:
         for spec in signature.inputs
     ]
     with quiet(), unprinted(PRINTING), torch.no_grad():
-        exported = torch.export.export(model, tuple(arguments), dynamic_shapes=(tuple(free),))
+        exported = traceable.trace(model, arguments, free)
         traced = exported.run_decompositions({}).module(check_guards=False)
     weights = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
     step = Unrolled(_plain(traced.graph), [axis is not None for axis in axes], steps, weights).step()

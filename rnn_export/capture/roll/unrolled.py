@@ -8,8 +8,10 @@ that it reads, to none, or to the whole sequence, as what stands in front of the
     h_1 = tanh(u_1 + h_0)                time step 1    =>   new = tanh(u_t + h)
     y = stack([h_0, h_1, h_2, ...])      whole               y_t = stack([new])
 
-What a time step reads of the one before it is the state. Nodes of two time steps that stand in the same place
-of the same computation follow each other; where they do not, the loop is none that can be rolled up.
+What a time step reads of the one before it is the state: of a chain of nodes the earliest that stands where
+the first time step has a start that reads no sequence, h_0 and not its product with a matrix. Nodes of two
+time steps that stand in the same place of the same computation follow each other; where they do not, the loop
+is none that can be rolled up.
 """
 
 from collections.abc import Collection, Sequence
@@ -26,6 +28,7 @@ Time = int | str | None  # a time step, WHOLE, or None: it reads no sequence
 FIRST = 1  # the time step that is taken: what it reads of the one before it is the state
 PIECES = (aten.unbind.int, aten.split.Tensor, aten.split_with_sizes.default, aten.chunk.default)
 COLLECTING = (aten.stack.default, aten.cat.default)
+UNREAD = (aten.new_zeros.default, aten.new_ones.default, aten.new_full.default, aten.new_empty.default)
 
 
 class NotRolledError(Exception):
@@ -63,11 +66,14 @@ class Unrolled:
             for given in node.all_input_nodes:
                 if self.times.get(given) == steps - 2 and given not in self.next:
                     self._find_next(given, last)
+        for now, later in [*self.next.items()]:
+            if self.times[now] == 0:
+                self._begin(later, now)
 
     def _time(self, node: Node) -> Time:
         """Say to which time step a node belongs."""
-        if node.target is aten.sym_size.int:
-            return None
+        if node.target is aten.sym_size.int or node.target in UNREAD:
+            return None  # no number of the sequence is read
         read = self._read(node)
         if read is not None:
             return read
@@ -141,6 +147,35 @@ class Unrolled:
                     self.next = dict(known)
                 else:
                     return
+
+    def _begin(self, node: Node, first: Node) -> None:
+        """Note what a node reads of the time step before that its own time step begins with.
+
+        It is what stands in the same place of the first time step without a sequence that it reads.
+
+        Args:
+            node: of the time step that is taken, or begun by it.
+            first: what stands in its place in the first time step.
+        """
+        if node.target is not first.target or self._read(node) is not None:
+            return
+        for given, begins in zip(node.all_input_nodes, first.all_input_nodes, strict=False):
+            if self.times.get(given) == FIRST:
+                self._begin(given, begins)
+            if self.times.get(given) != 0 or self.times.get(begins) is not None or given not in self.next:
+                continue
+            earlier = [each for each in given.all_input_nodes if self.times.get(each) == 0]
+            if given.target is not begins.target or self._read(given) is not None or len(earlier) != 1:
+                continue
+            known = dict(self.next)
+            try:
+                self._alike(given.args, self.next[given].args)
+                self._alike(given.kwargs, self.next[given].kwargs)
+            except NotRolledError:
+                self.next = known
+            else:
+                self.times[given] = FIRST
+                self._begin(given, begins)
 
     def _alike(self, one: Any, other: Any) -> None:
         """Compare what two nodes are given."""
