@@ -72,7 +72,8 @@ def _captured(subject: Subject, report_progress: ProgressCallback, workers: Work
     dense = _dense(subject)
     failures: list[ModelError] = []
     report_progress("Scripting the module", 0, 3)
-    ours = isinstance(dense.model, Wrapper) and not isinstance(dense.model, Arranged)
+    around = (part for part in dense.model.modules() if isinstance(part, Wrapper))
+    ours = not all(isinstance(part, Arranged) for part in around)
     scripted = None if ours else _tried(script.script, dense, failures)
     if not dense.signature.streamable:
         rolled = roll(dense)

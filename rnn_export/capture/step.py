@@ -11,6 +11,7 @@ import numpy as np
 import onnx_ir as ir
 import torch
 from onnx_ir.passes import common
+from torch._decomp import get_decompositions
 
 from rnn_export.capture import traceable
 from rnn_export.capture.decompositions import decomposed, without_bags, without_unbind
@@ -65,8 +66,7 @@ def _trace(subject: Subject) -> ir.Model:
             step = traceable.trace(subject.flat().eval(), arguments, free)
             without_unbind(step)
             without_bags(step)
-            known = torch.export.default_decompositions()
-            step = decomposed(step, {operator: known[operator] for operator in TIME_LOOPS})
+            step = decomposed(step, get_decompositions(TIME_LOOPS))
             exported = torch.onnx.export(step, dynamo=True, opset_version=OPSET, verbose=False)
     except Exception as error:
         reason = str(error.__cause__ or error).strip().partition("\n")[0]

@@ -8,13 +8,19 @@ from torch import Tensor, nn
 
 from rnn_export.errors import ModelError, class_name, mismatch
 from rnn_export.module.calling import equal
+from rnn_export.signature.tree import map_leaves, tree_leaves
 
 Result = TypeVar("Result")
+PYTORCHS = frozenset(vars(nn.Module()))  # attributes that every module has
 CHANGES = "changes {} of the module, a buffer or an attribute. Take that as a state, and return the new one."
 
 
+class KeptError(ModelError):
+    """A module keeps something between two calls, in attributes that the message names."""
+
+
 def values(model: nn.Module) -> Iterator[tuple[str, Any]]:
-    """Give the parameters, buffers, and attributes that are tensors or numbers, with their paths.
+    """Give parameters, buffers, and attributes that are tensors, nested or not, or numbers, with their paths.
 
     Of a module that TorchScript compiled, the attributes that it sets.
     """
@@ -23,8 +29,9 @@ def values(model: nn.Module) -> Iterator[tuple[str, Any]]:
         if isinstance(module, torch.jit.ScriptModule):
             own = {**own, **_set_by(module)}
         for name, value in own.items():
-            if isinstance(value, Tensor):
-                yield f"{path}.{name}".lstrip("."), value.detach().clone()
+            leaves = [] if name in PYTORCHS else tree_leaves(value)
+            if leaves and all(isinstance(leaf, Tensor) for leaf in leaves):
+                yield f"{path}.{name}".lstrip("."), map_leaves(value, lambda leaf: leaf.detach().clone())
             elif isinstance(value, int | float):
                 yield f"{path}.{name}".lstrip("."), value
 
@@ -36,15 +43,20 @@ def _set_by(module: torch.jit.ScriptModule) -> dict[str, Any]:
     return {name: module._c.getattr(name) for name in names if module._c.hasattr(name)}
 
 
+def tensors(value: Any) -> list[Tensor]:
+    """List the tensors of an attribute."""
+    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
+
+
 def changed(model: nn.Module, before: Mapping[str, Any]) -> list[str]:
     """Name what is different from what :func:`values` gave before."""
     return [path for path, value in values(model) if not _same(value, before.get(path))]
 
 
 def _same(value: Any, other: Any) -> bool:
-    if isinstance(value, Tensor) and isinstance(other, Tensor):
-        return equal([value], [other])
-    return type(value) is type(other) and bool(value == other)
+    if isinstance(value, int | float):
+        return type(value) is type(other) and bool(value == other)
+    return type(value) is type(other) and equal(tensors(value), tensors(other))
 
 
 def watched(model: nn.Module, run: Callable[[], Result]) -> tuple[Result, list[str]]:

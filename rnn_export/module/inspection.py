@@ -6,11 +6,13 @@ from typing import Any
 
 from torch import nn
 
-from rnn_export.errors import InputError, mismatch
+from rnn_export.errors import InputError, RnnExportError, mismatch
 from rnn_export.module.arranged import Arranged
+from rnn_export.module.attributes import KeptError
 from rnn_export.module.calling import describe
 from rnn_export.module.candidates import NOTHING_SAID, Said
 from rnn_export.module.fold_check import check_rows, streaming_obstacle
+from rnn_export.module.kept_state import ARGUMENT, Kept, keep
 from rnn_export.module.reading import inspect_readings, look_again, with_all_results
 from rnn_export.module.repeatable import check_repeatable
 from rnn_export.module.subject import Subject
@@ -37,12 +39,26 @@ def inspect_export(
         lengths: whether the files are to take the number of time steps of each row.
         said: what the user says of the arguments.
 
+    A module that keeps its state in attributes is taken as one that is given it, and returns it.
+
     Raises:
         InputError: the example is not what the module takes.
         ModelError: the module cannot be exported.
     """
-    subject = _only(inspect_readings(model, example, kwargs=kwargs, step=step, said=said))
-    check_repeatable(subject)
+    try:
+        subject = _only(inspect_readings(model, example, kwargs=kwargs, step=step, said=said))
+        check_repeatable(subject)
+    except KeptError as error:
+        args = example if isinstance(example, tuple) else (example,)
+        handed = None if isinstance(model, Kept) else keep(model, args, kwargs or {})
+        if handed is None:
+            raise
+        kept, state = handed
+        named = {**(kwargs or {}), ARGUMENT: state}
+        try:
+            return inspect_export(kept, args, kwargs=named, step=step, lengths=lengths, said=said)
+        except RnnExportError as failure:  # what is kept is no state of the rows
+            raise error from failure
     check_rows(subject)
     subject = find_streaming(subject)
     inputs = find_vocabularies(subject)

@@ -9,6 +9,7 @@ from torch import nn
 
 from rnn_export.module.arguments import Arguments
 from rnn_export.module.calling import OUTPUTS
+from rnn_export.module.wrappers import original_of
 from rnn_export.signature.tensors import LENGTHS
 from rnn_export.signature.tree import Path, enumerate_names, names_of
 
@@ -27,7 +28,7 @@ def parameter_names(model: nn.Module, arguments: Arguments) -> list[str]:
 def names_at(model: nn.Module, paths: Sequence[Path]) -> list[str]:
     """Name what stands at places of the arguments."""
     try:
-        parameters = list(inspect.signature(model.forward).parameters)
+        parameters = list(inspect.signature(original_of(model).forward).parameters)
     except (TypeError, ValueError, AttributeError):
         parameters = []
     found = []

@@ -10,6 +10,7 @@ from rnn_export.errors import InputError, ModelError, class_name, mismatch, warn
 from rnn_export.module.calling import describe
 from rnn_export.module.copying import copied, with_forward
 from rnn_export.module.interface import check_kinds, check_not_quantized
+from rnn_export.module.wrappers import original_of
 from rnn_export.signature.tree import tree_leaves
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
@@ -29,7 +30,9 @@ def copy_of(model: nn.Module) -> tuple[nn.Module, list[bool]]:
         raise ModelError(mismatch("model", "a torch.nn.Module", class_name(model), "Pass an instance."))
     check_not_quantized(model)
     own = with_forward(_copy(model))
-    modes = [getattr(module, "training", False) for module in own.modules()]  # none if it is frozen
+    modes = [
+        getattr(module, "training", False) for module in original_of(own).modules()
+    ]  # none if it is frozen
     if any(tensor.dtype in HALVES for tensor in (*own.parameters(), *own.buffers())):
         warn(
             f"{class_name(own)} is in half precision. Its files are in float32, and compared with a copy "

@@ -54,23 +54,26 @@ def check_agreement(
         other: calls it with other ones.
 
     Raises:
+        KeptError: the results differ, and a call changes attributes of the module.
         ModelError: the results differ. The message names the operation that draws random numbers, with its
             line, or the attributes that a call changes.
     """
     if equal(one, two):
         return
-    cause = _cause(model, call, other)
+    cause, kind = _cause(model, call, other)
     if not cause and agree(one, two):
         return
     alike = [(a, b) for a, b in zip(one, two, strict=False) if a.shape == b.shape and a.numel()]
     difference = max((float((a.double() - b.double()).abs().max()) for a, b in alike), default=torch.inf)
-    raise ModelError(
+    raise kind(
         f"{class_name(model)}: two calls with the same arguments differ by {difference:.1g}: "
         f"{cause or UNKNOWN} A file gives the same results for the same arguments."
     )
 
 
-def _cause(model: nn.Module, call: Callable[[], Any], other: Callable[[], Any]) -> str:
+def _cause(
+    model: nn.Module, call: Callable[[], Any], other: Callable[[], Any]
+) -> tuple[str, type[ModelError]]:
     """Say why two calls of a module differ, and what to do about it; nothing if that is not seen."""
     noted = RandomNumbers()
     other()  # what is kept is then of a call with other arguments
@@ -78,10 +81,10 @@ def _cause(model: nn.Module, call: Callable[[], Any], other: Callable[[], Any]) 
     with noted:
         call()
     if noted.found:
-        return f"{noted.found}. Leave it out in eval mode, or pass what it draws as an input."
+        return f"{noted.found}. Leave it out in eval mode, or pass what it draws as an input.", ModelError
     if changed := attributes.changed(model, before):
-        return f"it {attributes.CHANGES.format(', '.join(changed))}"
-    return ""
+        return f"it {attributes.CHANGES.format(', '.join(changed))}", attributes.KeptError
+    return "", ModelError
 
 
 class RandomNumbers(TorchDispatchMode):  # type: ignore[no-untyped-call]

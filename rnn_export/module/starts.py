@@ -100,7 +100,7 @@ def learned_start(
         inputs: the example's.
         state: the example's.
         axes: the batch axis of each leaf.
-        known: the parameters and buffers.
+        known: the parameters, buffers and attributes.
 
     Returns:
         A row for each leaf; ``None`` if zeros are what it begins with, if none of these are, or if the state
@@ -113,15 +113,8 @@ def learned_start(
     leaves = tree_leaves(state)
     rows = [torch.zeros_like(leaf.select(axis, 0)) for leaf, axis in zip(leaves, axes, strict=True)]
     choices = [
-        [
-            row,
-            *(
-                own.reshape(row.shape)
-                for own in known
-                if own.dtype == row.dtype and own.numel() == row.numel()
-            ),
-        ]
-        for row in rows
+        [row, *(found for own in known for found in _rows_like(row, own, axis))]
+        for row, axis in zip(rows, axes, strict=True)
     ]
     want = alone.tensors
     for alike in (equal, agree):
@@ -130,6 +123,16 @@ def learned_start(
             if alike(got.tensors[: len(want)], want):
                 return list(chosen) if number else None
     return None
+
+
+def _rows_like(row: Tensor, own: Tensor, axis: int) -> list[Tensor]:
+    """Give the numbers of a tensor as a row of a state, or the first of its rows, if it may be either."""
+    if own.dtype != row.dtype or own.numel() % max(1, row.numel()):
+        return []
+    if own.numel() == row.numel():
+        return [own.reshape(row.shape)]
+    first = own.select(axis, 0) if own.dim() == row.dim() + 1 else own
+    return [first] if first.shape == row.shape else []
 
 
 def begun_with(rows: Sequence[Tensor], state: Any, axes: Sequence[int]) -> Any:

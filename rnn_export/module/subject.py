@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from rnn_export.errors import InputError, ModelError, RnnExportError, class_name, mismatch
-from rnn_export.module.attributes import CHANGES, watched
+from rnn_export.module import attributes
+from rnn_export.module.attributes import CHANGES, KeptError, watched
 from rnn_export.module.axes import SHORT, Axes, FlattenedError, check_state, find_axes, shorter
 from rnn_export.module.call_specs import input_specs, output_specs, state_specs
 from rnn_export.module.calling import Calling, OtherCallError, Reading, describe, read
@@ -194,7 +195,7 @@ def _found_out(
         axes = find_axes(run, inputs, state, begin, said, names.of_inputs)
     except RnnExportError as error:
         if kept:
-            raise ModelError(f"{class_name(model)}: a call {CHANGES.format(', '.join(kept))}") from error
+            raise KeptError(f"{class_name(model)}: a call {CHANGES.format(', '.join(kept))}") from error
         raise
     leaves = () if taken is None else tuple(tree_leaves(taken))
     if leaves and names.takes and a_state_grows(calls.run, inputs, taken, axes):
@@ -239,7 +240,7 @@ def _begin(
     if begin is not None:
         first = begun_alike(begin, size_along(inputs, axes.batch), axes.state)
     else:
-        known = [*calls.model.parameters(), *calls.model.buffers()]
+        known = [each for _, value in attributes.values(calls.model) for each in attributes.tensors(value)]
         first = learned_start(calls.left_out, calls.run, inputs, state, axes.state, known)
     rows = first or [
         torch.zeros_like(leaf.select(axis, 0)) for leaf, axis in zip(leaves, axes.state, strict=True)

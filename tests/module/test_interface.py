@@ -226,9 +226,9 @@ class Renormed(nn.Module):
         return self.gru(self.embed(x))
 
 
-def test_a_buffer_that_is_made_for_a_batch_is_named() -> None:
-    with pytest.raises(ModelError, match="changes last of the module, a buffer or an attribute"):
-        inspect_export(Kept().eval(), X)
+def test_a_buffer_that_is_made_for_a_batch_is_a_state() -> None:
+    subject = inspect_export(Kept().eval(), X)
+    assert [leaf.shape for leaf in subject.signature.state] == [(1, "batch", 5)]
 
 
 def test_weights_that_a_call_changes_are_named() -> None:

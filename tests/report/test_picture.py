@@ -57,7 +57,7 @@ def test_each_state_leads_back_to_the_next_time_step(case: ModelCase | CallCase,
         back = [line for line in step.picture.lines if line.back]
         bodies = [box.node.body for box in step.picture.frames]
         assert len(back) == sum(len(body.states) for body in bodies if body)
-        assert bool(back) == bool(bundle.signature.state or case.name == "state_within")
+        assert bool(back) == bool(bundle.signature.state)
 
 
 def test_the_way_of_the_state_through_a_plain_net(exported: Exported) -> None:

@@ -280,9 +280,7 @@ CALL_CASES = [
         "[time, batch, 4]",
         streamable=False,
     ),
-    CallCase(
-        "state_within", nets.StateWithin, X, "[time, batch, 4]", (), "[time, batch, 4]", streamable=False
-    ),
+    CallCase("state_within", nets.StateWithin, X, "[time, batch, 4]", ("[batch, 4]",), "[time, batch, 4]"),
     CallCase(
         "torch_bidirectional",
         lambda: nn.LSTM(4, 6, bidirectional=True),

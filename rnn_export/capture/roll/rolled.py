@@ -6,7 +6,7 @@ what the user's does is checked by running both.
 """
 
 from collections.abc import Sequence
-from itertools import count
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
@@ -152,13 +152,17 @@ def _plain(graph: fx.Graph) -> fx.Graph:
 def _is_same(subject: Subject, inner: Subject) -> bool:
     """Whether a module that was rolled up gives what the module itself does.
 
-    Beyond the sizes that the module itself names as well.
+    For large inputs as well, and beyond the sizes that the module itself names.
     """
     own, other = (eager.start(each, torch.float64) for each in (subject, inner))
     draw = Draw(subject, own)
     named = [shape for size in draw.sizes for shape in ((size + 1, 1), (FEW, size + 1))]
-    for steps, batch in (*TRIED, *named):
-        inputs = (draw.inputs if batch > 1 else draw.changing_inputs)(steps, batch)
+    usual = (
+        (draw.inputs if batch > 1 else draw.changing_inputs)(steps, batch)
+        for steps, batch in (*TRIED, *named)
+    )
+    for inputs in chain([draw.large_inputs(FEWEST, max(1, draw.larger))], usual):
+        batch = inner.signature.sizes(inputs)[BATCH]
         got = other(*inputs, *inner.signature.initial_state(batch))
         for one, want in zip(got, own(*inputs), strict=False):
             if not np.allclose(one, want, rtol=FOLD_TOLERANCE, atol=FOLD_TOLERANCE, equal_nan=True):

@@ -149,9 +149,12 @@ class Unrolled:
                     return
 
     def _begin(self, node: Node, first: Node) -> None:
-        """Note what a node reads of the time step before that its own time step begins with.
+        """Move nodes that the time step before ends with to the one that reads them: the rest is the state.
 
-        It is what stands in the same place of the first time step without a sequence that it reads.
+        Those of which the first time step has its own, made of what the loop begins with::
+
+            h_0 = tanh(x_0 + mm(zeros, U))
+            h_1 = tanh(x_1 + mm(h_0, U))        the state is h_0, not mm(h_0, U)
 
         Args:
             node: of the time step that is taken, or begun by it.

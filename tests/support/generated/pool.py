@@ -61,6 +61,7 @@ def _prepared() -> Nursery:
     from torch.onnx._internal.exporter._registration import ONNXRegistry
 
     from rnn_export import workers
+    from rnn_export.program.quiet import quiet
     from tests.support.generated import check  # noqa: F401
 
     nursery = Nursery()
@@ -69,6 +70,10 @@ def _prepared() -> Nursery:
     registry = cache(ONNXRegistry.from_torchlib)
     ONNXRegistry.from_torchlib = staticmethod(registry)
     torch.set_num_threads(1)
+    with quiet():
+        traced = torch.export.export(torch.nn.Linear(1, 1), (torch.zeros(1, 1),))
+        traced = traced.run_decompositions(torch.export.default_decompositions())
+        torch.onnx.export(traced, dynamo=True, verbose=False)
     return nursery
 
 
