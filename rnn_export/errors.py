@@ -88,7 +88,14 @@ class VerificationError(RnnExportError):
 
 
 class DisagreementError(VerificationError):
-    """No form of a module agrees with eager PyTorch, or it cannot be checked."""
+    """No form of a module agrees with eager PyTorch, or it cannot be checked.
+
+    ``streamed`` says whether it was exported with a state.
+    """
+
+    def __init__(self, message: str, *, streamed: bool) -> None:
+        super().__init__(message)
+        self.streamed = streamed
 
 
 class ExportWarning(UserWarning):

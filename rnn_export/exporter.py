@@ -12,6 +12,7 @@ from rnn_export.capture.capture import capture
 from rnn_export.errors import DisagreementError, ModelError, class_name
 from rnn_export.failures import typed
 from rnn_export.module.candidates import Said
+from rnn_export.module.fold_check import DISAGREES
 from rnn_export.module.inspection import as_whole_sequences, inspect_export
 from rnn_export.module.subject import Subject
 from rnn_export.passes.forms import improve
@@ -86,11 +87,10 @@ def export(
         try:
             manifest = _export(subject, folder, name, metadata or {}, progress, overwrite=overwrite)
         except DisagreementError as error:
-            if not subject.signature.streamable:
+            if not error.streamed:
                 raise
             first = str(error).splitlines()[-1].strip()
-            reason = f"files that run it step by step do not agree with it: {first}"
-            whole = as_whole_sequences(subject, reason)
+            whole = as_whole_sequences(subject, f"{DISAGREES}: {first}")
             manifest = _export(whole, folder, name, metadata or {}, progress, overwrite=overwrite)
     return Bundle(folder, manifest)
 

@@ -72,15 +72,13 @@ def _captured(subject: Subject, report_progress: ProgressCallback, workers: Work
     dense = _dense(subject)
     failures: list[ModelError] = []
     report_progress("Scripting the module", 0, 3)
+    if not dense.signature.streamable and (captured := _rolled(subject, report_progress, workers)):
+        return captured
     around = (part for part in dense.model.modules() if isinstance(part, Wrapper))
     ours = not all(isinstance(part, Arranged) for part in around)
     scripted = None if ours else _tried(script.script, dense, failures)
     if not dense.signature.streamable:
-        rolled = roll(dense)
-        if rolled is None:
-            return _whole(subject, scripted, failures, workers)
-        signature = replace(rolled.signature, lengths=subject.signature.lengths)
-        return _captured(replace(rolled, signature=signature), report_progress, workers)
+        return _whole(subject, scripted, failures, workers)
     module = None if scripted is None else script.with_lengths(scripted, subject.signature)
     loop = None if module is None else LoopExport(module, subject, workers)
     report_progress("Tracing one time step", 1, 3)
@@ -96,6 +94,18 @@ def _captured(subject: Subject, report_progress: ProgressCallback, workers: Work
         except ScriptError as error:
             raise refusal(subject, error) from error
     return Captured(subject, module, loop, program)
+
+
+def _rolled(subject: Subject, report_progress: ProgressCallback, workers: Workers) -> Captured | None:
+    """Capture a module with its local variables as a state, if it can be rolled up and its step be traced."""
+    rolled = roll(_dense(subject))
+    if rolled is None:
+        return None
+    signature = replace(rolled.signature, lengths=subject.signature.lengths)
+    try:
+        return _captured(replace(rolled, signature=signature), report_progress, workers)
+    except ModelError:  # then whole sequences are what is left
+        return None
 
 
 def _whole(

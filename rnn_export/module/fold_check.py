@@ -20,6 +20,7 @@ from rnn_export.signature.tensors import Array
 AHEAD = "later time steps take part (it looks ahead, runs backwards, or takes a norm over time)"
 BEFORE = "something is kept outside of the state (in a list or a variable inside of forward)"
 NOT_RETURNED = "forward takes a state and does not return the new one"
+DISAGREES = "files that run it step by step do not agree with it"
 COUNTS = "forward takes the number of time steps of each row"
 FOLD_TOLERANCE = 1e-9  # float64, over a few steps: far above rounding, far below any real dependence
 STEPS = 7  # that are run one by one

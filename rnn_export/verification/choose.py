@@ -40,7 +40,7 @@ def choose_form(verified: Verified) -> Chosen:
     left_out = _left_out(forms, wrong, chosen)
     report = replace(verified.report.without(left_out), inexact=_inexact(verified, left_out))
     if not report.passed or not any(check.file == variant(chosen) for check in report.checks):
-        raise DisagreementError(_failure(verified.report))
+        raise DisagreementError(_failure(verified.report), streamed=subject.signature.streamable)
     _remove(folder, left_out)
     report = _rename(folder, chosen, report)
     manifest = replace(verified.bundle.manifest, form=chosen, verification=report.to_json())

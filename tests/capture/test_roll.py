@@ -13,8 +13,11 @@ import torch
 from torch import Tensor, nn
 
 import rnn_export
+from rnn_export import exporter
 from rnn_export.bundle.layout import MODEL_C, MODEL_PT
-from rnn_export.errors import ModelError
+from rnn_export.errors import DisagreementError, ModelError
+from rnn_export.verification.choose import Chosen
+from rnn_export.verification.verify_export import Verified
 
 H = 6
 
@@ -212,6 +215,24 @@ def test_the_state_is_what_the_loop_begins_with(tmp_path: Path) -> None:
         node.op_type for path in bundle.folder.rglob("*.onnx") for node in ir.load(path).graph.all_nodes()
     }
     assert "RNN" in operators
+
+
+def test_one_whose_files_do_not_agree_is_exported_for_whole_sequences(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    choose = exporter.choose_form
+
+    def refused(verified: Verified) -> Chosen:
+        if verified.written.improved.captured.subject.signature.streamable:
+            raise DisagreementError("the files:\n  one is off", streamed=True)
+        return choose(verified)
+
+    monkeypatch.setattr(exporter, "choose_form", refused)
+    bundle = rnn_export.export(CompiledLast().eval(), batch_first(7, 3), tmp_path / "b")
+    assert not bundle.signature.state
+    assert bundle.signature.not_streamable_because == (
+        "files that run it step by step do not agree with it: one is off"
+    )
 
 
 @pytest.mark.parametrize("kind", [Counting, Resetting])

