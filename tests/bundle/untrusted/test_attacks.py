@@ -20,6 +20,7 @@ TRICKS = sorted(path.stem for path in Path(attacks.__file__).parent.glob("[!_]*.
 READERS = [Bundle.open, rnn_export.verify, rnn_export.load]
 PACKAGE = Path(rnn_export.__file__).parent
 SECOND = 1.0
+TRIES = 3  # what a long process of tests does beside it is not in all of them
 
 
 @pytest.fixture
@@ -41,10 +42,15 @@ def test_a_trick_is_refused(trick: str, copy: Path) -> None:
     module = import_module(f"tests.bundle.untrusted.attacks.{trick}")
     module.attack(copy)
     for read in READERS:
-        begun = process_time()
-        with pytest.raises(BundleError, match=module.REFUSED):
-            read(copy)
-        assert process_time() - begun < SECOND
+        assert any(refused_in_time(read, copy, module.REFUSED) for _ in range(TRIES))
+
+
+def refused_in_time(read: Callable[[Path], object], folder: Path, words: str) -> bool:
+    """Say whether a bundle is refused within a second, a collection of the tests' garbage apart."""
+    begun = process_time()
+    with pytest.raises(BundleError, match=words):
+        read(folder)
+    return process_time() - begun < SECOND
 
 
 def test_a_pt_is_not_opened_before_its_hash_matched(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
