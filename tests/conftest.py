@@ -27,7 +27,7 @@ os.environ["XDG_CACHE_HOME"] = str(libraries())
 
 FAR = grid.FAR
 FILES = {"tmp_path", "exported", "exported_ragged"}  # what tests have that export, build or run files
-SEVERAL = 2  # of what such a test is tried on, every day
+SEVERAL = 1  # of what such a test is tried on, every day, unless it is marked with another number
 FIGURE, COUNTS = "figure", "counts"
 NO_CACHE, PART = "--no-export-cache", "--part"
 
@@ -53,7 +53,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Begin with mutants, which take longest: else one process is left alone with them at the end.
 
     Of the tests of each case, those of a few are for every day; the others are exhaustive. So are all but a
-    few of what one test that writes files is tried on.
+    few of what one test that writes files is tried on, or that says of how many.
     """
     for item in items:
         values = getattr(getattr(item, "callspec", None), "params", {}).values()
@@ -63,10 +63,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     several = dict[str, list[pytest.Item]]()
     for item in items:
         writes = not FILES.isdisjoint(getattr(item, "fixturenames", ()))
-        if writes and not any(map(item.get_closest_marker, ("exhaustive", "daily"))):
+        sampled = writes or item.get_closest_marker("several")
+        if sampled and not any(map(item.get_closest_marker, ("exhaustive", "daily"))):
             several.setdefault(item.nodeid.partition("[")[0], []).append(item)
     for own in several.values():
-        kept = {own[len(own) * place // SEVERAL] for place in range(SEVERAL)}
+        named = own[0].get_closest_marker("several")
+        many = named.args[0] if named else SEVERAL
+        kept = {own[len(own) * place // many] for place in range(many)}
         for item in own:
             if item not in kept:
                 item.add_marker("exhaustive")

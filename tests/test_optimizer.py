@@ -63,6 +63,7 @@ def test_what_torch_writes_is_rewritten(case: ModelCase, tmp_path: Path) -> None
     assert len(backward) == ("bidirectional" in case.name)
 
 
+@pytest.mark.several(8)
 @pytest.mark.parametrize("name", loops.FOLDS)
 def test_other_loops_are_rewritten(name: str) -> None:
     result = rnn_export.optimize(loops.FOLDS[name])
@@ -93,6 +94,7 @@ def test_a_loop_that_breaks_off_is_left_and_told() -> None:
     assert result.loops[0].left.startswith("its condition is not constantly true")
 
 
+@pytest.mark.several(9)
 @pytest.mark.parametrize("name", FOREIGN)
 @pytest.mark.parametrize(("time", "batch"), [(1, 2), (5, 3), (0, 2)])
 def test_where_loops_of_other_exporters_fail_their_successors_fail(name: str, time: int, batch: int) -> None:
@@ -362,6 +364,7 @@ def test_the_command_tells_why_a_loop_is_left(tmp_path: Path) -> None:
     assert "Nothing was changed" in shown.stdout
 
 
+@pytest.mark.several(8)
 @pytest.mark.parametrize("name", loops.FOLDS)
 @pytest.mark.parametrize(("time", "batch"), [(0, 2), (3, 0)])
 def test_a_call_without_a_time_step_or_a_row_gives_what_it_gave(name: str, time: int, batch: int) -> None:

@@ -91,6 +91,7 @@ def with_caches(steps: int, batch: int) -> tuple[Any, ...]:
     return torch.randn(batch, steps, 8), [(torch.zeros(batch, 16, 4), torch.zeros(batch, 16, 3))]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.filterwarnings("ignore:No golden vector:rnn_export.errors.ExportWarning")
 @pytest.mark.parametrize(
     ("make", "draw"),

@@ -46,6 +46,7 @@ def test_every_model_is_exported_and_right_at_other_sizes(whole: Whole, tmp_path
                 np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("name", "said"), [("forecaster", r"horizon=5"), ("counter", r"n: one number")])
 def test_what_the_files_hold_otherwise_is_said(name: str, said: str, tmp_path: Path) -> None:
     with pytest.warns(ExportWarning, match=said):

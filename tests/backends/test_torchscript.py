@@ -91,6 +91,7 @@ class Newer(nn.Module):
         return torch.stack(out), h
 
 
+@pytest.mark.exhaustive
 def test_a_module_of_newer_operators_is_exported(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = Newer().eval()

@@ -84,6 +84,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory):
         yield script, script.line(shape, tmp_path_factory.mktemp("bench"), seconds=0.05)
 
 
+@pytest.mark.exhaustive
 def test_a_line_of_the_benchmark(tiny) -> None:
     script, line = tiny
     native = [script.C, script.IN_C] if compiler() else []
@@ -96,6 +97,7 @@ def test_a_line_of_the_benchmark(tiny) -> None:
     assert not any("reference" in column for column in line.cells)
 
 
+@pytest.mark.exhaustive
 def test_the_document_has_no_empty_cell(tiny) -> None:
     script, line = tiny
     text = script.document([line], script.Limits(100.0, 20.0))
@@ -106,6 +108,7 @@ def test_the_document_has_no_empty_cell(tiny) -> None:
     assert "onnxruntime 1." in text
 
 
+@pytest.mark.exhaustive
 def test_a_new_runtime_gets_a_column(tiny) -> None:
     script, line = tiny
     more = script.Line(line.shape, {**line.cells, "model.wasm in node": 1.25}, line.shipped)
@@ -232,6 +235,7 @@ def test_the_forms_are_timed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(float(value) > 0 for value in row[3:])
 
 
+@pytest.mark.exhaustive
 def test_existing_exporters_are_tried_anew() -> None:
     command = [
         sys.executable,

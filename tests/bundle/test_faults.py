@@ -111,6 +111,7 @@ def compiler(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("fresh_processes")
 def test_a_disk_that_is_full_where_c_is_built_is_not_a_wrong_file(
     rnn: ModelCase, bundle: Bundle, old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -42,6 +42,7 @@ def listed(target: Path) -> list[str]:
     return sorted(path.name for path in target.parent.iterdir())
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("system", ["exchange", "two-renames"])
 def test_a_kill_at_any_line_leaves_the_old_one_or_the_new_one(
     tmp_path: Path, system: str, figure: Callable[[str], None]

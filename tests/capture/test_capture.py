@@ -153,6 +153,7 @@ def test_a_module_without_parameters_is_exported(tmp_path: Path) -> None:
     assert {"model.pt", "model.onnx", "model.c"} <= {*bundle.manifest.files}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 def test_a_layer_that_was_compiled_without_a_forward_is_exported(tmp_path: Path) -> None:
     layer, given = nn.LSTM(4, 5).eval(), torch.randn(6, 3, 4)
@@ -220,6 +221,7 @@ class Remembering(nn.Module):
         return torch.stack(outputs)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 def test_what_a_compiled_module_keeps_is_its_state(tmp_path: Path) -> None:
     compiled = torch.jit.script(Remembering().eval())

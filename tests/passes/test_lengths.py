@@ -24,7 +24,7 @@ from tests.support.exports import Exported
 # Every case and every way but those that differ from another one in nothing that matters here.
 SAME = {"notebook", "one_unit", "wide", "deep_rnn", "char_rnn", "state_left_out", "as_many_steps_as_rows"}
 RAGGED: list[ModelCase | CallCase] = [case for case in (*CASES, *CALL_CASES) if case.name not in SAME]
-QUICK = ("rnn", "gru", "lstm", "deep_bidirectional", "tagger", "classifier", "torch_bidirectional")
+QUICK = ("lstm", "classifier", "torch_bidirectional")
 each_ragged = pytest.mark.parametrize("case", sample(RAGGED, *QUICK))
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")  # said by torch.nn itself
 
@@ -145,6 +145,7 @@ def test_the_pass_adds_the_input_once(rnn: ModelCase) -> None:
     assert lengths_pass.lengths(once).proto() == once.proto()
 
 
+@pytest.mark.exhaustive
 def test_zero_is_the_output_of_ended_rows_for_linear_layers_with_biases(tmp_path: Path) -> None:
     class Biased(nn.Module):
         def __init__(self):

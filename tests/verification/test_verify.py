@@ -139,6 +139,7 @@ def test_a_module_that_is_compiled_wrong_is_traced(
     assert rnn_export.load(bundle.folder, "torchscript").signature == bundle.signature
 
 
+@pytest.mark.exhaustive
 def test_a_script_that_is_wrong_is_left_out_alone(
     rnn: ModelCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -140,6 +140,7 @@ def exactness(name: str, *options: str) -> float:
     return float(found[1])
 
 
+@pytest.mark.several(9)
 @pytest.mark.parametrize(("name", "kernel"), kernels().items())
 def test_functions_are_as_exact_as_they_say(name: str, kernel: Kernel) -> None:
     assert exactness(name) <= kernel.error

@@ -58,6 +58,7 @@ def test_the_loops_that_torch_writes_are_folds(case: ModelCase) -> None:
         assert_same(model, stage.program)
 
 
+@pytest.mark.several(8)
 @pytest.mark.parametrize("name", loops.FOLDS)
 def test_a_fold_becomes_a_scan(name: str) -> None:
     model = loops.FOLDS[name]
@@ -149,6 +150,7 @@ def test_one_loop_is_left_and_the_next_is_not() -> None:
     assert_same(model, reading.program)
 
 
+@pytest.mark.several(5)
 @pytest.mark.parametrize("name", loops.SCANS)
 def test_a_scan_runs_one_way_over_leading_axes(name: str) -> None:
     model, directions = loops.SCANS[name]

@@ -62,6 +62,7 @@ def assert_same_counts(model: onnx.ModelProto, times: tuple[int, ...] = (1,)) ->
         np.testing.assert_allclose(after["last"], before["last"], atol=1e-6)
 
 
+@pytest.mark.several(5)
 @pytest.mark.parametrize("operator", OPPOSITE)
 @pytest.mark.parametrize(
     ("first", "step"), [("zero", "one"), ("minus_two", "three"), ("two", "two"), ("x_0", "two")]
@@ -158,6 +159,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.several(5)
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_ways_to_stop_are_counted(name: str) -> None:
     assert_same_counts(OTHERS[name], times=(1, 2, 5))

@@ -76,6 +76,7 @@ def test_what_the_exporter_cannot_do_is_an_error_of_ours(model: Layered, reason:
         export_loop(script(subject), subject)
 
 
+@pytest.mark.exhaustive
 def test_a_state_in_lists_of_lists_costs_the_loop_alone(tmp_path: Path) -> None:
     model = LayerByLayer()
     example = torch.randn(6, 3, 4), model.begin(3)

@@ -83,6 +83,7 @@ class Pieces(nn.Module):
         return torch.stack(out)
 
 
+@pytest.mark.several(2)
 @pytest.mark.parametrize(
     "build",
     [

@@ -118,6 +118,7 @@ def check_same(program: Program, subject: Subject) -> None:
             np.testing.assert_allclose(got, want, atol=3e-6)
 
 
+@pytest.mark.several(3)
 @pytest.mark.parametrize(("model", "state", "expected"), TAKEN.values(), ids=TAKEN.keys())
 def test_every_layer_is_a_recurrence_of_its_own(model: nn.Module, state: object, expected: list[str]) -> None:
     subject = subject_of(model, state)
