@@ -41,7 +41,8 @@ ROOMS: dict[str, str] = {
         script/properties script/explained script/script onnx_file/affine_index onnx_file/first_step
         onnx_file/trip_count onnx_file/list_entries onnx_file/loop_node onnx_file/list_states
         onnx_file/sequence_reads onnx_file/loop_to_scan onnx_file/sequence_lists onnx_file/scan_direction
-        onnx_file/opset onnx_file/reader roll/unrolled roll/rolled capture
+        onnx_file/opset onnx_file/reader roll/windows roll/unrolled
+        roll/one_step roll/rolled capture
         """,
     "passes": """
         contract cleanup/constant_folding cleanup/simplify cleanup/entrywise cleanup/unit_axes cleanup/layers

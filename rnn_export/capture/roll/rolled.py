@@ -14,7 +14,8 @@ import torch
 from torch import fx, nn
 
 from rnn_export.capture import traceable
-from rnn_export.capture.roll.unrolled import Step, Unrolled
+from rnn_export.capture.roll.one_step import Step, one_step
+from rnn_export.capture.roll.unrolled import Unrolled
 from rnn_export.capture.step import PRINTING, TRACED_BATCH
 from rnn_export.errors import RnnExportError
 from rnn_export.module import eager
@@ -93,8 +94,8 @@ def roll(subject: Subject) -> Subject | None:
     axes = [[spec.time_axis for spec in specs] for specs in (signature.inputs, signature.outputs)]
     batch = signature.sizes(subject.inputs)[BATCH]
     state = tuple(
-        torch.zeros([size if isinstance(size, int) else batch for size in leaf.shape], dtype=leaf.dtype)
-        for leaf in found.state
+        torch.zeros([size if isinstance(size, int) else batch for size in shape], dtype=dtype)
+        for shape, dtype in found.state
     )
     names = [name.removeprefix(PREFIX) for name in found.weights]
     rolled = Rolled(subject.model, step, names, *axes).eval()
@@ -134,7 +135,7 @@ def _step(subject: Subject) -> tuple[nn.Module, Step]:
         exported = traceable.trace(model, arguments, free)
         traced = exported.run_decompositions({}).module(check_guards=False)
     weights = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
-    step = Unrolled(_plain(traced.graph), [axis is not None for axis in axes], steps, weights).step()
+    step = one_step(Unrolled(_plain(traced.graph), [axis is not None for axis in axes], steps, weights))
     module = fx.GraphModule(traced, step.graph)
     for name, constant in [*module.named_buffers()]:
         holder, _, last = name.rpartition(".")

@@ -1,4 +1,4 @@
-"""One time step of a loop, found in a trace of several.
+"""A loop over time steps, found in a trace of several.
 
 A trace takes whatever Python a loop was written in, and unrolls it. Every node belongs to the last time step
 that it reads, to none, or to the whole sequence, as what stands in front of the loop and behind it does::
@@ -11,16 +11,26 @@ that it reads, to none, or to the whole sequence, as what stands in front of the
 What a time step reads of the one before it is the state: of a chain of nodes the earliest that stands where
 the first time step has a start that reads no sequence, h_0 and not its product with a matrix. Nodes of two
 time steps that stand in the same place of the same computation follow each other; where they do not, the loop
-is none that can be rolled up.
+is none that can be rolled up. What looks back over a whole sequence, as a convolution does, keeps what it
+reads (``windows``), with a loop or without one.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import fx
 from torch.fx import Node
+
+from rnn_export.capture.roll.windows import (
+    PLAIN,
+    RECURRENT,
+    Extent,
+    NotRolledError,
+    Window,
+    argument,
+    window,
+)
 
 aten = torch.ops.aten
 WHOLE = "whole"
@@ -28,11 +38,10 @@ Time = int | str | None  # a time step, WHOLE, or None: it reads no sequence
 FIRST = 1  # the time step that is taken: what it reads of the one before it is the state
 PIECES = (aten.unbind.int, aten.split.Tensor, aten.split_with_sizes.default, aten.chunk.default)
 COLLECTING = (aten.stack.default, aten.cat.default)
-UNREAD = (aten.new_zeros.default, aten.new_ones.default, aten.new_full.default, aten.new_empty.default)
-
-
-class NotRolledError(Exception):
-    """The trace is not that of a loop over time steps that are alike."""
+UNREAD = (
+    *(aten.new_zeros.default, aten.new_ones.default, aten.new_full.default, aten.new_empty.default),
+    *(aten.zeros_like.default, aten.ones_like.default, aten.full_like.default, aten.empty_like.default),
+)
 
 
 class Unrolled:
@@ -54,9 +63,13 @@ class Unrolled:
         self.times: dict[Node, Time] = dict.fromkeys(self.inputs)
         self.times |= {node: WHOLE for node, is_one in zip(self.inputs, sequences, strict=True) if is_one}
         self.collected: dict[Node, tuple[Node, ...]] = {}
+        self.extents = {node: PLAIN for node, time in self.times.items() if time == WHOLE}
+        self.windows: dict[Node, Window] = {}
         for node in graph.nodes:
             if node.op == "call_function":
                 self.times[node] = self._time(node)
+                if self.times[node] == WHOLE:
+                    self.extents[node] = self._extent(node)
         self.next: dict[Node, Node] = {}
         for nodes in self.collected.values():
             for step in range(FIRST, steps - 1):
@@ -74,7 +87,7 @@ class Unrolled:
         """Say to which time step a node belongs."""
         if node.target is aten.sym_size.int or node.target in UNREAD:
             return None  # no number of the sequence is read
-        read = self._read(node)
+        read = self.read(node)
         if read is not None:
             return read
         parts = self._parts(node)
@@ -90,22 +103,39 @@ class Unrolled:
             else max((time for time in found if isinstance(time, int)), default=None)
         )
 
-    def _read(self, node: Node) -> int | None:
+    def _extent(self, node: Node) -> Extent:
+        """Say how many entries a sequence has beside those of the time steps.
+
+        Raises:
+            NotRolledError: what it is made of has more than others.
+        """
+        if node in self.collected:
+            return PLAIN
+        found = window(node, self.steps, self.extents)
+        given = {self.extents[each] for each in node.all_input_nodes if each in self.extents}
+        if len(given) > 1 or (node.target in RECURRENT and given != {PLAIN}):
+            raise NotRolledError(f"{node.name} reads time steps and others")
+        if found is None:
+            return given.pop()
+        self.windows[node] = found
+        return found.extent(given.pop())
+
+    def read(self, node: Node) -> int | None:
         """Give the time step that a node picks out of a whole sequence."""
         source = node.args[0] if node.args else None
         if not isinstance(source, Node):
             return None
         if node.target is torch.ops.aten.select.int and self._is_along_time(source, node.args[1]):
-            return int(_argument(node, 2, 0)) % self.steps
-        if node.target is aten.slice.Tensor and self._is_along_time(source, _argument(node, 1, 0)):
-            start, end = _argument(node, 2, 0), _argument(node, 3, self.steps)
+            return int(argument(node, 2, 0)) % self.steps
+        if node.target is aten.slice.Tensor and self._is_along_time(source, argument(node, 1, 0)):
+            start, end = argument(node, 2, 0), argument(node, 3, self.steps)
             start, end = (value + self.steps * (value < 0) for value in (start or 0, min(end, self.steps)))
             return start if end == start + 1 else None
         if getattr(node.target, "__name__", "") == "getitem" and source.target in PIECES:
-            axis = _argument(source, 1 if source.target is aten.unbind.int else 2, 0)
+            axis = argument(source, 1 if source.target is aten.unbind.int else 2, 0)
             whole = source.args[0]
             along = isinstance(whole, Node) and self._is_along_time(whole, axis)
-            return int(_argument(node, 1, 0)) if along and len(source.meta["val"]) == self.steps else None
+            return int(argument(node, 1, 0)) if along and len(source.meta["val"]) == self.steps else None
         return None
 
     def _is_along_time(self, source: Node, axis: Any) -> bool:
@@ -130,7 +160,7 @@ class Unrolled:
             return  # the first time step may begin in its own way
         if one.target is not other.target:
             raise NotRolledError(f"{one.name} is not what {other.name} is")
-        if self._read(one) is not None:
+        if self.read(one) is not None:
             self._alike(one.args[0], other.args[0])
             return
         self._alike(one.args, other.args)
@@ -160,7 +190,7 @@ class Unrolled:
             node: of the time step that is taken, or begun by it.
             first: what stands in its place in the first time step.
         """
-        if node.target is not first.target or self._read(node) is not None:
+        if node.target is not first.target or self.read(node) is not None:
             return
         for given, begins in zip(node.all_input_nodes, first.all_input_nodes, strict=False):
             if self.times.get(given) == FIRST:
@@ -168,7 +198,7 @@ class Unrolled:
             if self.times.get(given) != 0 or self.times.get(begins) is not None or given not in self.next:
                 continue
             earlier = [each for each in given.all_input_nodes if self.times.get(each) == 0]
-            if given.target is not begins.target or self._read(given) is not None or len(earlier) != 1:
+            if given.target is not begins.target or self.read(given) is not None or len(earlier) != 1:
                 continue
             known = dict(self.next)
             try:
@@ -203,23 +233,6 @@ class Unrolled:
         elif type(one) is not type(other) or one != other:
             raise NotRolledError(f"{one} is not {other}")
 
-    def step(self) -> "Step":
-        """Give one time step.
-
-        Raises:
-            NotRolledError: it reads what is no state.
-        """
-        made = _Step(self)
-        outputs = [made.emitted(node) for node in self.outputs]
-        new = list[Node]()
-        while len(new) < len(made.state):  # a new state may read others
-            old = [*made.state][len(new)]
-            if old not in self.next:
-                raise NotRolledError(f"{old.name} is read, and nothing says what follows it")
-            new.append(made.emitted(self.next[old]))
-        made.graph.output((*outputs, *new))
-        return made.finished()
-
     def at_first(self, node: Node) -> Node | None:
         """Give what stands at the time step that is taken where a node of the last one stands."""
         before = {other: one for one, other in self.next.items()}
@@ -229,80 +242,3 @@ class Unrolled:
                 return None
             node = found
         return node
-
-
-@dataclass(frozen=True)
-class Step:
-    """One time step: ``(*inputs, *state, *weights) -> (*outputs, *new_state)``, inputs with their time axes.
-
-    ``state`` are tensors that show what it is, as the trace has them; ``weights`` names of attributes.
-    """
-
-    graph: fx.Graph
-    state: list[Tensor]
-    weights: list[str]
-
-
-class _Step:
-    """Writes the nodes of one time step into a graph of their own."""
-
-    def __init__(self, unrolled: Unrolled) -> None:
-        self.unrolled, self.graph = unrolled, fx.Graph()
-        self.known: dict[Node, Node] = {node: self.graph.placeholder(node.name) for node in unrolled.inputs}
-        self.state: dict[Node, Node] = {}
-        self.weights: dict[str, Node] = {}
-
-    def emitted(self, node: Node) -> Node:
-        """Give a node's own in the step."""
-        time = self.unrolled.times.get(node)
-        if node in self.known:
-            return self.known[node]
-        if time == 0:
-            self.state[node] = self.known[node] = self.graph.placeholder(f"state_{len(self.state)}")
-            return self.known[node]
-        if time == self.unrolled.steps - 1 and (first := self.unrolled.at_first(node)):
-            self.known[node] = self.emitted(first)
-            return self.known[node]
-        if isinstance(time, int) and time not in (FIRST, self.unrolled.steps - 1):
-            raise NotRolledError(f"{node.name}, of time step {time}, is read from outside of it")
-        self.known[node] = self._copied(node)
-        return self.known[node]
-
-    def _copied(self, node: Node) -> Node:
-        if node.op == "get_attr":
-            name = str(node.target)
-            if name not in self.unrolled.weights:
-                return self.graph.node_copy(node)
-            if name not in self.weights:
-                self.weights[name] = self.graph.placeholder(f"weight_{len(self.weights)}")
-            return self.weights[name]
-        args: Any = node.args
-        if node in self.unrolled.collected:
-            args = ([self.unrolled.collected[node][FIRST]], *args[1:])
-        elif self.unrolled._read(node) is not None:
-            args = _of_one_step(node)
-        written = fx.map_arg((args, dict(node.kwargs)), self.emitted)
-        return self.graph.call_function(node.target, *written)  # type: ignore[arg-type]
-
-    def finished(self) -> Step:
-        """Give the step, its placeholders in front of all else."""
-        inputs = [self.known[node] for node in self.unrolled.inputs]
-        for node in reversed([*inputs, *self.state.values(), *self.weights.values()]):
-            first = next(iter(self.graph.nodes))
-            if node is not first:
-                first.prepend(node)
-        self.graph.lint()
-        return Step(self.graph, [node.meta["val"] for node in self.state], [*self.weights])
-
-
-def _of_one_step(node: Node) -> tuple[Any, ...]:
-    """Let a node read the only time step that there is."""
-    if node.target is aten.select.int:
-        return (*node.args[:2], 0)
-    if node.target is aten.slice.Tensor:
-        return (node.args[0], _argument(node, 1, 0), 0, 1)
-    return (node.args[0], 0)
-
-
-def _argument(node: Node, place: int, default: Any) -> Any:
-    return node.args[place] if len(node.args) > place else default
