@@ -109,6 +109,19 @@ class Means(nn.Module):
         return torch.cat(both, 1).transpose(1, 2)
 
 
+class Attention(nn.Module):
+    """Linear attention: it keeps a sum over the time steps so far."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query, self.key, self.value = nn.Linear(4, 3), nn.Linear(4, 3), nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        query, key = torch.sigmoid(self.query(x)), torch.sigmoid(self.key(x))
+        pairs = (key.unsqueeze(-1) * self.value(x).unsqueeze(-2)).cumsum(1)
+        return (query.unsqueeze(-1) * pairs).sum(-2)
+
+
 class Centred(InFront):
     """Looks a time step ahead."""
 
@@ -135,6 +148,7 @@ NETS: dict[str, tuple[Callable[[], nn.Module], list[tuple[int | str, ...]]]] = {
     "prompted": (Prompted, [("batch", 1, 4), (1, "batch", 5)]),
     "picture": (Picture, [("batch", 1, 2, 4), (1, "batch", 5)]),
     "means": (Means, [("batch", 4, 3)]),
+    "attention": (Attention, [("batch", 1, 3, 5)]),
 }
 
 

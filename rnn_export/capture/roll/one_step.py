@@ -38,7 +38,8 @@ def one_step(unrolled: Unrolled) -> Step:
     if any(unrolled.extents.get(node, PLAIN) != PLAIN for node in unrolled.outputs):
         raise NotRolledError("an output has other time steps than the inputs")
     for node in unrolled.extents:  # their states in the order in which they are met
-        if node.target in RECURRENT or (node in unrolled.windows and unrolled.windows[node].kept):
+        keeps = node in unrolled.windows and unrolled.windows[node].kept
+        if keeps or node in unrolled.sums or node.target in RECURRENT:
             made.emitted(node)
     outputs = [made.emitted(node) for node in unrolled.outputs]
     new = list[Node]()
@@ -93,9 +94,10 @@ class _Step:
             return self._recurrent(node)
         if node.target is aten.sym_size.int:
             return self.graph.call_method("size", fx.map_arg(node.args, self.emitted))
-        args: Any = node.args
-        if extent := self.unrolled.extents.get(node):
-            args = windows.sized(node, self.unrolled.steps + extent.more, extent.before + 1)
+        if node in self.unrolled.sums:
+            return self._added(node, self.unrolled.sums[node])
+        extent = self.unrolled.extents.get(node, PLAIN)
+        args: Any = windows.sized(node, self.unrolled.steps + extent.more, extent.before + 1)
         if node in self.unrolled.collected:
             args = ([self.unrolled.collected[node][FIRST]], *args[1:])
         elif self.unrolled.read(node) is not None:
@@ -166,6 +168,16 @@ class _Step:
         for place, each in enumerate(old):
             self.kept[each] = self.graph.call_function(getitem, (made, place + 1))
         return made
+
+    def _added(self, node: Node, axis: int) -> Node:
+        """Add the entry of this time step to the sum of those before it, which is kept."""
+        shape = list(node.meta["val"].shape)
+        shape[axis] = 1
+        old = self._taken(shape, node.meta["val"].dtype)
+        self.kept[old] = self.graph.call_function(
+            aten.add.Tensor, (old, self.emitted(node.all_input_nodes[0]))
+        )
+        return self.kept[old]
 
     def _taken(self, shape: list[Size], dtype: torch.dtype) -> Node:
         """Let the step take one more state; what is new of it is not known yet."""

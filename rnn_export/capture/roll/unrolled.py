@@ -65,6 +65,7 @@ class Unrolled:
         self.collected: dict[Node, tuple[Node, ...]] = {}
         self.extents = {node: PLAIN for node, time in self.times.items() if time == WHOLE}
         self.windows: dict[Node, Window] = {}
+        self.sums: dict[Node, int] = {}  # over the time steps so far, and their axes
         for node in graph.nodes:
             if node.op == "call_function":
                 self.times[node] = self._time(node)
@@ -115,6 +116,10 @@ class Unrolled:
         given = {self.extents[each] for each in node.all_input_nodes if each in self.extents}
         if len(given) > 1 or (node.target in RECURRENT and given != {PLAIN}):
             raise NotRolledError(f"{node.name} reads time steps and others")
+        if node.target is aten.cumsum.default and given == {PLAIN}:
+            axis = int(argument(node, 1, 0))
+            if node.meta["val"].shape[axis] == self.steps:
+                self.sums[node] = axis
         if found is None:
             return given.pop()
         self.windows[node] = found

@@ -131,7 +131,10 @@ def in_step(node: Node, found: Window) -> tuple[Any, ...]:
 
 
 def sized(node: Node, size: int, window: int) -> tuple[Any, ...]:
-    """Give the arguments of a node, those that name the size of a sequence with that of its window."""
+    """Give the arguments of a node, those that name the size of a sequence with that of its window.
+
+    What is spread over the time steps is no sequence, and names their number as well.
+    """
     if node.target not in SIZED:
         return node.args
     sizes: Any = node.args[1]
