@@ -37,8 +37,9 @@ ROOMS: dict[str, str] = {
         untrusted/archive golden layout bundle description signing
         """,
     "capture": """
-        decompositions traceable step script/source script/aliases script/specialize script/loop_to_onnx
-        script/properties script/explained script/script onnx_file/affine_index onnx_file/first_step
+        decompositions traceable registry step script/source script/aliases script/specialize
+        script/loop_to_onnx script/properties script/explained script/script onnx_file/affine_index
+        onnx_file/first_step
         onnx_file/trip_count onnx_file/list_entries onnx_file/loop_node onnx_file/list_states
         onnx_file/sequence_reads onnx_file/loop_to_scan onnx_file/sequence_lists onnx_file/scan_direction
         onnx_file/opset onnx_file/reader roll/windows roll/unrolled

@@ -15,6 +15,7 @@ from torch._decomp import get_decompositions
 
 from rnn_export.capture import traceable
 from rnn_export.capture.decompositions import decomposed, without_bags, without_unbind
+from rnn_export.capture.registry import unparsed
 from rnn_export.errors import CaptureError, class_name
 from rnn_export.garbage import uncollected
 from rnn_export.module.subject import Subject
@@ -62,7 +63,7 @@ def _trace(subject: Subject) -> ir.Model:
         for spec in specs
     ]
     try:
-        with quiet(), uncollected(), unprinted(PRINTING), torch.no_grad():
+        with quiet(), uncollected(), unparsed(), unprinted(PRINTING), torch.no_grad():
             step = traceable.trace(subject.flat().eval(), arguments, free)
             without_unbind(step)
             without_bags(step)
