@@ -22,6 +22,7 @@ padding alone, the rows that it fails on are as others. Of several inputs each t
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
@@ -307,12 +308,17 @@ def trajectory(
 def moments(
     call: Call, inputs: Sequence[Array], state: Sequence[Array], signature: Signature
 ) -> tuple[list[Array], list[Array]]:
-    """Run step by step and put some moments of the run, evenly spread, side by side as rows of one step."""
+    """Put some moments of a run, evenly spread, side by side as rows of one step."""
     steps, count = signature.sizes(inputs)[TIME], len(inputs)
     chosen = np.unique(np.linspace(0, steps - 1, STEPS_PER_RUN).round().astype(int))
-    earlier = trajectory(call, signature.cut(inputs, slice(0, steps - 1)), state, signature)
-    before = [list(state), *(result[len(signature.outputs) :] for result in earlier)]
-    chosen_steps = ([*signature.cut(inputs, slice(step, step + 1)), *before[step]] for step in chosen)
+    before = [list(state)]
+    for start, end in pairwise(chosen):
+        result = call(*signature.cut(inputs, slice(start, end)), *before[-1])
+        before.append(result[len(signature.outputs) :])
+    chosen_steps = (
+        [*signature.cut(inputs, slice(step, step + 1)), *reached]
+        for step, reached in zip(chosen, before, strict=True)
+    )
     joined = [
         np.concatenate([part.astype(leaf.dtype) for part in parts], axis=leaf.batch_axis)
         for leaf, parts in zip(signature.arguments, zip(*chosen_steps, strict=True), strict=False)
