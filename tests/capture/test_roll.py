@@ -30,7 +30,10 @@ class Config:
 
 
 class Spiking(nn.Module):
-    """Two layers of units whose potentials are in local variables; every output of both is collected."""
+    """Two layers of units whose potentials are in local variables; every output of both is collected.
+
+    Each time step makes a constant of its own.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +46,7 @@ class Spiking(nn.Module):
         for step in range(x.size(0)):
             current = self.first(x[step])
             a = 0.9 * (torch.zeros_like(current) if a is None else a) + current
-            spike = torch.sigmoid(4 * (a - 1))
+            spike = torch.sigmoid(4 * (a - torch.tensor(1.0)))
             a = a - spike
             current = self.second(spike)
             b = 0.8 * (torch.zeros_like(current) if b is None else b) + current

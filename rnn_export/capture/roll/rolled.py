@@ -5,7 +5,8 @@ is rolled up, and the step that it shows is run in a loop: a module with a state
 what the user's does is checked by running both.
 """
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Collection, Sequence
 from itertools import chain, count
 from typing import Any
 
@@ -135,12 +136,29 @@ def _step(subject: Subject) -> tuple[nn.Module, Step]:
         exported = traceable.trace(model, arguments, free)
         traced = exported.run_decompositions({}).module(check_guards=False)
     weights = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
+    _name_alike(traced, weights)
     step = one_step(Unrolled(_plain(traced.graph), [axis is not None for axis in axes], steps, weights))
     module = fx.GraphModule(traced, step.graph)
     for name, constant in [*module.named_buffers()]:
         holder, _, last = name.rpartition(".")
         module.get_submodule(holder).register_buffer(last, constant, persistent=False)  # no weight
     return module, step
+
+
+def _name_alike(traced: fx.GraphModule, weights: Collection[str]) -> None:
+    """Call constants by one name that are the same: a trace makes one of its own wherever a step reads it."""
+    known = list[tuple[str, torch.Tensor]]()
+    for node in traced.graph.find_nodes(op="get_attr"):
+        name = str(node.target)
+        value = operator.attrgetter(name)(traced)
+        if name in weights or not isinstance(value, torch.Tensor):
+            continue
+        same = (
+            other for other, own in known if own.dtype == value.dtype and torch.equal(own, value)
+        )  # NaN is none
+        node.target = next(same, name)
+        if node.target == name:
+            known.append((name, value))
 
 
 def _plain(graph: fx.Graph) -> fx.Graph:
