@@ -1,6 +1,8 @@
-"""Trace with ``torch.export`` what it cannot trace by itself: modules with TorchScript inside."""
+"""Trace what cannot be traced by itself: modules with TorchScript inside, and such as ask for ``len(x)``."""
 
-from collections.abc import Mapping, Sequence
+import builtins
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -8,6 +10,8 @@ from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.jit._fuser import optimized_execution
+
+from rnn_export.exclusive import LOCK
 
 Free = Sequence[Mapping[int, Any]]
 
@@ -24,9 +28,40 @@ def trace(module: nn.Module, arguments: Sequence[Tensor], free: Free) -> Exporte
     Raises:
         Exception: whatever upstream raises that cannot trace it, or has to fix a free size.
     """
-    if not is_scripted(module):
+    if is_scripted(module):
+        return torch.export.export(operators(module, arguments), tuple(arguments), dynamic_shapes=tuple(free))
+    with _free_len():
         return torch.export.export(module, tuple(arguments), dynamic_shapes=(tuple(free),))
-    return torch.export.export(operators(module, arguments), tuple(arguments), dynamic_shapes=tuple(free))
+
+
+def scripted(module: nn.Module, arguments: Sequence[Tensor]) -> torch.jit.ScriptModule:
+    """Trace a module that takes tensors alone, as TorchScript."""
+    with _free_len():
+        traced: torch.jit.ScriptModule = torch.jit.trace(module, tuple(arguments), check_trace=False)  # type: ignore[no-untyped-call]
+    return traced
+
+
+@contextmanager
+def _free_len() -> Iterator[None]:
+    """Let ``len(x)`` of a tensor be its first size: Python wants a number of it, which a trace would keep.
+
+    ::
+
+        torch.zeros(len(x), 8)          is torch.zeros(x.shape[0], 8)
+
+    For all else, and in other threads, it is what it was.
+    """
+    own = builtins.len
+
+    def length(value: Any) -> Any:
+        return value.shape[0] if isinstance(value, Tensor) and value.dim() else own(value)
+
+    with LOCK:
+        builtins.len = length
+        try:
+            yield
+        finally:
+            builtins.len = own
 
 
 def is_scripted(module: nn.Module) -> bool:

@@ -15,6 +15,7 @@ from rnn_export.capture.script import script
 from rnn_export.errors import CaptureError, ExportWarning, ScriptError
 from rnn_export.models import GRUScratch, RNNScratch
 from rnn_export.module import eager
+from rnn_export.module.inspection import inspect_export
 from rnn_export.module.reading import inspect_module
 from rnn_export.verification import grid
 from tests.support.cases import CPU, ModelCase, each_fold
@@ -63,6 +64,33 @@ def test_entries_that_are_changed_in_place_leave_the_batch_free() -> None:
             want = model(x.clone(), h.clone())
         for got, right in zip(found.values(), want, strict=True):
             np.testing.assert_allclose(got, right.numpy(), atol=1e-6)
+
+
+class AsksForLength(nn.Module):
+    """Begins with as many rows as ``len(x)`` says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(4, 5, batch_first=True)
+        self.h0 = nn.Parameter(torch.randn(1, 1, 5))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.gru(x, torch.tile(self.h0, (1, len(x), 1)))[0]
+
+
+def test_len_of_a_batch_leaves_it_free() -> None:
+    torch.manual_seed(0)
+    model = AsksForLength().eval()
+    subject = inspect_export(model, torch.randn(3, 7, 4))
+    program = step.capture(subject)
+    for batch in (1, 2, 5):
+        x = torch.randn(batch, 1, 4)
+        with torch.no_grad():
+            want = model(x).numpy()
+        [start] = subject.signature.initial_state(batch)
+        found = program.run({"inputs": x.numpy(), "state_0": start})
+        np.testing.assert_allclose(found["outputs"], want, atol=1e-6)
+    assert len(x) == 5
 
 
 class Branching(nn.Module):

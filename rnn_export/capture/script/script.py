@@ -149,14 +149,14 @@ def script_step(subject: Subject) -> torch.jit.ScriptModule:
 def _traced_step(subject: Subject, given: tuple[torch.Tensor, ...]) -> torch.jit.ScriptModule:
     """Trace a step: where TorchScript inside of it fixes the number of rows, its operators one by one."""
     flat: nn.Module = subject.flat().eval()
-    traced: torch.jit.ScriptModule = torch.jit.trace(flat, given, check_trace=False)  # type: ignore[no-untyped-call]
+    traced = traceable.scripted(flat, given)
     if traceable.is_scripted(flat):
         other = all_longer(given, tuple(spec.batch_axis for spec in subject.signature.arguments), LONGER)
         try:
             traced(*other)
         except RuntimeError:
             flat = traceable.operators(flat, given)
-            traced = torch.jit.trace(flat, given, check_trace=False)  # type: ignore[no-untyped-call]
+            traced = traceable.scripted(flat, given)
     return traced
 
 
@@ -173,7 +173,7 @@ def trace(subject: Subject) -> torch.jit.ScriptModule:
     with _compiler(subject.original), without_warnings(), torch.no_grad():
         flat = subject.flat().eval()
         try:
-            traced = torch.jit.trace(flat, tuple(subject.arguments), check_trace=False)  # type: ignore[no-untyped-call]
+            traced = traceable.scripted(flat, subject.arguments)
             whole = _around(traced, source.traced(signature, WRAPPED))
             whole.save_to_buffer()  # what cannot be saved is of no use
         except Exception as error:
