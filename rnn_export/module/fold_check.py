@@ -60,6 +60,18 @@ def streaming_obstacle(subject: Subject) -> str | None:
     )
 
 
+def begins_alike(subject: Subject, inner: Subject) -> bool:
+    """Whether a module gives the outputs of another form of it that begins with its initial state."""
+    own, other = (
+        eager.start(replace(each, model=_without_nan(each.model)), torch.float64) for each in (subject, inner)
+    )
+    draw = Draw(subject, own)
+    rows = max(2, draw.kinds)
+    inputs = draw.inputs(max(STEPS, subject.signature.least), rows)
+    pairs = zip(own(*inputs), other(*inputs, *inner.signature.initial_state(rows)), strict=False)
+    return all(_difference(got, want) <= FOLD_TOLERANCE for want, got in pairs)
+
+
 def check_company(arguments: Sequence[Array], subject: Subject) -> None:
     """Run the rows of a call that are finite alone, and beside each of the others, in float64.
 

@@ -6,12 +6,12 @@ from typing import Any
 
 from torch import nn
 
-from rnn_export.errors import InputError, RnnExportError, mismatch
+from rnn_export.errors import InputError, ModelError, RnnExportError, mismatch
 from rnn_export.module.arranged import Arranged
 from rnn_export.module.attributes import KeptError
 from rnn_export.module.calling import describe
 from rnn_export.module.candidates import NOTHING_SAID, Said
-from rnn_export.module.fold_check import check_rows, streaming_obstacle
+from rnn_export.module.fold_check import begins_alike, check_rows, streaming_obstacle
 from rnn_export.module.kept_state import ARGUMENT, Kept, keep
 from rnn_export.module.reading import inspect_readings, look_again, with_all_results
 from rnn_export.module.repeatable import check_repeatable
@@ -78,6 +78,8 @@ def _only(readings: Iterator[list[Subject]]) -> Subject:
         if not any(isinstance(model, Arranged) for model in group[0].model.modules()):
             return group[0]  # it is called as it stands: there is one reading
         first = first or group[0]
+        if any(spec.counts_steps for subject in group for spec in subject.signature.inputs):
+            return first  # with numbers of time steps among its arguments it is no fold in any reading
         folds = [subject for subject in group if streaming_obstacle(subject) is None]
         if len(folds) > 1:
             found = " or ".join(sorted({describe([*subject.state]) for subject in folds}))
@@ -112,9 +114,10 @@ def find_streaming(subject: Subject) -> Subject:
     """
     reason = streaming_obstacle(subject)
     if (reason or subject.extra) and not subject.signature.state:
-        exposed = expose(subject.model, subject.inputs, len(subject.signature.outputs))
+        batch = [spec.batch_axis for spec in subject.signature.inputs]
+        exposed = expose(subject.model, subject.inputs, len(subject.signature.outputs), batch)
         inner = None if exposed is None else _read_again(subject, *exposed)
-        if inner is not None and not streaming_obstacle(inner):
+        if inner is not None and not streaming_obstacle(inner) and begins_alike(subject, inner):
             return replace(inner, sample=subject.sample)
     if subject.extra:
         return find_streaming(with_all_results(subject))
@@ -128,5 +131,5 @@ def _read_again(subject: Subject, exposed: Exposed, states: tuple[Any, ...]) -> 
     """
     try:
         return look_again(subject, exposed, subject.inputs, states)
-    except InputError:
+    except (InputError, ModelError):
         return None

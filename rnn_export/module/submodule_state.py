@@ -49,23 +49,57 @@ class Exposed(Wrapper):
         return result, tuple(new[path] for path in self.paths)
 
 
+class Begun(Exposed):
+    """The same, of a module whose submodules begin with numbers that it has learned.
+
+    ``inputs`` are those of any call, and ``batch`` their batch axes.
+    """
+
+    def __init__(self, exposed: Exposed, inputs: Sequence[Tensor], batch: Sequence[int]) -> None:
+        super().__init__(exposed.original, exposed.paths, exposed.outputs)
+        self.inputs, self.batch = tuple(inputs), tuple(batch)
+
+    def begin_state(self, batch_size: int, device: torch.device) -> tuple[Any, ...]:
+        """Give what the submodules begin with in a call of so many rows."""
+        rows = torch.arange(batch_size)
+        calls = _calls(
+            self.original,
+            [
+                each.index_select(axis, rows % each.shape[axis])
+                for each, axis in zip(self.inputs, self.batch, strict=True)
+            ],
+        )
+        return tuple(calls[path][0] for path in self.paths)
+
+
 def expose(
-    model: nn.Module, inputs: Sequence[Tensor], outputs: int
+    model: nn.Module, inputs: Sequence[Tensor], outputs: int, batch: Sequence[int]
 ) -> tuple[Exposed, tuple[Any, ...]] | None:
     """Hand out the state of the outermost recurrent submodules of ``model(*inputs)``.
 
-    Gives the module and the states of zeros that it begins with, or ``None`` if there are no such submodules,
-    if one is run more than once or begins with something else, if states from outside change the outputs, or
-    if the module returns anything beside its first ``outputs`` results that is none of the new states.
+    Args:
+        model: may be called without a state.
+        inputs: the example's.
+        outputs: how many of its results are no state: the first ones.
+        batch: the batch axis of each input.
+
+    Gives the module and the states that it begins with, or ``None`` if there are no such submodules, if one
+    is run more than once or begins with what depends on the inputs, if states from outside change the
+    outputs, or if the module returns anything beside its outputs that is none of the new states.
     """
     calls = _calls(model, inputs)
     found = {path: made[0] for path, made in calls.items() if len(made) == 1}
     inside = {path for path in found for outer in found if path != outer and path.startswith(f"{outer}.")}
     starts = {path: start for path, start in found.items() if path not in inside}
     twice = any(len(made) > 1 for path, made in calls.items() if path not in inside)
-    if not starts or twice or any(leaf.any() for leaf in tree_leaves(tuple(starts.values()))):
+    if not starts or twice:
         return None
     exposed, states = Exposed(model, tuple(starts), outputs).eval(), tuple(starts.values())
+    if any(leaf.any() for leaf in tree_leaves(states)):
+        other = [each.flip([*range(each.dim())]) for each in inputs]
+        if not agree(tree_leaves([_calls(model, other)[path][0] for path in starts]), tree_leaves(states)):
+            return None
+        exposed = Begun(exposed, inputs, batch).eval()
     with torch.no_grad():
         try:
             own = _parts(model(*map(torch.clone, inputs)))[:outputs]
