@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from rnn_export.errors import InputError, mismatch
 from rnn_export.module.calling import describe
@@ -88,6 +89,21 @@ def arguments_of(example: Any, kwargs: Mapping[str, Any] | None) -> Arguments:
         raise InputError(mismatch("example", "(inputs, state), or inputs alone, as tensors", given, remedy))
     check_dense([leaf for _, leaf in found.leaves])
     return found.mapped(lambda leaf: leaf.detach().cpu())
+
+
+def result_of(model: nn.Module, arguments: Arguments) -> Any:
+    """Give what a call returns; ``None`` where the module does not take it."""
+    args, kwargs = arguments.given([leaf.clone() for _, leaf in arguments.leaves])
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        try:
+            return model(*args, **kwargs)
+        except Exception:  # whatever it raises; an example that does not run is refused where it is read
+            return None
+
+
+def tensors_of(value: Any) -> list[Tensor]:
+    """List the leaves that are tensors."""
+    return list(filter(is_tensor, tree_leaves(value)))
 
 
 def is_tensor(value: object) -> bool:

@@ -25,15 +25,18 @@ def values(model: nn.Module) -> Iterator[tuple[str, Any]]:
     Of a module that TorchScript compiled, the attributes that it sets.
     """
     for path, module in model.named_modules():
-        own = {**vars(module), **vars(module).get("_parameters", {}), **vars(module).get("_buffers", {})}
-        if isinstance(module, torch.jit.ScriptModule):
-            own = {**own, **_set_by(module)}
-        for name, value in own.items():
+        for name, value in _own(module).items():
             leaves = [] if name in PYTORCHS else tree_leaves(value)
             if leaves and all(isinstance(leaf, Tensor) for leaf in leaves):
                 yield f"{path}.{name}".lstrip("."), map_leaves(value, lambda leaf: leaf.detach().clone())
             elif isinstance(value, int | float):
                 yield f"{path}.{name}".lstrip("."), value
+
+
+def _own(module: nn.Module) -> dict[str, Any]:
+    """Give the parameters, buffers and attributes of a module, without those of modules inside of it."""
+    own = {**vars(module), **vars(module).get("_parameters", {}), **vars(module).get("_buffers", {})}
+    return {**own, **_set_by(module)} if isinstance(module, torch.jit.ScriptModule) else own
 
 
 def _set_by(module: torch.jit.ScriptModule) -> dict[str, Any]:
@@ -46,6 +49,17 @@ def _set_by(module: torch.jit.ScriptModule) -> dict[str, Any]:
 def tensors(value: Any) -> list[Tensor]:
     """List the tensors of an attribute."""
     return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
+
+
+def starts(model: nn.Module) -> list[Tensor]:
+    """List what a state may begin with: all tensors and fractions, also beside what is neither."""
+    found = list[Tensor]()
+    for module in model.modules():
+        for name, value in _own(module).items():
+            for leaf in [] if name in PYTORCHS else tree_leaves(value):
+                if isinstance(leaf, Tensor | float):
+                    found.append(torch.as_tensor(leaf).detach().clone())
+    return found
 
 
 def changed(model: nn.Module, before: Mapping[str, Any]) -> list[str]:

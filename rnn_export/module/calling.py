@@ -109,10 +109,17 @@ def read(result: Any, steps: Collection[int], outputs: tuple[str, ...] = (OUTPUT
 def _reading(outputs: Any, state: list[Any], gives: Tree, steps: Collection[int]) -> Reading:
     listed = _is_listed(outputs, steps)
     if not (listed or isinstance(outputs, Tensor)) or not all(isinstance(leaf, Tensor) for leaf in state):
+        leaves = [*tree_leaves(outputs), *state]
+        if any(isinstance(leaf, Tensor) for leaf in leaves) and all(map(_is_tensor_or_none, leaves)):
+            raise OtherCallError("what it returns holds several outputs, or None beside tensors")
         got = f"{describe(outputs)} and a state of {describe(state)}"
         expected = "outputs as a tensor, or a list of one a time step, and a state of tensors"
         raise ModelError(mismatch("result of forward()", expected, got, REMEDY))
     return Reading([torch.stack(outputs) if listed else outputs], state, gives, listed)
+
+
+def _is_tensor_or_none(leaf: object) -> bool:
+    return leaf is None or isinstance(leaf, Tensor)
 
 
 def _is_plain(result: Any) -> bool:

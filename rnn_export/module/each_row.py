@@ -3,13 +3,11 @@
 from collections.abc import Iterator
 from itertools import product
 
-import torch
 from torch import Tensor, nn
 
 from rnn_export.errors import warn
-from rnn_export.module.arguments import Arguments, is_tensor
+from rnn_export.module.arguments import Arguments, result_of, tensors_of
 from rnn_export.module.calling import agree, describe
-from rnn_export.signature.tree import tree_leaves
 
 MOST_AXES = 4  # of a number for each row: [batch], [batch, 1], ...
 
@@ -23,29 +21,19 @@ def for_each_row(model: nn.Module, arguments: Arguments, names: list[str]) -> Ar
     scalars = [number for number, (_, leaf) in enumerate(arguments.leaves) if not leaf.dim()]
     if not scalars:
         return arguments
-    want = _results(model, arguments)
+    want = tensors_of(result_of(model, arguments))
     for shape in _shapes(arguments) if want else ():
         tensors = [
             leaf.expand(shape).clone() if number in scalars else leaf
             for number, (_, leaf) in enumerate(arguments.leaves)
         ]
         other = Arguments(*arguments.given(tensors))
-        got = _results(model, other)
+        got = tensors_of(result_of(model, other))
         if len(got) == len(want) and all(map(_is_same, got, want)):
             called, given = ", ".join(names[number] for number in scalars), describe(tensors[scalars[0]])
             warn(f"{called}: one number for all rows. The files take one for each, {given} for {shape[0]}.")
             return other
     return arguments
-
-
-def _results(model: nn.Module, arguments: Arguments) -> list[Tensor]:
-    """Give the tensors that a call returns; none where the module does not take it."""
-    args, kwargs = arguments.given([leaf.clone() for _, leaf in arguments.leaves])
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        try:
-            return list(filter(is_tensor, tree_leaves(model(*args, **kwargs))))
-        except Exception:  # whatever it raises; an example that does not run is refused where it is read
-            return []
 
 
 def _shapes(arguments: Arguments) -> Iterator[tuple[int, ...]]:

@@ -16,6 +16,7 @@ from rnn_export.module.calling import OpenAxesError, OtherCallError, describe, e
 from rnn_export.module.candidates import NOTHING_SAID, Said
 from rnn_export.module.copying import copied
 from rnn_export.module.each_row import for_each_row
+from rnn_export.module.left_out import with_state
 from rnn_export.module.naming import INPUTS, PLAIN_NAMES, Names, names_at, parameter_names
 from rnn_export.module.output_length import Inputs
 from rnn_export.module.preparation import (
@@ -90,7 +91,17 @@ def inspect_readings(
 def _read(
     own: nn.Module, arguments: Arguments, dtype: torch.dtype, said: Said, *, step: bool
 ) -> Iterator[list[Subject]]:
-    """Read a call as ``(inputs)`` or ``(inputs, state)``, as it stands or, if it is another one, arranged."""
+    """Read a call as ``(inputs)`` or ``(inputs, state)``, as it stands or, if it is another one, arranged.
+
+    A state that it leaves out, and that no file could take as it stands, is put in.
+    """
+    if (fuller := with_state(own, arguments)) is not None:
+        try:
+            yield from read_arranged(own, fuller, dtype, said, step=step)
+        except RnnExportError:  # it is no state, or begins with what no file could
+            pass
+        else:
+            return
     if arguments.plain and not said.roles:
         try:
             plain = _read_plainly(own, arguments, dtype, said, step=step)

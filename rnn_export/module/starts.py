@@ -1,7 +1,7 @@
 """What a module begins with: zeros, what it has learned, or what its ``begin_state`` gives, in every row."""
 
-from collections.abc import Callable, Sequence
-from itertools import islice, product
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations, islice, product
 from typing import Any
 
 import torch
@@ -100,7 +100,7 @@ def learned_start(
         inputs: the example's.
         state: the example's.
         axes: the batch axis of each leaf.
-        known: the parameters, buffers and attributes.
+        known: what it may begin with.
 
     Returns:
         A row for each leaf; ``None`` if zeros are what it begins with, if none of these are, or if the state
@@ -113,20 +113,39 @@ def learned_start(
     leaves = tree_leaves(state)
     rows = [torch.zeros_like(leaf.select(axis, 0)) for leaf, axis in zip(leaves, axes, strict=True)]
     choices = [
-        [row, *(found for own in known for found in _rows_like(row, own, axis))]
+        _different([row, *(found for own in known for found in _rows_like(row, own, axis))])
         for row, axis in zip(rows, axes, strict=True)
     ]
     want = alone.tensors
     for alike in (equal, agree):
-        for number, chosen in enumerate(islice(product(*choices), MOST_STARTS)):
+        for number, chosen in enumerate(islice(_in_order(choices), MOST_STARTS)):
             got = run(inputs, begun_with(chosen, state, axes))
             if alike(got.tensors[: len(want)], want):
                 return list(chosen) if number else None
     return None
 
 
+def _in_order(choices: Sequence[Sequence[Tensor]]) -> Iterator[tuple[Tensor, ...]]:
+    """List ways to choose a row for each leaf: first of each, then others for one leaf alone, for two, ..."""
+    for number in range(len(choices) + 1):
+        for places in combinations(range(len(choices)), number):
+            yield from product(
+                *(rows[1:] if place in places else rows[:1] for place, rows in enumerate(choices))
+            )
+
+
+def _different(rows: Sequence[Tensor]) -> list[Tensor]:
+    """Leave out rows that stand in front as well."""
+    return [row for place, row in enumerate(rows) if not any(torch.equal(row, one) for one in rows[:place])]
+
+
 def _rows_like(row: Tensor, own: Tensor, axis: int) -> list[Tensor]:
-    """Give the numbers of a tensor as a row of a state, or the first of its rows, if it may be either."""
+    """Give the numbers of a tensor as a row of a state, or the first of its rows, if it may be either.
+
+    A single number may be that of all units.
+    """
+    if own.numel() == 1 and own.is_floating_point() and row.is_floating_point():
+        return [own.reshape(()).to(row.dtype).expand_as(row)]
     if own.dtype != row.dtype or own.numel() % max(1, row.numel()):
         return []
     if own.numel() == row.numel():

@@ -240,7 +240,7 @@ def _begin(
     if begin is not None:
         first = begun_alike(begin, size_along(inputs, axes.batch), axes.state)
     else:
-        known = [each for _, value in attributes.values(calls.model) for each in attributes.tensors(value)]
+        known = attributes.starts(calls.model)
         first = learned_start(calls.left_out, calls.run, inputs, state, axes.state, known)
     rows = first or [
         torch.zeros_like(leaf.select(axis, 0)) for leaf, axis in zip(leaves, axes.state, strict=True)
