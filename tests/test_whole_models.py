@@ -14,7 +14,7 @@ from rnn_export.errors import ExportWarning
 from rnn_export.signature.tree import tree_leaves
 from tests.support.whole_models import MODELS, Whole
 
-EVERY_DAY = ("packed by padding", "counter", "wake word")
+EVERY_DAY = ("packed by padding", "counter", "wake word", "latent vector alone")
 SIZES = ((2, 1), (5, 4), (19, 2))  # time steps and rows
 TABLE = [
     pytest.param(model, id=name, marks=[] if name in EVERY_DAY else pytest.mark.exhaustive)

@@ -2,8 +2,9 @@
 
 - The time axis of the inputs is the one that may grow while the state keeps its shape, in all sequences at
   once. Time and batch are the first two axes, in either order, unless these may not grow: then they are any
-  two others that may. An input without a time axis is a context. Of several readings the one counts in which
-  more outputs are as long as the sequences, and then the one in which the first input is a sequence.
+  two others that may. An input without a time axis is a context; all are, if no axis may be time. Of
+  several readings the one counts in which more outputs are as long as the sequences, and then the one in
+  which the first input is a sequence.
 - The batch axis of a leaf of the state is the one that grows with the batch, in ``begin_state`` or in what
   the module returns; else the one of that size, if the module takes a larger one there.
 - The axes of the outputs are those that grow along; no time axis means the outputs of the last time step.
@@ -92,7 +93,10 @@ def find_axes(
         ModelError: the results do not follow time and batch.
     """
     plain = run(inputs, state)
-    pairs, called = [*pairs_of_axes(inputs, said, names)], [next(iter(each)) for each in names]
+    pairs, called = (
+        [*pairs_of_axes(inputs, said, names, alone=state is None)],
+        [next(iter(each)) for each in names],
+    )
     time, batch = _time_and_batch(run, inputs, state, plain, begin, pairs, called)
     lengths = output_lengths(run, inputs, state, plain, time)
     leaves, wider = _wider(run, inputs, state, batch, begin)
@@ -176,10 +180,14 @@ def _time_and_batch(
     pairs: Sequence[Pair],
     names: Sequence[str],
 ) -> Pair:
+    alone = [pair for pair in pairs if {*pair[0]} == {None}]
     usual = [pair for pair in pairs if max(*(axis or 0 for axis in pair[0]), *pair[1]) == 1]
+    usual = [pair for pair in usual if pair not in alone]
     found, failures = list[Pair](), list[str]()
-    for group in (usual, [pair for pair in pairs if pair not in usual]):
+    for group in (usual, [pair for pair in pairs if pair not in [*usual, *alone]], alone):
         found = [pair for pair in group if _may_be(run, inputs, state, plain, begin, *pair, failures)]
+        if group is alone:
+            found = [pair for pair in found if rows_are_apart(run, inputs, state, *pair)]
         if found:
             break
     found = [pair for pair in found if not is_a_part(pair, found)]
@@ -202,7 +210,8 @@ def _time_and_batch(
                 "example 'inputs'",
                 "an axis for time, one for the batch, and features",
                 f"{describe(inputs[0])}, of which no two axes may grow",
-                "Add the axis of the batch: inputs[:, None] behind time, or inputs[None] in front of it.",
+                "Add the axis of the batch: inputs[:, None] behind time, or inputs[None] in front of it."
+                + (" Or export it with step=True, if that is one time step." if state is not None else ""),
             )
         )
     if not found and failures:

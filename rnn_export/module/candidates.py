@@ -37,6 +37,10 @@ class Said:
             return False
         return self.batch_first is None or time is None or (batch < time) == self.batch_first
 
+    def is_of(self, names: Collection[str]) -> bool:
+        """Whether anything is said of an input with one of these names."""
+        return any(name in self.axes or name in self.roles for name in names)
+
     def check(self, known: Collection[str]) -> None:
         """Check that all names are those of arguments, and all that is said of them can be.
 
@@ -61,8 +65,15 @@ class Said:
 NOTHING_SAID = Said()
 
 
-def pairs_of_axes(inputs: Inputs, said: Said, names: Sequence[Collection[str]]) -> Iterator[Pair]:
-    """List which axes of the inputs may be time and batch: of one size in all of them."""
+def pairs_of_axes(
+    inputs: Inputs, said: Said, names: Sequence[Collection[str]], *, alone: bool
+) -> Iterator[Pair]:
+    """List which axes of the inputs may be time and batch: of one size in all of them.
+
+    Contexts ``alone``, none of them a sequence, stand last, if that may be: with one axis beside the batch at
+    the most, unless it is said of them. A module that takes ``[B, 7, 4]``, and none longer, has fixed its
+    number of time steps.
+    """
     sizes = dict.fromkeys(size for tensor in inputs for size in tensor.shape)
     contexts = len(inputs) > 1
     for steps, rows in product(sizes, sizes):
@@ -73,13 +84,30 @@ def pairs_of_axes(inputs: Inputs, said: Said, names: Sequence[Collection[str]]) 
             own: list[tuple[int | None, int]] = [
                 (time, batch) for time, batch in both if (shape[time], shape[batch]) == (steps, rows)
             ]
-            alone = [(None, batch) for batch in range(tensor.dim()) if shape[batch] == rows]
-            every = [*own, *(alone if contexts else [])]
+            context = [(None, batch) for batch in range(tensor.dim()) if shape[batch] == rows]
+            every = [*own, *(context if contexts else [])]
             options.append([pair for pair in every if said.allows(called, *pair)])
         for chosen in product(*options):
             time, batch = tuple(pair[0] for pair in chosen), tuple(pair[1] for pair in chosen)
             if time.count(None) < len(time):
                 yield time, batch
+    if alone:
+        yield from _contexts_alone(inputs, said, names)
+
+
+def _contexts_alone(inputs: Inputs, said: Said, names: Sequence[Collection[str]]) -> Iterator[Pair]:
+    """List which axes of the inputs may be the batch, if none of these is a sequence."""
+    for rows in dict.fromkeys(size for tensor in inputs for size in tensor.shape):
+        options = [
+            [
+                axis
+                for axis, size in enumerate(tensor.shape)
+                if size == rows and said.allows(called, None, axis)
+                if tensor.dim() <= 2 or said.is_of(called)
+            ]
+            for tensor, called in zip(inputs, names, strict=True)
+        ]
+        yield from (((None,) * len(inputs), batch) for batch in product(*options))
 
 
 def is_a_part(pair: Pair, found: list[Pair]) -> bool:

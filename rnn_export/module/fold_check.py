@@ -21,6 +21,7 @@ AHEAD = "later time steps take part (it looks ahead, runs backwards, or takes a 
 BEFORE = "something is kept outside of the state (in a list or a variable inside of forward)"
 NOT_RETURNED = "forward takes a state and does not return the new one"
 DISAGREES = "files that run it step by step do not agree with it"
+NO_SEQUENCE = "forward takes no sequence"
 COUNTS = "forward takes the number of time steps of each row"
 FOLD_TOLERANCE = 1e-9  # float64, over a few steps: far above rounding, far below any real dependence
 STEPS = 7  # that are run one by one
@@ -40,6 +41,8 @@ def streaming_obstacle(subject: Subject) -> str | None:
     NaN parameters would hide a difference; random numbers take their place here.
     """
     signature = subject.signature
+    if not signature.timed:
+        return NO_SEQUENCE
     if not signature.returns_state:
         return NOT_RETURNED
     if any(spec.counts_steps for spec in signature.inputs):

@@ -6,13 +6,15 @@ from typing import Any
 
 from torch import nn
 
-from rnn_export.errors import InputError, ModelError, RnnExportError, mismatch
+from rnn_export.errors import InputError, ModelError, RnnExportError, class_name, mismatch, warn
+from rnn_export.module.arguments import Arguments, arguments_of
 from rnn_export.module.arranged import Arranged
 from rnn_export.module.attributes import KeptError
 from rnn_export.module.calling import describe
 from rnn_export.module.candidates import NOTHING_SAID, Said
 from rnn_export.module.fold_check import begins_alike, check_rows, streaming_obstacle
 from rnn_export.module.kept_state import ARGUMENT, Kept, keep
+from rnn_export.module.left_out import is_one_step
 from rnn_export.module.reading import inspect_readings, look_again, with_all_results
 from rnn_export.module.repeatable import check_repeatable
 from rnn_export.module.subject import Subject
@@ -48,6 +50,7 @@ def inspect_export(
     try:
         subject = _only(inspect_readings(model, example, kwargs=kwargs, step=step, said=said))
         check_repeatable(subject)
+        _check_sequence(subject, arguments_of(example, kwargs), lengths=lengths)
     except KeptError as error:
         args = example if isinstance(example, tuple) else (example,)
         handed = None if isinstance(model, Kept) else keep(model, args, kwargs or {})
@@ -63,6 +66,28 @@ def inspect_export(
     subject = find_streaming(subject)
     inputs = find_vocabularies(subject)
     return replace(subject, signature=replace(subject.signature, lengths=lengths, inputs=inputs))
+
+
+def _check_sequence(subject: Subject, arguments: Arguments, *, lengths: bool) -> None:
+    """Check that a call without a sequence is not one time step of one, and is not to take lengths.
+
+    Raises:
+        InputError: it is.
+    """
+    if subject.signature.timed:
+        return
+    given = describe([leaf for _, leaf in arguments.leaves])
+    if is_one_step(subject.original, arguments):
+        remedy = "Export it with step=True: the files run it over a sequence."
+        raise InputError(mismatch("example", "a sequence", f"{given}, one time step", remedy))
+    if lengths:
+        remedy = "Leave lengths=True out: there are no time steps to count."
+        raise InputError(mismatch("example", "a sequence", f"{given}, contexts alone", remedy))
+    inputs, outputs = subject.signature.inputs, subject.signature.outputs
+    shapes = ", ".join(f"{spec.name} {spec}" for spec in inputs)
+    alike = len(inputs) > 1 and bool({spec.shape for spec in inputs} & {spec.shape for spec in outputs})
+    step = " If that is one time step, export it with step=True: the files run it over a sequence." * alike
+    warn(f"{class_name(subject.original)} takes no sequence. The batch alone is free: {shapes}.{step}")
 
 
 def _only(readings: Iterator[list[Subject]]) -> Subject:
@@ -113,7 +138,7 @@ def find_streaming(subject: Subject) -> Subject:
     submodule are outputs as well.
     """
     reason = streaming_obstacle(subject)
-    if (reason or subject.extra) and not subject.signature.state:
+    if (reason or subject.extra) and not subject.signature.state and subject.signature.timed:
         batch = [spec.batch_axis for spec in subject.signature.inputs]
         exposed = expose(subject.model, subject.inputs, len(subject.signature.outputs), batch)
         inner = None if exposed is None else _read_again(subject, *exposed)

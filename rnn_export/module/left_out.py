@@ -37,6 +37,15 @@ def with_state(model: nn.Module, arguments: Arguments) -> Arguments | None:
     return taken[0] if taken and not taken[0].plain else None
 
 
+def is_one_step(model: nn.Module, arguments: Arguments) -> bool:
+    """Whether a call goes on with what it gave: ``cell(x) -> h`` or ``(h, c)``, and ``cell(x, h)``."""
+    result = result_of(model, arguments)
+    further = [Arguments((result,), {}), *_states(model, arguments, result)]
+    calls = (_joined(arguments, state) for state in further if tensors_of(result))
+    shapes = [leaf.shape for leaf in tensors_of(result)]
+    return any([leaf.shape for leaf in tensors_of(result_of(model, call))] == shapes for call in calls)
+
+
 def _states(model: nn.Module, arguments: Arguments, result: Any) -> Iterator[Arguments]:
     """List how a part of what came back may go in: behind the arguments, or under its own name."""
     parts = parts_of(result) or []

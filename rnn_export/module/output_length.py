@@ -38,8 +38,9 @@ def narrowed(tensors: Sequence[Tensor], axes: Along, size: int) -> Inputs:
 
 
 def size_along(tensors: Sequence[Tensor], axes: Along) -> int:
-    """Give the size that tensors have in common."""
-    return next(tensor.shape[axis] for tensor, axis in zip(tensors, axes, strict=True) if axis is not None)
+    """Give the size that tensors have in common: 1, if none of them has such an axis."""
+    sizes = (tensor.shape[axis] for tensor, axis in zip(tensors, axes, strict=True) if axis is not None)
+    return next(sizes, 1)
 
 
 def grown(one: Tensor, other: Tensor) -> list[int]:

@@ -90,8 +90,7 @@ def _check_sequence(inputs: Tensor, dtype: torch.dtype, *, step: bool) -> None:
     tokens = not inputs.is_floating_point()
     axes = "[batch" if step else "[time, batch"
     expected = f"token ids int64 {axes}]" if tokens else f"{DTYPES[dtype]} {axes}, features]"
-    rank = inputs.dim() + step
-    if inputs.dtype != (torch.int64 if tokens else dtype) or rank < 2 or 0 in inputs.shape:
+    if inputs.dtype != (torch.int64 if tokens else dtype) or not inputs.dim() or 0 in inputs.shape:
         raise InputError(
             mismatch(
                 "example 'inputs'",

@@ -193,6 +193,8 @@ def _found_out(
     try:
         run = calls.outputs_alone if extra else calls.run
         axes = find_axes(run, inputs, state, begin, said, names.of_inputs)
+        if kept and axes.time.count(None) == len(inputs):
+            raise ModelError("what keeps a state takes a sequence")
     except RnnExportError as error:
         if kept:
             raise KeptError(f"{class_name(model)}: a call {CHANGES.format(', '.join(kept))}") from error

@@ -33,10 +33,11 @@ class Signature:
     """What a call looks like.
 
     A call takes the ``inputs`` and every leaf of ``state``, in this order, and gives the ``outputs`` and, if
-    ``returns_state``, the leaves of the new state. At least one of the inputs is a sequence. The position of
-    the time and batch axes is that of the module; outputs without a time axis are those of the last time
-    step. ``tree`` says how ``model.pt`` wraps the leaves. ``not_streamable_because`` is the reason why a
-    sequence may not be cut; ``None`` if it may be cut anywhere, as long as the state is handed on.
+    ``returns_state``, the leaves of the new state. A call without a sequence among its inputs, of contexts
+    alone, counts as one time step, and there is nothing to cut. The position of the time and batch axes is
+    that of the module; outputs without a time axis are those of the last time step. ``tree`` says how
+    ``model.pt`` wraps the leaves. ``not_streamable_because`` is the reason why a sequence may not be cut;
+    ``None`` if it may be cut anywhere, as long as the state is handed on.
 
     With ``lengths`` a call takes, last of all, the number of time steps of each row: int64, of shape
     ``[batch]``, from 0 to time. A row's outputs are zero from there on, and its new state is the one after
@@ -70,9 +71,14 @@ class Signature:
         return (*self.inputs, *self.state, *([LENGTHS] if self.lengths else []))
 
     @property
+    def timed(self) -> bool:
+        """Whether there is a sequence among the inputs."""
+        return any(spec.time_axis is not None for spec in self.inputs)
+
+    @property
     def sequence(self) -> InputSpec:
-        """The first input with a time axis."""
-        return next(spec for spec in self.inputs if spec.time_axis is not None)
+        """The first input with a time axis; the first one of all, where there is none."""
+        return next((spec for spec in self.inputs if spec.time_axis is not None), self.inputs[0])
 
     @property
     def free_sizes(self) -> list[str]:
@@ -158,11 +164,15 @@ class Signature:
 
     def sizes(self, inputs: Sequence[Shaped]) -> dict[str, int]:
         """Give the free sizes of inputs that are known to be right, ``{"time": T, "batch": B, ...}``."""
-        return {
+        return self._untimed | {
             str(spec.shape[axis]): value.shape[axis]
             for spec, value in zip(self.inputs, inputs, strict=True)
             for axis in spec.free_axes
         }
+
+    @property
+    def _untimed(self) -> dict[str, int]:
+        return {} if self.timed else {TIME: 1}
 
     def check_call(
         self,
@@ -187,7 +197,7 @@ class Signature:
                     "Pass the tensors that begin_state() or the last call gave, in the same order.",
                 )
             )
-        sizes: dict[str, int] = {}
+        sizes = self._untimed
         for spec, value in zip(self.inputs, inputs, strict=True):
             spec.bind(value, sizes, where)
         self._check_counts(inputs, sizes, where)

@@ -42,27 +42,29 @@ LEAST_DECIDED = 0.5  # of results that are not floats
 LEAST_FINITE = 0.9  # of eager's results, where those of the example are finite
 
 
-def times(example: int, least: int = 1) -> list[int]:
+def times(example: int, least: int = 1, *, timed: bool = True) -> list[int]:
     """List the lengths that are tried for an example of so many time steps; none below ``least``.
 
     A long example is tried in part: the files do not know its length, and the time that an export takes is
-    not to grow with it.
+    not to grow with it. A call without a sequence is one time step.
 
     >>> times(20), times(5000)
     ([1, 2, 7, 20, 31], [1, 2, 7, 100, 151])
     """
+    if not timed:
+        return [1]
     long = min(example, LONGEST)
     return sorted({max(steps, least) for steps in (*TIMES, long, long + long // 2 + 1)})
 
 
-def shapes(example: int, least: int = 1) -> list[tuple[int, int]]:
+def shapes(example: int, least: int = 1, *, timed: bool = True) -> list[tuple[int, int]]:
     """List the time steps and rows that are tried for an example of so many time steps.
 
     >>> len(shapes(20)), shapes(5000)[-1]
     (15, (1000, 1))
     """
     long = [(min(example, LONG), 1)] if example > LONGEST else []
-    return [*((steps, batch) for steps in times(example, least) for batch in BATCHES), *long]
+    return [*((steps, batch) for steps in times(example, least, timed=timed) for batch in BATCHES), *long]
 
 
 def build(subject: Subject) -> Golden:
@@ -96,12 +98,12 @@ def build(subject: Subject) -> Golden:
 
     short = max(TIMES[-1], signature.least)
     cases = []
-    for steps, batch in shapes(subject.steps, signature.least):
+    for steps, batch in shapes(subject.steps, signature.least, timed=signature.timed):
         for kind in STATES:
             inputs = draw.inputs(steps, batch)
             state = draw.state(batch) if kind == "random" else signature.initial_state(batch)
             cases += run(f"T{steps}_B{batch}_{kind}", inputs, state)
-    for steps in times(subject.steps, signature.least)[-2:] if draw.larger else ():
+    for steps in times(subject.steps, signature.least, timed=signature.timed)[-2:] if draw.larger else ():
         batch = 2 * draw.larger
         found = run(f"T{steps}_B{batch}_large", draw.large_inputs(steps, batch), draw.state(batch), LARGE)
         cases += found if _finite_share(found) == 1 else []
@@ -126,7 +128,7 @@ def build(subject: Subject) -> Golden:
             (draw.inputs if batch > 1 else draw.changing_inputs)(steps, batch),
             draw.state(batch),
         )
-        for steps, batch in _far(draw.sizes, signature.least)
+        for steps, batch in _far(draw.sizes, signature)
         if _is_in_reach(steps, batch, subject, golden.dynamics)
     ]
     if draw.finite:  # a module that overflows in the end is no reference there
@@ -252,12 +254,14 @@ def _finite_share(cases: Sequence[Case]) -> float:
     return sum(int(np.isfinite(array).sum()) for array in results) / total if total else 1.0
 
 
-def _far(sizes: Sequence[int], least: int) -> list[tuple[int, int]]:
+def _far(sizes: Sequence[int], signature: Signature) -> list[tuple[int, int]]:
     """List time steps and rows that are tried whatever the example, beyond sizes that the module names."""
+    least = signature.least
     few = max(FEW, least)
     longest, widest = (max(sizes) for sizes in zip(*FAR, strict=True))
     longer = [(size + 1, 1) for size in sizes if size >= longest]
     far = [*FAR, *longer, *((few, size + 1) for size in sizes if size >= widest)]
+    far = far if signature.timed else [(1, batch) for _, batch in far if batch > 1]
     return [(max(steps, least), batch) for steps, batch in far]
 
 

@@ -8,6 +8,7 @@ from torch import nn
 import rnn_export
 from rnn_export.errors import InputError, ModelError
 from rnn_export.module.calling import equal
+from rnn_export.module.inspection import inspect_export
 from rnn_export.module.reading import inspect_module
 from rnn_export.module.wrappers import over_time
 from rnn_export.signature.tree import tree_leaves, tree_pairs
@@ -122,16 +123,16 @@ def test_a_beginning_that_is_not_zero_is_not_guessed() -> None:
         inspect_module(Learned(), torch.randn(9, 3, 4))
 
 
-def test_a_hidden_state_that_does_not_begin_with_zeros_stays_hidden(tmp_path) -> None:
+def test_a_hidden_state_begins_with_what_the_module_begins_with() -> None:
     class Started(nets.Classifier):
         def forward(self, inputs):
             outputs, _ = self.layer(inputs, torch.ones(1, inputs.shape[0], 6))
             return self.head(outputs[:, -1])
 
     model = randomized(Started(nn.GRU(4, 6, batch_first=True))).eval()
-    bundle = rnn_export.export(model, torch.randn(3, 9, 4), tmp_path / "bundle")
-    assert not bundle.signature.streamable
-    assert bundle.signature.state == ()
+    signature = inspect_export(model, torch.randn(3, 9, 4)).signature
+    assert signature.streamable
+    assert [leaf.initial for leaf in signature.state] == [1]
 
 
 def test_a_layer_that_is_run_twice_keeps_its_state(tmp_path) -> None:

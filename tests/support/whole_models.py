@@ -214,6 +214,52 @@ class Greedy(nn.Module):
         return torch.cat(outputs, 1)
 
 
+class Generator(nn.Module):
+    """A decoder that feeds its output back, begun by a latent vector alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begin, self.cell, self.head = nn.Linear(5, H), nn.GRUCell(3, H), nn.Linear(H, 3)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        h, y, outputs = torch.tanh(self.begin(latent)), latent.new_zeros(latent.shape[0], 3), []
+        for _ in range(4):
+            h = self.cell(y, h)
+            y = self.head(h)
+            outputs.append(y)
+        return torch.stack(outputs, 1)
+
+
+class Captioner(nn.Module):
+    """Names what features of an image show, from a first word on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.begin = nn.Embedding(WORDS, 4), nn.Linear(5, H)
+        self.cell, self.head = nn.LSTMCell(4, H), nn.Linear(H, WORDS)
+
+    def forward(self, image: Tensor, word: Tensor) -> dict[str, Tensor]:
+        h = torch.tanh(self.begin(image))
+        c, words, scores = torch.zeros_like(h), [], []
+        for _ in range(5):
+            h, c = self.cell(self.embed(word), (h, c))
+            scores.append(self.head(h))
+            word = scores[-1].argmax(-1)
+            words.append(word)
+        return {"words": torch.stack(words, 1), "scores": torch.stack(scores, 1)}
+
+
+class Repeated(nn.Module):
+    """The decoder of an autoencoder by itself: what it is given stands at each of its time steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm, self.head = nn.LSTM(5, H, batch_first=True), nn.Linear(H, 3)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        return self.head(self.lstm(latent.unsqueeze(1).repeat(1, 8, 1))[0])
+
+
 class Causal(nn.Module):
     """Convolutions that look back alone, in front of a recurrent layer."""
 
@@ -356,6 +402,11 @@ MODELS = {
         Forecaster, lambda steps, batch: (torch.randn(batch, steps, 3), 5), streams=True, c=True
     ),
     "greedy decoder": Whole(Greedy, words),
+    "latent vector alone": Whole(Generator, lambda steps, batch: (torch.randn(batch, 5),), c=True),
+    "image and first word": Whole(
+        Captioner, lambda steps, batch: (torch.randn(batch, 5), torch.randint(WORDS, (batch,))), c=True
+    ),
+    "repeated latent vector": Whole(Repeated, lambda steps, batch: (torch.randn(batch, 5),)),
     "causal convolutions": Whole(Causal, time_last(4)),
     "video": Whole(Frames, features(1, 8, 8), streams=True, c=True),
     "counter": Whole(

@@ -26,12 +26,13 @@ def check(signature: Signature, where: str) -> None:
     distinct([*signature.input_names, *signature.output_names], where)
     known = set(signature.free_sizes)
     lengths = [[BATCH], [BATCH, TIME], *([] if signature.streamable else [[BATCH, OTHER]])]
+    lengths = lengths if signature.timed else [[BATCH]]
     axes: list[tuple[TensorSpec, list[list[str]]]] = [
         *((spec, [[BATCH, TIME] if spec.role == "sequence" else [BATCH]]) for spec in signature.inputs),
         *((spec, lengths) for spec in signature.outputs),
         *((leaf, [[BATCH]]) for leaf in signature.state),
     ]
-    if all(spec.time_axis is None for spec in signature.inputs):
+    if not signature.timed and (signature.streamable or signature.lengths):
         raise BundleError(f"{where}, inputs: expected a sequence. Export the bundle again.")
     for spec, free in axes:
         _check_axes(spec, free, set() if isinstance(spec, StateSpec) else known, where)

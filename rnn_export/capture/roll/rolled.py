@@ -84,14 +84,14 @@ def roll(subject: Subject) -> Subject | None:
     That is of no use where later time steps take part in earlier outputs, where a call has a state, or where
     it was tried before.
     """
-    reason = subject.signature.not_streamable_because or ""
-    if subject.signature.state or reason.endswith(f": {AHEAD}") or reason.startswith(DISAGREES):
+    signature, reason = subject.signature, subject.signature.not_streamable_because or ""
+    ahead = reason.endswith(f": {AHEAD}") or reason.startswith(DISAGREES)
+    if signature.state or not signature.timed or ahead:
         return None
     try:
         step, found = _step(subject)
     except Exception:  # it is no loop that can be rolled up, or whatever upstream raises that cannot trace it
         return None
-    signature = subject.signature
     axes = [[spec.time_axis for spec in specs] for specs in (signature.inputs, signature.outputs)]
     batch = signature.sizes(subject.inputs)[BATCH]
     state = tuple(

@@ -38,7 +38,8 @@ def _output(tracer: Tracer, spec: TensorSpec, value: Value) -> Output:
     if tuple(value.shape) != shape:
         raise CompileError(f"{spec.name} has the shape {list(value.shape)}, not {list(shape)}")
     last = spec.time_axis is None
-    if last and not (isinstance(value, Symbol) and tracer.space.is_last(value)):
+    timed = tracer.signature.timed  # or there is but one time step
+    if last and timed and not (isinstance(value, Symbol) and tracer.space.is_last(value)):
         raise CompileError(f"{spec.name} is not that of the last time step")
     pieces = tracer.space.views(value, value.shape)
     sweeps = {part.vector.sweep for part in pieces if isinstance(part, View)}
