@@ -129,14 +129,14 @@ BAD: dict[str, tuple[Any, Any, type[RnnExportError], str]] = {
         net(),
         (X[0], (H,)),
         InputError,
-        r"expected an axis for time, one for the batch, .*got float32 \[3, 4\], .*inputs\[:, None\]",
+        r"expected an axis for time and one for the batch, got float32 \[3, 4\], .*inputs\[:, None\]",
     ),
     "inputs of float64": (net(), (X.double(), (H,)), InputError, r"expected float32 .*, got float64"),
     "tokens of rank 1": (
         net(),
         (X[0, 0].long(), (H,)),
         InputError,
-        r"expected token ids int64 \[time, batch\], got int64 \[4\]",
+        r"expected \(float32 \[4, 6\]\) as begin_state\(4, device\) gives, got \(float32 \[3, 6\]\)",
     ),
     "tokens of int32": (
         net(),

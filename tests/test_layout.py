@@ -28,8 +28,8 @@ ROOMS: dict[str, str] = {
     "program": "quiet session values build program scan operator_facts agree",
     "module": """
         calling attributes output_length numbers_behind rows candidates axes counts free_sizes call_specs
-        wrappers copying interface arguments each_row left_out naming arranged preparation purity starts
-        subject reading precision eager repeatable values sizes kinds sampling vocabulary fold_check
+        wrappers copying interface arguments each_row left_out unbatched naming arranged preparation purity
+        starts subject reading precision eager repeatable values sizes kinds sampling vocabulary fold_check
         submodule_state kept_state inspection
         """,
     "bundle": """

@@ -204,11 +204,11 @@ def _time_and_batch(
         found = [pair for pair in found if pair[0][0] is not None] or found  # the sequence comes first
     if len(found) == 1:
         return found[0]
-    if not found and len(inputs) == 1 and inputs[0].is_floating_point() and inputs[0].dim() == 2:
+    if not found and len(inputs) == 1 and inputs[0].dim() <= 1 + inputs[0].is_floating_point():
         raise InputError(
             mismatch(
                 "example 'inputs'",
-                "an axis for time, one for the batch, and features",
+                "an axis for time and one for the batch",
                 f"{describe(inputs[0])}, of which no two axes may grow",
                 "Add the axis of the batch: inputs[:, None] behind time, or inputs[None] in front of it."
                 + (" Or export it with step=True, if that is one time step." if state is not None else ""),

@@ -12,6 +12,7 @@ from rnn_export.errors import InputError, ModelError, RnnExportError, class_name
 from rnn_export.exclusive import LOCK
 from rnn_export.module.arguments import Arguments, arguments_of
 from rnn_export.module.arranged import begin_arranged, readings
+from rnn_export.module.attributes import KeptError
 from rnn_export.module.calling import OpenAxesError, OtherCallError, describe, equal
 from rnn_export.module.candidates import NOTHING_SAID, Said
 from rnn_export.module.copying import copied
@@ -29,6 +30,7 @@ from rnn_export.module.preparation import (
     warn_of_nan,
 )
 from rnn_export.module.subject import Subject, find_out
+from rnn_export.module.unbatched import with_rows
 from rnn_export.module.wrappers import original_of, over_time
 from rnn_export.signature.sizes import BATCH, TIME
 
@@ -74,7 +76,6 @@ def inspect_readings(
     arguments = arguments.mapped(lambda leaf: leaf.to(dtype) if leaf.dtype in HALVES else leaf)
     names = parameter_names(own, arguments)
     arguments = for_each_row(own, arguments, names)
-    _warn_of_numbers(own, arguments)
     groups = _read(own, arguments, dtype, said, step=step)
     for number in count():
         with LOCK, torch.random.fork_rng(devices=[]), torch.no_grad():
@@ -84,11 +85,25 @@ def inspect_readings(
             if not number:
                 _warn_of_training_mode(modes, group[0])
         if not number:
+            _warn_of_numbers(own, arguments)
             warn_of_nan(own)
         yield group
 
 
 def _read(
+    own: nn.Module, arguments: Arguments, dtype: torch.dtype, said: Said, *, step: bool
+) -> Iterator[list[Subject]]:
+    """Read a call as it stands, or with an axis for the batch if it has none."""
+    try:
+        yield from _read_as_it_stands(own, arguments, dtype, said, step=step)
+    except (InputError, ModelError) as error:
+        several = None if isinstance(error, KeptError | OpenAxesError) else with_rows(own, arguments)
+        if several is None:
+            raise
+        yield from _read_as_it_stands(own, several, dtype, said, step=step)
+
+
+def _read_as_it_stands(
     own: nn.Module, arguments: Arguments, dtype: torch.dtype, said: Said, *, step: bool
 ) -> Iterator[list[Subject]]:
     """Read a call as ``(inputs)`` or ``(inputs, state)``, as it stands or, if it is another one, arranged.
