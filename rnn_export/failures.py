@@ -31,9 +31,23 @@ def typed(what: str, kind: type[RnnExportError], remedy: str) -> Iterator[None]:
 
 def explain(what: str, error: Exception) -> str:
     """Say that something failed: why, and in which line that is no library's, the user's or else our own."""
+    reason = str(error).strip().partition("\n")[0]
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith(LIBRARIES)]
-    user = [frame for frame in own if not frame.filename.startswith(HERE)]
-    frame = (user or own or frames)[-1]
-    reason = str(error).strip().partition("\n")[0]
-    return f"{what} failed: {type(error).__name__}: {reason} ({frame.filename}:{frame.lineno})"
+    place = users_line(error) or _place((own or frames)[-1])
+    return f"{what} failed: {type(error).__name__}: {reason} ({place})"
+
+
+def users_line(error: BaseException | None) -> str:
+    """Name the line in which an error, or what it came from, was raised, if it is the user's."""
+    while error is not None:
+        frames = traceback.extract_tb(error.__traceback__)
+        user = [frame for frame in frames if not frame.filename.startswith((HERE, *LIBRARIES))]
+        if user:
+            return _place(user[-1])
+        error = error.__cause__ or error.__context__
+    return ""
+
+
+def _place(frame: traceback.FrameSummary) -> str:
+    return f"{frame.filename}:{frame.lineno}"

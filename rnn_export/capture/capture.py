@@ -85,14 +85,14 @@ def _captured(subject: Subject, report_progress: ProgressCallback, workers: Work
     program = _tried(step.capture, dense, failures)
     if scripted is None or loop is None:
         if program is None:
-            raise refusal(subject, failures[0])
+            raise refusal(subject, *failures)
         return _without_script(Captured(subject, None, None, program), failures)
     if program is None:
         own = LoopExport(scripted, dense, workers) if subject.signature.lengths else loop
         try:
             program = _scanned_or_none(own, dense, failures)
         except ScriptError as error:
-            raise refusal(subject, error) from error
+            raise refusal(subject, error, *failures) from error
     return Captured(subject, module, loop, program)
 
 
@@ -114,7 +114,7 @@ def _whole(
     """Capture a module that runs over whole sequences: scripted, or else traced.
 
     Raises:
-        ModelError: neither can be exported; the reason is that of the first.
+        ModelError: neither can be exported.
     """
     dense = _dense(subject)
     for form in (lambda _: scripted, script.trace):
@@ -128,7 +128,7 @@ def _whole(
             return Captured(subject, ragged, loop, _scanned_or_none(own, dense, []))
         except ScriptError as error:
             failures.append(error)
-    raise refusal(subject, failures[0])
+    raise refusal(subject, *failures)
 
 
 def loop_around_step(subject: Subject) -> ScriptModule:
@@ -191,10 +191,11 @@ def _scanned(loop: LoopExport, subject: Subject) -> Program:
     return reading.program
 
 
-def refusal(subject: Subject, error: ModelError) -> ModelError:
-    """Add to an error why the module cannot be run step by step, if that is so."""
-    reason = subject.signature.not_streamable_because
-    if not reason:
-        return error
-    name = class_name(subject.original)
-    return type(error)(f"{name} cannot be run step by step ({reason}), and not be exported whole: {error}")
+def refusal(subject: Subject, error: ModelError, *others: ModelError) -> ModelError:
+    """Add to an error why every other way to export the module failed, and of a method that may be one."""
+    reason, name = subject.signature.not_streamable_because, class_name(subject.original)
+    said = f"{name} cannot be run step by step ({reason}), and not be exported whole: " if reason else ""
+    lines = dict.fromkeys([f"{said}{error}", *(f"Nor as a trace: {other}" for other in others)])
+    if callable(getattr(subject.original, "step", None)):
+        lines["Its method step() can be exported as the forward() of a module, with step=True."] = None
+    return type(error)("\n".join(lines))

@@ -17,6 +17,7 @@ from rnn_export.capture import traceable
 from rnn_export.capture.decompositions import decomposed, without_bags, without_unbind
 from rnn_export.capture.registry import unparsed
 from rnn_export.errors import CaptureError, class_name
+from rnn_export.failures import users_line
 from rnn_export.garbage import uncollected
 from rnn_export.module.subject import Subject
 from rnn_export.program.build import Builder
@@ -70,9 +71,11 @@ def _trace(subject: Subject) -> ir.Model:
             step = decomposed(step, get_decompositions(TIME_LOOPS))
             exported = torch.onnx.export(step, dynamo=True, opset_version=OPSET, verbose=False)
     except Exception as error:
-        reason = str(error.__cause__ or error).strip().partition("\n")[0]
+        reason = str(error.__cause__ or error).strip().partition("\n")[0].rstrip(".")
+        line = users_line(error)
+        place = line and f" ({line})"
         raise CaptureError(
-            f"one time step of {class_name(subject.original)} cannot be traced: {reason}. "
+            f"one time step of {class_name(subject.original)} cannot be traced: {reason}{place}. "
             "Keep Python decisions that depend on values, and the batch size as a number, out of forward()."
         ) from error
     if exported is None:

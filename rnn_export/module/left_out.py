@@ -23,6 +23,8 @@ def with_state(model: nn.Module, arguments: Arguments) -> Arguments | None:
 
     ``None`` if the module takes none, or one argument of tuples and lists: such a call is read as it stands.
     """
+    if not _free(model, arguments):
+        return None
     result, taken = result_of(model, arguments), list[Arguments]()
     want = tensors_of(result)
     for state in _states(model, arguments, result):
@@ -55,8 +57,7 @@ def _states(model: nn.Module, arguments: Arguments, result: Any) -> Iterator[Arg
         for behind in (rest, inside):
             if behind and all(map(tensors_of, behind)):
                 yield Arguments(behind, {})
-    free = {*_parameters(model)[len(arguments.args) :]} - {*arguments.kwargs}
-    named = {str(name): part for name, part in parts if name in free and tensors_of(part)}
+    named = {str(name): part for name, part in parts if name in _free(model, arguments) and tensors_of(part)}
     if named:
         yield Arguments((), named)
 
@@ -69,8 +70,11 @@ def _other(leaf: Tensor) -> Tensor:
     return ~leaf if leaf.dtype == torch.bool else leaf + 1
 
 
-def _parameters(model: nn.Module) -> list[str]:
+def _free(model: nn.Module, arguments: Arguments) -> set[str]:
+    """Name the parameters that a call leaves out; ``*`` if they may be any."""
     try:
-        return list(inspect.signature(model.forward).parameters)
+        parameters = inspect.signature(model.forward).parameters
     except (AttributeError, TypeError, ValueError):  # compiled, it does not tell
-        return []
+        return {"*"}
+    some = any(each.kind is inspect.Parameter.VAR_POSITIONAL for each in parameters.values())
+    return {*[*parameters][len(arguments.args) :], *(["*"] if some else [])} - {*arguments.kwargs}

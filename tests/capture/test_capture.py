@@ -1,5 +1,6 @@
 """A module is captured in two ways; of the files, those are left out that cannot be made."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import rnn_export
-from rnn_export.errors import ModelError, RuntimeUnavailableError, ScaffoldError
+from rnn_export.errors import ModelError, RuntimeUnavailableError, ScaffoldError, ScriptError
 from rnn_export.scaffolding.scaffold import scaffold
 
 
@@ -244,3 +245,31 @@ class Half(nn.Module):
 def test_what_computes_in_half_precision_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"Half computes with: expected float32, got BFLOAT16 .*autocast"):
         rnn_export.export(Half().eval(), torch.randn(6, 3, 4), tmp_path / "b")
+
+
+class Neither(nn.Module):
+    """What neither TorchScript compiles nor a trace takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.GRUCell(4, 5)
+
+    def step(self, x_t: Tensor, h: Tensor) -> Tensor:
+        return eval("self.cell")(x_t, h)  # type: ignore[no-any-return]
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        outputs = []
+        for x_t in x:
+            h = self.step(x_t, h * 0 if float(h.sum()) > 1000 else h)
+            outputs.append(h)
+        return torch.stack(outputs), h
+
+
+def test_every_way_that_failed_is_named_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(ScriptError) as caught:
+        rnn_export.export(Neither().eval(), (torch.randn(6, 3, 4), torch.zeros(3, 5)), tmp_path / "b")
+    first, place, *_ = str(caught.value).splitlines()
+    assert first.startswith("TorchScript cannot compile Neither")
+    assert "test_capture.py:" in place
+    assert re.search(r"\nNor as a trace: one time step .*test_capture.py:\d+", str(caught.value))
+    assert str(caught.value).endswith("step=True.")

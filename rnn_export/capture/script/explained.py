@@ -30,7 +30,7 @@ def first_line(error: Exception) -> str:
 def explained(model: nn.Module, error: Exception) -> ScriptError:
     """Say which module and line TorchScript stumbled over, and what to change."""
     text = str(error).strip()
-    problem = text.partition("\n")[0].rstrip(": ")
+    problem = text.partition("\n")[0].rstrip(".: ")
     place = place_in(text)
     remedy = next(
         (change for pattern, change in REMEDIES.items() if re.search(pattern, text)),

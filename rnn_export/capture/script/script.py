@@ -23,6 +23,7 @@ from rnn_export.capture.script.explained import explained, file_of, first_line, 
 from rnn_export.capture.script.properties import readable
 from rnn_export.errors import ScriptError, class_name
 from rnn_export.exclusive import LOCK, without_warnings
+from rnn_export.failures import users_line
 from rnn_export.module.arranged import Arranged
 from rnn_export.module.calling import agree
 from rnn_export.module.counts import clamped
@@ -177,8 +178,11 @@ def trace(subject: Subject) -> torch.jit.ScriptModule:
             whole = _around(traced, source.traced(signature, WRAPPED))
             whole.save_to_buffer()  # what cannot be saved is of no use
         except Exception as error:
-            reason = f"{name} cannot be traced: {first_line(error)}"
-            raise ScriptError(f"{reason}. Keep Python decisions that depend on values out of it.") from error
+            reason, line = f"{name} cannot be traced: {first_line(error)}", users_line(error)
+            message = (
+                f"{reason}{line and f' ({line})'}. Keep Python decisions that depend on values out of it."
+            )
+            raise ScriptError(message, reason=reason) from error
         for axes in (
             [spec.time_axis for spec in signature.inputs] + [None] * len(signature.state),
             [spec.batch_axis for spec in signature.arguments],
