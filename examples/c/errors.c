@@ -6,7 +6,7 @@
 
 #include "recurrent.h"
 
-enum { STEPS = 3, BATCH = 2, AT = 4 };
+enum { STEPS = 3, BATCH = 2, AT = 1 };
 
 static int failures;
 
@@ -27,22 +27,30 @@ static void *allocate(size_t count, size_t size)
     return memory;
 }
 
-/* A call of some time steps and rows: numbers or token ids that are all zero, and the initial state. */
+/* A call of some time steps and rows: inputs that are all zero, eight bytes for each, and the initial state. */
 typedef struct {
     const RecurrentModel *model;
-    int64_t *values; /* zeros, for either type */
-    size_t count, state_count, output_count;
-    float *state, *before, *outputs;
+    RecurrentInput *inputs;
+    RecurrentOutput *outputs;
+    size_t state_count;
+    float *state, *before;
 } Call;
 
 static Call new_call(const RecurrentModel *model)
 {
-    Call call = {.model = model, .count = STEPS * BATCH * model->input_size, .state_count = BATCH * model->state_size,
-                 .output_count = recurrent_output_count(model, STEPS, BATCH)};
-    call.values = allocate(call.count, sizeof *call.values);
+    Call call = {.model = model, .state_count = BATCH * model->state_size};
+    call.inputs = allocate(model->input_count, sizeof *call.inputs);
+    call.outputs = allocate(model->output_count, sizeof *call.outputs);
+    for (size_t k = 0; k < model->input_count; k++) {
+        size_t count = recurrent_count(&model->inputs[k], STEPS, BATCH);
+        call.inputs[k] = (RecurrentInput){allocate(count, sizeof(int64_t)), count, model->inputs[k].type};
+    }
+    for (size_t k = 0; k < model->output_count; k++) {
+        size_t count = recurrent_count(&model->outputs[k], STEPS, BATCH);
+        call.outputs[k] = (RecurrentOutput){allocate(count, sizeof(int64_t)), count, model->outputs[k].type};
+    }
     call.state = allocate(call.state_count, sizeof *call.state);
     call.before = allocate(call.state_count, sizeof *call.before);
-    call.outputs = allocate(call.output_count, sizeof *call.outputs);
     model->initial_state(BATCH, call.state);
     memcpy(call.before, call.state, call.state_count * sizeof *call.state);
     return call;
@@ -50,45 +58,83 @@ static Call new_call(const RecurrentModel *model)
 
 static void free_call(Call call)
 {
+    for (size_t k = 0; k < call.model->input_count; k++) free((void *)call.inputs[k].values);
+    for (size_t k = 0; k < call.model->output_count; k++) free(call.outputs[k].values);
+    free(call.inputs);
     free(call.outputs);
     free(call.before);
     free(call.state);
-    free(call.values);
 }
 
-static void refused(Call call, const char *what, int problem, size_t steps, bool token_ids, size_t outputs)
+static int run(Call call, size_t steps)
 {
-    RecurrentInputs inputs = {call.values, call.count, token_ids};
-    expect(call.model, what, problem, recurrent_run(call.model, steps, BATCH, inputs, call.state, call.outputs, outputs));
+    return recurrent_run_all(call.model, steps, BATCH, call.inputs, call.state, call.outputs);
+}
+
+static void refused(Call call, const char *what, int problem, size_t steps)
+{
+    expect(call.model, what, problem, run(call, steps));
     expect(call.model, "the state as before", 0, memcmp(call.state, call.before, call.state_count * sizeof *call.state));
 }
 
 static void check_sizes(const RecurrentModel *model)
 {
     Call call = new_call(model);
-    refused(call, "no time steps", EINVAL, 0, model->token_ids, call.output_count);
-    refused(call, "too few numbers", EINVAL, STEPS + 1, model->token_ids, call.output_count);
-    refused(call, "too many time steps to multiply", EINVAL, SIZE_MAX, model->token_ids, call.output_count);
-    refused(call, "numbers of the other type", EINVAL, STEPS, !model->token_ids, call.output_count);
-    refused(call, "outputs of another size", EINVAL, STEPS, model->token_ids, call.output_count + 1);
+    refused(call, "no time steps", EINVAL, 0);
+    refused(call, "too few numbers", EINVAL, STEPS + 1);
+    refused(call, "too many time steps to multiply", EINVAL, SIZE_MAX);
+    for (size_t k = 0; k < model->input_count; k++) {
+        RecurrentInput right = call.inputs[k];
+        call.inputs[k].type = right.type == RECURRENT_FLOAT ? RECURRENT_INT64 : RECURRENT_FLOAT;
+        refused(call, "numbers of another type", EINVAL, STEPS);
+        call.inputs[k] = right;
+        call.inputs[k].count--;
+        refused(call, "a number too few", EINVAL, STEPS);
+        call.inputs[k] = right;
+    }
+    call.outputs[model->output_count - 1].count++;
+    refused(call, "outputs of another size", EINVAL, STEPS);
     free_call(call);
 }
 
-static void check_tokens(const RecurrentModel *model)
+/* The functions for one tensor of inputs and one of outputs take no model that has several. */
+static void check_several(const RecurrentModel *model)
 {
-    if (!model->vocabulary_size) return;
-    int64_t last = (int64_t)model->vocabulary_size - 1, unknown[] = {-1, last + 1, INT64_MIN, INT64_MAX};
+    if (model->input_count == 1 && model->output_count == 1) return;
     Call call = new_call(model);
-    RecurrentInputs inputs = recurrent_tokens(call.values, call.count);
+    int problem = recurrent_run(model, STEPS, BATCH, call.inputs[0], call.state, call.outputs[0].values,
+                                call.outputs[0].count);
+    expect(model, "one tensor of several", EINVAL, problem);
+    free_call(call);
+}
+
+static void check_tokens(const RecurrentModel *model, size_t k)
+{
+    const RecurrentTensor *tensor = &model->inputs[k];
+    if (!tensor->vocabulary_size) return;
+    int64_t last = (int64_t)tensor->vocabulary_size - 1, unknown[] = {-1, last + 1, INT64_MIN, INT64_MAX};
+    Call call = new_call(model);
+    int64_t *tokens = (int64_t *)call.inputs[k].values;
     for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
-        call.values[AT] = unknown[i];
-        refused(call, "a token id that is not in the vocabulary", EDOM, STEPS, true, call.output_count);
-        expect(model, "its place", AT, (long)recurrent_unknown_token(model, inputs));
+        tokens[AT] = unknown[i];
+        refused(call, "a token id that is not in the vocabulary", EDOM, STEPS);
+        expect(model, "its place", AT, (long)recurrent_unknown_token(tensor, call.inputs[k]));
     }
-    call.values[AT] = last;
-    expect(model, "no place", (long)call.count, (long)recurrent_unknown_token(model, inputs));
-    expect(model, "the last token id", 0,
-           recurrent_run(model, STEPS, BATCH, inputs, call.state, call.outputs, call.output_count));
+    tokens[AT] = last;
+    expect(model, "no place", (long)call.inputs[k].count, (long)recurrent_unknown_token(tensor, call.inputs[k]));
+    expect(model, "the last token id", 0, run(call, STEPS));
+    free_call(call);
+}
+
+static void check_flags(const RecurrentModel *model, size_t k)
+{
+    if (model->inputs[k].type != RECURRENT_BOOL) return;
+    Call call = new_call(model);
+    int32_t *flags = (int32_t *)call.inputs[k].values;
+    flags[AT] = 1;
+    refused(call, "a truth value that is none", EDOM, STEPS);
+    flags[AT] = RECURRENT_TRUE;
+    expect(model, "a true one", 0, run(call, STEPS));
     free_call(call);
 }
 
@@ -96,7 +142,11 @@ int main(void)
 {
     for (const RecurrentModel *model = recurrent_models; model->name; model++) {
         check_sizes(model);
-        check_tokens(model);
+        check_several(model);
+        for (size_t k = 0; k < model->input_count; k++) {
+            check_tokens(model, k);
+            check_flags(model, k);
+        }
     }
     return failures != 0;
 }

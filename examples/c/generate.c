@@ -41,7 +41,8 @@ static int64_t token_of(const RecurrentModel *model, const char *text, size_t *b
 static int generate(RecurrentSession *session, const RecurrentModel *model, const char *prompt, long length,
                     uint32_t seed)
 {
-    float logits[model->output_size];
+    size_t count = model->outputs[0].size;
+    float logits[count];
     size_t bytes;
     for (const char *rest = prompt; *rest; rest += bytes) {
         int64_t token = token_of(model, rest, &bytes);
@@ -49,13 +50,13 @@ static int generate(RecurrentSession *session, const RecurrentModel *model, cons
             fprintf(stderr, "error: expected characters of the model's vocabulary, got %s\n", rest);
             return 1;
         }
-        recurrent_step(session, recurrent_tokens(&token, 1), logits, model->output_size);
+        recurrent_step(session, recurrent_tokens(&token, 1), logits, count);
     }
     fputs(prompt, stdout);
     for (long i = 0; i < length; i++) {
-        int64_t token = (int64_t)choose(logits, model->output_size, mulberry32(&seed));
+        int64_t token = (int64_t)choose(logits, count, mulberry32(&seed));
         fputs(model->vocabulary[token], stdout);
-        recurrent_step(session, recurrent_tokens(&token, 1), logits, model->output_size);
+        recurrent_step(session, recurrent_tokens(&token, 1), logits, count);
     }
     putchar('\n');
     return 0;
@@ -68,7 +69,7 @@ int main(int count, char **arguments)
         return 2;
     }
     const RecurrentModel *model = recurrent_find(arguments[1]);
-    if (!model || !model->vocabulary || !*arguments[2]) {
+    if (!model || !model->vocabulary || model->input_count != 1 || model->output_count != 1 || !*arguments[2]) {
         fprintf(stderr, "error: expected a model with a vocabulary and a prompt, got %s and \"%s\"\n", arguments[1],
                 arguments[2]);
         return 1;

@@ -13,16 +13,16 @@ enum { NAME = 256, ROUNDS = 11, STEPS = 1000, FORMAT_VERSION = 2 };
 
 typedef struct {
     const RecurrentModel *model;
-    const char *leaves;               /* of the state, in the manifest: an array of objects with name and output_name */
-    const char *inputs, *outputs;     /* their entries in the manifest */
-    const char *tensors;              /* the bytes of golden/tensors.bin */
-    double worst, share;              /* the largest error, and the largest part of what is allowed */
+    const char *signature; /* of the manifest: inputs, state and outputs */
+    const char *tensors;   /* the bytes of golden/tensors.bin */
+    double worst, share;   /* the largest error, and the largest part of what is allowed */
     bool failed;
 } Check;
 
-/* A tensor: the sizes before, of and behind the time axis; with none, it belongs to the last time step. */
+/* A tensor: the sizes before, of and behind the time axis; with none, it is the same for all time steps, or of the last. */
 typedef struct {
-    const char *data;
+    char *data; /* of its own */
+    const char *dtype;
     size_t outer, time, inner, width; /* width: bytes of an element */
     bool has_time;
 } Tensor;
@@ -57,11 +57,11 @@ static char *read_file(const char *folder, const char *name)
     return text;
 }
 
-static Tensor tensor(const Check *check, const char *entry, const char *spec)
+/* Make room for a tensor of the index as a call has it: truth values take four bytes. */
+static Tensor room(const char *entry, const char *spec)
 {
     const char *dtype = json_member(entry, "dtype"), *axis = json_first(json_member(spec, "shape"));
-    Tensor result = {check->tensors + (size_t)json_number(json_member(entry, "offset")), 1, 1, 1, 4, false};
-    if (json_is(dtype, "float64") || json_is(dtype, "int64")) result.width = 8;
+    Tensor result = {NULL, dtype, 1, 1, 1, json_is(dtype, "float64") || json_is(dtype, "int64") ? 8 : 4, false};
     for (const char *size = json_first(json_member(entry, "shape")); size; size = json_next(size)) {
         size_t count = (size_t)json_number(size);
         if (json_is(axis, "time")) {
@@ -73,6 +73,7 @@ static Tensor tensor(const Check *check, const char *entry, const char *spec)
             result.outer *= count;
         axis = json_next(axis);
     }
+    result.data = allocate(result.outer * result.time * result.inner, result.width);
     return result;
 }
 
@@ -81,36 +82,53 @@ static size_t count_of(Tensor t)
     return t.outer * t.time * t.inner;
 }
 
-/* Copy one time step of a tensor, which lies in pieces if time is not its first axis. */
-static void copy_step(Tensor t, size_t step, char *to)
+static Tensor read_tensor(const Check *check, const char *entry, const char *spec)
 {
-    size_t piece = t.inner * t.width;
-    for (size_t i = 0; i < t.outer; i++) memcpy(to + i * piece, t.data + (i * t.time + step) * piece, piece);
+    Tensor result = room(entry, spec);
+    const char *from = check->tensors + (size_t)json_number(json_member(entry, "offset"));
+    if (!json_is(result.dtype, "bool"))
+        memcpy(result.data, from, count_of(result) * result.width);
+    else
+        for (size_t i = 0; i < count_of(result); i++) ((int32_t *)result.data)[i] = from[i] ? RECURRENT_TRUE : 0;
+    return result;
 }
 
-/* Put one time step of a result to its place. */
-static void place_step(const float *from, Tensor like, size_t step, float *to)
+/* Make room for one time step of a tensor. */
+static Tensor one_step(Tensor like)
 {
-    for (size_t i = 0; i < like.outer; i++)
-        memcpy(to + (i * like.time + step) * like.inner, from + i * like.inner, like.inner * sizeof *to);
+    like.time = 1;
+    like.data = allocate(count_of(like), like.width);
+    return like;
 }
 
-static double element(const char *data, const char *dtype, size_t i)
+/* Copy one time step out of a tensor, or into it: it lies in pieces if time is not its first axis. */
+static void copy_step(Tensor whole, size_t at, Tensor step, bool out)
 {
-    if (json_is(dtype, "float64")) return ((const double *)data)[i];
-    if (json_is(dtype, "int64")) return (double)((const int64_t *)data)[i];
-    return ((const float *)data)[i];
+    size_t piece = whole.inner * whole.width;
+    for (size_t i = 0; i < whole.outer; i++) {
+        char *inside = whole.data + (i * whole.time + (whole.has_time ? at : 0)) * piece, *alone = step.data + i * piece;
+        memcpy(out ? alone : inside, out ? inside : alone, piece);
+    }
 }
 
-/* Compare what was computed with a tensor of the index. */
-static void compare(Check *check, const char *one, const char *how, const char *name, const void *got, const char *dtype)
+static double element(Tensor t, size_t i)
 {
-    const char *entry = json_member(json_member(one, "float64"), name);
+    if (json_is(t.dtype, "float64")) return ((const double *)t.data)[i];
+    if (json_is(t.dtype, "int64")) return (double)((const int64_t *)t.data)[i];
+    if (json_is(t.dtype, "bool")) return ((const int32_t *)t.data)[i] != 0;
+    return ((const float *)t.data)[i];
+}
+
+/* Compare what was computed with a tensor of the index; an infinity is right where that is the same one. */
+static void compare(Check *check, const char *one, const char *how, const char *name, Tensor got)
+{
+    const char *open = json_member(json_member(one, "undecided"), name);
     double allowed = json_number(json_member(json_member(one, "tolerance"), name));
-    Tensor expected = tensor(check, entry, NULL);
+    Tensor expected = read_tensor(check, json_member(json_member(one, "float64"), name), NULL);
+    Tensor undecided = open ? read_tensor(check, open, NULL) : (Tensor){0}; /* by rounding: either value is right */
     for (size_t i = 0; i < count_of(expected); i++) {
-        double want = element(expected.data, json_member(entry, "dtype"), i), have = element(got, dtype, i);
-        double error = fabs(have - want);
+        double want = element(expected, i), have = element(got, i), error = have == want ? 0 : fabs(have - want);
+        if (open && element(undecided, i)) continue;
         if (error > check->worst) check->worst = error;
         if (error > check->share * allowed) check->share = error / allowed;
         if (error <= allowed) continue; /* not so for NaN */
@@ -121,44 +139,133 @@ static void compare(Check *check, const char *one, const char *how, const char *
                     check->model->name, id, how, name, i, want, have, error, allowed);
         check->failed = true;
     }
+    free(undecided.data);
+    free(expected.data);
 }
 
-static void compare_all(Check *check, const char *one, const char *how, const float *outputs, const float *state)
+/* Compare the leaves of a state, which lie one after another. */
+static void compare_state(Check *check, const char *one, const char *how, const float *state)
 {
-    compare(check, one, how, "outputs", outputs, NULL);
-    const char *at = (const char *)state;
-    for (const char *leaf = json_first(check->leaves); leaf; leaf = json_next(leaf)) {
+    for (const char *leaf = json_first(json_member(check->signature, "state")); leaf; leaf = json_next(leaf)) {
         char name[NAME];
         json_string(json_member(leaf, "output_name"), name, sizeof name);
-        const char *dtype = json_member(leaf, "dtype");
-        compare(check, one, how, name, at, dtype);
-        Tensor like = tensor(check, json_member(json_member(one, "float32"), name), NULL);
-        at += count_of(like) * like.width;
+        Tensor got = room(json_member(json_member(one, "float32"), name), NULL);
+        size_t bytes = count_of(got) * got.width;
+        memcpy(got.data, state, bytes);
+        compare(check, one, how, name, got);
+        state += bytes / sizeof *state;
+        free(got.data);
     }
 }
 
 /* Put the leaves of a case's state one after another, as model.c takes them. */
-static void load_state(const Check *check, const char *call, float *state)
+static float *load_state(const Check *check, const char *one)
 {
-    char *to = (char *)state;
-    for (const char *leaf = json_first(check->leaves); leaf; leaf = json_next(leaf)) {
+    size_t batch = (size_t)json_number(json_member(one, "batch"));
+    float *state = allocate(batch * check->model->state_size, sizeof *state), *to = state;
+    for (const char *leaf = json_first(json_member(check->signature, "state")); leaf; leaf = json_next(leaf)) {
         char name[NAME];
         json_string(json_member(leaf, "name"), name, sizeof name);
-        Tensor from = tensor(check, json_member(call, name), NULL);
-        memcpy(to, from.data, count_of(from) * from.width);
-        to += count_of(from) * from.width;
+        Tensor from = read_tensor(check, json_member(json_member(one, "call"), name), NULL);
+        size_t bytes = count_of(from) * from.width;
+        memcpy(to, from.data, bytes);
+        to += bytes / sizeof *to;
+        free(from.data);
     }
-}
-
-static RecurrentInputs as_inputs(const Check *check, const void *values, size_t count)
-{
-    return check->model->token_ids ? recurrent_tokens(values, count) : recurrent_numbers(values, count);
+    return state;
 }
 
 static void fail(const Check *check, const char *what, int number)
 {
     fprintf(stderr, "error: %s: %s: %s\n", check->model->name, what, strerror(number));
     exit(1);
+}
+
+/* The tensors of a case: those of all time steps, and room for those of one; and how a call takes both. */
+typedef struct {
+    Tensor whole, step;
+} Pair;
+
+typedef struct {
+    const RecurrentModel *model;
+    size_t time, batch;
+    Pair *in, *out;
+    RecurrentInput *inputs, *step_inputs;
+    RecurrentOutput *outputs, *step_outputs;
+} Case;
+
+/* Find what the manifest says of a tensor. */
+static const char *spec_of(const Check *check, const char *part, const char *name)
+{
+    const char *spec = json_first(json_member(check->signature, part));
+    while (spec && !json_is(json_member(spec, "name"), name)) spec = json_next(spec);
+    return spec;
+}
+
+static Case new_case(const Check *check, const char *one)
+{
+    const RecurrentModel *model = check->model;
+    Case call = {.model = model, .time = (size_t)json_number(json_member(one, "time")),
+                 .batch = (size_t)json_number(json_member(one, "batch")),
+                 .in = allocate(model->input_count, sizeof(Pair)), .out = allocate(model->output_count, sizeof(Pair)),
+                 .inputs = allocate(model->input_count, sizeof(RecurrentInput)),
+                 .step_inputs = allocate(model->input_count, sizeof(RecurrentInput)),
+                 .outputs = allocate(model->output_count, sizeof(RecurrentOutput)),
+                 .step_outputs = allocate(model->output_count, sizeof(RecurrentOutput))};
+    for (size_t k = 0; k < model->input_count; k++) {
+        const RecurrentTensor *tensor = &model->inputs[k];
+        const char *entry = json_member(json_member(one, "call"), tensor->name);
+        Tensor whole = read_tensor(check, entry, spec_of(check, "inputs", tensor->name)), step = one_step(whole);
+        call.in[k] = (Pair){whole, step};
+        call.inputs[k] = (RecurrentInput){whole.data, count_of(whole), tensor->type};
+        call.step_inputs[k] = (RecurrentInput){step.data, count_of(step), tensor->type};
+    }
+    for (size_t k = 0; k < model->output_count; k++) {
+        const RecurrentTensor *tensor = &model->outputs[k];
+        const char *entry = json_member(json_member(one, "float32"), tensor->name);
+        Tensor whole = room(entry, spec_of(check, "outputs", tensor->name)), step = one_step(whole);
+        call.out[k] = (Pair){whole, step};
+        call.outputs[k] = (RecurrentOutput){whole.data, count_of(whole), tensor->type};
+        call.step_outputs[k] = (RecurrentOutput){step.data, count_of(step), tensor->type};
+    }
+    return call;
+}
+
+static void free_pairs(Pair *pairs, size_t count)
+{
+    for (size_t k = 0; k < count; k++) {
+        free(pairs[k].whole.data);
+        free(pairs[k].step.data);
+    }
+    free(pairs);
+}
+
+static void free_case(Case call)
+{
+    free_pairs(call.in, call.model->input_count);
+    free_pairs(call.out, call.model->output_count);
+    free(call.inputs);
+    free(call.step_inputs);
+    free(call.outputs);
+    free(call.step_outputs);
+}
+
+static void compare_all(Check *check, const char *one, const char *how, Case call, const float *state)
+{
+    for (size_t k = 0; k < call.model->output_count; k++)
+        compare(check, one, how, call.model->outputs[k].name, call.out[k].whole);
+    compare_state(check, one, how, state);
+}
+
+static void run_whole(Check *check, const char *one)
+{
+    Case call = new_case(check, one);
+    float *state = load_state(check, one);
+    int problem = recurrent_run_all(check->model, call.time, call.batch, call.inputs, state, call.outputs);
+    if (problem) fail(check, "recurrent_run_all", problem);
+    compare_all(check, one, "whole", call, state);
+    free(state);
+    free_case(call);
 }
 
 static RecurrentSession *open_session(const Check *check, size_t batch)
@@ -168,41 +275,22 @@ static RecurrentSession *open_session(const Check *check, size_t batch)
     return session;
 }
 
-static void run_whole(Check *check, const char *one, Tensor inputs, size_t batch)
+static void run_streamed(Check *check, const char *one)
 {
-    size_t count = recurrent_output_count(check->model, inputs.time, batch);
-    float *state = allocate(batch * check->model->state_size, sizeof *state), *outputs = allocate(count, sizeof *outputs);
-    load_state(check, json_member(one, "call"), state);
-    int problem = recurrent_run(check->model, inputs.time, batch, as_inputs(check, inputs.data, count_of(inputs)), state,
-                                outputs, count);
-    if (problem) fail(check, "recurrent_run", problem);
-    compare_all(check, one, "whole", outputs, state);
-    free(outputs);
-    free(state);
-}
-
-static void run_streamed(Check *check, const char *one, Tensor inputs, size_t batch)
-{
-    Tensor like = tensor(check, json_member(json_member(one, "float32"), "outputs"), check->outputs);
-    size_t count = recurrent_output_count(check->model, 1, batch);
-    float *state = allocate(batch * check->model->state_size, sizeof *state), *outputs = allocate(count, sizeof *outputs);
-    float *all = allocate(count_of(like), sizeof *all);
-    char *step_inputs = allocate(inputs.outer * inputs.inner, inputs.width);
-    load_state(check, json_member(one, "call"), state);
-    RecurrentSession *session = open_session(check, batch);
+    Case call = new_case(check, one);
+    float *state = load_state(check, one);
+    RecurrentSession *session = open_session(check, call.batch);
     recurrent_reset(session, state);
-    for (size_t t = 0; t < inputs.time; t++) {
-        copy_step(inputs, t, step_inputs);
-        int problem = recurrent_step(session, as_inputs(check, step_inputs, inputs.outer * inputs.inner), outputs, count);
-        if (problem) fail(check, "recurrent_step", problem);
-        place_step(outputs, like, like.has_time ? t : 0, all);
+    for (size_t t = 0; t < call.time; t++) {
+        for (size_t k = 0; k < call.model->input_count; k++) copy_step(call.in[k].whole, t, call.in[k].step, true);
+        int problem = recurrent_step_all(session, call.step_inputs, call.step_outputs);
+        if (problem) fail(check, "recurrent_step_all", problem);
+        for (size_t k = 0; k < call.model->output_count; k++) copy_step(call.out[k].whole, t, call.out[k].step, false);
     }
-    compare_all(check, one, "streamed", all, recurrent_state(session));
+    compare_all(check, one, "streamed", call, recurrent_state(session));
     recurrent_close(session);
-    free(step_inputs);
-    free(all);
-    free(outputs);
     free(state);
+    free_case(call);
 }
 
 static double now(void)
@@ -221,18 +309,23 @@ static int ascending(const void *left, const void *right)
 /* Measure the microseconds of a step of one row: the median of some rounds, the first of them to warm up. */
 static double time_step(const Check *check)
 {
+    const RecurrentModel *model = check->model;
     RecurrentSession *session = open_session(check, 1);
-    size_t count = check->model->output_size;
-    int64_t *inputs = allocate(check->model->input_size, sizeof *inputs); /* zeros, for either type */
-    float *outputs = allocate(count, sizeof *outputs);
+    RecurrentInput *inputs = allocate(model->input_count, sizeof *inputs);
+    RecurrentOutput *outputs = allocate(model->output_count, sizeof *outputs);
+    for (size_t k = 0; k < model->input_count; k++) /* zeros, for any type */
+        inputs[k] = (RecurrentInput){allocate(model->inputs[k].size, 8), model->inputs[k].size, model->inputs[k].type};
+    for (size_t k = 0; k < model->output_count; k++)
+        outputs[k] = (RecurrentOutput){allocate(model->outputs[k].size, 8), model->outputs[k].size, model->outputs[k].type};
     double rounds[ROUNDS + 1];
     for (int round = 0; round <= ROUNDS; round++) {
         double start = now();
-        for (int i = 0; i < STEPS; i++)
-            recurrent_step(session, as_inputs(check, inputs, check->model->input_size), outputs, count);
+        for (int i = 0; i < STEPS; i++) recurrent_step_all(session, inputs, outputs);
         rounds[round] = (now() - start) / STEPS;
     }
     qsort(rounds + 1, ROUNDS, sizeof *rounds, ascending);
+    for (size_t k = 0; k < model->input_count; k++) free((void *)inputs[k].values);
+    for (size_t k = 0; k < model->output_count; k++) free(outputs[k].values);
     free(outputs);
     free(inputs);
     recurrent_close(session);
@@ -249,27 +342,13 @@ static void name_of(const char *folder, char *name, size_t room)
     snprintf(name, room, "%.*s", (int)(end - start), start);
 }
 
-static int length(const char *array)
-{
-    int count = 0;
-    for (const char *value = json_first(array); value; value = json_next(value)) count++;
-    return count;
-}
-
-/* Refuse a manifest of another format, and one of a net that takes or gives several tensors. */
+/* Refuse a manifest of another format. */
 static void check_manifest(const char *folder, const char *manifest)
 {
     double version = json_number(json_member(manifest, "format_version"));
-    const char *signature = json_member(manifest, "signature");
-    int inputs = length(json_member(signature, "inputs")), outputs = length(json_member(signature, "outputs"));
-    if (version != FORMAT_VERSION)
-        fprintf(stderr, "error: %s: expected manifest format %d, got %g; export and scaffold with one rnn-export\n", folder,
-                FORMAT_VERSION, version);
-    else if (inputs != 1 || outputs != 1)
-        fprintf(stderr, "error: %s: expected one tensor of inputs and one of outputs, got %d and %d; "
-                "call its files as report.html shows\n", folder, inputs, outputs);
-    else
-        return;
+    if (version == FORMAT_VERSION) return;
+    fprintf(stderr, "error: %s: expected manifest format %d, got %g; export and scaffold with one rnn-export\n", folder,
+            FORMAT_VERSION, version);
     exit(1);
 }
 
@@ -279,22 +358,17 @@ static bool check_bundle(const char *folder)
     char *tensors = read_file(folder, "golden/tensors.bin"), name[NAME];
     check_manifest(folder, manifest);
     name_of(folder, name, sizeof name);
-    const char *signature = json_member(manifest, "signature");
-    Check check = {.model = recurrent_find(name), .tensors = tensors, .leaves = json_member(signature, "state"),
-                   .inputs = json_first(json_member(signature, "inputs")),
-                   .outputs = json_first(json_member(signature, "outputs"))};
+    Check check = {.model = recurrent_find(name), .tensors = tensors, .signature = json_member(manifest, "signature")};
     if (!check.model) {
         fprintf(stderr, "error: %s: expected a model of models.c, got %s\n", folder, name);
         exit(1);
     }
     int whole = 0, streamed = 0;
     for (const char *one = json_first(json_member(index, "cases")); one; one = json_next(one)) {
-        Tensor inputs = tensor(&check, json_member(json_member(one, "call"), "inputs"), check.inputs);
-        size_t batch = (size_t)json_number(json_member(one, "batch"));
-        run_whole(&check, one, inputs, batch);
+        run_whole(&check, one);
         whole++;
         if (!json_is(json_member(one, "kind"), "run")) continue;
-        run_streamed(&check, one, inputs, batch);
+        run_streamed(&check, one);
         streamed++;
     }
     if (!whole) fprintf(stderr, "%s: no golden vectors in %s\n", name, folder);

@@ -10,14 +10,19 @@ struct RecurrentSession {
     float state[];
 };
 
-RecurrentInputs recurrent_numbers(const float *values, size_t count)
+RecurrentInput recurrent_numbers(const float *values, size_t count)
 {
-    return (RecurrentInputs){values, count, false};
+    return (RecurrentInput){values, count, RECURRENT_FLOAT};
 }
 
-RecurrentInputs recurrent_tokens(const int64_t *values, size_t count)
+RecurrentInput recurrent_tokens(const int64_t *values, size_t count)
 {
-    return (RecurrentInputs){values, count, true};
+    return (RecurrentInput){values, count, RECURRENT_INT64};
+}
+
+RecurrentInput recurrent_flags(const int32_t *values, size_t count)
+{
+    return (RecurrentInput){values, count, RECURRENT_BOOL};
 }
 
 const RecurrentModel *recurrent_find(const char *name)
@@ -27,29 +32,56 @@ const RecurrentModel *recurrent_find(const char *name)
     return NULL;
 }
 
-size_t recurrent_output_count(const RecurrentModel *model, size_t steps, size_t batch)
+size_t recurrent_count(const RecurrentTensor *tensor, size_t steps, size_t batch)
 {
-    return (model->every_step ? steps : 1) * batch * model->output_size;
+    return (tensor->every_step ? steps : 1) * batch * tensor->size;
 }
 
-size_t recurrent_unknown_token(const RecurrentModel *model, RecurrentInputs inputs)
+size_t recurrent_unknown_token(const RecurrentTensor *tensor, RecurrentInput inputs)
 {
     const int64_t *tokens = inputs.values;
-    if (!model->vocabulary_size || !inputs.token_ids) return inputs.count;
+    if (!tensor->vocabulary_size || inputs.type != RECURRENT_INT64) return inputs.count;
     for (size_t i = 0; i < inputs.count; i++)
-        if (tokens[i] < 0 || (uint64_t)tokens[i] >= model->vocabulary_size) return i;
+        if (tokens[i] < 0 || (uint64_t)tokens[i] >= tensor->vocabulary_size) return i;
     return inputs.count;
 }
 
-int recurrent_run(const RecurrentModel *model, size_t steps, size_t batch, RecurrentInputs inputs, float *state,
+/* Tell whether there are as many values as a call takes. Divided, not multiplied: a product of sizes that came from
+   outside may overflow. */
+static bool fits(const RecurrentTensor *tensor, size_t steps, size_t batch, size_t count, RecurrentType type)
+{
+    if (!tensor->every_step) steps = 1;
+    return type == tensor->type && count / steps / batch == tensor->size && !(count % (steps * batch));
+}
+
+static bool are_flags(RecurrentInput inputs)
+{
+    const int32_t *flags = inputs.values;
+    if (inputs.type != RECURRENT_BOOL) return true;
+    for (size_t i = 0; i < inputs.count; i++)
+        if (flags[i] && flags[i] != RECURRENT_TRUE) return false;
+    return true;
+}
+
+int recurrent_run(const RecurrentModel *model, size_t steps, size_t batch, RecurrentInput inputs, float *state,
                   float *outputs, size_t output_count)
 {
-    if (!steps || !batch || inputs.token_ids != model->token_ids) return EINVAL;
-    /* Divided, not multiplied: a product of sizes that came from outside may overflow. */
-    if (inputs.count / steps / batch != model->input_size || inputs.count % (steps * batch)) return EINVAL;
-    if (output_count != recurrent_output_count(model, steps, batch)) return EINVAL;
-    if (recurrent_unknown_token(model, inputs) < inputs.count) return EDOM;
-    model->run(steps, batch, inputs.values, state, outputs, state);
+    RecurrentOutput room = {outputs, output_count, RECURRENT_FLOAT};
+    if (model->input_count != 1 || model->output_count != 1) return EINVAL;
+    return recurrent_run_all(model, steps, batch, &inputs, state, &room);
+}
+
+int recurrent_run_all(const RecurrentModel *model, size_t steps, size_t batch, const RecurrentInput *inputs,
+                      float *state, const RecurrentOutput *outputs)
+{
+    if (!steps || !batch) return EINVAL;
+    for (size_t i = 0; i < model->input_count; i++)
+        if (!fits(&model->inputs[i], steps, batch, inputs[i].count, inputs[i].type)) return EINVAL;
+    for (size_t i = 0; i < model->output_count; i++)
+        if (!fits(&model->outputs[i], steps, batch, outputs[i].count, outputs[i].type)) return EINVAL;
+    for (size_t i = 0; i < model->input_count; i++)
+        if (recurrent_unknown_token(&model->inputs[i], inputs[i]) < inputs[i].count || !are_flags(inputs[i])) return EDOM;
+    model->run(steps, batch, inputs, state, outputs, state);
     return 0;
 }
 
@@ -72,9 +104,14 @@ void recurrent_close(RecurrentSession *session)
     free(session);
 }
 
-int recurrent_step(RecurrentSession *session, RecurrentInputs inputs, float *outputs, size_t output_count)
+int recurrent_step(RecurrentSession *session, RecurrentInput inputs, float *outputs, size_t output_count)
 {
     return recurrent_run(session->model, 1, session->batch, inputs, session->state, outputs, output_count);
+}
+
+int recurrent_step_all(RecurrentSession *session, const RecurrentInput *inputs, const RecurrentOutput *outputs)
+{
+    return recurrent_run_all(session->model, 1, session->batch, inputs, session->state, outputs);
 }
 
 void recurrent_reset(RecurrentSession *session, const float *state)

@@ -148,7 +148,8 @@ def check_golden(client: Any, bundle: Bundle) -> str:
     found: list[Comparison] = []
     runs = 0
     for case in bundle.golden.cases:
-        inputs, state = bundle.golden.call(case)
+        given, state = bundle.golden.call(bundle.model, case)
+        inputs = given[bundle.inputs["name"]]
         for binary, how in ((True, "whole"), (False, "whole as JSON")):
             found += compared(bundle, case, how, whole(client, bundle, [inputs, *state], binary=binary))
         if case["kind"] == "run":

@@ -43,10 +43,10 @@ class Bundle:
         self.name = folder.name
         self.model = load(folder)
         self.golden = Golden(folder)
-        self.inputs = self.model.inputs
+        (self.inputs,) = self.model.inputs
         self.state = self.model.leaves
         leaves = [leaf | {"name": leaf["output_name"]} for leaf in self.state]
-        self.results: list[dict[str, Any]] = [self.model.outputs, *leaves]
+        self.results: list[dict[str, Any]] = [*self.model.outputs, *leaves]
         self.names = [spec["name"] for spec in self.results]
         tolerances = [case["tolerance"] for case in self.golden.cases]
         self.allowed = {name: max((each[name] for each in tolerances), default=0.0) for name in self.names}

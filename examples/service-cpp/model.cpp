@@ -42,10 +42,11 @@ static void check_sizes(const Model &model)
     std::size_t state_size = 0;
     for (const TensorFacts &leaf : model.state_in) state_size += leaf.row * leaf.width() / sizeof(float);
     const RecurrentModel &net = *model.net;
-    bool same = model.inputs.row == net.input_size && model.outputs.row == net.output_size &&
-                state_size == net.state_size && (model.inputs.datatype == Datatype::int64) == net.token_ids &&
-                model.vocabulary_size == net.vocabulary_size && model.outputs.datatype == Datatype::fp32 &&
-                model.outputs.time_axis.has_value() == net.every_step;
+    const RecurrentTensor &inputs = net.inputs[0], &outputs = net.outputs[0];
+    bool same = model.inputs.row == inputs.size && model.outputs.row == outputs.size && state_size == net.state_size &&
+                (model.inputs.datatype == Datatype::int64) == (inputs.type == RECURRENT_INT64) &&
+                model.vocabulary_size == inputs.vocabulary_size && model.outputs.datatype == Datatype::fp32 &&
+                model.outputs.time_axis.has_value() == outputs.every_step;
     if (!same)
         throw std::runtime_error(text(model.name,
                                       ": expected the sizes that models.c has, got others in manifest.json; "

@@ -177,8 +177,10 @@ void Service::run(const Model &model, const InferRequest &request, const float *
     result.outputs.resize(model.outputs.count(request.steps, request.batch));
     result.state.resize(model.net->state_size * request.batch);
     if (!state) model.net->initial_state(request.batch, result.state.data());
-    model.net->run(request.steps, request.batch, request.inputs.data(), state ? state : result.state.data(),
-                   result.outputs.data(), result.state.data());
+    const RecurrentInput inputs{request.inputs.data(), request.inputs.size(), model.net->inputs[0].type};
+    const RecurrentOutput outputs{result.outputs.data(), result.outputs.size(), RECURRENT_FLOAT};
+    model.net->run(request.steps, request.batch, &inputs, state ? state : result.state.data(), &outputs,
+                   result.state.data());
     metrics_.count_steps(model.name, static_cast<double>(request.steps * request.batch));
 }
 

@@ -18,11 +18,13 @@ from rnn_export.bundle.bundle import Bundle, staged
 from rnn_export.errors import ScaffoldError, mismatch
 from rnn_export.signature.signature import Signature, identifier
 from rnn_export.signature.sizes import TIME
+from rnn_export.signature.tensors import TensorSpec
 
 MODELS = "models"  # where an example has its bundles
 BUILT = ("build", "node_modules", "__pycache__")  # what running an example leaves in it
 WRITTEN = b"Written by `rnn-export scaffold`"  # in the first line of what comes from a template
 TEMPLATES = Path(__file__).parent / "templates"
+C_TYPES = {"float32": "float", "int64": "int64_t", "bool": "int32_t"}  # as model.h has them
 
 
 @dataclass(frozen=True)
@@ -30,18 +32,20 @@ class Host:
     """A language, or a service: which files of a bundle its example runs.
 
     Attributes:
-        files: of the bundle.
+        files: of the bundle, which have to be there.
         generated: the files that hold the models' names and sizes, each from the template of its name.
         each: files of which every model has one, its name for ``{}``; the template's is ``model``.
+        several: it runs models of several inputs and outputs, of any dtype.
     """
 
     files: tuple[str, ...]
     generated: tuple[str, ...] = ()
     each: tuple[str, ...] = ()
+    several: bool = False
 
 
 HOSTS = {
-    "c": Host(("model.c",), ("models.c",)),
+    "c": Host(("model.c",), ("models.c",), several=True),
     "cpp-libtorch": Host(("model.pt",)),
     "cpp-onnxruntime": Host(("model.onnx",)),
     "rust": Host(("model.c",), ("src/models.rs",)),
@@ -49,10 +53,36 @@ HOSTS = {
     "java": Host(("model.c",)),
     "node": Host(("model.onnx",)),
     "browser": Host(("model.onnx",)),
-    "python": Host(("model.onnx", "model.c")),
+    "python": Host(("model.onnx",), several=True),
     "service-cpp": Host(("model.c",), ("models.c",)),
     "service-node": Host(("model.onnx",)),
 }
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """What a template is told of an input or an output.
+
+    Attributes:
+        name: in the manifest.
+        dtype: of it.
+        size: numbers for each row, and for each time step if it has any.
+        every_step: it is one of every time step; else the same for a call, or that of the last one.
+        macro: between the model's name and ``_SIZE`` in ``model.h``.
+        vocabulary_size: token ids are 0 to one less; ``None`` if that is not known, or if they are no ids.
+    """
+
+    name: str
+    dtype: str
+    size: int
+    every_step: bool
+    macro: str
+    vocabulary_size: int | None = None
+
+    @property
+    def vocabulary_macro(self) -> str:
+        """Give what stands in ``model.h`` before ``_SIZE`` for the number of token ids."""
+        return f"{self.macro}_VOCABULARY".removeprefix("INPUT_")
 
 
 @dataclass(frozen=True)
@@ -61,22 +91,16 @@ class Model:
 
     Attributes:
         name: of its folder in ``models/``, and of what its C defines: ``NAME_run``.
-        token_ids: the inputs are int64 token ids, not float32.
-        input_size: numbers for each row and time step.
-        output_size: the same, of the outputs.
+        inputs: what goes in beside the state, in the manifest's order, which is that of C.
+        outputs: what comes out beside it.
         state_size: floats for each row.
-        every_step: there are outputs of every time step, not of the last one alone.
-        vocabulary_size: token ids are 0 to one less; ``None`` if that is not known, or if they are no ids.
         vocabulary: the character of each token id, of a text model.
     """
 
     name: str
-    token_ids: bool
-    input_size: int
-    output_size: int
+    inputs: list[Tensor]
+    outputs: list[Tensor]
     state_size: int
-    every_step: bool
-    vocabulary_size: int | None
     vocabulary: list[str] | None
 
 
@@ -145,28 +169,39 @@ def _copy(source: Path, target: Path) -> None:
 
 def _model(bundle: Bundle, host: str) -> Model:
     signature = bundle.signature
-    _check(bundle, HOSTS[host].files)
-    inputs, outputs = signature.inputs[0], signature.outputs[0]
+    _check(bundle, HOSTS[host])
     vocabulary = bundle.manifest.metadata.get("vocabulary")
     return Model(
         name=identifier(bundle.manifest.name),
-        token_ids=inputs.dtype == "int64",
-        input_size=_units(inputs.shape),
-        output_size=_units(outputs.shape),
+        inputs=_tensors("IN", signature.inputs),
+        outputs=_tensors("OUT", signature.outputs),
         state_size=sum(_units(leaf.shape) * (2 if leaf.dtype == "int64" else 1) for leaf in signature.state),
-        every_step=TIME in outputs.shape,
-        vocabulary_size=inputs.vocabulary,
         vocabulary=list(vocabulary) if vocabulary else None,
     )
+
+
+def _tensors(way: str, specs: Sequence[TensorSpec]) -> list[Tensor]:
+    alone = len(specs) == 1
+    return [
+        Tensor(
+            name=spec.name,
+            dtype=spec.dtype,
+            size=_units(spec.shape),
+            every_step=TIME in spec.shape,
+            macro=f"{way}PUT" if alone else f"{way}_{spec.name.upper()}",
+            vocabulary_size=getattr(spec, "vocabulary", None),
+        )
+        for spec in specs
+    ]
 
 
 def _units(shape: Sequence[int | str]) -> int:
     return prod(size for size in shape if isinstance(size, int))
 
 
-def _check(bundle: Bundle, files: Sequence[str]) -> None:
+def _check(bundle: Bundle, host: Host) -> None:
     """Refuse a bundle that the examples, which are small on purpose, cannot run."""
-    for expected, found in _requirements(bundle.signature):
+    for expected, found in _requirements(bundle.signature, host):
         if found:
             raise ScaffoldError(
                 mismatch(
@@ -176,31 +211,41 @@ def _check(bundle: Bundle, files: Sequence[str]) -> None:
                     "docs/embedding.md tells how its files are loaded by hand.",
                 )
             )
-    for file in files:
+    for file in host.files:
         if file not in bundle.manifest.files:
             raise ScaffoldError(f"{bundle.folder} has no {file}: {bundle.why_without(file)}")
 
 
 def fitting_hosts(bundle: Bundle) -> list[str]:
     """List the hosts whose example can run a bundle."""
-    if any(found for _, found in _requirements(bundle.signature)):
-        return []
-    return [name for name, host in HOSTS.items() if {*host.files} <= {*bundle.manifest.files}]
+    return [
+        name
+        for name, host in HOSTS.items()
+        if {*host.files} <= {*bundle.manifest.files}
+        and not any(found for _, found in _requirements(bundle.signature, host))
+    ]
 
 
-def _requirements(signature: Signature) -> list[tuple[str, str]]:
-    """List what the examples expect, and what there is instead, if it is something else."""
+def _requirements(signature: Signature, host: Host) -> list[tuple[str, str]]:
+    """List what an example expects, and what there is instead, if it is something else."""
+    dtypes = {spec.dtype for spec in (*signature.arguments, *signature.results)}
+    needed = [
+        ("a net that can be streamed", signature.not_streamable_because or ""),
+        ("a net without lengths", "one with an input 'lengths'" if signature.lengths else ""),
+        ("tensors of float32, int64 and bool", ", ".join(sorted(dtypes - {*C_TYPES}))),
+    ]
+    return needed if host.several else needed + _of_one(signature)
+
+
+def _of_one(signature: Signature) -> list[tuple[str, str]]:
+    """List what an example expects that runs nets of one input and one output."""
     inputs, outputs = len(signature.inputs), len(signature.outputs)
-    dtypes = {
-        "inputs of float32 or int64": (signature.inputs[0].dtype, {"float32", "int64"}),
-        "outputs of float32": (signature.outputs[0].dtype, {"float32"}),
-    }
+    taken, given = signature.inputs[0].dtype, signature.outputs[0].dtype
     return [
         ("one tensor of inputs", f"{inputs}" if inputs > 1 else ""),
         ("one tensor of outputs", f"{outputs}" if outputs > 1 else ""),
-        ("a net that can be streamed", signature.not_streamable_because or ""),
-        ("a net without lengths", "one with an input 'lengths'" if signature.lengths else ""),
-        *((expected, "" if dtype in known else dtype) for expected, (dtype, known) in dtypes.items()),
+        ("inputs of float32 or int64", "" if taken in ("float32", "int64") else taken),
+        ("outputs of float32", "" if given == "float32" else given),
         ("a state of numbers", "bool" if any(leaf.dtype == "bool" for leaf in signature.state) else ""),
     ]
 
@@ -210,6 +255,7 @@ def _render(template: str, **names: Any) -> str:
     environment = jinja2.Environment(  # noqa: S701 (source code, not HTML)
         loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )
+    environment.globals |= {"c_types": C_TYPES}
     environment.filters |= {"c_string": c_string, "rust_string": rust_string, "go_string": go_string}
     return environment.get_template(f"{template}.jinja").render(**names)
 

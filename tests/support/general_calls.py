@@ -132,6 +132,38 @@ class Translator(nn.Module):
         return self.head(self.decoder(target, self.encoder(source)[1])[0])
 
 
+class Machine(nn.Module):
+    """Watches a machine: numbers, events and alarms come in, and a context; it has a counter and a flag.
+
+    The state stands between the inputs and comes out first; it begins with other numbers than zeros.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.cell = nn.Embedding(5, 3), nn.GRUCell(9, H)
+        self.head, self.risk = nn.Linear(H + 1, 4), nn.Linear(H, 1)
+
+    def begin_state(self, batch_size: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+        h = torch.full((batch_size, H), 0.5, device=device)
+        calm = torch.full((batch_size,), 3, device=device)
+        return h, calm, torch.ones(batch_size, dtype=torch.bool, device=device)
+
+    def forward(self, x: Tensor, event: Tensor, state: Any, alarm: Tensor, site: Tensor) -> Any:
+        h, calm, armed = state
+        hidden, since, fit = [], [], []
+        for t in range(x.shape[0]):
+            h = self.cell(torch.cat([x[t], self.embed(event[t]), site], -1), h)
+            calm = torch.where(alarm[t], torch.zeros_like(calm), calm + 1)
+            armed = armed & ~(alarm[t] & (event[t] > 2))
+            hidden.append(h)
+            since.append(calm)
+            fit.append(armed)
+        y, count = torch.stack(hidden), torch.stack(since)
+        logits = self.head(torch.cat([y, torch.log1p(count.to(y.dtype)).unsqueeze(-1)], -1))
+        heads = {"logits": logits, "calm": count, "armed": torch.stack(fit), "risk": self.risk(h)}
+        return (h, calm, armed), heads
+
+
 class Flattened(nn.Module):
     """A language model whose logits have time and batch as one axis, as a loss wants them."""
 
@@ -230,6 +262,26 @@ GENERAL = {
         ("outputs",),
         streams=False,
         c=False,
+    ),
+    "a machine": General(
+        Machine,
+        lambda T, B, S: (
+            torch.randn(T, B, 4),
+            torch.randint(5, (T, B)),
+            (torch.randn(B, H), torch.randint(9, (B,)), torch.rand(B) > 0.3),
+            torch.rand(T, B) > 0.7,
+            torch.randn(B, 2),
+        ),
+        (
+            "x: sequence",
+            "event: sequence",
+            "alarm: sequence",
+            "site: context",
+            "state_0",
+            "state_1",
+            "state_2",
+        ),
+        ("logits", "calm", "armed", "risk", "state_0_out", "state_1_out", "state_2_out"),
     ),
     "flattened": General(
         Flattened,
