@@ -70,7 +70,7 @@ async function* continuation(model, prompt, length, seed) {
   const read = await model.run(BigInt64Array.from(prompt, BigInt), prompt.length, 1);
   session.reset(read.state);
   /** @type {Float32Array} */
-  let logits = read.outputs.subarray(-countOf(model.signature.outputs, 1, 1)); // of the last character
+  let logits = read.outputs.subarray(-countOf(model.signature.outputs[0], { time: 1, batch: 1 })); // of the last character
   for (let i = 0; i < length; i++) {
     const token = choose(logits, uniform());
     yield token;

@@ -4,11 +4,12 @@ import { basename, join, resolve } from "node:path";
 import { performance } from "node:perf_hooks";
 
 import { start } from "./app.js";
-import { Model, Session } from "./recurrent.js";
+import { Model, Session, alone, byName, countOf } from "./recurrent.js";
 import { placeSteps, takeSteps } from "./slices.js";
 
 /** @typedef {import("./recurrent.js").State} State */
-/** @typedef {{dtype: "float32" | "float64" | "int64", shape: number[], offset: number}} Entry in tensors.bin */
+/** @typedef {import("./recurrent.js").Named} Named */
+/** @typedef {{dtype: "float32" | "float64" | "int64" | "bool", shape: number[], offset: number}} Entry in tensors.bin */
 /** @typedef {Record<string, Entry>} Entries */
 /**
  * @typedef {object} Vector a case of golden/index.json
@@ -17,11 +18,14 @@ import { placeSteps, takeSteps } from "./slices.js";
  * @property {number} time
  * @property {number} batch
  * @property {Entries} call
+ * @property {Entries} float32
  * @property {Entries} float64
+ * @property {Entries} [undecided] where rounding may turn a whole number or a truth value into another one
  * @property {Record<string, number>} tolerance
  */
 
-const ARRAYS = { float32: Float32Array, float64: Float64Array, int64: BigInt64Array };
+const ARRAYS = { float32: Float32Array, float64: Float64Array, int64: BigInt64Array, bool: Uint8Array };
+const UNSET = { float32: NaN, int64: -(2n ** 63n), bool: 255 }; // what is left out is found
 const ROUNDS = 11;
 const STEPS = 1000; // of a round that is timed, fewer where they take long
 const ROUND_MILLISECONDS = 100;
@@ -48,8 +52,8 @@ class Check {
   /** @param {Vector} vector */
   async whole(vector) {
     const { inputs, state } = this.#call(vector);
-    const result = await this.model.run(inputs, vector.time, vector.batch, state);
-    this.#compareAll(vector, "whole", result.outputs, result.state);
+    const result = await this.model.run(alone(inputs), vector.time, vector.batch, state);
+    this.#compareAll(vector, "whole", byName(this.model.signature.outputs, result.outputs), result.state);
   }
 
   /** @param {Vector} vector */
@@ -57,12 +61,16 @@ class Check {
     const { time, batch } = vector;
     const { inputs, state } = this.#call(vector);
     const { inputs: taken, outputs: given } = this.model.signature;
+    const sizes = this.model.sizes(inputs, time, batch);
     const session = new Session(this.model, batch);
     session.reset(state);
-    const outputs = new Float32Array(this.read(vector.float64[given.name]).length).fill(NaN); // what is left out is found
+    /** @type {Named} */
+    const outputs = {};
+    for (const { name, dtype } of given) outputs[name] = /** @type {any} */ (this.read(vector.float32[name])).fill(UNSET[dtype]);
     for (let t = 0; t < time; t++) {
-      const step = await session.step(takeSteps(taken, inputs, time, batch, t, 1));
-      placeSteps(given, step, outputs, time, batch, t);
+      const cut = taken.map((spec) => [spec.name, takeSteps(spec, inputs[spec.name], sizes, t, 1)]);
+      const step = byName(given, await session.step(alone(Object.fromEntries(cut))));
+      for (const spec of given) placeSteps(spec, step[spec.name], outputs[spec.name], sizes, t);
     }
     this.#compareAll(vector, "streamed", outputs, session.state);
   }
@@ -77,19 +85,20 @@ class Check {
   /** @param {Vector} vector */
   #call({ call }) {
     const { inputs, state } = this.model.signature;
-    const [first, ...rest] = [inputs, ...state].map(({ name }) => this.read(call[name]));
-    return /** @type {{inputs: Float32Array | BigInt64Array, state: State}} */ ({ inputs: first, state: rest });
+    const named = inputs.map(({ name }) => [name, this.read(call[name])]);
+    const leaves = state.map(({ name }) => this.read(call[name]));
+    return /** @type {{inputs: Named, state: State}} */ ({ inputs: Object.fromEntries(named), state: leaves });
   }
 
   /**
    * @param {Vector} vector
    * @param {"whole" | "streamed"} how
-   * @param {Float32Array} outputs
+   * @param {Named} outputs
    * @param {State} state
    */
   #compareAll(vector, how, outputs, state) {
     const { outputs: given, state: leaves } = this.model.signature;
-    this.#compare(vector, how, given.name, outputs);
+    for (const { name } of given) this.#compare(vector, how, name, outputs[name]);
     leaves.forEach((leaf, i) => this.#compare(vector, how, leaf.output_name, state[i]));
     this.vectors[how]++;
   }
@@ -98,17 +107,18 @@ class Check {
    * @param {Vector} vector
    * @param {string} how
    * @param {string} name
-   * @param {Float32Array | BigInt64Array} got
+   * @param {import("./recurrent.js").Values} got
    */
   #compare(vector, how, name, got) {
     const expected = this.read(vector.float64[name]);
+    const undecided = vector.undecided?.[name] && this.read(vector.undecided[name]);
     const allowed = vector.tolerance[name];
     const where = `${this.name}: ${vector.name} ${how}: ${name}`;
     if (got.length !== expected.length)
       throw new Error(`${where}: expected ${expected.length} numbers, got ${got.length}`);
     for (let i = 0; i < expected.length; i++) {
       const [wanted, had] = [Number(expected[i]), Number(got[i])];
-      const error = Math.abs(had - wanted);
+      const error = had === wanted || undecided?.[i] ? 0 : Math.abs(had - wanted); // of an infinity as well
       this.worst = Math.max(this.worst, error);
       if (error > 0) this.share = Math.max(this.share, error / allowed);
       if (error <= allowed) continue; // not so for NaN
@@ -120,9 +130,23 @@ class Check {
 }
 
 /**
+ * Make a step of one row, all zeros; other sizes that are free are 1.
+ * @param {Model} model
+ * @returns {Named}
+ */
+function zeros({ signature }) {
+  return Object.fromEntries(
+    signature.inputs.map((spec) => {
+      const sizes = Object.fromEntries(spec.shape.map((size) => [size, 1]));
+      return [spec.name, /** @type {import("./recurrent.js").Values} */ (new ARRAYS[spec.dtype](countOf(spec, sizes)))];
+    }),
+  );
+}
+
+/**
  * Measure a step of one row in microseconds: the median of some rounds, after one to warm up.
  * @param {Model} model
- * @param {Float32Array | BigInt64Array} inputs
+ * @param {import("./recurrent.js").Inputs} inputs
  */
 async function timeStep(model, inputs) {
   const session = new Session(model);
@@ -164,8 +188,7 @@ async function checkBundle(folder) {
     process.exitCode = 1;
     return;
   }
-  const zeros = model.signature.inputs.dtype === "int64" ? BigInt64Array : Float32Array;
-  const microseconds = await timeStep(model, new zeros(model.inputSize));
+  const microseconds = await timeStep(model, alone(zeros(model)));
   console.log(
     `${name}: ${whole} vectors whole, ${streamed} streamed, worst error ${scientific(check.worst)} ` +
       `(${Math.round(100 * check.share)}% of allowed), ${microseconds.toFixed(2)} us per step`,

@@ -2,7 +2,8 @@
  * A bundle's model in Node: `Model` runs whole sequences, `Session` streams them one time step at a time.
  *
  * ONNX Runtime is seen here alone. Values are row-major typed arrays, Float32Array where the manifest says
- * float32, BigInt64Array where it says int64 (token ids, as a rule).
+ * float32, BigInt64Array where it says int64 (token ids, as a rule), Uint8Array of 0 and 1 where it says bool.
+ * A model of one tensor of inputs takes such an array, one of several an object of them by name; outputs alike.
  *
  * @module
  */
@@ -11,18 +12,21 @@ import { join } from "node:path";
 
 import { InferenceSession, Tensor } from "onnxruntime-node";
 
-/** @typedef {Float32Array | BigInt64Array} Values */
+/** @typedef {Float32Array | BigInt64Array | Uint8Array} Values */
+/** @typedef {Record<string, Values>} Named arrays by the names of their tensors */
+/** @typedef {Values | Named} Inputs an array, or of a model that takes several, all by name */
+/** @typedef {any} Outputs an array, or of a model that gives several, all by name */
 /** @typedef {Values[]} State the leaves of the state, in the manifest's order */
-/** @typedef {number | "time" | "batch"} Size */
-/** @typedef {{name: string, dtype: "float32" | "int64", shape: Size[]}} TensorSpec */
-/** @typedef {number | any[]} Nested a number, or lists of them, nested as deep as there are axes */
+/** @typedef {number | string} Size a number, "time", "batch", or the name of another size that a call may choose */
+/** @typedef {Record<string, number>} Sizes `time`, `batch`, and others that a call may choose */
+/** @typedef {{name: string, dtype: "float32" | "int64" | "bool", shape: Size[]}} TensorSpec */
+/** @typedef {number | boolean | any[]} Nested a number, or lists of them, nested as deep as there are axes */
 /** @typedef {TensorSpec & {initial: Nested, output_name: string}} LeafSpec `initial` is the first value of a row */
 /** @typedef {TensorSpec & {vocabulary?: number}} InputSpec `vocabulary`: the number of token ids, if known */
-/** @typedef {{inputs: InputSpec, state: LeafSpec[], outputs: TensorSpec}} Signature */
-/** @typedef {{inputs: InputSpec[], state: LeafSpec[], outputs: TensorSpec[]}} Tensors as the manifest has them */
+/** @typedef {{inputs: InputSpec[], state: LeafSpec[], outputs: TensorSpec[]}} Signature */
 /**
  * @typedef {object} Manifest
- * @property {Tensors & {lengths: boolean, streamable: boolean}} signature
+ * @property {Signature & {lengths: boolean, streamable: boolean}} signature
  * @property {{vocabulary?: string}} metadata
  * @property {string} format
  * @property {number} format_version
@@ -30,27 +34,52 @@ import { InferenceSession, Tensor } from "onnxruntime-node";
  */
 
 const FORMAT_VERSION = 2; // of manifest.json
-const ARRAYS = { float32: Float32Array, int64: BigInt64Array };
+const ARRAYS = { float32: Float32Array, int64: BigInt64Array, bool: Uint8Array };
 
 /**
- * Give the sizes of a tensor, for some time steps and rows.
+ * Give the sizes of a tensor.
  * @param {{shape: Size[]}} spec
- * @param {number} steps
- * @param {number} batch
+ * @param {Sizes} sizes
  * @returns {number[]}
  */
-export function sizesOf(spec, steps, batch) {
-  return spec.shape.map((size) => (size === "time" ? steps : size === "batch" ? batch : size));
+export function sizesOf(spec, sizes) {
+  return spec.shape.map((size) => (typeof size === "number" ? size : sizes[size]));
 }
 
 /**
- * Give the number of values of a tensor, for some time steps and rows.
+ * Give the number of values of a tensor.
  * @param {{shape: Size[]}} spec
- * @param {number} steps
- * @param {number} batch
+ * @param {Sizes} sizes
  */
-export function countOf(spec, steps, batch) {
-  return sizesOf(spec, steps, batch).reduce((all, size) => all * size, 1);
+export function countOf(spec, sizes) {
+  return sizesOf(spec, sizes).reduce((all, size) => all * size, 1);
+}
+
+/**
+ * Give arrays by name, of which one that is alone needs none.
+ * @param {TensorSpec[]} specs
+ * @param {any} given
+ * @returns {Named}
+ * @throws {TypeError} if one is missing, or there is no such name
+ */
+export function byName(specs, given) {
+  const names = specs.map(({ name }) => name);
+  const isObject = Object.getPrototypeOf(given ?? 0) === Object.prototype;
+  if (!isObject && names.length === 1) return { [names[0]]: given };
+  const got = isObject ? Object.keys(given) : [];
+  if (got.length === names.length && names.every((name) => got.includes(name))) return given;
+  const came = isObject ? got.join(", ") || "none" : given?.constructor?.name;
+  throw new TypeError(`expected an object of arrays called ${names.join(", ")}, got ${came}`);
+}
+
+/**
+ * Give the array itself where there is one, else all by name.
+ * @param {Named} arrays
+ * @returns {Outputs}
+ */
+export function alone(arrays) {
+  const all = Object.values(arrays);
+  return all.length === 1 ? all[0] : arrays;
 }
 
 /** A model of a bundle, ready to run. Any number of sessions share it. */
@@ -66,7 +95,7 @@ export class Model {
     /** The bundle's manifest.json. */
     this.manifest = manifest;
     /** The names, dtypes and shapes of the inputs, the leaves of the state, and the outputs. */
-    this.signature = signatureOf(manifest);
+    this.signature = manifest.signature;
     const { vocabulary } = manifest.metadata;
     /** The character of each token id, or null: not a text model. */
     this.vocabulary = vocabulary ? Array.from(vocabulary) : null;
@@ -78,7 +107,7 @@ export class Model {
    * @param {string} folder of a bundle
    * @param {InferenceSession.SessionOptions} [options] of ONNX Runtime; one thread, unless they say otherwise
    * @returns {Promise<Model>}
-   * @throws {Error} if there is no bundle, or one that cannot be streamed, or that takes or gives several tensors
+   * @throws {Error} if there is no bundle, or one that cannot be streamed
    */
   static async load(folder, options = {}) {
     const manifest = await readManifest(folder);
@@ -90,11 +119,6 @@ export class Model {
       ...options,
     });
     return new Model(manifest, runtime);
-  }
-
-  /** How many numbers, or token ids, a row takes at each time step. */
-  get inputSize() {
-    return countOf(this.signature.inputs, 1, 1);
   }
 
   /**
@@ -111,14 +135,14 @@ export class Model {
    * Run whole sequences.
    *
    * ONNX Runtime computes on the thread that calls: the event loop waits as long.
-   * @param {Values} inputs of the shape in `signature.inputs`, as a rule [steps, batch, ...]
+   * @param {Inputs} inputs of the shapes in `signature.inputs`, as a rule [steps, batch, ...]
    * @param {number} steps
    * @param {number} batch
    * @param {State} [state] of the shapes in `signature.state`; without it, the initial state. It is not changed
-   * @returns {Promise<{outputs: Float32Array, state: State}>} the outputs, of the shape in `signature.outputs`
+   * @returns {Promise<{outputs: Outputs, state: State}>} the outputs, of the shapes in `signature.outputs`
    *   (without "time" there: of the last time step), and the state behind the last time step
-   * @throws {TypeError | RangeError} if an array is not of the type or the size that the model takes, or there is no
-   *   such token id
+   * @throws {TypeError | RangeError} if an array is missing or is not of the type or the size that the model takes, or
+   *   there is no such token id
    * @throws {Error} what ONNX Runtime throws
    */
   async run(inputs, steps, batch, state = this.initialState(batch)) {
@@ -126,19 +150,41 @@ export class Model {
     checkCount("rows", batch);
     const { inputs: taken, state: leaves, outputs } = this.signature;
     this.checkState(state, batch);
-    checkValues(taken, inputs, steps, batch);
-    this.checkTokens(inputs);
+    const given = byName(taken, inputs);
+    const sizes = this.sizes(given, steps, batch);
+    this.checkTokens(given);
     const feeds = Object.fromEntries(
-      [taken, ...leaves].map((spec, i) => {
-        const values = i === 0 ? inputs : state[i - 1];
-        return [spec.name, new Tensor(spec.dtype, values, sizesOf(spec, steps, batch))];
+      [...taken, ...leaves].map((spec, i) => {
+        const values = i < taken.length ? given[spec.name] : state[i - taken.length];
+        return [spec.name, new Tensor(spec.dtype, values, sizesOf(spec, sizes))];
       }),
     );
     const results = await this.#runtime.run(feeds);
+    /** @param {string} name */
+    const dataOf = (name) => /** @type {Values} */ (results[name].data);
     return {
-      outputs: /** @type {Float32Array} */ (results[outputs.name].data),
-      state: leaves.map((leaf) => /** @type {Values} */ (results[leaf.output_name].data)),
+      outputs: alone(Object.fromEntries(outputs.map(({ name }) => [name, dataOf(name)]))),
+      state: leaves.map((leaf) => dataOf(leaf.output_name)),
     };
+  }
+
+  /**
+   * Check inputs, and tell the sizes of a call: those that are not time or batch follow from how many values there are.
+   * @param {Named} inputs
+   * @param {number} steps
+   * @param {number} batch
+   * @returns {Sizes}
+   * @throws {TypeError | RangeError} if one is not of the type or the size that the model takes
+   */
+  sizes(inputs, steps, batch) {
+    /** @type {Sizes} */
+    const sizes = { time: steps, batch };
+    for (const spec of this.signature.inputs) {
+      const free = spec.shape.find((size) => typeof size === "string" && !(size in sizes));
+      if (free) sizes[free] = Math.max(1, Math.floor(inputs[spec.name]?.length / countOf(spec, { ...sizes, [free]: 1 })));
+      checkValues(spec, inputs[spec.name], sizes);
+    }
+    return sizes;
   }
 
   /**
@@ -152,20 +198,20 @@ export class Model {
     if (state.length !== leaves.length) {
       throw new RangeError(`state: expected ${leaves.length} leaves, got ${state.length}`);
     }
-    leaves.forEach((leaf, i) => checkValues(leaf, state[i], 1, batch));
+    leaves.forEach((leaf, i) => checkValues(leaf, state[i], { batch }));
   }
 
   /**
    * Check that token ids are in the vocabulary, where that is known: not every runtime refuses others.
-   * @param {Values} inputs
+   * @param {Named} inputs
    * @throws {RangeError} if one is not
    */
   checkTokens(inputs) {
-    const { name, vocabulary: end } = this.signature.inputs;
-    if (end === undefined) return;
-    for (let i = 0; i < inputs.length; i++) {
-      if (inputs[i] >= 0 && inputs[i] < end) continue;
-      throw new RangeError(`${name}[${i}]: expected a token id from 0 to ${end - 1}, got ${inputs[i]}`);
+    for (const { name, vocabulary: end } of this.signature.inputs) {
+      if (end === undefined) continue;
+      const wrong = /** @type {any[]} */ (/** @type {unknown} */ (inputs[name])).findIndex((id) => id < 0 || id >= end);
+      if (wrong < 0) continue;
+      throw new RangeError(`${name}[${wrong}]: expected a token id from 0 to ${end - 1}, got ${inputs[name][wrong]}`);
     }
   }
 }
@@ -188,8 +234,8 @@ export class Session {
 
   /**
    * Run one time step.
-   * @param {Values} inputs of one time step, [batch, ...]
-   * @returns {Promise<Float32Array>} the outputs of that time step, [batch, ...]
+   * @param {Inputs} inputs of one time step, [batch, ...]; what is the same for a whole call goes into every step
+   * @returns {Promise<Outputs>} the outputs of that time step, [batch, ...]
    * @throws {Error} as `Model.run` does, the state then stays what it was; or if the step before has not ended
    */
   async step(inputs) {
@@ -250,24 +296,12 @@ function checkManifest(folder, { format, format_version: version, signature }) {
     throw new Error(`${folder}: ${expected}: export and scaffold with one rnn-export`);
   }
   const { inputs, state, outputs } = signature;
-  if (inputs.length !== 1 || outputs.length !== 1) {
-    const expected = `expected one tensor of inputs and one of outputs, got ${inputs.length} and ${outputs.length}`;
-    throw new Error(`${folder}: ${expected}: call its files as report.html shows`);
-  }
   if (!signature.streamable || signature.lengths) {
     throw new Error(`${folder}: expected a streamable model without lengths, got another: export it so`);
   }
   for (const { name, dtype } of [...inputs, ...state, ...outputs]) {
-    if (!ARRAYS[dtype]) throw new Error(`${folder}: ${name}: expected float32 or int64, got ${dtype}: export it so`);
+    if (!ARRAYS[dtype]) throw new Error(`${folder}: ${name}: expected float32, int64 or bool, got ${dtype}: export it so`);
   }
-}
-
-/**
- * @param {Manifest} manifest
- * @returns {Signature}
- */
-function signatureOf({ signature: { inputs, state, outputs } }) {
-  return { inputs: inputs[0], state, outputs: outputs[0] };
 }
 
 /**
@@ -281,20 +315,21 @@ function checkCount(what, count) {
 /**
  * @param {TensorSpec} spec
  * @param {Values} values
- * @param {number} steps
- * @param {number} batch
+ * @param {Sizes} sizes
  */
-function checkValues(spec, values, steps, batch) {
+function checkValues(spec, values, sizes) {
   const expected = ARRAYS[spec.dtype];
   if (!(values instanceof expected)) {
     const got = /** @type {any} */ (values)?.constructor?.name;
     throw new TypeError(`${spec.name}: expected a ${expected.name}, got ${got}`);
   }
-  const count = countOf(spec, steps, batch);
+  const count = countOf(spec, sizes);
   if (values.length !== count) {
-    const shape = sizesOf(spec, steps, batch).join(", ");
+    const shape = sizesOf(spec, sizes).join(", ");
     throw new RangeError(`${spec.name}: expected ${count} values, [${shape}], got ${values.length}`);
   }
+  const wrong = values instanceof Uint8Array ? values.findIndex((value) => value > 1) : -1;
+  if (wrong >= 0) throw new RangeError(`${spec.name}[${wrong}]: expected 0 or 1, got ${values[wrong]}`);
 }
 
 /**
@@ -304,9 +339,9 @@ function checkValues(spec, values, steps, batch) {
  * @returns {Values}
  */
 function initialValue(leaf, batch) {
-  const sizes = sizesOf(leaf, 1, batch);
+  const sizes = sizesOf(leaf, { batch });
   const row = leaf.shape.map((size, axis) => (size === "batch" ? -1 : axis)).filter((axis) => axis >= 0);
-  const values = new ARRAYS[leaf.dtype](countOf(leaf, 1, batch));
+  const values = new ARRAYS[leaf.dtype](countOf(leaf, { batch }));
   const index = sizes.map(() => 0);
   for (let i = 0; i < values.length; i++) {
     const at = row.map((axis) => index[axis]);

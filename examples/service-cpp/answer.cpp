@@ -12,12 +12,13 @@ static_assert(std::endian::native == std::endian::little, "binary tensors are li
 
 using OrderedJson = nlohmann::ordered_json;
 
+// Give the numbers of an output as C has them.
 static std::span<const std::byte> bytes_of(const WantedOutput &output, const InferRequest &request,
                                            const InferResult &result)
 {
-    const auto all = std::as_bytes(std::span(output.is_state ? result.state : result.outputs));
-    const std::size_t size = output.facts->count(request.steps, request.batch) * output.facts->width();
-    return all.subspan(output.offset * request.batch * sizeof(float), size);
+    if (output.place) return result.outputs[*output.place];
+    const std::size_t size = output.facts->count(request.steps, request.batch) * output.facts->width_in_c();
+    return std::as_bytes(std::span(result.state)).subspan(output.offset * request.batch * sizeof(float), size);
 }
 
 void check_answer(const InferRequest &request, const InferResult &result)
@@ -48,6 +49,35 @@ static void append_numbers(std::string &body, std::span<const std::byte> bytes)
     if (!bytes.empty()) body.pop_back();
 }
 
+static bool truth_at(std::span<const std::byte> bytes, std::size_t at)
+{
+    int32_t value;
+    std::memcpy(&value, bytes.data() + at, sizeof value);
+    return value != 0;
+}
+
+static void append_truths(std::string &body, std::span<const std::byte> bytes)
+{
+    for (std::size_t at = 0; at < bytes.size(); at += sizeof(int32_t))
+        body += std::string(at ? "," : "") + (truth_at(bytes, at) ? "true" : "false");
+}
+
+static void append_data(std::string &body, Datatype datatype, std::span<const std::byte> bytes)
+{
+    if (datatype == Datatype::fp32) append_numbers<float>(body, bytes);
+    if (datatype == Datatype::int64) append_numbers<int64_t>(body, bytes);
+    if (datatype == Datatype::boolean) append_truths(body, bytes);
+}
+
+static void append_binary(std::string &body, Datatype datatype, std::span<const std::byte> bytes)
+{
+    if (datatype != Datatype::boolean) {
+        body.append(reinterpret_cast<const char *>(bytes.data()), bytes.size());
+        return;
+    }
+    for (std::size_t at = 0; at < bytes.size(); at += sizeof(int32_t)) body.push_back(truth_at(bytes, at) ? 1 : 0);
+}
+
 static void append_output(std::string &body, const WantedOutput &output, const InferRequest &request,
                           const InferResult &result)
 {
@@ -57,14 +87,14 @@ static void append_output(std::string &body, const WantedOutput &output, const I
                      {"datatype", facts.datatype_name()},
                      {"shape", facts.sized(request.steps, request.batch)}};
     if (output.binary) {
-        head["parameters"] = {{"binary_data_size", bytes.size()}};
+        head["parameters"] = {{"binary_data_size", bytes.size() / facts.width_in_c() * facts.width()}};
         body += head.dump();
         return;
     }
     body += head.dump();
     body.pop_back();
     body += ",\"data\":[";
-    facts.datatype == Datatype::fp32 ? append_numbers<float>(body, bytes) : append_numbers<int64_t>(body, bytes);
+    append_data(body, facts.datatype, bytes);
     body += "]}";
 }
 
@@ -87,9 +117,7 @@ Reply write_answer(const Model &model, const InferRequest &request, const InferR
     reply.json_length = reply.body.size();
     reply.content_type = "application/octet-stream";
     for (const WantedOutput &output : request.outputs) {
-        if (!output.binary) continue;
-        const auto bytes = bytes_of(output, request, result);
-        reply.body.append(reinterpret_cast<const char *>(bytes.data()), bytes.size());
+        if (output.binary) append_binary(reply.body, output.facts->datatype, bytes_of(output, request, result));
     }
     return reply;
 }
@@ -101,7 +129,9 @@ static OrderedJson describe(const TensorFacts &facts)
 
 OrderedJson describe(const Model &model)
 {
-    auto inputs = OrderedJson::array({describe(model.inputs)}), outputs = OrderedJson::array({describe(model.outputs)});
+    auto inputs = OrderedJson::array(), outputs = OrderedJson::array();
+    for (const TensorFacts &input : model.inputs) inputs.push_back(describe(input));
+    for (const TensorFacts &output : model.outputs) outputs.push_back(describe(output));
     for (const TensorFacts &leaf : model.state_in) inputs.push_back(describe(leaf));
     for (const TensorFacts &leaf : model.state_out) outputs.push_back(describe(leaf));
     return {{"name", model.name},

@@ -22,7 +22,6 @@ from client import (
     Comparison,
     Service,
     compare,
-    cut,
     expect,
     read,
     tensors,
@@ -57,7 +56,7 @@ def check_metadata(client: Any, bundle: Bundle) -> None:
     for version in ("", "1"):
         told = client.get_model_metadata(bundle.name, version)
         expect("the model's name and versions", (bundle.name, ["1"]), (told["name"], told["versions"]))
-        for part, specs in (("inputs", [bundle.inputs, *bundle.state]), ("outputs", bundle.results)):
+        for part, specs in (("inputs", [*bundle.inputs, *bundle.state]), ("outputs", bundle.results)):
             expect(f"metadata of {bundle.name}: {part}", [describe(spec) for spec in specs], told[part])
 
 
@@ -74,40 +73,48 @@ def whole(client: Any, bundle: Bundle, values: Sequence[Array], *, binary: bool)
     return list(read(bundle, answer, bundle.names))
 
 
-def streamed(client: Any, bundle: Bundle, inputs: Array, state: Sequence[Array]) -> list[Array]:
+def streamed(client: Any, bundle: Bundle, inputs: Sequence[Array], state: Sequence[Array]) -> list[Array]:
     """Run sequences in single steps: with a state handed on, or in a session. JSON and binary take turns."""
-    outputs: list[Array] = []
-    steps, sequence_id = inputs.shape[time_axis(bundle.inputs) or 0], 0 if state else next(SEQUENCE_IDS)
+    outputs: list[list[Array]] = []
+    steps, sequence_id = bundle.steps(inputs), 0 if state else next(SEQUENCE_IDS)
     for step in range(steps):
         binary, last = step % 2 == 0, step + 1 == steps
-        names = bundle.names if state or last else bundle.names[:1]
+        names = bundle.names if state or last else bundle.outputs
         answer = client.infer(
             bundle.name,
-            tensors(bundle, [cut(bundle.inputs, inputs, time=slice(step, step + 1)), *state], binary=binary),
+            tensors(bundle, [*bundle.cut(inputs, time=slice(step, step + 1)), *state], binary=binary),
             outputs=wanted(names, binary=binary),
             sequence_id=sequence_id,
             sequence_start=step == 0,
             sequence_end=last,
         )
-        output, *after = read(bundle, answer, names)
-        outputs.append(output)
+        results = list(read(bundle, answer, names))
+        outputs.append(results[: len(bundle.outputs)])
+        after = results[len(bundle.outputs) :]
         state = after if state else ()
         if sequence_id:
             told = {"sequence_id": str(sequence_id), "steps": step + 1}
             expect(f"{bundle.name}: parameters of an answer", told, answer.get_response()["parameters"])
-    axis = time_axis(bundle.results[0])
-    return [outputs[-1] if axis is None else np.concatenate(outputs, axis), *after]
+    several = zip(bundle.model.outputs, zip(*outputs, strict=True), strict=True)
+    return [*(joined(spec, parts) for spec, parts in several), *after]
 
 
-def streamed_rows(client: Any, bundle: Bundle, inputs: Array, state: Sequence[Array]) -> list[Array]:
+def joined(spec: dict[str, Any], parts: Sequence[Array]) -> Array:
+    """Put the parts of an output together; one without a time axis is that of the last step."""
+    axis = time_axis(spec)
+    return parts[-1] if axis is None else np.concatenate(parts, axis)
+
+
+def streamed_rows(
+    client: Any, bundle: Bundle, inputs: Sequence[Array], state: Sequence[Array]
+) -> list[Array]:
     """Run sequences in single steps, each row in a session if sessions begin with such a state."""
-    rows = inputs.shape[bundle.inputs["shape"].index("batch")]
+    rows = inputs[0].shape[bundle.inputs[0]["shape"].index("batch")]
     initial = bundle.model.initial_state(rows)
     if not all(map(np.array_equal, state, initial)):
         return streamed(client, bundle, inputs, state)
     parts = [
-        streamed(client, bundle, cut(bundle.inputs, inputs, batch=slice(row, row + 1)), ())
-        for row in range(rows)
+        streamed(client, bundle, bundle.cut(inputs, batch=slice(row, row + 1)), ()) for row in range(rows)
     ]
     return [
         np.concatenate(results, spec["shape"].index("batch"))
@@ -119,15 +126,15 @@ def compared(
     bundle: Bundle, case: dict[str, Any], how: str, results: Sequence[Array]
 ) -> Iterator[Comparison]:
     """Compare the results of a golden vector with eager's in float64."""
-    for (name, entry), result in zip(case["float64"].items(), results, strict=True):
-        expected = bundle.golden.tensor(entry)
-        yield compare(f"{case['name']} {how}", name, result, expected, case["tolerance"][name])
+    for name, result in zip(bundle.names, results, strict=True):
+        expected, decided = bundle.golden.tensor(case["float64"][name]), bundle.golden.decided(case, name)
+        yield compare(f"{case['name']} {how}", name, result, expected, case["tolerance"][name], decided)
 
 
 def time_step(client: Any, bundle: Bundle) -> float:
     """Measure the microseconds of a round trip of a session's step: the median of some rounds."""
-    sent = tensors(bundle, [bundle.draw(np.random.default_rng(0), 1, 1)])
-    how = {"outputs": wanted(bundle.names[:1]), "sequence_id": next(SEQUENCE_IDS)}
+    sent = tensors(bundle, bundle.draw(np.random.default_rng(0), 1, 1))
+    how = {"outputs": wanted(bundle.outputs), "sequence_id": next(SEQUENCE_IDS)}
     client.infer(bundle.name, sent, sequence_start=True, **how)
     rounds = []
     for _ in range(ROUNDS + 1):
@@ -149,9 +156,9 @@ def check_golden(client: Any, bundle: Bundle) -> str:
     runs = 0
     for case in bundle.golden.cases:
         given, state = bundle.golden.call(bundle.model, case)
-        inputs = given[bundle.inputs["name"]]
+        inputs = list(given.values())
         for binary, how in ((True, "whole"), (False, "whole as JSON")):
-            found += compared(bundle, case, how, whole(client, bundle, [inputs, *state], binary=binary))
+            found += compared(bundle, case, how, whole(client, bundle, [*inputs, *state], binary=binary))
         if case["kind"] == "run":
             found += compared(bundle, case, "streamed", streamed_rows(client, bundle, inputs, state))
             runs += 1

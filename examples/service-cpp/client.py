@@ -11,12 +11,14 @@ from typing import IO, Any
 
 import aiohttp
 import numpy as np
-from golden import Golden
+from golden import Golden, largest_error
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 
-from recurrent import Array, load
+from recurrent import Array, State, alone, by_name, load
 
-DATATYPES = {"float32": "FP32", "int64": "INT64"}
+DATATYPES = {"float32": "FP32", "int64": "INT64", "bool": "BOOL"}
+ALL: Array = np.ones(1, bool)
+PLACES = 3  # of a size that is free, and neither time nor batch
 HEADER_LENGTH = "Inference-Header-Content-Length"
 READY = "listening on "
 SECONDS = 60  # to start or to stop
@@ -43,11 +45,12 @@ class Bundle:
         self.name = folder.name
         self.model = load(folder)
         self.golden = Golden(folder)
-        (self.inputs,) = self.model.inputs
+        self.inputs = self.model.inputs
         self.state = self.model.leaves
         leaves = [leaf | {"name": leaf["output_name"]} for leaf in self.state]
         self.results: list[dict[str, Any]] = [*self.model.outputs, *leaves]
         self.names = [spec["name"] for spec in self.results]
+        self.outputs = self.names[: len(self.model.outputs)]
         tolerances = [case["tolerance"] for case in self.golden.cases]
         self.allowed = {name: max((each[name] for each in tolerances), default=0.0) for name in self.names}
 
@@ -56,18 +59,44 @@ class Bundle:
         """Where the service has the model."""
         return f"/v2/models/{self.name}"
 
-    def draw(self, random: np.random.Generator, steps: int, batch: int) -> Array:
-        """Draw inputs: token ids that there are, or numbers about zero."""
-        shape = sized(self.inputs, time=steps, batch=batch)
-        if self.inputs["dtype"] == "float32":
-            return random.standard_normal(shape, np.float32)
-        vocabulary = self.inputs.get("vocabulary")
-        return random.integers(vocabulary or self.results[0]["shape"][-1], size=shape)
+    def draw(self, random: np.random.Generator, steps: int, batch: int) -> list[Array]:
+        """Draw all inputs: token ids that there are, truth values, or numbers about zero."""
+        return [drawn(spec, random, sized(spec, time=steps, batch=batch)) for spec in self.inputs]
+
+    def named(self, inputs: Sequence[Array]) -> Any:
+        """Give inputs as recurrent.py takes them."""
+        return alone({spec["name"]: array for spec, array in zip(self.inputs, inputs, strict=True)})
+
+    def run(self, inputs: Sequence[Array], state: State | None = None) -> tuple[list[Array], State]:
+        """Run some time steps; give all outputs, and the state."""
+        outputs, after = self.model.run(self.named(inputs), state)
+        return list(by_name(self.model.outputs, outputs).values()), after
+
+    def steps(self, inputs: Sequence[Array]) -> int:
+        """Tell of how many time steps some inputs are."""
+        pairs = zip(self.inputs, inputs, strict=True)
+        counts = [
+            array.shape[spec["shape"].index("time")] for spec, array in pairs if "time" in spec["shape"]
+        ]
+        return int(counts[0])
+
+    def cut(self, inputs: Sequence[Array], **where: slice | int) -> list[Array]:
+        """Take a part of all inputs along the axes that are named; what has no such axis stays as it is."""
+        return [cut(spec, array, **where) for spec, array in zip(self.inputs, inputs, strict=True)]
+
+
+def drawn(spec: dict[str, Any], random: np.random.Generator, shape: Sequence[int]) -> Array:
+    """Draw a tensor of the manifest."""
+    if spec["dtype"] == "float32":
+        return random.standard_normal(shape, np.float32)
+    if spec["dtype"] == "bool":
+        return random.random(shape) < 0.5
+    return random.integers(spec.get("vocabulary", 2), size=shape)
 
 
 def sized(spec: dict[str, Any], **sizes: int) -> list[int]:
     """Give the shape of a tensor of the manifest for some time steps and rows."""
-    return [sizes[axis] if isinstance(axis, str) else axis for axis in spec["shape"]]
+    return [sizes.get(axis, PLACES) if isinstance(axis, str) else axis for axis in spec["shape"]]
 
 
 def cut(spec: dict[str, Any], values: Array, **where: slice | int) -> Array:
@@ -78,7 +107,7 @@ def cut(spec: dict[str, Any], values: Array, **where: slice | int) -> Array:
 def tensors(bundle: Bundle, values: Sequence[Array], *, binary: bool = True) -> list[Any]:
     """Give inputs, or inputs and all leaves of the state, as tritonclient takes them."""
     sent = []
-    for spec, array in zip([bundle.inputs, *bundle.state], values, strict=False):  # the state may be missing
+    for spec, array in zip([*bundle.inputs, *bundle.state], values, strict=False):  # the state may be missing
         tensor = InferInput(spec["name"], list(array.shape), DATATYPES[spec["dtype"]])
         sent.append(tensor.set_data_from_numpy(np.ascontiguousarray(array), binary_data=binary))
     return sent
@@ -144,14 +173,14 @@ class Comparison:
     problem: str
 
 
-def compare(where: str, name: str, got: Array, expected: Array, allowed: float) -> Comparison:
-    """Compare a result with what it should be."""
+def compare(
+    where: str, name: str, got: Array, expected: Array, allowed: float, decided: Array = ALL
+) -> Comparison:
+    """Compare a result with what it should be, where that is decided."""
     if got.shape != expected.shape:
         problem = f"{where}: {name}: expected the shape {expected.shape}, got {got.shape}"
         return Comparison(np.inf, np.inf, problem)
-    errors = np.abs(got.ravel() - expected.ravel().astype(np.float64))
-    at = int(np.argmax(np.where(np.isnan(errors), np.inf, errors)))
-    error = float(errors[at])
+    error, at = largest_error(got, expected, decided)
     values = f"expected {expected.flat[at]:.9g}, got {got.flat[at]:.9g}"
     problem = f"{where}: {name}[{at}]: {values}, off by {error:.1e}, allowed {allowed:.1e}"
     return Comparison(

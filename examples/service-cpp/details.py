@@ -53,17 +53,20 @@ async def check_forms(client: Client, bundle: Bundle) -> None:
             inputs = bundle.draw(witness.random, 2, 1)
             request: dict[str, Any] = {
                 "parameters": {"sequence_id": witness.sequence_id, **asked},
-                "inputs": [tensor(bundle.inputs, inputs, data=inputs.tolist())],
+                "inputs": [
+                    tensor(spec, array, data=array.tolist())
+                    for spec, array in zip(bundle.inputs, inputs, strict=True)
+                ],
             }
             if of_output is not None:
-                request["outputs"] = [{"name": bundle.names[0], "parameters": of_output}]
+                request["outputs"] = [{"name": name, "parameters": of_output} for name in bundle.outputs]
             where = f"{path}: nested data, {asked}, output {of_output}"
             body = json.dumps(request).encode()
             answer = await client.send(Request("POST", f"{path}/infer", body=body))
             witness.fed += 2
             witness.state = witness.check(where, answer, inputs)
-            (output,) = parsed(answer[1], answer[2]).get_response()["outputs"]
-            expect(f"{where}: data in the JSON of the answer", not binary, "data" in output)
+            for output in parsed(answer[1], answer[2]).get_response()["outputs"]:
+                expect(f"{where}: data in the JSON of the answer", not binary, "data" in output)
 
 
 async def check_stateless(client: Client, bundle: Bundle) -> None:
@@ -73,13 +76,13 @@ async def check_stateless(client: Client, bundle: Bundle) -> None:
         CheckError: they do not.
     """
     inputs = bundle.draw(np.random.default_rng(7), 3, 2)
-    body = json.dumps({"inputs": [tensor(bundle.inputs, inputs)]}).encode()
+    body = json.dumps({"inputs": list(map(tensor, bundle.inputs, inputs))}).encode()
     status, body, headers = await client.send(Request("POST", f"{bundle.path}/infer", body=body))
     where = f"{bundle.name}: inputs without a state"
     expect(f"{where}: status ({body[:200]!r})", 200, status)
-    outputs, state = bundle.model.run(inputs)
+    outputs, state = bundle.run(inputs)
     answer = read(bundle, parsed(body, headers), bundle.names)
-    for name, got, expected in zip(bundle.names, answer, (outputs, *state), strict=True):
+    for name, got, expected in zip(bundle.names, answer, [*outputs, *state], strict=True):
         if problem := compare(where, name, got, expected, bundle.allowed[name]).problem:
             raise CheckError(problem)
 
@@ -95,7 +98,7 @@ async def check_apart(client: Client, bundle: Bundle, others: Sequence[Bundle]) 
         place = f"{other.path}/sessions/{witness.sequence_id}"
         for method in ("GET", "DELETE"):
             await client.ask(404, method, place, f"{method} {place}, a session of {bundle.name}")
-        begin = partial(infer, other, [other.draw(witness.random, 1, 1)], other.names[:1], binary=True)
+        begin = partial(infer, other, other.draw(witness.random, 1, 1), other.outputs, binary=True)
         for more, expected in (({}, 404), ({"sequence_start": True, "sequence_end": True}, 200)):
             status, body, _ = await client.send(begin(sequence_id=witness.sequence_id, **more))
             expect(f"{other.name}: an id of {bundle.name}, {more}: status ({body[:200]!r})", expected, status)
@@ -129,17 +132,18 @@ def changed(models: Path, bundle: Bundle, folder: Path, change: dict[str, Any]) 
 
 
 def check_manifests(command: Sequence[str], models: Path, bundle: Bundle) -> None:
-    """Start with manifests of another format, and of several tensors.
+    """Start with manifests of another format, and of another call.
 
     Raises:
         CheckError: a service does not end, or does not say why.
     """
     signature = bundle.model.manifest["signature"]
-    one = "expected one tensor of inputs and one of outputs, got"
     changes: list[tuple[dict[str, Any], str]] = [
         ({"format_version": 1}, "expected manifest format 2, got 1"),
-        ({"signature": signature | {"inputs": [bundle.inputs] * 2}}, f"{one} 2 and 1"),
-        ({"signature": signature | {"outputs": [bundle.results[0]] * 2}}, f"{one} 1 and 2"),
+        (
+            {"signature": signature | {"lengths": True}},
+            "expected a streamable model without lengths, got another",
+        ),
     ]
     for change, words in changes:
         with tempfile.TemporaryDirectory() as folder:
@@ -195,7 +199,7 @@ async def check_stop(service: Service, bundle: Bundle) -> None:
     """
     host, port = service.url.removeprefix("http://").split(":")
     inputs = bundle.draw(np.random.default_rng(8), 50, 1)
-    request = infer(bundle, [inputs], bundle.names[:1], binary=False)
+    request = infer(bundle, inputs, bundle.outputs, binary=False)
     head = f"POST {request.path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(request.body)}\r\n\r\n"
     half = len(request.body) // 2
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -207,14 +211,15 @@ async def check_stop(service: Service, bundle: Bundle) -> None:
         raise CheckError(f"GET /v2/health/ready while it stops: expected {STOPPING} or nothing, got {told}")
     writer.write(request.body[half:])
     status, body, headers = await read_answer(reader)
-    where, name = f"{bundle.name}: a request in flight at the stop", bundle.names[0]
+    where = f"{bundle.name}: a request in flight at the stop"
     if status == STOPPING:
         error_of(body)
     else:
         expect(f"{where}: status ({body[:200]!r})", 200, status)
-        (got,) = read(bundle, parsed(body, headers), [name])
-        if problem := compare(where, name, got, bundle.model.run(inputs)[0], bundle.allowed[name]).problem:
-            raise CheckError(problem)
+        answer = read(bundle, parsed(body, headers), bundle.outputs)
+        for name, got, output in zip(bundle.outputs, answer, bundle.run(inputs)[0], strict=True):
+            if problem := compare(where, name, got, output, bundle.allowed[name]).problem:
+                raise CheckError(problem)
     writer.close()
     expect("exit status after SIGTERM", 0, await asyncio.to_thread(service.process.wait, SECONDS))
 

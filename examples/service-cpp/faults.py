@@ -34,20 +34,23 @@ def bad_requests(bundle: Bundle, sequence_id: str) -> list[Bad]:
     """List what is refused; all that names a session names a good one."""
     good = {
         "parameters": {"sequence_id": sequence_id},
-        "inputs": [tensor(bundle.inputs, bundle.draw(np.random.default_rng(2), 1, 1))],
+        "inputs": list(map(tensor, bundle.inputs, bundle.draw(np.random.default_rng(2), 1, 1))),
     }
     url = f"{bundle.path}/infer"
     changed = [
         Bad(what, Request("POST", url, body=json.dumps(change(good, keys, value)).encode()), *answer)
-        for what, keys, value, *answer in bad_values(bundle, good)
+        for what, keys, value, *answer in [*bad_values(bundle, good), *bad_tensors(bundle, good)]
     ]
     raw = [
         Bad(what, Request("POST", url, headers, body), *status)
         for what, headers, body, *status in bad_bodies(good)
     ]
     binary = [
-        Bad(what, Request("POST", url, headers, body)) for what, headers, body in bad_binaries(bundle, good)
+        Bad(what, Request("POST", url, headers, body))
+        for at in range(len(bundle.inputs))
+        for what, headers, body in bad_binaries(bundle, good, at)
     ]
+    binary += [Bad(what, Request("POST", url, headers, body)) for what, headers, body in bad_states(bundle)]
     return [*changed, *raw, *binary, *bad_places(bundle, json.dumps(good).encode())]
 
 
@@ -67,84 +70,110 @@ def change(request: Any, keys: Sequence[Any], value: Any) -> Any:
     return changed
 
 
-def unknown_tokens(bundle: Bundle) -> list[int]:
+def unknown_tokens(spec: dict[str, Any]) -> list[int]:
     """List ids that are not in the vocabulary; where it is not known, any id is let through."""
-    vocabulary = bundle.inputs.get("vocabulary")
+    vocabulary = spec.get("vocabulary")
     return [-1, vocabulary, 2**31, 2**40] if vocabulary else []
 
 
-def told_of(bundle: Bundle, token: int) -> str:
+def told_of(spec: dict[str, Any], token: int) -> str:
     """Give what is said of a token id that is not in the vocabulary."""
-    last = bundle.inputs["vocabulary"] - 1
-    return f"{bundle.inputs['name']}[0]: expected a token id from 0 to {last}, got {token}"
+    return f"{spec['name']}[0]: expected a token id from 0 to {spec['vocabulary'] - 1}, got {token}"
 
 
-def bad_values(bundle: Bundle, good: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """List changes to a good request: what, where, the value, and what is not as in ``Bad``."""
-    spec, one = bundle.inputs, good["inputs"][0]
-    data, shape, end = one["data"], one["shape"], {"sequence_id": good["parameters"]["sequence_id"]}
-    time, batch, number = spec["shape"].index("time"), spec["shape"].index("batch"), len(one["data"])
-    state = [
-        tensor(leaf, value) for leaf, value in zip(bundle.state, bundle.model.initial_state(1), strict=True)
-    ]
-    wide = [
-        tensor(leaf, value) for leaf, value in zip(bundle.state, bundle.model.initial_state(2), strict=True)
-    ]
-    two_rows = tensor(spec, bundle.draw(np.random.default_rng(3), 1, 2))
-    no_steps = one | {"shape": sized(spec, time=0, batch=1), "data": []}
-    inputs, first = ("inputs",), ("inputs", 0)
-    numbers = [
+def no_values(spec: dict[str, Any], count: int) -> list[Any]:
+    """Give as many values that a tensor of the manifest cannot have."""
+    return [{"float32": 1e39, "int64": 0.5, "bool": 2}[spec["dtype"]]] * count
+
+
+def bad_data(spec: dict[str, Any], data: list[Any]) -> list[tuple[Any, ...]]:
+    """List what is no data of a tensor: what, the value, and what is not as in ``Bad``."""
+    number = len(data)
+    of_type: dict[str, list[tuple[Any, ...]]] = {
+        "float32": [
+            ("infinity in float32", [1e39] * number),
+            ("minus infinity in float32", [-1e39] * number),
+        ],
+        "int64": [
+            ("a fraction for a token id", [0.5] * number),
+            *(
+                (f"the token id {token}", [token] * number, 400, told_of(spec, token))
+                for token in unknown_tokens(spec)
+            ),
+        ],
+        "bool": [("a number that is no truth value", [2] * number)],
+    }
+    return [
         ("a text for a number", ["1"] * number),
         ("null for a number", [None] * number),
         ("a list for a number", [[[[[1]]]]] * number),
         ("too few numbers", data[:-1]),
         ("too many numbers", [*data, data[0]]),
         ("no list of numbers", "0"),
-        *(
-            [("infinity in float32", [1e39] * number), ("minus infinity in float32", [-1e39] * number)]
-            if spec["dtype"] == "float32"
-            else [
-                ("a fraction for a token id", [0.5]),
-                *(
-                    (f"the token id {token}", [token], 400, told_of(bundle, token))
-                    for token in unknown_tokens(bundle)
-                ),
-            ]
+        *of_type[spec["dtype"]],
+    ]
+
+
+def bad_tensors(bundle: Bundle, good: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """List changes to each input of a good request: what, where, the value, and what is not as in ``Bad``."""
+    return [
+        (f"{spec['name']}: {what}", ("inputs", at, *keys), value, *answer)
+        for at, spec in enumerate(bundle.inputs)
+        for what, keys, value, *answer in bad_tensor(spec, good["inputs"][at])
+    ]
+
+
+def bad_tensor(spec: dict[str, Any], one: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """List changes to one input."""
+    shape = one["shape"]
+    free = {axis: spec["shape"].index(axis) for axis in ("time", "batch") if axis in spec["shape"]}
+    sizes = [-1, 0, 2, 1.5, "1", None, True, 2**31, 2**62, 2**64 + 1, -(2**63)]
+    wide = [2**32 if axis in free.values() else size for axis, size in enumerate(shape)]
+    return [
+        ("no name", ("name",), ABSENT),
+        ("another name", ("name",), "input"),
+        ("no datatype", ("datatype",), ABSENT),
+        ("another datatype", ("datatype",), "FP16"),
+        ("a datatype that is a number", ("datatype",), 7),
+        ("no shape", ("shape",), ABSENT),
+        ("a shape too short", ("shape",), shape[1:]),
+        ("a shape too long", ("shape",), [*shape, 1]),
+        ("a shape that is a number", ("shape",), 1),
+        *((f"{size!r} as {axis}", ("shape", at), size) for axis, at in free.items() for size in sizes),
+        *([("sizes whose product is 2**64", ("shape",), wide)] if len(free) > 1 else []),
+        ("no data", ("data",), ABSENT),
+        *((what, ("data",), value, *answer) for what, value, *answer in bad_data(spec, one["data"])),
+        (
+            "binary data that is not there",
+            (),
+            {key: one[key] for key in one if key != "data"} | {"parameters": {"binary_data_size": 8}},
         ),
     ]
-    sizes = [-1, 0, 2, 1.5, "1", None, True, 2**31, 2**62, 2**64 + 1, -(2**63)]
+
+
+def bad_values(bundle: Bundle, good: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """List changes to a good request: what, where, the value, and what is not as in ``Bad``."""
+    everything, end = good["inputs"], {"sequence_id": good["parameters"]["sequence_id"]}
+    state = list(map(tensor, bundle.state, bundle.model.initial_state(1)))
+    wide = list(map(tensor, bundle.state, bundle.model.initial_state(2)))
+    two_rows = list(map(tensor, bundle.inputs, bundle.draw(np.random.default_rng(3), 1, 2)))
+    no_steps = [
+        one | {"shape": sized(spec, time=0, batch=1), "data": []} if "time" in spec["shape"] else one
+        for spec, one in zip(bundle.inputs, everything, strict=True)
+    ]
+    *others, last = everything
+    none = last | {"data": no_values(bundle.inputs[-1], len(last["data"]))}
+    inputs = ("inputs",)
     return [
         ("no inputs", inputs, ABSENT),
         ("inputs that are a number", inputs, 7),
         ("inputs that are empty", inputs, []),
         ("an input that is a text", inputs, ["inputs"]),
-        ("an input twice", inputs, [one, one]),
-        ("zero steps", inputs, [no_steps]),
-        ("two rows in a session", inputs, [two_rows]),
-        ("a state in a session", inputs, [one, *state]),
-        ("an input without name", (*first, "name"), ABSENT),
-        ("an input of another name", (*first, "name"), "input"),
-        ("an input without datatype", (*first, "datatype"), ABSENT),
-        ("an input of another datatype", (*first, "datatype"), "FP16"),
-        ("a datatype that is a number", (*first, "datatype"), 7),
-        ("an input without shape", (*first, "shape"), ABSENT),
-        ("a shape too short", (*first, "shape"), shape[1:]),
-        ("a shape too long", (*first, "shape"), [*shape, 1]),
-        ("a shape that is a number", (*first, "shape"), 1),
-        *((f"{size!r} steps", (*first, "shape", time), size) for size in sizes),
-        *((f"{size!r} rows", (*first, "shape", batch), size) for size in sizes),
-        (
-            "sizes whose product is 2**64",
-            (*first, "shape"),
-            [2**32 if axis in (time, batch) else size for axis, size in enumerate(shape)],
-        ),
-        ("an input without data", (*first, "data"), ABSENT),
-        *((what, (*first, "data"), value, *answer) for what, value, *answer in numbers),
-        (
-            "binary data that is not there",
-            first,
-            {key: one[key] for key in one if key != "data"} | {"parameters": {"binary_data_size": 8}},
-        ),
+        ("an input twice", inputs, [*everything, last]),
+        ("an input too few", inputs, others),
+        ("zero steps", inputs, no_steps),
+        ("two rows in a session", inputs, two_rows),
+        ("a state in a session", inputs, [*everything, *state]),
         ("parameters that are a list", ("parameters",), []),
         ("an empty sequence_id", ("parameters", "sequence_id"), ""),
         ("a sequence_id that is a fraction", ("parameters", "sequence_id"), 1.5),
@@ -162,24 +191,21 @@ def bad_values(bundle: Bundle, good: dict[str, Any]) -> list[tuple[Any, ...]]:
         (
             "sequence_start, and a number that is none",
             (),
-            {
-                "parameters": end | {"sequence_start": True},
-                "inputs": [one | {"data": [1e39 if spec["dtype"] == "float32" else 0.5] * number}],
-            },
+            {"parameters": end | {"sequence_start": True}, "inputs": [*others, none]},
         ),
         (
             "sequence_start, and no steps",
             (),
-            {"parameters": end | {"sequence_start": True}, "inputs": [no_steps]},
+            {"parameters": end | {"sequence_start": True}, "inputs": no_steps},
         ),
         ("outputs that are a text", ("outputs",), "outputs"),
         ("an output that is not there", ("outputs",), [{"name": "nothing"}]),
         ("an output twice", ("outputs",), [{"name": bundle.names[0]}] * 2),
         ("an output without name", ("outputs",), [{}]),
-        ("a state of two rows for one", (), {"inputs": [one, *wide]}),
-        ("one row of state for two", (), {"inputs": [two_rows, *state]}),
+        ("a state of two rows for one", (), {"inputs": [*everything, *wide]}),
+        ("one row of state for two", (), {"inputs": [*two_rows, *state]}),
         ("a state without inputs", (), {"inputs": state}),
-        *([("a part of the state", (), {"inputs": [one, *state[1:]]})] if state[1:] else []),
+        *([("a part of the state", (), {"inputs": [*everything, *state[1:]]})] if state[1:] else []),
     ]
 
 
@@ -201,7 +227,7 @@ def bad_bodies(good: dict[str, Any]) -> list[tuple[Any, ...]]:
         (
             "data in lists, deep",
             {},
-            body.replace(b'"data": [', b'"data": [' + b"[" * 40_000 + b"]" * 40_000 + b","),
+            body.replace(b'"data": [', b'"data": [' + b"[" * 40_000 + b"]" * 40_000 + b",", 1),
         ),
         ("a body too large", {}, body + b" " * MAX_BODY, 413),
         ("a length of JSON beyond the body", {HEADER_LENGTH: str(len(body) + 1)}, body),
@@ -213,10 +239,11 @@ def bad_bodies(good: dict[str, Any]) -> list[tuple[Any, ...]]:
     ]
 
 
-def bad_binaries(bundle: Bundle, good: dict[str, Any]) -> list[tuple[str, dict[str, str], bytes]]:
-    """List requests with binary data that is not what they say."""
-    one = {key: value for key, value in good["inputs"][0].items() if key != "data"}
-    values = np.array(good["inputs"][0]["data"], bundle.inputs["dtype"])
+def bad_binaries(bundle: Bundle, good: dict[str, Any], at: int) -> list[tuple[str, dict[str, str], bytes]]:
+    """List requests with an input as binary data that is not what they say."""
+    spec, given = bundle.inputs[at], good["inputs"][at]
+    one = {key: value for key, value in given.items() if key != "data"}
+    values = np.array(given["data"], spec["dtype"])
     raw = values.tobytes()
     cases: list[tuple[str, Any, bytes]] = [
         ("fewer bytes than said", len(raw), raw[:-1]),
@@ -228,35 +255,43 @@ def bad_binaries(bundle: Bundle, good: dict[str, Any]) -> list[tuple[str, dict[s
         ("a fraction of bytes", len(raw) + 0.5, raw),
         ("bytes counted in a text", str(len(raw)), raw),
         ("2**64 bytes", 2**64, raw),
+        *((what, len(raw), data) for what, data in bad_numbers(spec, values)),
     ]
-    if bundle.inputs["dtype"] == "float32":
-        for what, number in (("NaN", np.nan), ("infinity", np.inf), ("minus infinity", -np.inf)):
-            cases.append(
-                (f"{what} in binary data", len(raw), np.append(values[1:], np.float32(number)).tobytes())
-            )
-    else:
-        tokens = unknown_tokens(bundle)
-        tokens += [-(2**63), 2**63 - 1] if tokens else []  # not every reader of JSON has 64 bits
-        cases += [(f"token {token} as bytes", len(raw), np.array([token]).tobytes()) for token in tokens]
     made = []
     for what, size, data in cases:
-        request = {**good, "inputs": [one | {"parameters": {"binary_data_size": size}}]}
-        body = json.dumps(request).encode()
-        made.append((what, {HEADER_LENGTH: str(len(body))}, body + data))
-    return [*made, *bad_states(bundle, good)]
+        tensors = [*good["inputs"]]
+        tensors[at] = one | {"parameters": {"binary_data_size": size}}
+        body = json.dumps({**good, "inputs": tensors}).encode()
+        made.append((f"{spec['name']}: {what}", {HEADER_LENGTH: str(len(body))}, body + data))
+    return made
 
 
-def bad_states(bundle: Bundle, good: dict[str, Any]) -> list[tuple[str, dict[str, str], bytes]]:
+def bad_numbers(spec: dict[str, Any], values: Array) -> list[tuple[str, bytes]]:
+    """List binary data of the right length with a number at its end that is none."""
+    if spec["dtype"] == "bool":
+        return [("a byte that is no truth value", values.tobytes()[1:] + b"\2")]
+    numbers: list[Any] = [np.nan, np.inf, -np.inf]
+    if spec["dtype"] == "int64":
+        tokens = unknown_tokens(spec)
+        numbers = [
+            *tokens,
+            *([-(2**63), 2**63 - 1] if tokens else []),
+        ]  # not every reader of JSON has 64 bits
+    return [
+        (f"{number} as bytes", np.append(values[1:], np.array(number, spec["dtype"])).tobytes())
+        for number in numbers
+    ]
+
+
+def bad_states(bundle: Bundle) -> list[tuple[str, dict[str, str], bytes]]:
     """List requests whose state has numbers that are none."""
     made = []
+    inputs = bundle.draw(np.random.default_rng(2), 1, 1)
     for at, leaf in enumerate(bundle.state):
         for number in (np.nan, np.inf) if leaf["dtype"] == "float32" else ():
             state = [np.copy(value) for value in bundle.model.initial_state(1)]
             state[at].flat[-1] = number
-            inputs = np.array(good["inputs"][0]["data"], bundle.inputs["dtype"])
-            request = infer(
-                bundle, [inputs.reshape(good["inputs"][0]["shape"]), *state], bundle.names, binary=True
-            )
+            request = infer(bundle, [*inputs, *state], bundle.names, binary=True)
             made.append((f"{number} in {leaf['name']}", request.headers, request.body))
     return made
 

@@ -82,7 +82,7 @@ async def check_overflow(client: Client, bundle: Bundle) -> None:
         np.where(signs.random(value.shape) < 0.5, HUGE, -HUGE).astype(value.dtype)
         if value.dtype == np.float32
         else value
-        for value in (bundle.draw(signs, 1, 1), *bundle.model.initial_state(1))
+        for value in (*bundle.draw(signs, 1, 1), *bundle.model.initial_state(1))
     ]
     status, body, headers = await client.send(infer(bundle, values, bundle.names, binary=True))
     expect(f"{bundle.name}: huge numbers, binary: status", 200, status)
@@ -104,7 +104,7 @@ async def check_range(client: Client, bundle: Bundle) -> None:
     witness = Witness(client, bundle, await client.begin(bundle))
     for asked in ("bytes=0-1", "bytes=1000000-", *NO_RANGES):
         piece = bundle.draw(witness.random, 2, 1)
-        request = infer(bundle, [piece], bundle.names[:1], binary=True, sequence_id=witness.sequence_id)
+        request = infer(bundle, piece, bundle.outputs, binary=True, sequence_id=witness.sequence_id)
         answer = await client.send(replace(request, headers={**request.headers, "Range": asked}))
         if answer[0] != 416 or asked not in NO_RANGES:
             witness.fed += 2
@@ -143,16 +143,15 @@ async def check_turns(client: Client, bundle: Bundle, how: Callable[..., Corouti
     """
     witness = Witness(client, bundle, await client.begin(bundle))
     pieces = [bundle.draw(witness.random, int(steps), 1) for steps in witness.random.integers(1, 40, AT_ONCE)]
-    names, sequence_id = bundle.names[:1], witness.sequence_id
-    requests = [infer(bundle, [piece], names, binary=True, sequence_id=sequence_id) for piece in pieces]
+    names, sequence_id = bundle.outputs, witness.sequence_id
+    requests = [infer(bundle, piece, names, binary=True, sequence_id=sequence_id) for piece in pieces]
     answers = await how(client, requests)
     if how is at_once:
         pairs = sorted(zip(answers, pieces, strict=True), key=lambda pair: steps_told(pair[0]))
     else:
         pairs = list(zip(answers, pieces, strict=True))
-    time = bundle.inputs["shape"].index("time")
     for answer, piece in pairs:
-        witness.fed += piece.shape[time]
+        witness.fed += bundle.steps(piece)
         witness.state = witness.check(f"{bundle.name}: several requests, {how.__name__}", answer, piece)
 
 
@@ -199,7 +198,7 @@ async def check_sessions(client: Client, bundle: Bundle) -> None:
     kept, ended = [await client.begin(bundle) for _ in range(2)]
     await client.ask(429, "POST", path, "one session too many")
     inputs = bundle.draw(np.random.default_rng(5), 1, 1)
-    start = infer(bundle, [inputs], bundle.names[:1], binary=True, sequence_id="one", sequence_start=True)
+    start = infer(bundle, inputs, bundle.outputs, binary=True, sequence_id="one", sequence_start=True)
     expect("sequence_start, one session too many: status", 429, (await client.send(start))[0])
     told = await client.ask(200, "GET", f"{path}/{kept}")
     expect("what is told", {"sequence_id", "model", "steps", "age_seconds", "idle_seconds"}, {*told})
@@ -226,8 +225,8 @@ async def check_end(client: Client, witness: Witness) -> None:
         witness.fed, witness.state = 3, bundle.model.initial_state(1)
         request = infer(
             bundle,
-            [inputs],
-            bundle.names[:1],
+            inputs,
+            bundle.outputs,
             binary=True,
             sequence_id=witness.sequence_id,
             sequence_start=True,
@@ -235,7 +234,7 @@ async def check_end(client: Client, witness: Witness) -> None:
         )
         witness.check(f"{bundle.name}: begun anew, {again}", await client.send(request), inputs)
         await client.ask(404, "GET", path, "an ended session")
-    more = infer(bundle, [inputs], bundle.names[:1], binary=True, sequence_id=witness.sequence_id)
+    more = infer(bundle, inputs, bundle.outputs, binary=True, sequence_id=witness.sequence_id)
     expect("a request for an ended session: status", 404, (await client.send(more))[0])
 
 

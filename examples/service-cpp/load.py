@@ -26,7 +26,7 @@ from client import (
     read,
 )
 
-from recurrent import Array, Session, time_axis
+from recurrent import Array, Session, by_name, time_axis
 
 CONNECTIONS, REQUESTS, MOST_STEPS = 48, 8, 5
 STOPPING = 503
@@ -38,7 +38,7 @@ class Client:
 
     bundle: Bundle
     row: int  # of the batch in which all sessions of the bundle are computed for comparison
-    inputs: Array
+    inputs: list[Array]
     ends: list[int]  # the time steps fed after each request
     sequence_id: str
     binary: list[bool]
@@ -60,14 +60,14 @@ class Client:
 
     def names(self, request: int) -> list[str]:
         """List what is asked for: at the end the state as well."""
-        return self.bundle.names if request + 1 == REQUESTS else self.bundle.names[:1]
+        return self.bundle.names if request + 1 == REQUESTS else self.bundle.outputs
 
     def request(self, at: int) -> Request:
         """Make a request."""
-        piece = cut(self.bundle.inputs, self.inputs, time=slice(self.fed(at), self.ends[at]))
+        piece = self.bundle.cut(self.inputs, time=slice(self.fed(at), self.ends[at]))
         return infer(
             self.bundle,
-            [piece],
+            piece,
             self.names(at),
             binary=self.binary[at],
             sequence_id=self.sequence_id,
@@ -85,7 +85,7 @@ def clients(bundle: Bundle, number: int, random: np.random.Generator) -> list[Cl
         Client(
             bundle,
             row,
-            cut(bundle.inputs, inputs, batch=slice(row, row + 1)),
+            bundle.cut(inputs, batch=slice(row, row + 1)),
             ends[row].tolist(),
             f"{random.bytes(8).hex()}",
             binary[row].tolist(),
@@ -202,13 +202,13 @@ class Expected:
 
     def __init__(self, bundle: Bundle, everyone: Sequence[Client]) -> None:
         self.bundle = bundle
-        batch = bundle.inputs["shape"].index("batch")
-        inputs = np.concatenate([client.inputs for client in everyone], batch)
+        several = zip(bundle.inputs, zip(*(client.inputs for client in everyone), strict=True), strict=True)
+        inputs = [np.concatenate(parts, spec["shape"].index("batch")) for spec, parts in several]
         session = Session(bundle.model, len(everyone))
-        self.steps = [
-            (session.step(cut(bundle.inputs, inputs, time=step)), *session.state)
-            for step in range(REQUESTS * MOST_STEPS)
-        ]
+        self.steps = []
+        for step in range(REQUESTS * MOST_STEPS):
+            outputs = session.step(bundle.named(bundle.cut(inputs, time=step)))
+            self.steps.append([*by_name(bundle.model.outputs, outputs).values(), *session.state])
 
     def answer(self, client: Client, request: int) -> Iterator[Array]:
         """Give the results that a request asked for."""

@@ -1,5 +1,6 @@
 #include "model.hpp"
 
+#include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
@@ -25,8 +26,9 @@ std::size_t TensorFacts::count(std::size_t steps, std::size_t batch) const
 
 static TensorFacts read_tensor(const Json &entry, const char *name_key)
 {
-    TensorFacts facts{entry.at(name_key), Datatype::fp32, {}, {}, {}, 1};
+    TensorFacts facts{entry.at(name_key), Datatype::fp32, {}, {}, {}, 1, entry.value("vocabulary", std::size_t{0})};
     if (entry.at("dtype") == "int64") facts.datatype = Datatype::int64;
+    if (entry.at("dtype") == "bool") facts.datatype = Datatype::boolean;
     for (const Json &size : entry.at("shape")) {
         if (size == "time") facts.time_axis = facts.shape.size();
         if (size == "batch") facts.batch_axis = facts.shape.size();
@@ -36,21 +38,29 @@ static TensorFacts read_tensor(const Json &entry, const char *name_key)
     return facts;
 }
 
+static bool is_same(const std::vector<TensorFacts> &tensors, const RecurrentTensor *in_c, std::size_t count)
+{
+    static const RecurrentType types[] = {RECURRENT_FLOAT, RECURRENT_INT64, RECURRENT_BOOL};
+    if (tensors.size() != count) return false;
+    return std::equal(tensors.begin(), tensors.end(), in_c, [](const TensorFacts &facts, const RecurrentTensor &tensor) {
+        return facts.name == tensor.name && facts.row == tensor.size && facts.batch_axis &&
+               types[static_cast<int>(facts.datatype)] == tensor.type && facts.vocabulary_size == tensor.vocabulary_size &&
+               facts.time_axis.has_value() == tensor.every_step;
+    });
+}
+
 // A manifest of other sizes would let requests write past the end of arrays.
 static void check_sizes(const Model &model)
 {
     std::size_t state_size = 0;
-    for (const TensorFacts &leaf : model.state_in) state_size += leaf.row * leaf.width() / sizeof(float);
+    for (const TensorFacts &leaf : model.state_in) state_size += leaf.row * leaf.width_in_c() / sizeof(float);
     const RecurrentModel &net = *model.net;
-    const RecurrentTensor &inputs = net.inputs[0], &outputs = net.outputs[0];
-    bool same = model.inputs.row == inputs.size && model.outputs.row == outputs.size && state_size == net.state_size &&
-                (model.inputs.datatype == Datatype::int64) == (inputs.type == RECURRENT_INT64) &&
-                model.vocabulary_size == inputs.vocabulary_size && model.outputs.datatype == Datatype::fp32 &&
-                model.outputs.time_axis.has_value() == outputs.every_step;
-    if (!same)
-        throw std::runtime_error(text(model.name,
-                                      ": expected the sizes that models.c has, got others in manifest.json; "
-                                      "scaffold again and rebuild"));
+    if (is_same(model.inputs, net.inputs, net.input_count) && is_same(model.outputs, net.outputs, net.output_count) &&
+        state_size == net.state_size)
+        return;
+    throw std::runtime_error(text(model.name,
+                                  ": expected the sizes that models.c has, got others in manifest.json; "
+                                  "scaffold again and rebuild"));
 }
 
 static Model load_model(const RecurrentModel &net, const std::filesystem::path &manifest)
@@ -61,23 +71,17 @@ static Model load_model(const RecurrentModel &net, const std::filesystem::path &
     if (json.at("format_version") != format_version)
         throw std::runtime_error(text(manifest, ": expected manifest format ", format_version, ", got ",
                                       json.at("format_version").dump(), "; export and scaffold with one rnn-export"));
-    const Json &signature = json.at("signature"), &inputs = signature.at("inputs"), &outputs = signature.at("outputs");
-    if (inputs.size() != 1 || outputs.size() != 1)
-        throw std::runtime_error(text(manifest, ": expected one tensor of inputs and one of outputs, got ",
-                                      inputs.size(), " and ", outputs.size(), "; call its files as report.html shows"));
-    Model model{&net,
-                net.name,
-                json.at("files").at("model.c").at("sha256"),
-                read_tensor(inputs.at(0), "name"),
-                read_tensor(outputs.at(0), "name"),
-                {},
-                {},
-                0};
+    const Json &signature = json.at("signature");
+    if (!signature.at("streamable").get<bool>() || signature.at("lengths").get<bool>())
+        throw std::runtime_error(
+            text(manifest, ": expected a streamable model without lengths, got another; export it so"));
+    Model model{&net, net.name, json.at("files").at("model.c").at("sha256"), {}, {}, {}, {}};
+    for (const Json &input : signature.at("inputs")) model.inputs.push_back(read_tensor(input, "name"));
+    for (const Json &output : signature.at("outputs")) model.outputs.push_back(read_tensor(output, "name"));
     for (const Json &leaf : signature.at("state")) {
         model.state_in.push_back(read_tensor(leaf, "name"));
         model.state_out.push_back(read_tensor(leaf, "output_name"));
     }
-    model.vocabulary_size = inputs.at(0).value("vocabulary", std::size_t{0});
     check_sizes(model);
     return model;
 }

@@ -32,8 +32,8 @@ struct Sequence {
 
 struct WantedOutput {
     const TensorFacts *facts;
-    bool is_state;
-    std::size_t offset; // of a leaf, in the floats of a row's state
+    std::optional<std::size_t> place; // in the model's outputs; none: a leaf of the state
+    std::size_t offset;               // of a leaf, in the floats of a row's state
     bool binary;
 };
 
@@ -42,13 +42,14 @@ struct InferRequest {
     std::string id;
     std::optional<Sequence> sequence;
     std::size_t steps, batch;
-    std::vector<std::byte> inputs; // of the type that the model takes
-    std::vector<float> state;      // the leaves one after another; empty: none came
+    std::vector<std::vector<std::byte>> inputs; // as C takes them
+    std::vector<float> state;                   // the leaves one after another; empty: none came
     std::vector<WantedOutput> outputs;
 };
 
 struct InferResult {
-    std::vector<float> outputs, state;
+    std::vector<std::vector<std::byte>> outputs; // as C gives them
+    std::vector<float> state;
     std::optional<uint64_t> session_steps; // all that the session was fed
 };
 

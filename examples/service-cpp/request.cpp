@@ -105,15 +105,21 @@ private:
     std::string_view rest_;
 };
 
+// Read a number; truth values are int32_t, as C has them.
 template <typename Number>
 static Number read_number(const Json &json, const TensorFacts &facts, std::size_t at)
 {
-    const bool fits =
-        std::is_floating_point_v<Number>
-            ? json.is_number()
-            : json.is_number_integer() && (!json.is_number_unsigned() || json.get<uint64_t>() <= INT64_MAX);
-    if (!fits) refuse(facts.name, '[', at, "]: expected a number of ", facts.datatype_name(), ", got ", shown(json));
-    return json.get<Number>();
+    if constexpr (std::is_same_v<Number, int32_t>) {
+        if (!json.is_boolean()) refuse(facts.name, '[', at, "]: expected true or false, got ", shown(json));
+        return json.get<bool>() ? RECURRENT_TRUE : 0;
+    } else {
+        const bool fits =
+            std::is_floating_point_v<Number>
+                ? json.is_number()
+                : json.is_number_integer() && (!json.is_number_unsigned() || json.get<uint64_t>() <= INT64_MAX);
+        if (!fits) refuse(facts.name, '[', at, "]: expected a number of ", facts.datatype_name(), ", got ", shown(json));
+        return json.get<Number>();
+    }
 }
 
 // Copy nested or flat lists of numbers, row-major. No deeper than the tensor: the nesting is the client's.
@@ -141,18 +147,32 @@ static void read_list(const Json &data, const TensorFacts &facts, std::span<std:
     if (at != numbers.size()) refuse(facts.name, ": expected ", numbers.size(), " numbers, got ", at);
 }
 
-static void check_numbers(const Model &model, const TensorFacts &facts, std::span<const std::byte> bytes)
+static void check_numbers(const TensorFacts &facts, std::span<const std::byte> bytes)
 {
     if (facts.datatype == Datatype::fp32) {
         const std::span numbers(reinterpret_cast<const float *>(bytes.data()), bytes.size() / sizeof(float));
         for (std::size_t i = 0; i < numbers.size(); i++)
             if (!std::isfinite(numbers[i])) refuse(facts.name, '[', i, "]: expected a finite number, got ", numbers[i]);
-    } else if (&facts == &model.inputs && model.vocabulary_size) {
+    } else if (facts.vocabulary_size) {
         const std::span tokens(reinterpret_cast<const int64_t *>(bytes.data()), bytes.size() / sizeof(int64_t));
         for (std::size_t i = 0; i < tokens.size(); i++)
-            if (tokens[i] < 0 || static_cast<uint64_t>(tokens[i]) >= model.vocabulary_size)
-                refuse(facts.name, '[', i, "]: expected a token id from 0 to ", model.vocabulary_size - 1, ", got ",
+            if (tokens[i] < 0 || static_cast<uint64_t>(tokens[i]) >= facts.vocabulary_size)
+                refuse(facts.name, '[', i, "]: expected a token id from 0 to ", facts.vocabulary_size - 1, ", got ",
                        tokens[i]);
+    }
+}
+
+// Copy a tensor's bytes as C takes them.
+static void widen(const TensorFacts &facts, std::string_view from, std::span<std::byte> bytes)
+{
+    if (facts.datatype != Datatype::boolean) {
+        std::memcpy(bytes.data(), from.data(), from.size());
+        return;
+    }
+    for (std::size_t i = 0; i < from.size(); i++) {
+        if (from[i] != 0 && from[i] != 1) refuse(facts.name, '[', i, "]: expected a byte of 0 or 1, got another");
+        const int32_t value = from[i] ? RECURRENT_TRUE : 0;
+        std::memcpy(bytes.data() + i * sizeof value, &value, sizeof value);
     }
 }
 
@@ -161,35 +181,40 @@ static void read_data(const TensorFacts &facts, const Json &tensor, BinaryData &
     const Json *size = member(object_at(tensor, "parameters"), "binary_data_size");
     if (!size) {
         const Json &data = array_at(tensor, "data", facts.name);
-        facts.datatype == Datatype::fp32 ? read_list<float>(data, facts, bytes)
-                                         : read_list<int64_t>(data, facts, bytes);
+        if (facts.datatype == Datatype::fp32) read_list<float>(data, facts, bytes);
+        if (facts.datatype == Datatype::int64) read_list<int64_t>(data, facts, bytes);
+        if (facts.datatype == Datatype::boolean) read_list<int32_t>(data, facts, bytes);
         return;
     }
     if (tensor.contains("data")) refuse(facts.name, ": expected data or binary_data_size, got both");
-    if (*size != bytes.size())
-        refuse(facts.name, ": expected a binary_data_size of ", bytes.size(), " for this shape, got ", shown(*size));
-    const auto taken = binary.take(bytes.size(), facts.name);
-    std::memcpy(bytes.data(), taken.data(), taken.size());
+    const std::size_t expected = bytes.size() / facts.width_in_c() * facts.width();
+    if (*size != expected)
+        refuse(facts.name, ": expected a binary_data_size of ", expected, " for this shape, got ", shown(*size));
+    widen(facts, binary.take(expected, facts.name), bytes);
 }
 
-// Read a tensor's numbers; give its sizes of time and batch.
-struct Sizes {
-    std::size_t steps = 1, batch = 1;
-};
+// Take over what a tensor says of a size; those before have said the same, or nothing: 0.
+static void agree(const TensorFacts &facts, const char *what, const Json &got, std::size_t &size)
+{
+    const auto other = got.get<std::size_t>();
+    if (size && size != other) refuse(facts.name, ": expected ", size, ' ', what, " like the others, got ", other);
+    size = other;
+}
 
-static Sizes read_tensor(const Model &model, const TensorFacts &facts, const Json &tensor, std::size_t body_size,
-                         BinaryData &binary, std::vector<std::byte> &bytes)
+// Read a tensor's numbers, and its sizes of time and batch.
+static void read_tensor(const TensorFacts &facts, const Json &tensor, std::size_t body_size, BinaryData &binary,
+                        std::vector<std::byte> &bytes, InferRequest &request)
 {
     const Json *datatype = member(tensor, "datatype");
     if (!datatype || *datatype != facts.datatype_name())
         refuse(facts.name, ": expected the datatype ", facts.datatype_name(), ", got ",
                datatype ? shown(*datatype) : "none");
     const Json &shape = array_at(tensor, "shape", facts.name);
-    bytes.resize(check_shape(facts, shape, body_size) * facts.width());
+    bytes.resize(check_shape(facts, shape, body_size) * facts.width_in_c());
     read_data(facts, tensor, binary, bytes);
-    check_numbers(model, facts, bytes);
-    return {facts.time_axis ? shape[*facts.time_axis].get<std::size_t>() : 1,
-            facts.batch_axis ? shape[*facts.batch_axis].get<std::size_t>() : 1};
+    check_numbers(facts, bytes);
+    if (facts.time_axis) agree(facts, "time steps", shape[*facts.time_axis], request.steps);
+    if (facts.batch_axis) agree(facts, "rows", shape[*facts.batch_axis], request.batch);
 }
 
 static std::optional<Sequence> read_sequence(const Json &parameters)
@@ -210,11 +235,12 @@ static std::optional<Sequence> read_sequence(const Json &parameters)
 
 static std::vector<WantedOutput> all_outputs(const Model &model, bool binary)
 {
-    std::vector<WantedOutput> all{{&model.outputs, false, 0, binary}};
+    std::vector<WantedOutput> all;
+    for (std::size_t at = 0; at < model.outputs.size(); at++) all.push_back({&model.outputs[at], at, 0, binary});
     std::size_t offset = 0;
     for (const TensorFacts &leaf : model.state_out) {
-        all.push_back({&leaf, true, offset, binary});
-        offset += leaf.row * leaf.width() / sizeof(float);
+        all.push_back({&leaf, std::nullopt, offset, binary});
+        offset += leaf.row * leaf.width_in_c() / sizeof(float);
     }
     return all;
 }
@@ -222,8 +248,11 @@ static std::vector<WantedOutput> all_outputs(const Model &model, bool binary)
 static std::vector<WantedOutput> read_outputs(const Model &model, const Json &request, bool is_session)
 {
     const bool binary = flag_at(object_at(request, "parameters"), "binary_data_output", false);
-    const auto all = all_outputs(model, binary);
-    if (!request.contains("outputs") || request["outputs"].empty()) return is_session ? std::vector{all.front()} : all;
+    auto all = all_outputs(model, binary);
+    if (!request.contains("outputs") || request["outputs"].empty()) {
+        if (is_session) all.resize(model.outputs.size()); // without the state
+        return all;
+    }
     std::vector<WantedOutput> wanted;
     for (const Json &entry : array_at(request, "outputs", "the request")) {
         const std::string name = name_of(entry);
@@ -259,21 +288,28 @@ static Json parse_json(std::string_view body)
     }
 }
 
-// The inputs by name: `inputs` and all leaves of the state, or none.
+static const TensorFacts &facts_at(const Model &model, std::size_t at)
+{
+    return at < model.inputs.size() ? model.inputs[at] : model.state_in[at - model.inputs.size()];
+}
+
+// The inputs by name: all that the model takes, and all leaves of the state, or none.
 static std::vector<const Json *> read_inputs(const Model &model, const Json &request)
 {
-    std::vector<const Json *> tensors(1 + model.state_in.size());
+    std::vector<const Json *> tensors(model.inputs.size() + model.state_in.size());
     for (const Json &entry : array_at(request, "inputs", "the request")) {
         const std::string name = name_of(entry);
         std::size_t at = 0;
-        while (at < tensors.size() && (at ? model.state_in[at - 1] : model.inputs).name != name) at++;
+        while (at < tensors.size() && facts_at(model, at).name != name) at++;
         if (at == tensors.size() || tensors[at])
             refuse("expected inputs of ", model.name, ", each once, got ", name, "; GET /v2/models/", model.name,
                    " lists them");
         tensors[at] = &entry;
     }
-    const auto given = std::count_if(tensors.begin() + 1, tensors.end(), [](const Json *tensor) { return tensor; });
-    if (!tensors[0]) refuse("expected the input ", model.inputs.name, ", got none");
+    for (std::size_t at = 0; at < model.inputs.size(); at++)
+        if (!tensors[at]) refuse("expected the input ", model.inputs[at].name, ", got none");
+    const auto state = tensors.begin() + static_cast<std::ptrdiff_t>(model.inputs.size());
+    const auto given = std::count_if(state, tensors.end(), [](const Json *tensor) { return tensor; });
     if (given && static_cast<std::size_t>(given) != model.state_in.size())
         refuse("expected all ", model.state_in.size(), " leaves of the state or none, got ", given);
     return tensors;
@@ -284,24 +320,18 @@ static void read_tensors(const Model &model, const Json &inputs, const std::vect
                          std::size_t body_size, BinaryData binary, InferRequest &request)
 {
     std::vector<std::vector<std::byte>> bytes(tensors.size());
-    std::vector<Sizes> sizes(tensors.size());
     for (const Json &entry : inputs) {
         const auto at = static_cast<std::size_t>(std::find(tensors.begin(), tensors.end(), &entry) - tensors.begin());
-        const TensorFacts &facts = at ? model.state_in[at - 1] : model.inputs;
-        sizes[at] = read_tensor(model, facts, entry, body_size, binary, bytes[at]);
+        read_tensor(facts_at(model, at), entry, body_size, binary, bytes[at], request);
     }
     binary.check_end();
-    request.steps = sizes[0].steps;
-    request.batch = sizes[0].batch;
-    request.inputs = std::move(bytes[0]);
-    for (std::size_t at = 1; at < tensors.size() && tensors[at]; at++) {
-        if (sizes[at].batch != request.batch)
-            refuse(model.state_in[at - 1].name, ": expected a batch of ", request.batch, " like the inputs, got ",
-                   sizes[at].batch);
+    for (std::size_t at = model.inputs.size(); at < tensors.size(); at++) {
         const std::size_t begin = request.state.size();
         request.state.resize(begin + bytes[at].size() / sizeof(float));
         std::memcpy(request.state.data() + begin, bytes[at].data(), bytes[at].size());
     }
+    bytes.resize(model.inputs.size());
+    request.inputs = std::move(bytes);
 }
 
 // Check what only makes sense once all tensors are known.
@@ -309,8 +339,9 @@ static void check_call(const Model &model, const InferRequest &request, bool has
 {
     if (request.sequence && has_state) refuse("expected no state beside a sequence_id, as the session has it, got one");
     if (request.sequence && request.batch != 1) refuse("expected a batch of 1 in a session, got ", request.batch);
-    const std::size_t bytes =
-        sizeof(float) * (model.outputs.count(request.steps, request.batch) + model.net->state_size * request.batch);
+    std::size_t bytes = sizeof(float) * model.net->state_size * request.batch;
+    for (const TensorFacts &output : model.outputs)
+        bytes += output.width_in_c() * output.count(request.steps, request.batch);
     if (bytes > max_answer)
         refuse("expected outputs and state of at most ", max_answer, " bytes, got ", bytes,
                "; send fewer steps or rows a request");

@@ -174,12 +174,19 @@ Reply Service::end_session(const Call &call)
 // Run a model from a state, or from the initial one.
 void Service::run(const Model &model, const InferRequest &request, const float *state, InferResult &result)
 {
-    result.outputs.resize(model.outputs.count(request.steps, request.batch));
+    std::vector<RecurrentInput> inputs;
+    std::vector<RecurrentOutput> outputs;
+    for (std::size_t at = 0; at < model.inputs.size(); at++)
+        inputs.push_back({request.inputs[at].data(), model.inputs[at].count(request.steps, request.batch),
+                          model.net->inputs[at].type});
+    for (std::size_t at = 0; at < model.outputs.size(); at++) {
+        const std::size_t count = model.outputs[at].count(request.steps, request.batch);
+        auto &room = result.outputs.emplace_back(count * model.outputs[at].width_in_c());
+        outputs.push_back({room.data(), count, model.net->outputs[at].type});
+    }
     result.state.resize(model.net->state_size * request.batch);
     if (!state) model.net->initial_state(request.batch, result.state.data());
-    const RecurrentInput inputs{request.inputs.data(), request.inputs.size(), model.net->inputs[0].type};
-    const RecurrentOutput outputs{result.outputs.data(), result.outputs.size(), RECURRENT_FLOAT};
-    model.net->run(request.steps, request.batch, &inputs, state ? state : result.state.data(), &outputs,
+    model.net->run(request.steps, request.batch, inputs.data(), state ? state : result.state.data(), outputs.data(),
                    result.state.data());
     metrics_.count_steps(model.name, static_cast<double>(request.steps * request.batch));
 }

@@ -23,7 +23,7 @@ static void initial_state(std::size_t, float *state)
 }
 
 static const RecurrentModel net{"net", 0, 0, nullptr, nullptr, 2, nullptr, nullptr, initial_state};
-static const std::vector<Model> models{{&net, "net", "the sum of net", {}, {}, {}, {}, 0}};
+static const std::vector<Model> models{{&net, "net", "the sum of net", {}, {}, {}, {}}};
 static const Model &model = models[0];
 
 // A clock that tests set.
@@ -237,7 +237,7 @@ static void test_save_and_restore()
     CHECK(turn->state() == std::vector<float>({3.5f, 3}) && turn->steps() == 1);
     CHECK(turn->age_seconds() == 7 && turn->idle_seconds() == 2);
 
-    const std::vector<Model> changed{{&net, "net", "another sum", {}, {}, {}, {}, 0}};
+    const std::vector<Model> changed{{&net, "net", "another sum", {}, {}, {}, {}}};
     Sessions others({});
     CHECK(restore_sessions(others, changed, file).changed == 1);
     CHECK(others.count(changed[0]) == 0);

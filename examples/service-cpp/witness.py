@@ -2,13 +2,14 @@
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
 import numpy as np
 from client import Bundle, CheckError, Request, compare, error_of, expect, infer, parsed, read
 
-from recurrent import Array
+from recurrent import Array, State
 
 
 class Client:
@@ -66,27 +67,27 @@ class Witness:
             CheckError: the answer is not right.
         """
         inputs = self.bundle.draw(self.random, 1, 1)
-        names = self.bundle.names[:1]
-        request = infer(self.bundle, [inputs], names, binary=self.fed % 2 == 0, sequence_id=self.sequence_id)
+        names = self.bundle.outputs
+        request = infer(self.bundle, inputs, names, binary=self.fed % 2 == 0, sequence_id=self.sequence_id)
         answer = await self.client.send(request)
         self.fed += 1
         self.state = self.check(f"{self.bundle.name}: a good session, {meanwhile}", answer, inputs)
 
-    def check(self, where: str, answer: tuple[int, bytes, Any], inputs: Array) -> tuple[Array, ...]:
+    def check(self, where: str, answer: tuple[int, bytes, Any], inputs: Sequence[Array]) -> State:
         """Compare an answer with what the state and the inputs should give; give the state after.
 
         Raises:
             CheckError: it is not right.
         """
         status, body, headers = answer
-        name = self.bundle.names[0]
         if status != 200:
             raise CheckError(f"{where}: expected 200, got {status}: {error_of(body)}")
         result = parsed(body, headers)
         told = {"sequence_id": self.sequence_id, "steps": self.fed}
         expect(f"{where}: parameters", told, result.get_response().get("parameters"))
-        outputs, state = self.bundle.model.run(inputs, self.state)
-        (got,) = read(self.bundle, result, [name])
-        if problem := compare(where, name, got, outputs, self.bundle.allowed[name]).problem:
-            raise CheckError(problem)
+        outputs, state = self.bundle.run(inputs, self.state)
+        names = self.bundle.outputs
+        for name, got, output in zip(names, read(self.bundle, result, names), outputs, strict=True):
+            if problem := compare(where, name, got, output, self.bundle.allowed[name]).problem:
+                raise CheckError(problem)
         return state

@@ -79,11 +79,15 @@ test("requests that follow one another on a connection are answered in their ord
   const started = run();
   const url = await address(started);
   const [name] = (await (await fetch(`${url}/v2/models/x`)).json()).error.match(/(?<=\()[^,)]+/);
-  const [{ datatype, shape }] = (await (await fetch(`${url}/v2/models/${name}`)).json()).inputs;
-  const one = shape.map(Math.abs);
-  const data = Array(one.reduce((/** @type {number} */ all, /** @type {number} */ size) => all * size)).fill(0);
-  const tensors = `"inputs":[{"name":"inputs","datatype":"${datatype}","shape":[${one}],"data":[${data}]}]`;
-  const body = `{"parameters":{"sequence_id":"a","sequence_start":true},${tensors}}`;
+  const { inputs, outputs } = await (await fetch(`${url}/v2/models/${name}`)).json();
+  const after = outputs.map((/** @type {{name: string}} */ output) => output.name);
+  const tensors = inputs
+    .filter((/** @type {{name: string}} */ input) => !after.includes(`${input.name}_out`)) // the session has the state
+    .map((/** @type {{name: string, datatype: string, shape: number[]}} */ { name, datatype, shape }) => {
+      const count = shape.reduce((all, size) => all * Math.abs(size), 1);
+      return { name, datatype, shape: shape.map(Math.abs), data: Array(count).fill(datatype === "BOOL" ? false : 0) };
+    });
+  const body = `{"parameters":{"sequence_id":"a","sequence_start":true},"inputs":${JSON.stringify(tensors)}}`;
   const head = "HTTP/1.1\r\nHost: x\r\n";
   const { socket, closed } = await open(
     url,

@@ -4,11 +4,13 @@
  * @module
  */
 import { ServiceError, show } from "./errors.js";
-import { countOf, sizesOf } from "./recurrent.js";
+import { byName, countOf, sizesOf } from "./recurrent.js";
 import { bytesOf, decode, describe, toBytes, toJson } from "./tensors.js";
 
 /** @typedef {import("./recurrent.js").Model} Model */
 /** @typedef {import("./recurrent.js").Values} Values */
+/** @typedef {import("./recurrent.js").Named} Named */
+/** @typedef {import("./recurrent.js").Sizes} Sizes */
 /** @typedef {import("./recurrent.js").State} State */
 /** @typedef {import("./recurrent.js").TensorSpec} TensorSpec */
 /** @typedef {{id: string, start: boolean, end: boolean}} Sequence which session a request feeds */
@@ -17,10 +19,11 @@ import { bytesOf, decode, describe, toBytes, toJson } from "./tensors.js";
  * @typedef {object} Call
  * @property {string | undefined} id of the request, for its answer
  * @property {Sequence | null} sequence null: stateless
- * @property {Values} inputs
+ * @property {Named} inputs
  * @property {State | undefined} state undefined: the initial one, or the session's
  * @property {number} steps
  * @property {number} batch
+ * @property {Sizes} sizes those two, and others of the inputs
  * @property {Wanted[]} wanted
  */
 
@@ -39,7 +42,7 @@ export function metadata(name, model) {
     name,
     versions: ["1"],
     platform: "onnxruntime_onnx",
-    inputs: [inputs, ...state].map(describe),
+    inputs: [...inputs, ...state].map(describe),
     outputs: outputsOf(model).map(describe),
   };
 }
@@ -51,7 +54,7 @@ export function metadata(name, model) {
  */
 function outputsOf({ signature }) {
   const leaves = signature.state.map((leaf) => ({ name: leaf.output_name, dtype: leaf.dtype, shape: leaf.shape }));
-  return [signature.outputs, ...leaves];
+  return [...signature.outputs, ...leaves];
 }
 
 /**
@@ -68,13 +71,11 @@ export function parseCall(model, body, headerLength, limit) {
   const request = object("the request", parseJson(json));
   const parameters = object("parameters", request.parameters ?? {});
   const sequence = parseSequence(parameters);
-  const { values, sizes } = parseInputs(model, list("inputs", request.inputs), binary, sequence);
-  const [inputs, ...state] = values;
-  const { time: steps = 1, batch = 1 } = sizes;
-  checkSize(model, steps, batch, limit);
+  const { inputs, state, sizes } = parseInputs(model, list("inputs", request.inputs), binary, sequence);
+  checkSize(model, sizes, limit);
   const wanted = parseWanted(model, request.outputs, flag(parameters, "binary_data_output"), sequence !== null);
   if (request.id !== undefined) text("id", request.id);
-  return { id: request.id, sequence, inputs, state: state.length ? state : undefined, steps, batch, wanted };
+  return { id: request.id, sequence, inputs, state, steps: sizes.time, batch: sizes.batch, sizes, wanted };
 }
 
 /**
@@ -136,16 +137,15 @@ function parseSequence(parameters) {
 function parseInputs(model, tensors, binary, sequence) {
   const pieces = cutBinary(tensors, binary);
   const { inputs, state } = model.signature;
-  const specs = sequence ? [inputs] : [inputs, ...state];
-  checkNames(specs, tensors, sequence);
-  /** @type {import("./tensors.js").Sizes} */
+  checkNames(inputs, sequence ? [] : state, tensors, sequence);
+  /** @type {Sizes} */
   const sizes = sequence ? { batch: 1 } : {};
-  const given = specs.filter((spec, i) => i === 0 || tensors.length > 1);
-  const values = given.map((spec) => {
+  const read = (/** @type {TensorSpec} */ spec) => {
     const at = tensors.findIndex((tensor) => tensor.name === spec.name);
     return decode(spec, tensors[at], pieces[at], sizes);
-  });
-  return { values, sizes };
+  };
+  const named = Object.fromEntries(inputs.map((spec) => [spec.name, read(spec)]));
+  return { inputs: named, state: tensors.length > inputs.length ? state.map(read) : undefined, sizes };
 }
 
 /**
@@ -172,16 +172,18 @@ function cutBinary(tensors, binary) {
 }
 
 /**
- * @param {TensorSpec[]} specs
+ * @param {TensorSpec[]} inputs which have to be there
+ * @param {TensorSpec[]} state of which all have to be there, or none
  * @param {any[]} tensors
  * @param {Sequence | null} sequence
  */
-function checkNames(specs, tensors, sequence) {
-  const names = specs.map((spec) => spec.name);
+function checkNames(inputs, state, tensors, sequence) {
+  const [needed, leaves] = [inputs, state].map((specs) => specs.map((spec) => spec.name));
+  const names = [...needed, ...leaves];
   const got = tensors.map((tensor) => tensor.name);
-  const right = got.every((name, i) => names.includes(name) && got.indexOf(name) === i) && got.includes(names[0]);
-  if (right && (got.length === 1 || got.length === names.length)) return;
-  const expected = names.length === 1 ? names[0] : `${names[0]} alone or ${names.join(", ")}`;
+  const right = got.every((name, i) => names.includes(name) && got.indexOf(name) === i);
+  if (right && needed.every((name) => got.includes(name)) && [needed.length, names.length].includes(got.length)) return;
+  const expected = needed.join(", ") + (leaves.length ? ` alone or ${names.join(", ")}` : "");
   const why = sequence ? "a session keeps its state itself" : "send all of the state or none";
   throw new ServiceError(
     400,
@@ -191,12 +193,11 @@ function checkNames(specs, tensors, sequence) {
 
 /**
  * @param {Model} model
- * @param {number} steps
- * @param {number} batch
+ * @param {Sizes} sizes
  * @param {number} limit
  */
-function checkSize(model, steps, batch, limit) {
-  const bytes = outputsOf(model).reduce((all, spec) => all + countOf(spec, steps, batch) * bytesOf(spec), 0);
+function checkSize(model, sizes, limit) {
+  const bytes = outputsOf(model).reduce((all, spec) => all + countOf(spec, sizes) * bytesOf(spec), 0);
   if (bytes <= limit) return;
   const got = `${bytes} bytes of outputs and state`;
   throw new ServiceError(
@@ -214,7 +215,7 @@ function checkSize(model, steps, batch, limit) {
  */
 function parseWanted(model, outputs, binary, session) {
   const specs = outputsOf(model);
-  if (outputs === undefined) return (session ? specs.slice(0, 1) : specs).map((spec) => ({ spec, binary }));
+  if (outputs === undefined) return (session ? model.signature.outputs : specs).map((spec) => ({ spec, binary }));
   const wanted = list("outputs", outputs).map((output, i) => {
     const { name, parameters = {} } = object(`outputs[${i}]`, output);
     const spec = specs.find((known) => known.name === name);
@@ -235,22 +236,23 @@ function parseWanted(model, outputs, binary, session) {
  * @param {string} name of the model
  * @param {Model} model
  * @param {Call} call
- * @param {{outputs: Values, state: State}} result
+ * @param {{outputs: import("./recurrent.js").Outputs, state: State}} result
  * @param {object} [parameters] of the answer
  * @returns {Promise<{headers: Record<string, string | number>, body: Buffer}>}
  * @throws {ServiceError} with status 422 where JSON cannot carry a number of it
  */
 export async function formatAnswer(name, model, call, result, parameters) {
-  const values = [result.outputs, ...result.state];
-  const names = outputsOf(model).map((spec) => spec.name);
+  const { outputs, state } = model.signature;
+  const leaves = state.map((leaf, i) => [leaf.output_name, result.state[i]]);
+  const values = { ...byName(outputs, result.outputs), ...Object.fromEntries(leaves) };
   const head = JSON.stringify({ model_name: name, model_version: "1", id: call.id, parameters }).slice(0, -1);
   /** @type {Buffer[]} */
   const json = [Buffer.from(`${head},"outputs":[`)];
   /** @type {Buffer[]} */
   const binary = [];
   for (const { spec, binary: asBytes } of call.wanted) {
-    const got = values[names.indexOf(spec.name)];
-    const shape = sizesOf(spec, call.steps, call.batch);
+    const got = values[spec.name];
+    const shape = sizesOf(spec, call.sizes);
     const described = {
       ...describe(spec),
       shape,

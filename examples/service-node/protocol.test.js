@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { parseCall } from "./protocol.js";
 import { Model } from "./recurrent.js";
-import { toJson } from "./tensors.js";
+import { decode, toJson } from "./tensors.js";
 import { adder, ask, numbers, serve } from "./tests.js";
 import { runInTurns, stepsAtOnce } from "./turns.js";
 
@@ -167,6 +167,18 @@ test("what JSON cannot carry is told, and binary data carries it", async () => {
   assert.equal((await ask(service, "POST", URL, binary)).code, 200);
 });
 
+test("truth values are true and false, or bytes of 1 and 0", async () => {
+  const spec = /** @type {const} */ ({ name: "alarm", dtype: "bool", shape: ["time", "batch"] });
+  const tensor = { name: "alarm", datatype: "BOOL", shape: [2, 1] };
+  const values = Uint8Array.of(1, 0);
+  const given = /** @type {any} */ (spec);
+  assert.deepEqual(decode(given, { ...tensor, data: [true, false] }, null, {}), values);
+  assert.deepEqual(decode(given, tensor, Buffer.from(values), {}), values);
+  assert.equal(Buffer.concat(await toJson("alarm", values)).toString(), "[true,false]");
+  assert.throws(() => decode(given, { ...tensor, data: [1, 0] }, null, {}), /alarm\[0\]: expected true or false, got 1/);
+  assert.throws(() => decode(given, tensor, Buffer.from([0, 7]), {}), /alarm\[1\]: expected a byte of 0 or 1, got 7/);
+});
+
 test("a long list is JSON as well", async () => {
   const values = Float32Array.from({ length: 20000 }, (_, i) => i / 3);
   assert.deepEqual(Float32Array.from(JSON.parse(Buffer.concat(await toJson("outputs", values)).toString())), values);
@@ -180,6 +192,32 @@ test("a token id that there is not is told before the first piece is run", async
   const long = BigInt64Array.of(0n, 1n, 2n, 0n, 3n, 0n);
   const told = { name: "RangeError", message: "inputs[4]: expected a token id from 0 to 2, got 3" };
   await assert.rejects(runInTurns(model, long, 6, 1, undefined, 2), told);
+});
+
+test("several inputs, a context among them, and outputs of the last step go in pieces", async () => {
+  const dtype = "float32";
+  const signature = {
+    ...adder().manifest.signature,
+    inputs: [
+      { name: "x", dtype, shape: ["time", "batch"] },
+      { name: "site", dtype, shape: ["batch"] },
+    ],
+    outputs: [
+      { name: "y", dtype, shape: ["time", "batch"] },
+      { name: "last", dtype, shape: ["batch"] },
+    ],
+    state: [],
+  };
+  const runtime = {
+    run: async (/** @type {any} */ { x, site }) => {
+      const y = x.data.map((/** @type {number} */ value) => value * site.data[0]);
+      return { y: { data: y }, last: { data: y.slice(-1) } };
+    },
+  };
+  const model = new Model(/** @type {any} */ ({ signature, metadata: {} }), /** @type {any} */ (runtime));
+  const inputs = { x: Float32Array.of(1, 2, 3), site: Float32Array.of(10) };
+  const { outputs } = await runInTurns(model, inputs, 3, 1, [], 2);
+  assert.deepEqual(outputs, { y: Float32Array.of(10, 20, 30), last: Float32Array.of(30) });
 });
 
 test("a long sequence in pieces is the same", async () => {

@@ -11,7 +11,7 @@ import { open, readFile, rename, rm } from "node:fs/promises";
 /** @typedef {import("./sessions.js").Saved} Saved */
 
 const FORMAT = "recurrent.sessions.1";
-const ARRAYS = { float32: Float32Array, int64: BigInt64Array };
+const ARRAYS = { float32: Float32Array, int64: BigInt64Array, bool: Uint8Array };
 const BYTES_AT_ONCE = 1 << 20;
 
 /** @param {Model} model */

@@ -9,11 +9,18 @@ import { ServiceError, show } from "./errors.js";
 
 /** @typedef {import("./recurrent.js").TensorSpec} TensorSpec */
 /** @typedef {import("./recurrent.js").Values} Values */
-/** @typedef {{time?: number, batch?: number}} Sizes what is known of the free sizes */
+/** @typedef {import("./recurrent.js").Sizes} Sizes what is known of the free sizes */
 
 const TYPES = {
   float32: { datatype: "FP32", bytes: 4, array: Float32Array },
   int64: { datatype: "INT64", bytes: 8, array: BigInt64Array },
+  bool: { datatype: "BOOL", bytes: 1, array: Uint8Array },
+};
+/** @type {Record<TensorSpec["dtype"], {fits: (value: any) => boolean, words: string}>} */
+const JSON_TYPES = {
+  float32: { fits: (value) => typeof value === "number", words: "a number" },
+  int64: { fits: Number.isSafeInteger, words: "an integer (a large one: as binary data)" },
+  bool: { fits: (value) => typeof value === "boolean", words: "true or false" },
 };
 const AT_ONCE = 8192; // numbers that are written before others get their turn
 
@@ -88,13 +95,12 @@ function fromJson({ name, dtype }, data, shape) {
   if (!Array.isArray(list) || list.length !== count) {
     throw new ServiceError(400, `${name}: expected data, a list of ${count} numbers, got ${show(list)}: send as many`);
   }
-  const fits = dtype === "int64" ? Number.isSafeInteger : (/** @type {any} */ value) => typeof value === "number";
+  const { fits, words } = JSON_TYPES[dtype];
   const wrong = list.findIndex((value) => !fits(value));
   if (wrong >= 0) {
-    const expected = dtype === "int64" ? "an integer (a large one: as binary data)" : "a number";
-    throw new ServiceError(400, `${name}[${wrong}]: expected ${expected}, got ${show(list[wrong])}: send one`);
+    throw new ServiceError(400, `${name}[${wrong}]: expected ${words}, got ${show(list[wrong])}: send one`);
   }
-  return dtype === "int64" ? BigInt64Array.from(list, BigInt) : Float32Array.from(list);
+  return dtype === "int64" ? BigInt64Array.from(list, BigInt) : TYPES[dtype].array.from(list);
 }
 
 /**
@@ -142,7 +148,9 @@ export function decode(spec, tensor, bytes, sizes) {
       `${name}[${wrong}]: expected a finite float32, got ${values[wrong]}: leave it out or replace it`,
     );
   }
-  return values;
+  const other = values instanceof Uint8Array ? values.findIndex((value) => value > 1) : -1;
+  if (other < 0) return values;
+  throw new ServiceError(400, `${name}[${other}]: expected a byte of 0 or 1, got ${values[other]}: send one`);
 }
 
 /** @param {Values} values */
@@ -166,13 +174,18 @@ export async function toJson(name, values) {
       `${name}[${wrong}]: expected a number that JSON can carry, got ${values[wrong]}: ${todo}`,
     );
   }
-  if (values.length <= AT_ONCE) return [Buffer.from(`[${values.join(",")}]`)];
+  if (values.length <= AT_ONCE) return [Buffer.from(`[${joined(values)}]`)];
   const parts = [];
   for (let i = 0; i < values.length; i += AT_ONCE) {
-    parts.push(Buffer.from(`${i ? "," : "["}${values.subarray(i, i + AT_ONCE).join(",")}`));
+    parts.push(Buffer.from(`${i ? "," : "["}${joined(values.subarray(i, i + AT_ONCE))}`));
     await others();
   }
   return [...parts, Buffer.from("]")];
+}
+
+/** @param {Values} values */
+function joined(values) {
+  return values instanceof Uint8Array ? Array.from(values, Boolean).join(",") : values.join(",");
 }
 
 /** @param {Values} values */

@@ -14,7 +14,7 @@ export function adder(sha256 = "one") {
   const inputs = { name: "inputs", dtype: "float32", shape: time };
   const outputs = { name: "outputs", dtype: "float32", shape: time };
   return /** @type {any} */ ({
-    signature: { inputs, state, outputs },
+    signature: { inputs: [inputs], state, outputs: [outputs] },
     manifest: {
       signature: { inputs: [inputs], state, outputs: [outputs] },
       metadata: {},
@@ -23,6 +23,7 @@ export function adder(sha256 = "one") {
     initialState: (batch = 1) => [new Float32Array(batch)],
     checkState: () => {},
     checkTokens: () => {},
+    sizes: (/** @type {unknown} */ _, /** @type {number} */ time, /** @type {number} */ batch) => ({ time, batch }),
     async run(
       /** @type {Float32Array} */ inputs,
       /** @type {number} */ steps,

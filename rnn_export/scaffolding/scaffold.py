@@ -51,11 +51,11 @@ HOSTS = {
     "rust": Host(("model.c",), ("src/models.rs",)),
     "go": Host(("model.c",), ("models.go",), each=("model_{}_.c",)),
     "java": Host(("model.c",)),
-    "node": Host(("model.onnx",)),
+    "node": Host(("model.onnx",), several=True),
     "browser": Host(("model.onnx",)),
     "python": Host(("model.onnx",), several=True),
-    "service-cpp": Host(("model.c",), ("models.c",)),
-    "service-node": Host(("model.onnx",)),
+    "service-cpp": Host(("model.c",), ("models.c",), several=True),
+    "service-node": Host(("model.onnx",), several=True),
 }
 
 
