@@ -95,8 +95,12 @@ async function advance(count) {
   return count;
 }
 
+function takesNumbers({ signature }) {
+  return signature.inputs.some(({ dtype }) => dtype === "float32");
+}
+
 function enable() {
-  const usable = model && (model.vocabulary || model.signature.inputs.dtype === "float32");
+  const usable = model && (model.vocabulary || takesNumbers(model));
   $("write").disabled = !usable;
   $("write").formNoValidate = running; // stopping needs no valid settings
   $("write").textContent = running ? "Stop" : model?.vocabulary ? "Write" : "Run";
@@ -130,10 +134,10 @@ async function begin() {
   await stop(); // a step may be on its way still
   clear();
   const seed = $("seed").valueAsNumber;
-  const { vocabulary, inputSize } = model;
+  const { vocabulary } = model;
   stream = vocabulary
     ? new Writer(session, vocabulary, $("prompt").value, seed)
-    : new Noise(session, inputSize, seed);
+    : new Noise(session, model.zeros(), seed);
   return run();
 }
 
@@ -170,7 +174,7 @@ async function choose(name) {
 }
 
 function present(name) {
-  const { vocabulary, signature } = model;
+  const { vocabulary } = model;
   clear();
   document.body.classList.toggle("numbers", !vocabulary);
   for (const field of document.querySelectorAll("[data-for=text]")) field.hidden = !vocabulary;
@@ -181,7 +185,7 @@ function present(name) {
     "blue is below zero, orange above.";
   checkPrompt();
   describe();
-  if (vocabulary || signature.inputs.dtype === "float32") say(`${name} is ready.`);
+  if (vocabulary || takesNumbers(model)) say(`${name} is ready.`);
   else say(`${name} takes token ids and has no vocabulary: this page cannot make up inputs for it.`, true);
 }
 

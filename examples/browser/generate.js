@@ -63,27 +63,31 @@ export class Writer {
   }
 }
 
-/** Feeds random numbers in [-1, 1) to a model that is not one of text. */
+/** Feeds random numbers in [-1, 1) to a model that is not one of text; its ids and truth values stay zero. */
 export class Noise {
   #session;
   #inputs;
   #uniform;
 
   /**
-   * @param session streams one row: `step(Float32Array)` gives a promise of the outputs
-   * @param {number} inputSize how many numbers a time step takes
+   * @param session streams one row: `step` takes an array by each name and gives a promise of the outputs
+   * @param {Record<string, Float32Array | BigInt64Array | Uint8Array>} inputs room for what a time step takes
    * @param {number} seed other numbers
    */
-  constructor(session, inputSize, seed) {
+  constructor(session, inputs, seed) {
     this.#session = session;
-    this.#inputs = new Float32Array(inputSize);
+    this.#inputs = inputs;
     this.#uniform = mulberry32(seed);
   }
 
   /** Run one time step: a line of outputs. */
   async next() {
-    const inputs = this.#inputs.map(() => 2 * this.#uniform() - 1);
-    const outputs = Array.from(await this.#session.step(inputs), (value) => value.toFixed(6).padStart(10));
-    return { given: false, label: "", text: `${outputs.join("")}\n` };
+    for (const values of Object.values(this.#inputs)) {
+      if (values instanceof Float32Array) values.forEach((_, i) => (values[i] = 2 * this.#uniform() - 1));
+    }
+    const got = await this.#session.step(this.#inputs);
+    const outputs = ArrayBuffer.isView(got) ? [got] : Object.values(got);
+    const numbers = outputs.flatMap((values) => Array.from(values, (value) => Number(value).toFixed(6).padStart(10)));
+    return { given: false, label: "", text: `${numbers.join("")}\n` };
   }
 }

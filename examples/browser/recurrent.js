@@ -1,8 +1,10 @@
 /**
  * A bundle's model in a browser: Model runs whole sequences, Session streams them one time step at a time.
  *
- * ONNX Runtime Web is seen here alone. Values are row-major typed arrays: Float32Array, or BigInt64Array where
- * the manifest says int64 (token ids, as a rule). A state is an array of them, a leaf each, in the manifest's order.
+ * ONNX Runtime Web is seen here alone. Values are row-major typed arrays: Float32Array, BigInt64Array where the
+ * manifest says int64 (token ids, as a rule), Uint8Array of 0 and 1 where it says bool. A model of one tensor of inputs
+ * takes such an array, one of several an object of them by name; outputs alike. A state is a list of arrays, a leaf
+ * each, in the manifest's order.
  */
 import * as ort from "./ort/ort.wasm.min.mjs";
 
@@ -11,7 +13,7 @@ ort.env.wasm.numThreads = 1; // more would need the server to send COOP and COEP
 ort.env.logLevel = "error";
 
 const FORMAT_VERSION = 2; // of manifest.json
-const ARRAYS = { float32: Float32Array, int64: BigInt64Array };
+const ARRAYS = { float32: Float32Array, int64: BigInt64Array, bool: Uint8Array };
 
 async function download(url) {
   const response = await fetch(url);
@@ -19,12 +21,29 @@ async function download(url) {
   return response;
 }
 
-/** Give the sizes of a tensor of the manifest, for some time steps and rows. */
-function sizesOf(spec, steps, batch) {
-  return spec.shape.map((size) => (size === "time" ? steps : size === "batch" ? batch : size));
+/** Give the sizes of a tensor of the manifest; `sizes` has those that a call may choose: `time`, `batch`, others. */
+export function sizesOf(spec, sizes) {
+  return spec.shape.map((size) => (typeof size === "number" ? size : sizes[size]));
 }
 
 const product = (sizes) => sizes.reduce((all, size) => all * size, 1);
+
+/** Give arrays by name, of which one that is alone needs none. */
+export function byName(specs, given) {
+  const names = specs.map(({ name }) => name);
+  const isObject = Object.getPrototypeOf(given ?? 0) === Object.prototype;
+  if (!isObject && names.length === 1) return { [names[0]]: given };
+  const got = isObject ? Object.keys(given) : [];
+  if (got.length === names.length && names.every((name) => got.includes(name))) return given;
+  const came = isObject ? got.join(", ") || "none" : given?.constructor?.name;
+  throw new TypeError(`expected an object of arrays called ${names.join(", ")}, got ${came}`);
+}
+
+/** Give the array itself where there is one, else all by name. */
+export function alone(arrays) {
+  const all = Object.values(arrays);
+  return all.length === 1 ? all[0] : arrays;
+}
 
 function checkCount(what, count) {
   if (!Number.isInteger(count) || count < 1) throw new RangeError(`expected 1 or more ${what}, got ${count}`);
@@ -38,6 +57,8 @@ function checkValues(spec, values, sizes) {
   if (values.length !== product(sizes)) {
     throw new RangeError(`${spec.name}: expected ${product(sizes)} values [${sizes}], got ${values.length}`);
   }
+  const wrong = spec.dtype === "bool" ? values.findIndex((value) => value > 1) : -1;
+  if (wrong >= 0) throw new RangeError(`${spec.name}[${wrong}]: expected 0 or 1, got ${values[wrong]}`);
 }
 
 /** Refuse token ids that are not in the vocabulary: ONNX Runtime may give something for them. */
@@ -55,20 +76,12 @@ function checkManifest(url, { format, format_version: version, signature }) {
     throw new Error(`${url}: ${expected}: export and scaffold with one rnn-export`);
   }
   const { inputs, state, outputs } = signature;
-  if (inputs.length !== 1 || outputs.length !== 1) {
-    const expected = `expected one tensor of inputs and one of outputs, got ${inputs.length} and ${outputs.length}`;
-    throw new Error(`${url}: ${expected}: call its files as report.html shows`);
-  }
   if (!signature.streamable || signature.lengths) {
     throw new Error(`${url}: expected a streamable model without lengths: export it so`);
   }
   for (const { name, dtype } of [...inputs, ...state, ...outputs]) {
-    if (!ARRAYS[dtype]) throw new Error(`${url}: ${name}: expected float32 or int64, got ${dtype}`);
+    if (!ARRAYS[dtype]) throw new Error(`${url}: ${name}: expected float32, int64 or bool, got ${dtype}`);
   }
-}
-
-function signatureOf({ signature: { inputs, state, outputs } }) {
-  return { inputs: inputs[0], state, outputs: outputs[0] };
 }
 
 /** Read one element of a number or nested lists, as if they were broadcast to the shape that `index` is of. */
@@ -81,7 +94,7 @@ function broadcast(values, index) {
 
 /** Give the first value of one leaf of the state: the manifest has it for a row. */
 function initialValue(spec, batch) {
-  const sizes = sizesOf(spec, 1, batch);
+  const sizes = sizesOf(spec, { batch });
   const values = new ARRAYS[spec.dtype](product(sizes));
   const convert = spec.dtype === "int64" ? BigInt : Number;
   for (let i = 0; i < values.length; i++) {
@@ -103,7 +116,7 @@ export class Model {
     /** The bundle's manifest.json. */
     this.manifest = manifest;
     /** The names, dtypes and shapes of the inputs, the leaves of the state, and the outputs. */
-    this.signature = signatureOf(manifest);
+    this.signature = manifest.signature;
     this.#runtime = runtime;
   }
 
@@ -111,7 +124,7 @@ export class Model {
    * Load manifest.json and model.onnx from the folder of a bundle.
    * @param {string | URL} url ends with a slash
    * @returns {Promise<Model>}
-   * @throws {Error} if there is no bundle, or one that cannot be streamed, or that takes or gives several tensors
+   * @throws {Error} if there is no bundle, or one that cannot be streamed
    */
   static async load(url) {
     const base = new URL(url, location.href);
@@ -127,11 +140,6 @@ export class Model {
     return vocabulary ? Array.from(vocabulary) : null;
   }
 
-  /** How many numbers, or token ids, a row takes at each time step. */
-  get inputSize() {
-    return product(sizesOf(this.signature.inputs, 1, 1));
-  }
-
   /** Give the state that a model begins with. */
   initialState(batch = 1) {
     checkCount("rows", batch);
@@ -140,14 +148,15 @@ export class Model {
 
   /**
    * Run whole sequences.
-   * @param {Float32Array | BigInt64Array} inputs of the shape in `signature.inputs`, as a rule [steps, batch, ...]
+   * @param {Float32Array | BigInt64Array | Uint8Array | object} inputs of the shapes in `signature.inputs`, as a rule
+   *   [steps, batch, ...]; several by name
    * @param {number} steps
    * @param {number} batch
    * @param {Array} [state] of the shapes in `signature.state`; without it, the initial state
-   * @returns {Promise<{outputs: Float32Array, state: Array}>} the outputs, of the shape in `signature.outputs`
+   * @returns {Promise<{outputs: any, state: Array}>} the outputs, of the shapes in `signature.outputs`, several by name
    *   (without "time" there: of the last time step), and the state behind the last time step
-   * @throws {TypeError | RangeError} if an array is not of the type or the size that the model takes, or there is no
-   *   such token id
+   * @throws {TypeError | RangeError} if an array is missing or is not of the type or the size that the model takes, or
+   *   there is no such token id
    */
   async run(inputs, steps, batch, state = this.initialState(batch)) {
     checkCount("time steps", steps);
@@ -156,19 +165,38 @@ export class Model {
     if (state.length !== leaves.length) {
       throw new RangeError(`state: expected ${leaves.length} leaves, got ${state.length}`);
     }
+    const given = byName(taken, inputs);
+    const sizes = this.sizes(given, steps, batch);
     const feeds = {};
-    [taken, ...leaves].forEach((spec, i) => {
-      const sizes = sizesOf(spec, steps, batch);
-      const values = i === 0 ? inputs : state[i - 1];
-      checkValues(spec, values, sizes);
-      feeds[spec.name] = new ort.Tensor(spec.dtype, values, sizes);
+    [...taken, ...leaves].forEach((spec, i) => {
+      const values = i < taken.length ? given[spec.name] : state[i - taken.length];
+      checkValues(spec, values, sizesOf(spec, sizes));
+      feeds[spec.name] = new ort.Tensor(spec.dtype, values, sizesOf(spec, sizes));
     });
-    checkTokens(taken, inputs);
+    for (const spec of taken) checkTokens(spec, given[spec.name]);
     const results = await this.#runtime.run(feeds);
     return {
-      outputs: results[outputs.name].data,
+      outputs: alone(Object.fromEntries(outputs.map(({ name }) => [name, results[name].data]))),
       state: leaves.map((leaf) => results[leaf.output_name].data),
     };
+  }
+
+  /** Make zeros for one time step, by name; sizes that are free, and not the batch, are 1. */
+  zeros(batch = 1) {
+    const of = (spec) => product(spec.shape.map((size) => (size === "batch" ? batch : typeof size === "number" ? size : 1)));
+    return Object.fromEntries(this.signature.inputs.map((spec) => [spec.name, new ARRAYS[spec.dtype](of(spec))]));
+  }
+
+  /** Give the sizes of a call: those that are not time or batch follow from how many values there are. */
+  sizes(inputs, steps, batch) {
+    const sizes = { time: steps, batch };
+    for (const spec of this.signature.inputs) {
+      const free = spec.shape.find((size) => typeof size === "string" && !(size in sizes));
+      if (!free) continue;
+      const others = product(sizesOf(spec, { ...sizes, [free]: 1 }));
+      sizes[free] = Math.max(1, Math.floor(inputs[spec.name]?.length / others));
+    }
+    return sizes;
   }
 }
 
@@ -189,8 +217,9 @@ export class Session {
 
   /**
    * Run one time step.
-   * @param {Float32Array | BigInt64Array} inputs of one time step, [batch, ...]
-   * @returns {Promise<Float32Array>} the outputs of that time step, [batch, ...]
+   * @param {Float32Array | BigInt64Array | Uint8Array | object} inputs of one time step, [batch, ...], several by name;
+   *   what is the same for a whole call goes into every step
+   * @returns {Promise<any>} the outputs of that time step, [batch, ...], several by name
    * @throws {Error} if the step before has not ended: await it
    */
   async step(inputs) {
@@ -212,7 +241,7 @@ export class Session {
     if (state.length !== leaves.length) {
       throw new RangeError(`state: expected ${leaves.length} leaves, got ${state.length}`);
     }
-    leaves.forEach((leaf, i) => checkValues(leaf, state[i], sizesOf(leaf, 1, this.batch)));
+    leaves.forEach((leaf, i) => checkValues(leaf, state[i], sizesOf(leaf, { batch: this.batch })));
     this.#state = state.map((values) => values.slice());
   }
 

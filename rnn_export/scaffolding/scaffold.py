@@ -52,7 +52,7 @@ HOSTS = {
     "go": Host(("model.c",), ("models.go",), each=("model_{}_.c",)),
     "java": Host(("model.c",)),
     "node": Host(("model.onnx",), several=True),
-    "browser": Host(("model.onnx",)),
+    "browser": Host(("model.onnx",), several=True),
     "python": Host(("model.onnx",), several=True),
     "service-cpp": Host(("model.c",), ("models.c",), several=True),
     "service-node": Host(("model.onnx",), several=True),
