@@ -16,22 +16,35 @@ namespace {
 
 using Json = nlohmann::json;
 
+torch::ScalarType type_of(const Tensor &tensor)
+{
+    static const torch::ScalarType types[] = {torch::kFloat32, torch::kInt64, torch::kBool};
+    return types[static_cast<std::size_t>(tensor.type)];
+}
+
 /* Look at numbers as a tensor, without a copy. */
-torch::Tensor view(const Tensor &tensor, const Numbers &numbers, std::size_t steps, std::size_t batch)
+torch::Tensor view(const Tensor &tensor, const Numbers &numbers, const Sizes &sizes)
 {
     return std::visit(
         [&](const auto &typed) {
             auto *data = const_cast<typename std::decay_t<decltype(typed)>::value_type *>(typed.data()); /* only read */
-            return torch::from_blob(data, tensor.shape(steps, batch), tensor.is_int64 ? torch::kInt64 : torch::kFloat32);
+            return torch::from_blob(data, tensor.shape(sizes), type_of(tensor));
         },
         numbers);
 }
 
-template <typename Number> std::vector<Number> numbers_of(const torch::Tensor &tensor)
+template <typename Element, typename Number = Element> std::vector<Number> copied(const torch::Tensor &tensor)
 {
     const torch::Tensor dense = tensor.contiguous();
-    const Number *data = dense.const_data_ptr<Number>();
+    const Element *data = dense.const_data_ptr<Element>();
     return {data, data + dense.numel()};
+}
+
+Numbers numbers_of(const torch::Tensor &tensor)
+{
+    if (tensor.scalar_type() == torch::kInt64) return copied<std::int64_t>(tensor);
+    if (tensor.scalar_type() == torch::kBool) return copied<bool, std::uint8_t>(tensor);
+    return copied<float>(tensor);
 }
 
 /* Wrap the leaves of a state as the module does: a leaf's name, {"tuple": [...]} or {"list": [...]}, nested at will. */
@@ -76,6 +89,11 @@ template <typename Work> auto reporting(const std::string &where, Work work)
     }
 }
 
+std::vector<float> &only(Tensors &outputs)
+{
+    return std::get<std::vector<float>>(outputs.begin()->second);
+}
+
 torch::jit::Module read_module(const std::filesystem::path &file)
 {
     at::set_num_threads(1);
@@ -91,35 +109,41 @@ struct Model::Loaded {
     {
     }
 
-    Result run(const Numbers &inputs, std::size_t steps, std::size_t batch, const State &state) const
+    Results run(const Given &inputs, std::size_t steps, std::size_t batch, const State &state) const
     {
         const c10::InferenceMode without_gradients;
         const Signature &signature = manifest.signature;
+        expect_some(steps, batch);
+        const Sizes sizes = sizes_of(signature, inputs, steps, batch);
+        expect_inputs(signature, inputs, sizes);
+        expect(signature, state, batch);
         const auto leaf = [&](const std::string &name) {
             for (std::size_t k = 0; k < state.size(); k++)
-                if (signature.state[k].name == name) return view(signature.state[k], state[k], steps, batch);
+                if (signature.state[k].name == name) return view(signature.state[k], state[k], sizes);
             throw Error("manifest.json: expected a leaf of the state called " + name + ", got none");
         };
         return reporting("model.pt", [&] {
-            const c10::IValue called = torch::jit::Module(module).forward(
-                {view(signature.inputs, inputs, steps, batch), wrap(tree, leaf)});
-            return result(called.toTupleRef(), steps, batch);
+            std::vector<c10::IValue> arguments;
+            for (std::size_t k = 0; k < inputs.size(); k++)
+                arguments.push_back(view(signature.inputs[k], *inputs[k], sizes));
+            arguments.push_back(wrap(tree, leaf));
+            return results(torch::jit::Module(module).forward(std::move(arguments)).toTupleRef(), sizes);
         });
     }
 
-    Result result(const c10::ivalue::Tuple &called, std::size_t steps, std::size_t batch) const
+    Results results(const c10::ivalue::Tuple &called, const Sizes &sizes) const
     {
-        Result result{numbers_of<float>(called.elements()[0].toTensor()), {}};
+        const std::vector<Tensor> &outputs = manifest.signature.outputs;
+        Results results;
+        for (std::size_t k = 0; k < outputs.size(); k++) {
+            const auto placed = results.outputs.emplace(outputs[k].name, numbers_of(called.elements()[k].toTensor()));
+            expect(outputs[k], placed.first->second, sizes);
+        }
         std::vector<torch::Tensor> leaves;
-        unwrap(called.elements()[1], leaves);
-        for (const torch::Tensor &leaf : leaves)
-            if (leaf.scalar_type() == torch::kInt64)
-                result.state.emplace_back(numbers_of<std::int64_t>(leaf));
-            else
-                result.state.emplace_back(numbers_of<float>(leaf));
-        expect(manifest.signature.outputs, result.outputs, steps, batch);
-        expect(manifest.signature, result.state, batch);
-        return result;
+        unwrap(called.elements()[outputs.size()], leaves);
+        for (const torch::Tensor &leaf : leaves) results.state.push_back(numbers_of(leaf));
+        expect(manifest.signature, results.state, sizes.batch);
+        return results;
     }
 
     Manifest manifest;
@@ -136,10 +160,18 @@ Result Model::run(const Numbers &inputs, std::size_t steps, std::size_t batch) c
 
 Result Model::run(const Numbers &inputs, std::size_t steps, std::size_t batch, State state) const
 {
-    expect_some(steps, batch);
-    expect_inputs(signature(), inputs, steps, batch);
-    expect(signature(), state, batch);
-    return loaded_->run(inputs, steps, batch, state);
+    Results results = loaded_->run(in_order(signature(), inputs), steps, batch, state);
+    return {std::move(only(results.outputs)), std::move(results.state)};
+}
+
+Results Model::run(const Tensors &inputs, std::size_t steps, std::size_t batch) const
+{
+    return run(inputs, steps, batch, initial_state(batch));
+}
+
+Results Model::run(const Tensors &inputs, std::size_t steps, std::size_t batch, State state) const
+{
+    return loaded_->run(in_order(signature(), inputs), steps, batch, state);
 }
 
 State Model::initial_state(std::size_t batch) const
@@ -165,7 +197,13 @@ const std::string &Model::vocabulary() const
 struct Session::Buffers {
     Model model;
     std::size_t batch;
-    Result last;
+    Results last;
+
+    Tensors &step(const Given &inputs)
+    {
+        last = model.loaded_->run(inputs, 1, batch, last.state);
+        return last.outputs;
+    }
 };
 
 Session::Session(const Model &model, std::size_t batch)
@@ -180,9 +218,12 @@ Session &Session::operator=(Session &&) noexcept = default;
 
 const std::vector<float> &Session::step(const Numbers &inputs)
 {
-    expect_inputs(buffers_->model.signature(), inputs, 1, buffers_->batch);
-    buffers_->last = buffers_->model.loaded_->run(inputs, 1, buffers_->batch, buffers_->last.state);
-    return buffers_->last.outputs;
+    return only(buffers_->step(in_order(buffers_->model.signature(), inputs)));
+}
+
+const Tensors &Session::step(const Tensors &inputs)
+{
+    return buffers_->step(in_order(buffers_->model.signature(), inputs));
 }
 
 void Session::reset()

@@ -55,11 +55,14 @@ std::vector<std::string> vocabulary(const recurrent::Model &model)
 {
     std::vector<std::string> result = characters(model.vocabulary());
     const recurrent::Signature &signature = model.signature();
-    if (result.empty() || !signature.inputs.is_int64 || signature.inputs.count(1, 1) != 1)
+    const bool of_one = signature.inputs.size() == 1 && signature.outputs.size() == 1;
+    if (result.empty() || !of_one || signature.inputs[0].type != recurrent::Type::int64 ||
+        signature.inputs[0].count({}) != 1)
         throw Error(model.name() + ": expected a text model, got one without a vocabulary or token ids");
-    if (signature.outputs.count(1, 1) != result.size())
+    const std::size_t logits = signature.outputs[0].count({});
+    if (logits != result.size())
         throw Error(model.name() + ": expected a logit for each of " + std::to_string(result.size()) +
-                    " characters, got " + std::to_string(signature.outputs.count(1, 1)));
+                    " characters, got " + std::to_string(logits));
     return result;
 }
 

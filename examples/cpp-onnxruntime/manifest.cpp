@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fstream>
 #include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <type_traits>
 
@@ -14,23 +15,32 @@ using Json = nlohmann::json;
 
 constexpr int format_version = 2;
 
-std::int64_t axis(const Json &size)
+std::int64_t axis(const Json &size, std::vector<std::string> &free_sizes)
 {
     if (size == "time") return time_axis;
     if (size == "batch") return batch_axis;
+    if (size.is_string()) {
+        const auto known = std::find(free_sizes.begin(), free_sizes.end(), size.get<std::string>());
+        const std::int64_t place = known - free_sizes.begin();
+        if (known == free_sizes.end()) free_sizes.push_back(size);
+        return batch_axis - 1 - place;
+    }
     if (size.is_number_unsigned() && size > 0) return size.get<std::int64_t>();
-    throw Error("expected an axis that is \"time\", \"batch\" or a size, got " + size.dump());
+    throw Error("expected an axis that is a name or a size, got " + size.dump());
 }
 
-Tensor tensor(const Json &entry)
+Tensor tensor(const Json &entry, std::vector<std::string> &free_sizes)
 {
+    static const std::map<std::string, Type> types{
+        {"float32", Type::float32}, {"int64", Type::int64}, {"bool", Type::boolean}};
     Tensor result;
     result.name = entry.at("name").get<std::string>();
     const auto dtype = entry.at("dtype").get<std::string>();
-    if (dtype != "float32" && dtype != "int64")
-        throw Error(result.name + ": expected float32 or int64, got " + dtype + "; export a float32 model");
-    result.is_int64 = dtype == "int64";
-    for (const Json &size : entry.at("shape")) result.axes.push_back(axis(size));
+    if (!types.count(dtype))
+        throw Error(result.name + ": expected float32, int64 or bool, got " + dtype + "; export a float32 model");
+    result.type = types.at(dtype);
+    result.flattened = entry.value("flattened", false);
+    for (const Json &size : entry.at("shape")) result.axes.push_back(axis(size, free_sizes));
     return result;
 }
 
@@ -41,6 +51,7 @@ template <typename Number> Number number(const Json &value)
         if (value == "Infinity") return std::numeric_limits<Number>::infinity();
         if (value == "-Infinity") return -std::numeric_limits<Number>::infinity();
     }
+    if (value.is_boolean()) return value.get<bool>();
     return value.get<Number>();
 }
 
@@ -63,16 +74,15 @@ template <typename Number> std::vector<Number> row(const Json &initial, std::siz
                 std::to_string(numbers.size()));
 }
 
-Leaf leaf(const Json &entry)
+Leaf leaf(const Json &entry, std::vector<std::string> &free_sizes)
 {
-    Leaf result{tensor(entry), entry.at("output_name").get<std::string>(), {}};
+    Leaf result{tensor(entry, free_sizes), entry.at("output_name").get<std::string>(), {}};
     if (std::count(result.axes.begin(), result.axes.end(), batch_axis) != 1)
         throw Error(result.name + ": expected one axis \"batch\", got " + entry.at("shape").dump());
-    const std::size_t count = result.count(1, 1);
-    if (result.is_int64)
-        result.initial = row<std::int64_t>(entry.at("initial"), count);
-    else
-        result.initial = row<float>(entry.at("initial"), count);
+    const std::size_t count = result.count({});
+    if (result.type == Type::int64) result.initial = row<std::int64_t>(entry.at("initial"), count);
+    if (result.type == Type::boolean) result.initial = row<std::uint8_t>(entry.at("initial"), count);
+    if (result.type == Type::float32) result.initial = row<float>(entry.at("initial"), count);
     return result;
 }
 
@@ -80,14 +90,14 @@ Signature signature(const Json &entry)
 {
     if (!entry.at("streamable").get<bool>() || entry.at("lengths").get<bool>())
         throw Error("expected a streamable net without lengths, got another one; export it so");
-    const Json &inputs = entry.at("inputs"), &outputs = entry.at("outputs");
-    if (inputs.size() != 1 || outputs.size() != 1)
-        throw Error("expected one tensor of inputs and one of outputs, got " + std::to_string(inputs.size()) + " and " +
-                    std::to_string(outputs.size()) + "; call its files as report.html shows");
-    Signature result{tensor(inputs.at(0)), {}, tensor(outputs.at(0)), {}};
-    if (inputs.at(0).contains("vocabulary")) result.vocabulary_size = inputs.at(0).at("vocabulary").get<std::int64_t>();
-    for (const Json &state : entry.at("state")) result.state.push_back(leaf(state));
-    if (result.outputs.is_int64) throw Error("outputs: expected float32, got int64; export a float32 model");
+    Signature result;
+    for (const Json &each : entry.at("inputs")) {
+        Input input{tensor(each, result.free_sizes), {}};
+        if (each.contains("vocabulary")) input.vocabulary_size = each.at("vocabulary").get<std::int64_t>();
+        result.inputs.push_back(std::move(input));
+    }
+    for (const Json &each : entry.at("outputs")) result.outputs.push_back(tensor(each, result.free_sizes));
+    for (const Json &each : entry.at("state")) result.state.push_back(leaf(each, result.free_sizes));
     return result;
 }
 

@@ -86,8 +86,9 @@ OrtSession *load(const std::filesystem::path &file)
 template <typename Number>
 Handle<OrtValue> tensor(std::vector<Number> &numbers, const std::vector<std::int64_t> &shape)
 {
-    constexpr auto type = sizeof(Number) == sizeof(float) ? ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT
-                                                          : ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64;
+    constexpr auto type = sizeof(Number) == sizeof(float)         ? ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT
+                          : sizeof(Number) == sizeof(std::int64_t) ? ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64
+                                                                   : ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL;
     const Library &ort = library();
     OrtValue *value = nullptr;
     ort.check(ort.api->CreateTensorWithDataAsOrtValue(ort.memory.get(), numbers.data(), numbers.size() * sizeof(Number),

@@ -46,9 +46,9 @@ class Host:
 
 HOSTS = {
     "c": Host(("model.c",), ("models.c",), several=True),
-    "cpp-libtorch": Host(("model.pt",)),
-    "cpp-onnxruntime": Host(("model.onnx",)),
-    "rust": Host(("model.c",), ("src/models.rs",)),
+    "cpp-libtorch": Host(("model.pt",), several=True),
+    "cpp-onnxruntime": Host(("model.onnx",), several=True),
+    "rust": Host(("model.c",), ("src/models.rs",), several=True),
     "go": Host(("model.c",), ("models.go",), each=("model_{}_.c",)),
     "java": Host(("model.c",)),
     "node": Host(("model.onnx",), several=True),

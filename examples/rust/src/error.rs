@@ -1,18 +1,26 @@
 use std::fmt;
 
+use crate::Kind;
+
 /// Why a call did nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
     /// No model has this name.
     UnknownModel(String),
-    /// The model takes the other kind of inputs.
+    /// The model takes and gives several tensors: use the functions that have them by name.
+    Several,
+    /// The model takes tensors of these names, each once.
+    Names(Vec<&'static str>),
+    /// The model takes another kind of inputs.
     Type {
+        /// Which tensor.
+        what: &'static str,
         /// The kind that it takes.
-        expected: &'static str,
+        expected: Kind,
     },
     /// There are too few numbers, or too many.
     Size {
-        /// Which numbers: inputs or state.
+        /// Which numbers: those of a tensor, or the state.
         what: &'static str,
         /// How many the model takes, for the steps and rows of the call.
         expected: usize,
@@ -21,6 +29,8 @@ pub enum Error {
     },
     /// A token id is not in the model's vocabulary.
     Token {
+        /// Which tensor.
+        what: &'static str,
         /// Its place in the inputs.
         at: usize,
         /// The id.
@@ -43,16 +53,27 @@ impl fmt::Display for Error {
                 let names: Vec<_> = crate::Model::all().iter().map(|model| model.name).collect();
                 write!(formatter, "expected one of {}, got {name}", names.join(", "))
             }
-            Error::Type { expected } => {
-                write!(formatter, "expected {expected}, got the other kind of inputs")
+            Error::Several => {
+                write!(formatter, "expected a model of one tensor of inputs and one of numbers as outputs")
+            }
+            Error::Names(names) => {
+                write!(formatter, "expected tensors called {}, each once, got others", names.join(", "))
+            }
+            Error::Type { what, expected } => {
+                let kind = match expected {
+                    Kind::Numbers => "numbers",
+                    Kind::Tokens => "token ids",
+                    Kind::Truths => "truth values",
+                };
+                write!(formatter, "{what}: expected {kind}, got another kind of inputs")
             }
             Error::Size { what, expected, got } => {
                 write!(formatter, "{what}: expected {expected} numbers, got {got}")
             }
-            Error::Token { at, id, vocabulary_size } => {
+            Error::Token { what, at, id, vocabulary_size } => {
                 write!(
                     formatter,
-                    "inputs[{at}]: expected a token id from 0 to {}, got {id}",
+                    "{what}[{at}]: expected a token id from 0 to {}, got {id}",
                     vocabulary_size - 1
                 )
             }

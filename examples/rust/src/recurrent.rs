@@ -10,12 +10,18 @@
 //! let outputs = session.step(Inputs::Numbers(&[0.5, 1.5]))?;
 //! # Ok::<(), recurrent::Error>(())
 //! ```
+//!
+//! A net of several inputs or outputs takes and gives them by name: [`Session::step_all`].
 #![warn(missing_docs)]
 
+mod call;
 mod error;
 #[rustfmt::skip]
 mod models;
 
+use std::collections::BTreeMap;
+
+use call::{in_order, product, same_size, zeros, Given, Room};
 pub use error::Error;
 
 /// A net that this program was built with: its sizes, and what it computes.
@@ -23,16 +29,12 @@ pub use error::Error;
 pub struct Model {
     /// The name of the bundle's folder.
     pub name: &'static str,
-    /// Numbers for each row and time step of the inputs.
-    pub input_size: usize,
-    /// Numbers for each row and time step of the outputs.
-    pub output_size: usize,
+    /// What goes in beside the state, in the manifest's order.
+    pub inputs: &'static [Tensor],
+    /// What comes out beside it.
+    pub outputs: &'static [Tensor],
     /// Floats for each row of the state.
     pub state_size: usize,
-    /// There are outputs of every time step, not of the last one alone.
-    pub every_step: bool,
-    /// Token ids are 0 to one less; `None` if that is not known, or if the inputs are none.
-    pub vocabulary_size: Option<usize>,
     /// The character of each token id, of a text model.
     pub vocabulary: Option<&'static str>,
     run: Run,
@@ -40,13 +42,32 @@ pub struct Model {
 }
 
 /// A `NAME_run` of `model.h`: steps, batch, inputs, state in, outputs, state out.
-type Function<T> = unsafe extern "C" fn(usize, usize, *const T, *const f32, *mut f32, *mut f32);
+type Run = unsafe fn(usize, usize, &[Given<'_>], *const f32, &mut [Room], *mut f32);
 
-#[derive(Debug)]
-#[allow(dead_code)] // a program's models may all take the same kind of inputs
-enum Run {
-    Numbers(Function<f32>),
-    Tokens(Function<i64>),
+/// An input or an output of a net.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Tensor {
+    /// Its name in the manifest.
+    pub name: &'static str,
+    /// What it holds.
+    pub kind: Kind,
+    /// Values for each row, and for each time step if it has such.
+    pub size: usize,
+    /// It is one of every time step; else the same for a whole call, or what the last time step gives.
+    pub every_step: bool,
+    /// Token ids are 0 to one less; `None` if that is not known, or if it holds none.
+    pub vocabulary_size: Option<usize>,
+}
+
+/// What a tensor holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `f32`.
+    Numbers,
+    /// `i64`, such as token ids.
+    Tokens,
+    /// `bool`.
+    Truths,
 }
 
 /// What a net reads, densely, with the axes in the model's own order.
@@ -56,7 +77,21 @@ pub enum Inputs<'a> {
     Numbers(&'a [f32]),
     /// Token ids; one that is not in the model's vocabulary is an error.
     Tokens(&'a [i64]),
+    /// Truth values.
+    Truths(&'a [bool]),
 }
+
+/// What a net gives.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)] // as of Inputs
+pub enum Values {
+    Numbers(Vec<f32>),
+    Tokens(Vec<i64>),
+    Truths(Vec<bool>),
+}
+
+/// Several outputs, by name.
+pub type Outputs = BTreeMap<&'static str, Values>;
 
 impl Model {
     /// Give all the models of this program.
@@ -70,16 +105,11 @@ impl Model {
         found.ok_or_else(|| Error::UnknownModel(name.to_owned()))
     }
 
-    /// Tell whether the inputs are token ids, not numbers.
-    pub fn token_ids(&self) -> bool {
-        matches!(self.run, Run::Tokens(_))
-    }
-
     /// Run some time steps of a batch; give the outputs and the state behind them.
     ///
-    /// `inputs` are `[steps, batch, input_size]`, the outputs `[steps, batch, output_size]`, with their axes in
-    /// the model's own order. The state is `[batch, state_size]`, its leaves one after another; with none, the
-    /// sequence begins in the initial state.
+    /// `inputs` are `[steps, batch, size]`, the outputs `[steps, batch, size]`, with their axes in the model's own
+    /// order. The state is `[batch, state_size]`, its leaves one after another; with none, the sequence begins in
+    /// the initial state. For a model of one tensor of inputs, and one of outputs, which are numbers.
     pub fn run(
         &self,
         inputs: Inputs<'_>,
@@ -87,14 +117,46 @@ impl Model {
         batch: usize,
         state: Option<&[f32]>,
     ) -> Result<(Vec<f32>, Vec<f32>), Error> {
+        self.check_one()?;
+        let (mut rooms, next) = self.begin(&[inputs], steps, batch, state)?;
+        Ok((std::mem::take(rooms[0].numbers()), next))
+    }
+
+    /// The same of any model: inputs and outputs by name.
+    pub fn run_all(
+        &self,
+        inputs: &[(&str, Inputs<'_>)],
+        steps: usize,
+        batch: usize,
+        state: Option<&[f32]>,
+    ) -> Result<(Outputs, Vec<f32>), Error> {
+        let (rooms, next) = self.begin(&in_order(self.inputs, inputs)?, steps, batch, state)?;
+        Ok((self.named(&rooms), next))
+    }
+
+    fn begin(
+        &self,
+        inputs: &[Inputs<'_>],
+        steps: usize,
+        batch: usize,
+        state: Option<&[f32]>,
+    ) -> Result<(Vec<Room>, Vec<f32>), Error> {
         self.check(inputs, steps, batch)?;
         let mut next = self.initial_state(batch)?;
         if let Some(state) = state {
             replace(&mut next, state)?;
         }
-        let mut outputs = zeros(&[if self.every_step { steps } else { 1 }, batch, self.output_size])?;
-        self.call(inputs, steps, batch, &mut next, &mut outputs);
-        Ok((outputs, next))
+        let mut rooms = self.rooms(steps, batch)?;
+        self.call(inputs, steps, batch, &mut next, &mut rooms);
+        Ok((rooms, next))
+    }
+
+    fn rooms(&self, steps: usize, batch: usize) -> Result<Vec<Room>, Error> {
+        self.outputs.iter().map(|output| Room::new(output, steps, batch)).collect()
+    }
+
+    fn named(&self, rooms: &[Room]) -> Outputs {
+        self.outputs.iter().zip(rooms).map(|(output, room)| (output.name, room.values())).collect()
     }
 
     /// Give the state `[batch, state_size]` that a sequence begins with.
@@ -105,19 +167,51 @@ impl Model {
         Ok(state)
     }
 
-    fn check(&self, inputs: Inputs<'_>, steps: usize, batch: usize) -> Result<(), Error> {
-        let (tokens, got) = match inputs {
-            Inputs::Numbers(values) => (false, values.len()),
-            Inputs::Tokens(values) => (true, values.len()),
-        };
-        if tokens != self.token_ids() {
-            let expected = if tokens { "numbers" } else { "token ids" };
-            return Err(Error::Type { expected });
+    fn check_one(&self) -> Result<(), Error> {
+        match (self.inputs, self.outputs) {
+            ([_], [output]) if output.kind == Kind::Numbers => Ok(()),
+            _ => Err(Error::Several),
         }
+    }
+
+    fn check(&self, inputs: &[Inputs<'_>], steps: usize, batch: usize) -> Result<(), Error> {
         if steps == 0 || batch == 0 {
             return Err(Error::Empty);
         }
-        same_size("inputs", product(&[steps, batch, self.input_size])?, got)?;
+        self.inputs.iter().zip(inputs).try_for_each(|(tensor, inputs)| tensor.check(*inputs, steps, batch))
+    }
+
+    /// Run what `check` has found right, with a state and outputs of the sizes for it.
+    fn call(&self, inputs: &[Inputs<'_>], steps: usize, batch: usize, state: &mut [f32], rooms: &mut [Room]) {
+        let state = state.as_mut_ptr();
+        // SAFETY: the functions read and write as much as model.h says, which are the sizes that the callers
+        // and check() made sure of; the two states may be one.
+        let run = |given: &[Given<'_>], rooms: &mut [Room]| unsafe {
+            (self.run)(steps, batch, given, state, rooms, state)
+        };
+        match inputs {
+            [one] => run(&[Given::from(*one)], rooms), // allocates nothing
+            several => run(&several.iter().map(|inputs| Given::from(*inputs)).collect::<Vec<_>>(), rooms),
+        }
+    }
+}
+
+impl Tensor {
+    /// Tell how many values it has in a call.
+    pub fn count(&self, steps: usize, batch: usize) -> Result<usize, Error> {
+        product(&[if self.every_step { steps } else { 1 }, batch, self.size])
+    }
+
+    fn check(&self, inputs: Inputs<'_>, steps: usize, batch: usize) -> Result<(), Error> {
+        let (kind, got) = match inputs {
+            Inputs::Numbers(values) => (Kind::Numbers, values.len()),
+            Inputs::Tokens(values) => (Kind::Tokens, values.len()),
+            Inputs::Truths(values) => (Kind::Truths, values.len()),
+        };
+        if kind != self.kind {
+            return Err(Error::Type { what: self.name, expected: self.kind });
+        }
+        same_size(self.name, self.count(steps, batch)?, got)?;
         self.check_tokens(inputs)
     }
 
@@ -125,28 +219,10 @@ impl Model {
         if let (Inputs::Tokens(tokens), Some(vocabulary_size)) = (inputs, self.vocabulary_size) {
             let unknown = |id: &i64| usize::try_from(*id).map_or(true, |id| id >= vocabulary_size);
             if let Some(at) = tokens.iter().position(unknown) {
-                return Err(Error::Token { at, id: tokens[at], vocabulary_size });
+                return Err(Error::Token { what: self.name, at, id: tokens[at], vocabulary_size });
             }
         }
         Ok(())
-    }
-
-    /// Run what `check` has found right, with a state and outputs of the sizes for it.
-    fn call(&self, inputs: Inputs<'_>, steps: usize, batch: usize, state: &mut [f32], outputs: &mut [f32]) {
-        let (state, outputs) = (state.as_mut_ptr(), outputs.as_mut_ptr());
-        // SAFETY: the functions read and write as much as model.h says, which are the sizes that the callers
-        // and check() made sure of; the two states may be one.
-        unsafe {
-            match (&self.run, inputs) {
-                (Run::Numbers(run), Inputs::Numbers(values)) => {
-                    run(steps, batch, values.as_ptr(), state, outputs, state)
-                }
-                (Run::Tokens(run), Inputs::Tokens(values)) => {
-                    run(steps, batch, values.as_ptr(), state, outputs, state)
-                }
-                _ => unreachable!("check() looks at the kind of the inputs"),
-            }
-        }
     }
 }
 
@@ -156,7 +232,8 @@ pub struct Session {
     model: &'static Model,
     batch: usize,
     state: Vec<f32>,
-    outputs: Vec<f32>,
+    rooms: Vec<Room>,
+    outputs: Outputs, // of the last step_all()
 }
 
 impl Session {
@@ -165,17 +242,31 @@ impl Session {
         if batch == 0 {
             return Err(Error::Empty);
         }
-        let outputs = zeros(&[batch, model.output_size])?;
-        Ok(Session { model, batch, state: model.initial_state(batch)?, outputs })
+        let rooms = model.rooms(1, batch)?;
+        Ok(Session { model, batch, state: model.initial_state(batch)?, rooms, outputs: Outputs::new() })
     }
 
-    /// Take one time step: `inputs [batch, input_size]` give outputs `[batch, output_size]`.
+    /// Take one time step: `inputs [batch, size]` give outputs `[batch, size]`.
     ///
-    /// After an error the state is as before. Nothing is allocated.
+    /// After an error the state is as before. Nothing is allocated. For a model of one tensor of inputs, and one
+    /// of outputs, which are numbers.
     pub fn step(&mut self, inputs: Inputs<'_>) -> Result<&[f32], Error> {
-        self.model.check(inputs, 1, self.batch)?;
-        self.model.call(inputs, 1, self.batch, &mut self.state, &mut self.outputs);
+        self.model.check_one()?;
+        self.advance(&[inputs])?;
+        Ok(self.rooms[0].numbers())
+    }
+
+    /// The same of any model, by name; what is the same for a whole call goes into every step.
+    pub fn step_all(&mut self, inputs: &[(&str, Inputs<'_>)]) -> Result<&Outputs, Error> {
+        self.advance(&in_order(self.model.inputs, inputs)?)?;
+        self.outputs = self.model.named(&self.rooms);
         Ok(&self.outputs)
+    }
+
+    fn advance(&mut self, inputs: &[Inputs<'_>]) -> Result<(), Error> {
+        self.model.check(inputs, 1, self.batch)?;
+        self.model.call(inputs, 1, self.batch, &mut self.state, &mut self.rooms);
+        Ok(())
     }
 
     /// Go back to the initial state.
@@ -199,25 +290,4 @@ fn replace(state: &mut [f32], new: &[f32]) -> Result<(), Error> {
     same_size("state", state.len(), new.len())?;
     state.copy_from_slice(new);
     Ok(())
-}
-
-fn same_size(what: &'static str, expected: usize, got: usize) -> Result<(), Error> {
-    if got == expected {
-        return Ok(());
-    }
-    Err(Error::Size { what, expected, got })
-}
-
-/// Multiply sizes, which may come from outside and be anything.
-fn product(sizes: &[usize]) -> Result<usize, Error> {
-    let product = sizes.iter().try_fold(1_usize, |product, size| product.checked_mul(*size));
-    product.ok_or(Error::TooLarge)
-}
-
-fn zeros(sizes: &[usize]) -> Result<Vec<f32>, Error> {
-    let count = product(sizes)?;
-    let mut values = Vec::new();
-    values.try_reserve_exact(count).map_err(|_| Error::TooLarge)?;
-    values.resize(count, 0.0);
-    Ok(values)
 }

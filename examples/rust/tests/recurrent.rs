@@ -1,28 +1,43 @@
 //! What the adapter promises, for every model of this program.
 
-use recurrent::{Error, Inputs, Model, Session};
+use recurrent::{Error, Inputs, Kind, Model, Outputs, Session, Tensor, Values};
 
 const BATCH: usize = 3;
 
-/// Inputs of one step of some rows, in the kind that a model takes.
-struct Step {
-    numbers: Vec<f32>,
-    tokens: Vec<i64>,
-}
+/// Inputs of one step of some rows, each in the kind that a model takes.
+struct Step(Vec<(&'static str, Values)>);
 
 impl Step {
     fn new(model: &Model, rows: std::ops::Range<usize>) -> Step {
-        let values = rows.start * model.input_size..rows.end * model.input_size;
-        let numbers = values.clone().map(|value| (value as f32).sin()).collect();
-        Step { numbers, tokens: values.map(|value| value as i64).collect() }
+        Step(model.inputs.iter().map(|tensor| (tensor.name, Step::values(tensor, rows.clone()))).collect())
     }
 
-    fn inputs(&self, model: &Model) -> Inputs<'_> {
-        if model.token_ids() {
-            Inputs::Tokens(&self.tokens)
-        } else {
-            Inputs::Numbers(&self.numbers)
+    fn values(tensor: &Tensor, rows: std::ops::Range<usize>) -> Values {
+        let values = rows.start * tensor.size..rows.end * tensor.size;
+        let end = tensor.vocabulary_size.unwrap_or(usize::MAX);
+        match tensor.kind {
+            Kind::Numbers => Values::Numbers(values.map(|value| (value as f32).sin()).collect()),
+            Kind::Tokens => Values::Tokens(values.map(|value| (value % end) as i64).collect()),
+            Kind::Truths => Values::Truths(values.map(|value| value % 2 == 0).collect()),
         }
+    }
+
+    fn inputs(&self) -> Vec<(&str, Inputs<'_>)> {
+        self.0.iter().map(|(name, values)| (*name, inputs(values))).collect()
+    }
+
+    fn with(mut self, name: &'static str, values: Values) -> Step {
+        let place = self.0.iter_mut().find(|(other, _)| *other == name).unwrap();
+        place.1 = values;
+        self
+    }
+}
+
+fn inputs(values: &Values) -> Inputs<'_> {
+    match values {
+        Values::Numbers(values) => Inputs::Numbers(values),
+        Values::Tokens(values) => Inputs::Tokens(values),
+        Values::Truths(values) => Inputs::Truths(values),
     }
 }
 
@@ -42,12 +57,13 @@ fn unknown_name() {
 fn wrong_sizes() {
     for model in Model::all() {
         let step = Step::new(model, 0..BATCH + 1);
-        let (expected, got) = (BATCH * model.input_size, (BATCH + 1) * model.input_size);
-        let wrong = Error::Size { what: "inputs", expected, got };
+        let first = &model.inputs[0];
+        let (expected, got) = (BATCH * first.size, (BATCH + 1) * first.size);
+        let wrong = Error::Size { what: first.name, expected, got };
         let mut session = Session::new(model, BATCH).unwrap();
         let before = bits(session.state());
-        assert_eq!(session.step(step.inputs(model)).unwrap_err(), wrong);
-        assert_eq!(model.run(step.inputs(model), 1, BATCH, None).unwrap_err(), wrong);
+        assert_eq!(session.step_all(&step.inputs()).unwrap_err(), wrong);
+        assert_eq!(model.run_all(&step.inputs(), 1, BATCH, None).unwrap_err(), wrong);
         assert_eq!(bits(session.state()), before);
         let (what, expected) = ("state", BATCH * model.state_size);
         let wrong = Error::Size { what, expected, got: expected + 1 };
@@ -56,34 +72,71 @@ fn wrong_sizes() {
 }
 
 #[test]
-fn wrong_type() {
-    for model in Model::all() {
-        let step = Step::new(model, 0..1);
+fn wrong_type_and_wrong_name() {
+    for (model, tensor) in each_input() {
         let other =
-            if model.token_ids() { Inputs::Numbers(&step.numbers) } else { Inputs::Tokens(&step.tokens) };
-        let error = Session::new(model, 1).unwrap().step(other).unwrap_err();
-        assert!(matches!(error, Error::Type { .. }), "{error}");
+            if tensor.kind == Kind::Numbers { Values::Tokens(vec![]) } else { Values::Numbers(vec![]) };
+        let step = Step::new(model, 0..1).with(tensor.name, other);
+        let error = Session::new(model, 1).unwrap().step_all(&step.inputs()).unwrap_err();
+        assert_eq!(error, Error::Type { what: tensor.name, expected: tensor.kind });
+        let step = Step::new(model, 0..1);
+        let mut named = step.inputs();
+        named[0].0 = "another";
+        let error = Session::new(model, 1).unwrap().step_all(&named).unwrap_err();
+        assert_eq!(error, Error::Names(model.inputs.iter().map(|tensor| tensor.name).collect()));
     }
+}
+
+fn each_input() -> impl Iterator<Item = (&'static Model, &'static Tensor)> {
+    Model::all().iter().flat_map(|model| model.inputs.iter().map(move |tensor| (model, tensor)))
 }
 
 #[test]
 fn unknown_tokens() {
-    let with_ids = |model: &'static Model| Some((model, model.vocabulary_size?));
-    for (model, vocabulary_size) in Model::all().iter().filter_map(with_ids) {
+    for (model, tensor) in each_input() {
+        let vocabulary_size = match tensor.vocabulary_size {
+            Some(size) => size,
+            None => continue,
+        };
         let end = vocabulary_size as i64;
         let mut session = Session::new(model, BATCH).unwrap();
         let before = bits(session.state());
         for id in [-1, end, i64::MIN, i64::MAX] {
-            let error = session.step(Inputs::Tokens(&[0, id, 0])).unwrap_err();
-            assert_eq!(error, Error::Token { at: 1, id, vocabulary_size });
+            let step = Step::new(model, 0..BATCH).with(tensor.name, Values::Tokens(vec![0, id, 0]));
+            let error = session.step_all(&step.inputs()).unwrap_err();
+            let what = tensor.name;
+            assert_eq!(error, Error::Token { what, at: 1, id, vocabulary_size });
             assert_eq!(
                 error.to_string(),
-                format!("inputs[1]: expected a token id from 0 to {}, got {id}", end - 1)
+                format!("{what}[1]: expected a token id from 0 to {}, got {id}", end - 1)
             );
-            assert_eq!(model.run(Inputs::Tokens(&[0, id]), 2, 1, None).unwrap_err(), error);
+            assert_eq!(model.run_all(&step.inputs(), 1, BATCH, None).unwrap_err(), error);
         }
         assert_eq!(bits(session.state()), before);
-        session.step(Inputs::Tokens(&[0, end - 1, 0])).unwrap();
+        let step = Step::new(model, 0..BATCH).with(tensor.name, Values::Tokens(vec![0, end - 1, 0]));
+        session.step_all(&step.inputs()).unwrap();
+    }
+}
+
+/// A call without names is the same as one with them, or refused where there are several tensors.
+#[test]
+fn one_tensor_without_its_name() {
+    for model in Model::all() {
+        let step = Step::new(model, 0..BATCH);
+        let named = step.inputs();
+        let mut session = Session::new(model, BATCH).unwrap();
+        let alone = session.step(named[0].1).map(<[f32]>::to_vec);
+        match (model.inputs, model.outputs) {
+            ([_], [output]) if output.kind == Kind::Numbers => {
+                session.reset();
+                let outputs: &Outputs = session.step_all(&named).unwrap();
+                assert_eq!(outputs[output.name], Values::Numbers(alone.unwrap()));
+            }
+            _ => {
+                assert_eq!(alone.unwrap_err(), Error::Several);
+                assert_eq!(model.run(named[0].1, 1, BATCH, None).unwrap_err(), Error::Several);
+            }
+        }
     }
 }
 
@@ -93,8 +146,8 @@ fn nothing_and_too_much() {
         let step = Step::new(model, 0..1);
         assert_eq!(Session::new(model, 0).unwrap_err(), Error::Empty);
         assert_eq!(Session::new(model, usize::MAX).unwrap_err(), Error::TooLarge);
-        assert_eq!(model.run(step.inputs(model), 0, 1, None).unwrap_err(), Error::Empty);
-        assert_eq!(model.run(step.inputs(model), usize::MAX, 2, None).unwrap_err(), Error::TooLarge);
+        assert_eq!(model.run_all(&step.inputs(), 0, 1, None).unwrap_err(), Error::Empty);
+        assert_eq!(model.run_all(&step.inputs(), usize::MAX, 2, None).unwrap_err(), Error::TooLarge);
     }
 }
 
@@ -104,14 +157,14 @@ fn reset() {
         let step = Step::new(model, 0..BATCH);
         let mut session = Session::new(model, BATCH).unwrap();
         let initial = bits(session.state());
-        let first = session.step(step.inputs(model)).unwrap().to_vec();
+        let first = session.step_all(&step.inputs()).unwrap().clone();
         let state = session.state().to_vec();
-        let second = session.step(step.inputs(model)).unwrap().to_vec();
+        let second = session.step_all(&step.inputs()).unwrap().clone();
         session.reset_to(&state).unwrap();
-        assert_eq!(session.step(step.inputs(model)).unwrap(), second);
+        assert_eq!(session.step_all(&step.inputs()).unwrap(), &second);
         session.reset();
         assert_eq!(bits(session.state()), initial);
-        assert_eq!(session.step(step.inputs(model)).unwrap(), first);
+        assert_eq!(session.step_all(&step.inputs()).unwrap(), &first);
     }
 }
 
@@ -119,11 +172,23 @@ fn reset() {
 fn rows_of_a_batch() {
     for model in Model::all() {
         let step = Step::new(model, 0..BATCH);
-        let (outputs, _) = model.run(step.inputs(model), 1, BATCH, None).unwrap();
-        for (row, expected) in outputs.chunks(model.output_size).enumerate() {
+        let (outputs, _) = model.run_all(&step.inputs(), 1, BATCH, None).unwrap();
+        for row in 0..BATCH {
             let step = Step::new(model, row..row + 1);
             let mut session = Session::new(model, 1).unwrap();
-            assert_eq!(session.step(step.inputs(model)).unwrap(), expected, "{}, row {row}", model.name);
+            let alone = session.step_all(&step.inputs()).unwrap();
+            for output in model.outputs {
+                let expected = part(&outputs[output.name], row * output.size..(row + 1) * output.size);
+                assert_eq!(alone[output.name], expected, "{}, {}, row {row}", model.name, output.name);
+            }
         }
+    }
+}
+
+fn part(values: &Values, range: std::ops::Range<usize>) -> Values {
+    match values {
+        Values::Numbers(values) => Values::Numbers(values[range].to_vec()),
+        Values::Tokens(values) => Values::Tokens(values[range].to_vec()),
+        Values::Truths(values) => Values::Truths(values[range].to_vec()),
     }
 }

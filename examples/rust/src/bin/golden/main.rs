@@ -12,9 +12,9 @@ use std::process::exit;
 use std::time::Instant;
 
 use json::Json;
-use recurrent::{Inputs, Model, Session};
+use recurrent::{Inputs, Kind, Model, Outputs, Session, Values};
 use report::Report;
-use tensor::{Tensor, Values};
+use tensor::Tensor;
 
 const ROUNDS: usize = 11;
 const STEPS: usize = 1000; // of a round, fewer if they take longer than this:
@@ -69,84 +69,104 @@ fn check(folder: &Path) -> Outcome<bool> {
     Ok(passed)
 }
 
-/// Refuse a manifest of another format, and one of a net that takes or gives several tensors.
+/// Refuse a manifest of another format.
 fn check_manifest(manifest: &Json) -> Result<(), String> {
     let version = manifest.get("format_version").number();
     if version != FORMAT_VERSION {
         let expected = format!("expected manifest format {FORMAT_VERSION}, got {version}");
         return Err(format!("{expected}; export and scaffold with one rnn-export"));
     }
-    let [inputs, outputs] =
-        ["inputs", "outputs"].map(|part| manifest.get("signature").get(part).list().len());
-    if (inputs, outputs) != (1, 1) {
-        let expected = "expected one tensor of inputs and one of outputs";
-        return Err(format!("{expected}, got {inputs} and {outputs}; call its files as report.html shows"));
-    }
     Ok(())
 }
 
 impl<'a> Bundle<'a> {
     fn whole(&self, case: &Json<'a>, report: &mut Report) -> Outcome<()> {
-        let inputs = self.tensor(case.get("call"), "inputs")?;
-        let batch = case.get("batch").number() as usize;
-        let state = self.state(case)?;
-        let (outputs, state) =
-            self.model.run(as_inputs(&inputs.values())?, inputs.time, batch, Some(&state))?;
+        let [steps, batch] = ["time", "batch"].map(|size| case.get(size).number() as usize);
+        let tensors = self.inputs(case)?;
+        let values: Vec<_> = tensors.iter().map(|(name, tensor)| (*name, tensor.values())).collect();
+        let (outputs, state) = self.model.run_all(&given(&values), steps, batch, Some(&self.state(case)?))?;
         report.whole += 1;
         self.compare(case, "whole", &outputs, &state, report)
     }
 
     fn streamed(&self, case: &Json<'a>, report: &mut Report) -> Outcome<()> {
-        let inputs = self.tensor(case.get("call"), "inputs")?;
-        let like = self.tensor(case.get("float32"), "outputs")?;
+        let tensors = self.inputs(case)?;
         let mut session = Session::new(self.model, case.get("batch").number() as usize)?;
         session.reset_to(&self.state(case)?)?;
-        let mut outputs = vec![0.0; like.count()];
-        for step in 0..inputs.time {
-            like.place(step, session.step(as_inputs(&inputs.step(step))?)?, &mut outputs);
+        let mut outputs = Outputs::new();
+        for output in self.model.outputs {
+            let like = self.tensor(case.get("float32"), "outputs", output.name)?;
+            outputs.insert(output.name, like.values());
+        }
+        for step in 0..case.get("time").number() as usize {
+            let values: Vec<_> = tensors.iter().map(|(name, tensor)| (*name, tensor.step(step))).collect();
+            let given = session.step_all(&given(&values))?;
+            for (name, all) in &mut outputs {
+                let like = self.tensor(case.get("float32"), "outputs", name)?;
+                like.place(step, &given[name], all);
+            }
         }
         report.streamed += 1;
         self.compare(case, "streamed", &outputs, session.state(), report)
+    }
+
+    fn inputs(&self, case: &Json<'a>) -> Outcome<Vec<(&'static str, Tensor<'a>)>> {
+        let read = |name| Ok((name, self.tensor(case.get("call"), "inputs", name)?));
+        self.model.inputs.iter().map(|tensor| read(tensor.name)).collect()
     }
 
     fn compare(
         &self,
         case: &Json<'a>,
         how: &str,
-        outputs: &[f32],
+        outputs: &Outputs,
         state: &[f32],
         report: &mut Report,
     ) -> Outcome<()> {
-        let expected = self.tensor(case.get("float64"), "outputs")?.values().doubles();
-        report.compare(case, how, "outputs", &expected, &tensor::leaf(outputs, "float32"))?;
+        for (name, values) in outputs {
+            self.compare_one(case, how, name, &tensor::doubles(values), report)?;
+        }
         let mut rest = state;
-        for leaf in self.leaves() {
+        for leaf in self.signature.get("state").list() {
             let (name, dtype) = (leaf.get("output_name").text(), leaf.get("dtype").text());
-            let expected = self.leaf(case.get("float64"), name)?.values().doubles();
-            let floats = expected.len() * if dtype == "int64" { 2 } else { 1 };
+            let count = self.leaf(case.get("float64"), name)?.doubles().len();
+            let floats = count * if dtype == "int64" { 2 } else { 1 };
             let (own, others) = rest.split_at(floats.min(rest.len()));
-            report.compare(case, how, name, &expected, &tensor::leaf(own, dtype))?;
+            self.compare_one(case, how, name, &tensor::leaf(own, dtype), report)?;
             rest = others;
         }
         Ok(())
     }
 
+    fn compare_one(
+        &self,
+        case: &Json<'a>,
+        how: &str,
+        name: &str,
+        got: &[f64],
+        report: &mut Report,
+    ) -> Outcome<()> {
+        let expected = self.leaf(case.get("float64"), name)?.doubles();
+        let undecided = match case.get("undecided").get(name) {
+            Json::Nothing => Vec::new(),
+            entry => Tensor::new(self.tensors, entry, &Json::Nothing)?.doubles(),
+        };
+        Ok(report.compare(case, how, name, [&expected, &undecided], got)?)
+    }
+
     /// Put the leaves of a case's state one after another, as the model takes them.
     fn state(&self, case: &Json<'a>) -> Outcome<Vec<f32>> {
         let mut state = Vec::new();
-        for leaf in self.leaves() {
+        for leaf in self.signature.get("state").list() {
             state.extend(self.leaf(case.get("call"), leaf.get("name").text())?.floats());
         }
         Ok(state)
     }
 
-    fn leaves(&self) -> &'a [Json<'a>] {
-        self.signature.get("state").list()
-    }
-
-    /// Read the inputs or the outputs in a part of a case.
-    fn tensor(&self, part: &Json<'a>, name: &str) -> Result<Tensor<'a>, String> {
-        Tensor::new(self.tensors, part.get(name), &self.signature.get(name).list()[0])
+    /// Read an input or an output in a part of a case.
+    fn tensor(&self, part: &Json<'a>, side: &str, name: &str) -> Result<Tensor<'a>, String> {
+        let spec = self.signature.get(side).list().iter().find(|spec| spec.get("name").text() == name);
+        Tensor::new(self.tensors, part.get(name), spec.unwrap_or(&Json::Nothing))
     }
 
     fn leaf(&self, part: &Json<'a>, name: &str) -> Result<Tensor<'a>, String> {
@@ -154,23 +174,37 @@ impl<'a> Bundle<'a> {
     }
 }
 
-fn as_inputs(values: &Values) -> Result<Inputs<'_>, String> {
-    match values {
-        Values::Floats(numbers) => Ok(Inputs::Numbers(numbers)),
-        Values::Integers(tokens) => Ok(Inputs::Tokens(tokens)),
-        Values::Doubles(_) => Err("expected inputs of float32 or int64, got float64".into()),
-    }
+/// Give named values as a model takes them.
+fn given<'v>(values: &'v [(&'static str, Values)]) -> Vec<(&'static str, Inputs<'v>)> {
+    let inputs = |values: &'v Values| match values {
+        Values::Numbers(numbers) => Inputs::Numbers(numbers),
+        Values::Tokens(tokens) => Inputs::Tokens(tokens),
+        Values::Truths(truths) => Inputs::Truths(truths),
+    };
+    values.iter().map(|(name, values)| (*name, inputs(values))).collect()
 }
 
 /// Measure the microseconds of a step of one row: the median of some rounds, after one to warm up.
 fn time_step(model: &'static Model) -> Outcome<f64> {
     let mut session = Session::new(model, 1)?;
-    let (numbers, tokens) = (vec![0.0; model.input_size], vec![0; model.input_size]);
-    let inputs = if model.token_ids() { Inputs::Tokens(&tokens) } else { Inputs::Numbers(&numbers) };
+    let zeros = |size, kind| match kind {
+        Kind::Numbers => Values::Numbers(vec![0.0; size]),
+        Kind::Tokens => Values::Tokens(vec![0; size]),
+        Kind::Truths => Values::Truths(vec![false; size]),
+    };
+    let values: Vec<_> =
+        model.inputs.iter().map(|tensor| (tensor.name, zeros(tensor.size, tensor.kind))).collect();
+    let inputs = given(&values);
+    let alone = model.inputs.len() == 1 && model.outputs.len() == 1;
+    let alone = alone && model.outputs[0].kind == Kind::Numbers;
     let mut round = |steps: usize| -> Outcome<f64> {
         let start = Instant::now();
         for _ in 0..steps {
-            session.step(inputs)?;
+            if alone {
+                session.step(inputs[0].1)?;
+            } else {
+                session.step_all(&inputs)?;
+            }
         }
         Ok(start.elapsed().as_secs_f64() * 1e6)
     };
@@ -187,15 +221,8 @@ mod tests {
 
     #[test]
     fn manifests_that_this_program_cannot_run_are_told() {
-        for (manifest, words) in [
-            (r#"{"format_version": 1}"#, "expected manifest format 2, got 1; export and scaffold"),
-            (
-                r#"{"format_version": 2, "signature": {"inputs": [{}, {}], "outputs": [{}]}}"#,
-                "expected one tensor of inputs and one of outputs, got 2 and 1; call its files",
-            ),
-        ] {
-            let told = check_manifest(&Json::parse(manifest).unwrap()).unwrap_err();
-            assert!(told.starts_with(words), "expected {words:?}, got {told:?}");
-        }
+        let told = check_manifest(&Json::parse(r#"{"format_version": 1}"#).unwrap()).unwrap_err();
+        let words = "expected manifest format 2, got 1; export and scaffold";
+        assert!(told.starts_with(words), "expected {words:?}, got {told:?}");
     }
 }
