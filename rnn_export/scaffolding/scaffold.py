@@ -49,7 +49,7 @@ HOSTS = {
     "cpp-libtorch": Host(("model.pt",), several=True),
     "cpp-onnxruntime": Host(("model.onnx",), several=True),
     "rust": Host(("model.c",), ("src/models.rs",), several=True),
-    "go": Host(("model.c",), ("models.go",), each=("model_{}_.c",)),
+    "go": Host(("model.c",), ("models.go",), each=("model_{}_.c",), several=True),
     "java": Host(("model.c",)),
     "node": Host(("model.onnx",), several=True),
     "browser": Host(("model.onnx",), several=True),

@@ -188,10 +188,10 @@ def test_several_tensors_are_refused(
     signature = replace(bundle.signature, **two)
     changed = replace(bundle, manifest=replace(bundle.manifest, signature=signature))
     assert fitting_hosts(bundle)
-    assert "go" not in fitting_hosts(changed)
+    assert "java" not in fitting_hosts(changed)
     monkeypatch.setattr(Bundle, "open", lambda _: changed)
     with pytest.raises(ScaffoldError, match=f"expected one tensor of {part}, got 2. docs/embedding.md tells"):
-        scaffold([bundle.folder], "go", tmp_path / "new")
+        scaffold([bundle.folder], "java", tmp_path / "new")
 
 
 def test_lengths_are_refused(exported_ragged: Exported, tmp_path: Path) -> None:

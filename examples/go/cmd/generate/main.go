@@ -67,7 +67,7 @@ func generate(name, prompt string, length int, seed uint32) error {
 		return err
 	}
 	vocabulary := []rune(model.Vocabulary())
-	if len(vocabulary) == 0 {
+	if len(vocabulary) == 0 || len(model.Outputs()) != 1 {
 		return fmt.Errorf("expected a model with a vocabulary, got %s, which has none", name)
 	}
 	tokens, err := encode(prompt, vocabulary)
@@ -86,7 +86,7 @@ func generate(name, prompt string, length int, seed uint32) error {
 		return err
 	}
 	fmt.Print(prompt)
-	logits = logits[len(logits)-model.OutputSize():] // of the last character
+	logits = logits[len(logits)-model.Outputs()[0].Size:] // of the last character
 	uniform := mulberry32(seed)
 	for i := 0; i < length; i++ {
 		token := choose(logits, uniform())

@@ -44,18 +44,19 @@ type vector struct {
 	Batch     int                `json:"batch"`
 	Call      map[string]entry   `json:"call"`
 	Float64   map[string]entry   `json:"float64"`
+	Undecided map[string]entry   `json:"undecided"` // where rounding may turn a whole number into another one
 	Tolerance map[string]float64 `json:"tolerance"`
 }
 
 // bundle is what a folder says of a net, and the errors that were found so far.
 type bundle struct {
-	model          *recurrent.Model
-	inputs, result spec
-	leaves         []spec
-	cases          []vector
-	tensors        []byte
-	worst, share   float64
-	problem        error
+	model        *recurrent.Model
+	specs        map[string]spec // of inputs and outputs
+	leaves       []spec
+	cases        []vector
+	tensors      []byte
+	worst, share float64
+	problem      error
 }
 
 func readJSON(path string, to any) error {
@@ -69,7 +70,7 @@ func readJSON(path string, to any) error {
 	return nil
 }
 
-// readSignature reads a manifest: that of a net that takes one tensor of inputs and gives one of outputs.
+// readSignature reads a manifest.
 func readSignature(path string) (*signature, error) {
 	var manifest struct {
 		FormatVersion int             `json:"format_version"`
@@ -85,10 +86,6 @@ func readSignature(path string) (*signature, error) {
 	var found signature
 	if err := json.Unmarshal(manifest.Signature, &found); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	if inputs, outputs := len(found.Inputs), len(found.Outputs); inputs != 1 || outputs != 1 {
-		return nil, fmt.Errorf("%s: expected one tensor of inputs and one of outputs, got %d and %d; "+
-			"call its files as report.html shows", path, inputs, outputs)
 	}
 	return &found, nil
 }
@@ -113,12 +110,15 @@ func open(folder string) (*bundle, error) {
 		return nil, err
 	}
 	tensors, err := os.ReadFile(filepath.Join(folder, "golden", "tensors.bin"))
-	return &bundle{model: model, inputs: signature.Inputs[0], result: signature.Outputs[0], leaves: signature.State,
-		cases: index.Cases, tensors: tensors}, err
+	specs := map[string]spec{}
+	for _, one := range append(signature.Inputs, signature.Outputs...) {
+		specs[one.Name] = one
+	}
+	return &bundle{model: model, specs: specs, leaves: signature.State, cases: index.Cases, tensors: tensors}, err
 }
 
 // read gives a tensor of the file: raw, little-endian, the last axis varying fastest.
-func read[Number float32 | float64 | int64](b *bundle, e entry) []Number {
+func read[Number float32 | float64 | int64 | bool](b *bundle, e entry) []Number {
 	count := 1
 	for _, size := range e.Shape {
 		count *= size
@@ -130,8 +130,15 @@ func read[Number float32 | float64 | int64](b *bundle, e entry) []Number {
 	return values
 }
 
-// asFloats gives the floats whose bits model.c takes for a tensor: an int64 is two of them.
+// asFloats gives the floats whose bits model.c takes for a tensor: an int64 is two of them, a true one has all bits set.
 func asFloats(b *bundle, e entry) []float32 {
+	if e.DType == "bool" {
+		var floats []float32
+		for _, truth := range read[bool](b, e) {
+			floats = append(floats, math.Float32frombits(map[bool]uint32{true: math.MaxUint32}[truth]))
+		}
+		return floats
+	}
 	if e.DType != "int64" {
 		return read[float32](b, e)
 	}
@@ -156,7 +163,7 @@ func pieces(s spec, shape []int) (outer, inner int, hasTime bool) {
 }
 
 // cut gives one time step of a tensor.
-func cut[Number float32 | int64](values []Number, steps, step, outer, inner int) []Number {
+func cut[Number float32 | int64 | bool](values []Number, steps, step, outer, inner int) []Number {
 	var result []Number
 	for i := 0; i < outer; i++ {
 		at := (i*steps + step) * inner
@@ -165,22 +172,38 @@ func cut[Number float32 | int64](values []Number, steps, step, outer, inner int)
 	return result
 }
 
+// put puts one time step of a tensor to its place.
+func put[Number float32 | int64 | bool](step, all []Number, steps, at, outer, inner int) {
+	for i := 0; i < outer && len(step) > 0; i++ {
+		copy(all[(i*steps+at)*inner:], step[i*inner:(i+1)*inner])
+	}
+}
+
+// part gives a tensor of a case, or one of its time steps: all of it, if it has no time.
+func part[Number float32 | int64 | bool](b *bundle, one vector, name string, step int) []Number {
+	e := one.Call[name]
+	values := read[Number](b, e)
+	outer, inner, hasTime := pieces(b.specs[name], e.Shape)
+	if step < 0 || !hasTime {
+		return values
+	}
+	return cut(values, one.Time, step, outer, inner)
+}
+
 // inputsOf gives the inputs of a case, or of one of its time steps.
-func (b *bundle) inputsOf(one vector, step int) recurrent.Inputs {
-	e := one.Call[b.inputs.Name]
-	outer, inner, _ := pieces(b.inputs, e.Shape)
-	if b.model.TokenIDs() {
-		tokens := read[int64](b, e)
-		if step >= 0 {
-			tokens = cut(tokens, one.Time, step, outer, inner)
+func (b *bundle) inputsOf(one vector, step int) map[string]recurrent.Inputs {
+	inputs := map[string]recurrent.Inputs{}
+	for _, tensor := range b.model.Inputs() {
+		switch tensor.Kind {
+		case recurrent.Int64:
+			inputs[tensor.Name] = recurrent.Tokens(part[int64](b, one, tensor.Name, step)...)
+		case recurrent.Bool:
+			inputs[tensor.Name] = recurrent.Truths(part[bool](b, one, tensor.Name, step)...)
+		default:
+			inputs[tensor.Name] = recurrent.Numbers(part[float32](b, one, tensor.Name, step)...)
 		}
-		return recurrent.Tokens(tokens...)
 	}
-	numbers := read[float32](b, e)
-	if step >= 0 {
-		numbers = cut(numbers, one.Time, step, outer, inner)
-	}
-	return recurrent.Numbers(numbers...)
+	return inputs
 }
 
 func (b *bundle) stateOf(one vector) []float32 {
@@ -191,49 +214,85 @@ func (b *bundle) stateOf(one vector) []float32 {
 	return state
 }
 
-// compare looks at one result: got(i) is its number i.
-func (b *bundle) compare(one vector, how, name string, got func(int) float64) {
-	e, allowed := one.Float64[name], one.Tolerance[name]
-	expected := func(i int) float64 { return 0 }
-	count := 0
-	if e.DType == "int64" {
-		values := read[int64](b, e)
-		count, expected = len(values), func(i int) float64 { return float64(values[i]) }
-	} else {
-		values := read[float64](b, e)
-		count, expected = len(values), func(i int) float64 { return values[i] }
+// numbers gives a tensor of the file as numbers.
+func (b *bundle) numbers(e entry) []float64 {
+	switch e.DType {
+	case "int64":
+		return asNumbers(recurrent.Outputs{Tokens: read[int64](b, e)})
+	case "bool":
+		return asNumbers(recurrent.Outputs{Truths: read[bool](b, e)})
+	default:
+		return read[float64](b, e)
 	}
-	for i := 0; i < count; i++ {
-		difference := math.Abs(got(i) - expected(i))
+}
+
+// asNumbers gives values of any kind as numbers.
+func asNumbers(values recurrent.Outputs) []float64 {
+	var numbers []float64
+	for _, number := range values.Numbers {
+		numbers = append(numbers, float64(number))
+	}
+	for _, token := range values.Tokens {
+		numbers = append(numbers, float64(token))
+	}
+	for _, truth := range values.Truths {
+		numbers = append(numbers, map[bool]float64{true: 1}[truth])
+	}
+	return numbers
+}
+
+// compare looks at one result; an infinity is right where that is the same one.
+func (b *bundle) compare(one vector, how, name string, got []float64) {
+	expected, allowed := b.numbers(one.Float64[name]), one.Tolerance[name]
+	var undecided []bool
+	if e, there := one.Undecided[name]; there {
+		undecided = read[bool](b, e)
+	}
+	if len(got) != len(expected) && b.problem == nil {
+		b.problem = fmt.Errorf("%s %s: %s: expected %d numbers, got %d", one.Name, how, name, len(expected), len(got))
+		return
+	}
+	for i := range expected {
+		if got[i] == expected[i] || (undecided != nil && undecided[i]) {
+			continue
+		}
+		difference := math.Abs(got[i] - expected[i])
 		b.worst = math.Max(b.worst, difference)
 		if allowed > 0 {
 			b.share = math.Max(b.share, difference/allowed)
 		}
 		if !(difference <= allowed) && b.problem == nil { // so that NaN fails
 			b.problem = fmt.Errorf("%s %s: %s[%d]: expected %.9g, got %.9g, off by %.1e, allowed %.1e",
-				one.Name, how, name, i, expected(i), got(i), difference, allowed)
+				one.Name, how, name, i, expected[i], got[i], difference, allowed)
 		}
 	}
 }
 
-func (b *bundle) compareAll(one vector, how string, outputs, state []float32) {
-	b.compare(one, how, b.result.Name, func(i int) float64 { return float64(outputs[i]) })
+func (b *bundle) compareAll(one vector, how string, outputs map[string]recurrent.Outputs, state []float32) {
+	for name, values := range outputs {
+		b.compare(one, how, name, asNumbers(values))
+	}
 	for _, leaf := range b.leaves {
 		e := one.Call[leaf.Name]
 		size := len(asFloats(b, e))
 		part := state[:size]
 		state = state[size:]
-		got := func(i int) float64 { return float64(part[i]) }
-		if e.DType == "int64" {
-			tokens := unsafe.Slice((*int64)(unsafe.Pointer(&part[0])), size/2)
-			got = func(i int) float64 { return float64(tokens[i]) }
+		got := recurrent.Outputs{Numbers: part}
+		switch e.DType {
+		case "int64":
+			got = recurrent.Outputs{Tokens: unsafe.Slice((*int64)(unsafe.Pointer(&part[0])), size/2)}
+		case "bool":
+			got = recurrent.Outputs{}
+			for _, float := range part {
+				got.Truths = append(got.Truths, math.Float32bits(float) != 0)
+			}
 		}
-		b.compare(one, how, leaf.OutputName, got)
+		b.compare(one, how, leaf.OutputName, asNumbers(got))
 	}
 }
 
 func (b *bundle) whole(one vector) error {
-	outputs, state, err := b.model.Run(one.Time, one.Batch, b.inputsOf(one, -1), b.stateOf(one))
+	outputs, state, err := b.model.RunAll(one.Time, one.Batch, b.inputsOf(one, -1), b.stateOf(one))
 	if err != nil {
 		return err
 	}
@@ -249,26 +308,54 @@ func (b *bundle) streamed(one vector) error {
 	if err := session.Reset(b.stateOf(one)); err != nil {
 		return err
 	}
-	outer, inner, everyStep := pieces(b.result, one.Float64[b.result.Name].Shape)
-	all := make([]float32, outer*inner)
-	if everyStep {
-		all = make([]float32, outer*inner*one.Time)
-	}
+	all := map[string]recurrent.Outputs{}
 	for step := 0; step < one.Time; step++ {
-		outputs, err := session.Step(b.inputsOf(one, step))
+		outputs, err := session.StepAll(b.inputsOf(one, step))
 		if err != nil {
 			return err
 		}
-		if !everyStep {
-			copy(all, outputs)
-			continue
-		}
-		for i := 0; i < outer; i++ {
-			copy(all[(i*one.Time+step)*inner:], outputs[i*inner:(i+1)*inner])
+		for name, values := range outputs {
+			shape := one.Float64[name].Shape
+			outer, inner, everyStep := pieces(b.specs[name], shape)
+			if !everyStep {
+				all[name] = values
+				continue
+			}
+			if step == 0 {
+				times := one.Time
+				all[name] = recurrent.Outputs{
+					Numbers: make([]float32, times*len(values.Numbers)),
+					Tokens:  make([]int64, times*len(values.Tokens)),
+					Truths:  make([]bool, times*len(values.Truths)),
+				}
+			}
+			put(values.Numbers, all[name].Numbers, one.Time, step, outer, inner)
+			put(values.Tokens, all[name].Tokens, one.Time, step, outer, inner)
+			put(values.Truths, all[name].Truths, one.Time, step, outer, inner)
 		}
 	}
 	b.compareAll(one, "streamed", all, session.State())
 	return nil
+}
+
+// stepper makes what takes a step of one row, all zeros: without names, where a model has one tensor.
+func stepper(model *recurrent.Model, session *recurrent.Session) func() error {
+	inputs := map[string]recurrent.Inputs{}
+	for _, tensor := range model.Inputs() {
+		switch tensor.Kind {
+		case recurrent.Int64:
+			inputs[tensor.Name] = recurrent.Tokens(make([]int64, tensor.Size)...)
+		case recurrent.Bool:
+			inputs[tensor.Name] = recurrent.Truths(make([]bool, tensor.Size)...)
+		default:
+			inputs[tensor.Name] = recurrent.Numbers(make([]float32, tensor.Size)...)
+		}
+	}
+	only := inputs[model.Inputs()[0].Name]
+	if _, err := session.Step(only); err == nil {
+		return func() error { _, err := session.Step(only); return err }
+	}
+	return func() error { _, err := session.StepAll(inputs); return err }
 }
 
 // timeStep measures the microseconds of a step of one row: the median of some rounds after one to warm up.
@@ -277,15 +364,12 @@ func timeStep(model *recurrent.Model) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	inputs := recurrent.Numbers(make([]float32, model.InputSize())...)
-	if model.TokenIDs() {
-		inputs = recurrent.Tokens(make([]int64, model.InputSize())...)
-	}
+	step := stepper(model, session)
 	var times []float64
 	for round := 0; round <= rounds; round++ {
 		start := time.Now()
 		for i := 0; i < stepsOfRound; i++ {
-			if _, err := session.Step(inputs); err != nil {
+			if err := step(); err != nil {
 				return 0, err
 			}
 		}
