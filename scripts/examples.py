@@ -4,8 +4,9 @@ python scripts/examples.py [HOST...]
 python scripts/examples.py --write
 
 Every ``examples/HOST/ci.sh`` has to pass with the committed bundles, to write the same text as
-``scripts/generate.py``, and to fail with bundles of which one golden number is off. Debian packages are
-installed where that is possible. A host whose tools are missing is "not checked", and with CI set a failure.
+``scripts/generate.py``, and to fail with bundles of which one golden number is off. Then it is scaffolded
+for a net of several inputs and outputs, and has to run that, too. Debian packages are installed where that
+is possible. A host whose tools are missing is "not checked", and with CI set a failure.
 """
 
 import json
@@ -23,6 +24,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Annotated
 
+import torch
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -30,6 +32,7 @@ from rich.table import Table
 
 import rnn_export
 from rnn_export.scaffolding.scaffold import MODELS, WRITTEN
+from tests.support.general_calls import GENERAL
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
@@ -58,6 +61,8 @@ PACKAGES: dict[str, tuple[str, ...]] = {
 NO_TOOL = 77  # what a ci.sh exits with where a tool is missing; automake's number for a test that is skipped
 PROMPT, LENGTH, SEED = "The ", 100, 1  # of the text that every ci.sh writes
 TIMED = "rnn_scratch"  # the net whose microseconds are shown
+SEVERAL = "a machine"  # the net of several inputs and outputs
+INSTALLED = ("node_modules", "build/venv", "build/installed")  # by ci.sh, and not a second time
 
 PASSED, FAILED, NOT_CHECKED = "passed", "failed", "not checked"
 MARKS = {PASSED: "[green]✓ passed", FAILED: "[bold red]✗ failed", NOT_CHECKED: "[yellow]- not checked"}
@@ -84,9 +89,14 @@ class Outcome:
 
 def ci(host: str, models: Path) -> subprocess.CompletedProcess[str]:
     """Run a host's ``ci.sh`` on the bundles of a folder."""
+    return run(EXAMPLES / host / "ci.sh", models)
+
+
+def run(*command: Path) -> subprocess.CompletedProcess[str]:
+    """Run a ``ci.sh``."""
     environment = {**os.environ, "PYTHON": sys.executable}
-    command = [str(EXAMPLES / host / "ci.sh"), str(models)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)  # noqa: S603
+    line = [str(part) for part in command]
+    return subprocess.run(line, capture_output=True, text=True, check=False, env=environment)  # noqa: S603
 
 
 def check(host: str, expected: Sequence[str], text: str, tampered: Path) -> Outcome:
@@ -131,6 +141,25 @@ def _blind(done: subprocess.CompletedProcess[str]) -> Iterator[str]:
         yield f"ci.sh passes bundles whose golden vectors were changed:\n{printed[-4000:]}"
     elif "off by" not in printed:
         yield f"with changed golden vectors, ci.sh fails for another reason:\n{printed[-4000:]}"
+
+
+def export_several(folder: Path) -> Path:
+    """Export a net with inputs, outputs and a state of every dtype, in an order of its own, and a context."""
+    torch.manual_seed(0)
+    call = GENERAL[SEVERAL]
+    return rnn_export.export(call.make().eval(), call.draw(7, 3, 5), folder).folder
+
+
+def check_several(host: str, bundle: Path, folder: Path) -> Iterator[str]:
+    """Scaffold a host for a net of several inputs and outputs; name what is wrong with its ``ci.sh``."""
+    new = rnn_export.scaffold([bundle], host, folder)
+    for name in INSTALLED:
+        if (EXAMPLES / host / name).exists():
+            (new / name).parent.mkdir(exist_ok=True)
+            (new / name).symlink_to(EXAMPLES / host / name)
+    done = run(new / "ci.sh")
+    if done.returncode or bundle.name not in {match["model"] for match in GOLDEN.finditer(done.stdout)}:
+        yield f"{SEVERAL}: ci.sh exits with {done.returncode}:\n{(done.stdout + done.stderr).strip()[-4000:]}"
 
 
 def tamper(folder: Path) -> None:
@@ -244,9 +273,14 @@ def main(
     expected, text = [path.parent.name for path in ARTIFACTS.glob("*/manifest.json")], expected_text()
     outcomes = []
     with tempfile.TemporaryDirectory() as folder:
-        tamper(Path(folder))
+        tampered = Path(folder) / "tampered"
+        tamper(tampered)
+        several = export_several(Path(folder) / "several" / "machine")
         for host in wanted:
-            outcomes.append(check(host, expected, text, Path(folder)))
+            outcomes.append(check(host, expected, text, tampered))
+            if outcomes[-1].verdict == PASSED:
+                outcomes[-1].problems = list(check_several(host, several, Path(folder) / "hosts" / host))
+                outcomes[-1].verdict = FAILED if outcomes[-1].problems else PASSED
             typer.echo(f"{host}: {outcomes[-1].verdict} in {outcomes[-1].seconds:.0f} s", err=True)
     console.print(table(outcomes))
     for outcome in outcomes:

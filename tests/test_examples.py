@@ -59,6 +59,28 @@ def test_what_is_believed(
     assert bool(outcome.problems) == (verdict != "passed")
 
 
+@pytest.mark.parametrize(
+    ("script", "problem"),
+    [
+        (printed(GOLDEN), ""),
+        (printed(GOLDEN) + "; exit 1", "exits with 1:\nrnn: 60 vectors"),
+        (printed("other" + GOLDEN), "exits with 0:\nother"),
+    ],
+)
+def test_a_net_of_several_inputs_has_to_run(
+    script: str, problem: str, examples: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scaffold(bundles: list[Path], host: str, folder: Path) -> Path:
+        write(folder, script)
+        return folder / host
+
+    monkeypatch.setattr(examples.rnn_export, "scaffold", scaffold)
+    (tmp_path / "new").mkdir()
+    problems = list(examples.check_several("host", Path("rnn"), tmp_path / "new"))
+    assert bool(problems) == bool(problem)
+    assert problem in "".join(problems)
+
+
 def test_a_missing_toolchain_is_a_failure_in_ci(
     examples: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -180,8 +180,9 @@ export class Model {
     /** @type {Sizes} */
     const sizes = { time: steps, batch };
     for (const spec of this.signature.inputs) {
-      const free = spec.shape.find((size) => typeof size === "string" && !(size in sizes));
-      if (free) sizes[free] = Math.max(1, Math.floor(inputs[spec.name]?.length / countOf(spec, { ...sizes, [free]: 1 })));
+      const free = spec.shape.find((size) => !(size in sizes) && typeof size === "string");
+      if (free) sizes[free] = 1;
+      if (free) sizes[free] = Math.max(1, Math.floor(inputs[spec.name]?.length / countOf(spec, sizes)));
       checkValues(spec, inputs[spec.name], sizes);
     }
     return sizes;

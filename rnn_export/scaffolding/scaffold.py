@@ -17,8 +17,8 @@ import jinja2
 from rnn_export.bundle.bundle import Bundle, staged
 from rnn_export.errors import ScaffoldError, mismatch
 from rnn_export.signature.signature import Signature, identifier
-from rnn_export.signature.sizes import TIME
-from rnn_export.signature.tensors import TensorSpec
+from rnn_export.signature.sizes import BATCH, TIME
+from rnn_export.signature.tensors import LENGTHS, TensorSpec
 
 MODELS = "models"  # where an example has its bundles
 BUILT = ("build", "node_modules", "__pycache__")  # what running an example leaves in it
@@ -35,27 +35,27 @@ class Host:
         files: of the bundle, which have to be there.
         generated: the files that hold the models' names and sizes, each from the template of its name.
         each: files of which every model has one, its name for ``{}``; the template's is ``model``.
-        several: it runs models of several inputs and outputs, of any dtype.
+        shapes: its arrays know their shapes: contexts may have any number of free sizes.
     """
 
     files: tuple[str, ...]
     generated: tuple[str, ...] = ()
     each: tuple[str, ...] = ()
-    several: bool = False
+    shapes: bool = False
 
 
 HOSTS = {
-    "c": Host(("model.c",), ("models.c",), several=True),
-    "cpp-libtorch": Host(("model.pt",), several=True),
-    "cpp-onnxruntime": Host(("model.onnx",), several=True),
-    "rust": Host(("model.c",), ("src/models.rs",), several=True),
-    "go": Host(("model.c",), ("models.go",), each=("model_{}_.c",), several=True),
+    "c": Host(("model.c",), ("models.c",)),
+    "cpp-libtorch": Host(("model.pt",)),
+    "cpp-onnxruntime": Host(("model.onnx",)),
+    "rust": Host(("model.c",), ("src/models.rs",)),
+    "go": Host(("model.c",), ("models.go",), each=("model_{}_.c",)),
     "java": Host(("model.c",)),
-    "node": Host(("model.onnx",), several=True),
-    "browser": Host(("model.onnx",), several=True),
-    "python": Host(("model.onnx",), several=True),
-    "service-cpp": Host(("model.c",), ("models.c",), several=True),
-    "service-node": Host(("model.onnx",), several=True),
+    "node": Host(("model.onnx",)),
+    "browser": Host(("model.onnx",)),
+    "python": Host(("model.onnx",), shapes=True),
+    "service-cpp": Host(("model.c",), ("models.c",)),
+    "service-node": Host(("model.onnx",)),
 }
 
 
@@ -228,26 +228,25 @@ def fitting_hosts(bundle: Bundle) -> list[str]:
 
 def _requirements(signature: Signature, host: Host) -> list[tuple[str, str]]:
     """List what an example expects, and what there is instead, if it is something else."""
+    lengths = [spec.name for spec in signature.inputs if spec.counts_steps]
+    lengths += [LENGTHS.name] if signature.lengths else []
     dtypes = {spec.dtype for spec in (*signature.arguments, *signature.results)}
     needed = [
         ("a net that can be streamed", signature.not_streamable_because or ""),
-        ("a net without lengths", "one with an input 'lengths'" if signature.lengths else ""),
+        ("a net without lengths", ", ".join(lengths)),
         ("tensors of float32, int64 and bool", ", ".join(sorted(dtypes - {*C_TYPES}))),
     ]
-    return needed if host.several else needed + _of_one(signature)
+    return needed if host.shapes else [*needed, ("contexts of one free size", _of_several_sizes(signature))]
 
 
-def _of_one(signature: Signature) -> list[tuple[str, str]]:
-    """List what an example expects that runs nets of one input and one output."""
-    inputs, outputs = len(signature.inputs), len(signature.outputs)
-    taken, given = signature.inputs[0].dtype, signature.outputs[0].dtype
-    return [
-        ("one tensor of inputs", f"{inputs}" if inputs > 1 else ""),
-        ("one tensor of outputs", f"{outputs}" if outputs > 1 else ""),
-        ("inputs of float32 or int64", "" if taken in ("float32", "int64") else taken),
-        ("outputs of float32", "" if given == "float32" else given),
-        ("a state of numbers", "bool" if any(leaf.dtype == "bool" for leaf in signature.state) else ""),
-    ]
+def _of_several_sizes(signature: Signature) -> str:
+    """Name the contexts of which two sizes are free, so that a number of values does not tell them."""
+    known, found = {TIME, BATCH}, []
+    for spec in signature.inputs:
+        new = {size for size in spec.shape if isinstance(size, str)} - known
+        found += [f"{spec.name} with {', '.join(sorted(new))}"] if len(new) > 1 else []
+        known |= new
+    return ", ".join(found)
 
 
 def _render(template: str, **names: Any) -> str:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -20,6 +19,7 @@ from rnn_export.bundle.golden import NON_FINITE
 from rnn_export.cli.main import app
 from rnn_export.errors import BundleError, ScaffoldError
 from rnn_export.scaffolding.scaffold import HOSTS, MODELS, examples, fitting_hosts
+from rnn_export.signature.tensors import InputSpec
 from tests.support.cases import CALL_CASES, CASES
 from tests.support.exports import Exported
 from tests.support.general_calls import GENERAL
@@ -179,19 +179,19 @@ def test_what_no_example_runs_is_refused(
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("part", ["inputs", "outputs"])
-def test_several_tensors_are_refused(
-    part: str, exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_contexts_of_several_free_sizes_are_for_arrays_that_know_theirs(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle = exported(NAMED["gru"])
-    two: dict[str, Any] = {part: 2 * getattr(bundle.signature, part)}
-    signature = replace(bundle.signature, **two)
+    image = InputSpec("image", "float32", ("batch", "height", "width"))
+    signature = replace(bundle.signature, inputs=(*bundle.signature.inputs, image))
     changed = replace(bundle, manifest=replace(bundle.manifest, signature=signature))
-    assert fitting_hosts(bundle)
-    assert "java" not in fitting_hosts(changed)
+    assert {*fitting_hosts(bundle)} == {*HOSTS}
+    assert fitting_hosts(changed) == ["python"]
     monkeypatch.setattr(Bundle, "open", lambda _: changed)
-    with pytest.raises(ScaffoldError, match=f"expected one tensor of {part}, got 2. docs/embedding.md tells"):
-        scaffold([bundle.folder], "java", tmp_path / "new")
+    words = "expected contexts of one free size, got image with height, width. docs/embedding.md tells"
+    with pytest.raises(ScaffoldError, match=words):
+        scaffold([bundle.folder], "node", tmp_path / "new")
 
 
 def test_lengths_are_refused(exported_ragged: Exported, tmp_path: Path) -> None:

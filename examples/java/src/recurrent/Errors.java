@@ -1,9 +1,13 @@
 package recurrent;
 
 import java.io.IOException;
+import java.lang.reflect.Array;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Objects;
 import java.util.stream.IntStream;
 
 /** What is wrong is said and harms nothing; rows, and threads, are independent. Silent if all is well. */
@@ -45,92 +49,134 @@ final class Errors {
         if (!holds) throw new IllegalStateException("expected " + what);
     }
 
-    /** Runs the model with some numbers of its type, good as token ids, too. */
-    private Model.Result runSome(int length, int steps, int batch, float[] state) {
-        if (!model.tokenIds()) return model.run(filled(length), steps, batch, state);
-        long[] tokens = new long[length];
-        Arrays.fill(tokens, 1);
-        return model.run(tokens, steps, batch, state);
+    /** Gives some numbers of the right kind, good as token ids, too. */
+    private static Object some(Spec spec, int length) {
+        Object values = spec.zeros(length);
+        if (values instanceof float[]) Arrays.fill((float[]) values, 0.5F);
+        if (values instanceof long[]) Arrays.fill((long[]) values, 1);
+        return values;
     }
 
-    private static float[] filled(int length) {
-        float[] numbers = new float[length];
-        Arrays.fill(numbers, 0.5F);
-        return numbers;
+    private Map<String, Object> some(int steps, int batch) {
+        Map<String, Object> inputs = new LinkedHashMap<>();
+        for (Spec spec : model.inputs()) inputs.put(spec.name(), some(spec, spec.count(steps, batch)));
+        return inputs;
     }
 
-    private float[] step(Session session, int rows) {
-        int length = rows * model.inputSize();
-        return model.tokenIds() ? session.step(new long[length]) : session.step(filled(length));
+    /** Gives the same, but for one array. */
+    private static Map<String, Object> with(Map<String, Object> inputs, Spec spec, Object values) {
+        inputs.put(spec.name(), values);
+        return inputs;
+    }
+
+    private Map<String, Object> step(Session session, int rows) {
+        return session.step(some(1, rows));
+    }
+
+    private static boolean same(Map<String, Object> one, Map<String, Object> other) {
+        return one.keySet().equals(other.keySet())
+                && one.keySet().stream().allMatch(name -> Objects.deepEquals(one.get(name), other.get(name)));
     }
 
     private void checkSizes() {
-        int length = 6 * model.inputSize();
-        expectError("inputs: expected", () -> runSome(length - 1, 3, 2, null));
-        expectError("inputs: expected", () -> runSome(length, 4, 2, null));
-        expectError("at least one time step", () -> runSome(0, 0, 2, null));
-        expectError("at least one time step", () -> runSome(length, -3, -2, null));
-        expectError("less than 2^31", () -> runSome(length, 1 << 16, 1 << 16, null));
-        expectError("state: expected", () -> runSome(length, 3, 2, new float[2 * model.stateSize() + 1]));
-        expectError("inputs: expected " + (model.tokenIds() ? "int64" : "float32"), () -> {
-            if (model.tokenIds()) model.run(filled(length), 3, 2, null);
-            else model.run(new long[length], 3, 2, null);
-        });
-        int outputs = (model.everyStep() ? 6 : 2) * model.outputSize();
-        expect(runSome(length, 3, 2, null).outputs.length == outputs, outputs + " outputs");
+        Map<String, Object> inputs = some(3, 2);
+        expectError(": expected", () -> model.run(inputs, 4, 2, null));
+        expectError("at least one time step", () -> model.run(inputs, 0, 2, null));
+        expectError("at least one time step", () -> model.run(inputs, -3, -2, null));
+        expectError("less than 2^31", () -> model.run(inputs, 1 << 16, 1 << 16, null));
+        expectError("state: expected", () -> model.run(inputs, 3, 2, new float[2 * model.stateSize() + 1]));
+        for (Spec spec : model.inputs()) {
+            String words = spec.name() + ": expected";
+            Object less = some(spec, spec.count(3, 2) - 1);
+            expectError(words, () -> model.run(with(some(3, 2), spec, less), 3, 2, null));
+            expectError(words, () -> model.run(with(some(3, 2), spec, new int[spec.count(3, 2)]), 3, 2, null));
+            expectError(words, () -> model.run(with(some(3, 2), spec, null), 3, 2, null));
+        }
+        Map<String, Object> more = some(3, 2);
+        more.put("another", new float[6]);
+        expectError("inputs: expected", () -> model.run(more, 3, 2, null));
+        Map<String, Object> outputs = model.run(inputs, 3, 2, null).outputs;
+        for (Spec spec : model.outputs())
+            expect(Array.getLength(outputs.get(spec.name())) == spec.count(3, 2), "all numbers of " + spec.name());
+        checkPlain(outputs);
+    }
+
+    /** A call without names is the same as one with them, or refused where there are several tensors. */
+    private void checkPlain(Map<String, Object> outputs) {
+        Object first = some(3, 2).get(model.inputs().get(0).name());
+        Attempt attempt = () -> {
+            Model.Result result =
+                    first instanceof long[] ? model.run((long[]) first, 3, 2, null) : model.run((float[]) first, 3, 2, null);
+            Object named = outputs.get(model.outputs().get(0).name());
+            expect(Objects.deepEquals(named, result.outputs), "the same outputs without a name");
+        };
+        if (!model.isPlain()) {
+            expectError("expected one tensor of inputs", attempt);
+            return;
+        }
+        try {
+            attempt.run();
+        } catch (IOException error) {
+            throw new IllegalStateException(error);
+        }
     }
 
     private void checkTokens() {
-        if (model.vocabularySize().isEmpty()) return;
-        long end = model.vocabularySize().getAsLong();
+        for (Spec spec : model.inputs()) if (spec.vocabularySize().isPresent()) checkTokens(spec);
+    }
+
+    private void checkTokens(Spec spec) {
+        long end = spec.vocabularySize().getAsLong();
         Session session = new Session(model, 2);
         float[] before = session.state();
         for (long id : new long[] {-1, end, Long.MIN_VALUE, Long.MAX_VALUE}) {
-            String words = "inputs[1]: expected a token id from 0 to " + (end - 1) + ", got " + id;
-            expectError(words, () -> session.step(new long[] {0, id}));
-            expectError(words, () -> model.run(new long[] {0, id}, 2, 1, null));
+            String words = spec.name() + "[1]: expected a token id from 0 to " + (end - 1) + ", got " + id;
+            Map<String, Object> step = with(some(1, 2), spec, new long[] {0, id});
+            expectError(words, () -> session.step(step));
+            expectError(words, () -> model.run(step, 1, 2, null));
         }
         expect(Arrays.equals(before, session.state()), "the state as before, after an id that there is not");
-        session.step(new long[] {0, end - 1});
+        session.step(with(some(1, 2), spec, new long[] {0, end - 1}));
     }
 
     private void checkSession() {
         expectError("at least one", () -> new Session(model, 0));
         Session session = new Session(model, 2);
-        float[] first = step(session, 2);
+        Map<String, Object> first = step(session, 2);
         float[] state = session.state();
-        float[] second = step(session, 2);
+        Map<String, Object> second = step(session, 2);
         session.reset(state);
-        expectError("inputs: expected", () -> step(session, 1));
+        expectError(": expected", () -> step(session, 1));
         expectError("state: expected", () -> session.reset(new float[model.stateSize()]));
         Arrays.fill(state, 7); // the session has a copy of its own
         Arrays.fill(session.state(), 7);
-        expect(Arrays.equals(second, step(session, 2)), "the second step again, after a reset to the state before");
+        expect(same(second, step(session, 2)), "the second step again, after a reset to the state before");
         session.reset();
-        expect(Arrays.equals(first, step(session, 2)), "the first step again, after a reset");
+        expect(same(first, step(session, 2)), "the first step again, after a reset");
     }
 
     /** A row gives the same bits in any batch. */
     private void checkBatch() {
-        float[] one = step(new Session(model, 1), 1);
-        float[] three = step(new Session(model, 3), 3);
-        for (int row = 0; row < 3; row++) {
-            int from = row * model.outputSize();
-            float[] got = Arrays.copyOfRange(three, from, from + model.outputSize());
-            expect(Arrays.equals(one, got), "row " + row + " as it is alone");
-        }
+        Map<String, Object> one = step(new Session(model, 1), 1);
+        Map<String, Object> three = step(new Session(model, 3), 3);
+        for (Spec spec : model.outputs())
+            for (int at = 0; at < 3 * spec.size(); at++) {
+                Object expected = Array.get(one.get(spec.name()), at % spec.size());
+                Object got = Array.get(three.get(spec.name()), at);
+                expect(expected.equals(got), "number " + at + " of " + spec.name() + " as its row is alone");
+            }
     }
 
     /** Threads with a session each do not disturb one another. */
     private void checkThreads() {
-        float[] expected = steps(100);
-        boolean equal = IntStream.range(0, 8).parallel().allMatch(i -> Arrays.equals(expected, steps(100)));
+        Map<String, Object> expected = steps(100);
+        boolean equal = IntStream.range(0, 8).parallel().allMatch(i -> same(expected, steps(100)));
         expect(equal, "the same outputs in all threads");
     }
 
-    private float[] steps(int count) {
+    private Map<String, Object> steps(int count) {
         Session session = new Session(model, 1);
-        float[] outputs = {};
+        Map<String, Object> outputs = Map.of();
         for (int i = 0; i < count; i++) outputs = step(session, 1);
         return outputs;
     }
@@ -149,9 +195,6 @@ final class Errors {
             expectError("expected manifest format 2, got null; export and scaffold", () -> Model.load(folder, "none"));
             Files.writeString(manifest, "{\"format_version\": 2, \"signature\": {}}");
             expectError("none.json: expected", () -> Model.load(folder, "none"));
-            String tensors = "{\"inputs\": [{}, {}], \"outputs\": [{}]}";
-            Files.writeString(manifest, "{\"format_version\": 2, \"signature\": " + tensors + "}");
-            expectError("one tensor of inputs and one of outputs, got 2 and 1; call", () -> Model.load(folder, "none"));
         } finally {
             for (Path file : new Path[] {manifest, library, folder}) Files.deleteIfExists(file);
         }

@@ -27,8 +27,9 @@ final class Generate {
 
     private static int[] vocabulary(Model model) {
         int[] characters = model.vocabulary().orElse("").codePoints().toArray();
-        if (characters.length == 0 || characters.length != model.outputSize()) {
-            String expected = ": expected a text model, of " + model.outputSize() + " characters, got one of ";
+        int logits = model.isPlain() ? model.outputs().get(0).size() : 0;
+        if (characters.length == 0 || characters.length != logits) {
+            String expected = ": expected a text model, of " + logits + " characters, got one of ";
             throw new IllegalArgumentException(model.name() + expected + characters.length);
         }
         return characters;

@@ -3,27 +3,30 @@ package recurrent;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
-import com.google.gson.JsonPrimitive;
 import com.sun.jna.Function;
 import com.sun.jna.NativeLibrary;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
 import java.util.Optional;
-import java.util.OptionalLong;
 
 /**
  * A recurrent net from a bundle's model.c. It does not change: any number of threads may call it at a time.
  *
- * <p>Inputs are token ids ({@code long[]}) or numbers ({@code float[]}), as {@link #tokenIds} tells. All arrays are
- * dense, row-major, their axes in the order of the bundle's manifest; {@code [time, batch, size]} below.
+ * <p>Inputs are token ids ({@code long[]}) or numbers ({@code float[]}); a model of several takes a map of arrays by
+ * name, {@code boolean[]} among them, and so do its outputs come. All arrays are dense, row-major, their axes in the
+ * order of the bundle's manifest; {@code [time, batch, size]} below.
  */
 public final class Model {
     private static final String FORMAT_VERSION = "2"; // of the manifest
 
     /** What a call gives. */
     public static final class Result {
-        /** float32 [time, batch, outputSize]; [batch, outputSize] if there are those of the last step alone. */
+        /** float32 [time, batch, size]; [batch, size] if there are those of the last step alone. */
         public final float[] outputs;
 
         /** The state after the last time step, as {@link Model#run(float[], int, int, float[])} takes it. */
@@ -35,33 +38,35 @@ public final class Model {
         }
     }
 
+    /** What a call of a model with several tensors gives. */
+    public static final class Results {
+        /** Arrays by the names of the outputs: {@code float[]}, {@code long[]} or {@code boolean[]}. */
+        public final Map<String, Object> outputs;
+
+        /** The state after the last time step. */
+        public final float[] state;
+
+        private Results(Map<String, Object> outputs, float[] state) {
+            this.outputs = outputs;
+            this.state = state;
+        }
+    }
+
     private final String name;
-    private final boolean tokenIds;
-    private final boolean everyStep;
-    private final int inputSize;
-    private final int outputSize;
+    private final List<Spec> inputs;
+    private final List<Spec> outputs;
     private final int stateSize;
-    private final long vocabularySize; // 0: not known, or no ids
     private final String vocabulary;
     private final Function run;
     private final Function initialState;
 
     private Model(String name, JsonObject manifest, NativeLibrary library) {
         JsonObject signature = manifest.getAsJsonObject("signature");
-        JsonObject inputs = only(signature, "inputs");
-        JsonObject outputs = only(signature, "outputs");
         JsonElement text = manifest.getAsJsonObject("metadata").get("vocabulary");
         this.name = name;
-        tokenIds = isInt64(inputs);
-        everyStep = outputs.getAsJsonArray("shape").contains(new JsonPrimitive("time"));
-        inputSize = units(inputs);
-        outputSize = units(outputs);
-        int size = 0;
-        for (JsonElement leaf : signature.getAsJsonArray("state"))
-            size += units(leaf.getAsJsonObject()) * (isInt64(leaf.getAsJsonObject()) ? 2 : 1);
-        stateSize = size;
-        JsonElement ids = inputs.get("vocabulary");
-        vocabularySize = ids == null ? 0 : ids.getAsLong();
+        inputs = specs(signature, "inputs");
+        outputs = specs(signature, "outputs");
+        stateSize = specs(signature, "state").stream().mapToInt(Spec::floats).sum();
         vocabulary = text == null ? null : text.getAsString();
         run = library.getFunction(name + "_run");
         initialState = library.getFunction(name + "_initial_state");
@@ -89,37 +94,19 @@ public final class Model {
         }
     }
 
-    /** Refuses a manifest of another format, and one of a net that takes or gives several tensors. */
+    /** Refuses a manifest of another format. */
     private static void checkManifest(Path file, JsonObject manifest) throws IOException {
         String version = String.valueOf(manifest.get("format_version"));
         if (!version.equals(FORMAT_VERSION)) {
             String expected = file + ": expected manifest format " + FORMAT_VERSION + ", got " + version;
             throw new IOException(expected + "; export and scaffold with one rnn-export");
         }
-        JsonObject signature = manifest.getAsJsonObject("signature");
-        int inputs = signature.getAsJsonArray("inputs").size();
-        int outputs = signature.getAsJsonArray("outputs").size();
-        if (inputs != 1 || outputs != 1) {
-            String expected = file + ": expected one tensor of inputs and one of outputs, got ";
-            throw new IOException(expected + inputs + " and " + outputs + "; call its files as report.html shows");
-        }
     }
 
-    /** The only tensor of inputs, or of outputs. */
-    static JsonObject only(JsonObject signature, String part) {
-        return signature.getAsJsonArray(part).get(0).getAsJsonObject();
-    }
-
-    private static boolean isInt64(JsonObject tensor) {
-        return tensor.get("dtype").getAsString().equals("int64");
-    }
-
-    /** The numbers of a tensor for each row and time step. */
-    private static int units(JsonObject tensor) {
-        int product = 1;
-        for (JsonElement size : tensor.getAsJsonArray("shape"))
-            if (size.getAsJsonPrimitive().isNumber()) product = Math.multiplyExact(product, size.getAsInt());
-        return product;
+    private static List<Spec> specs(JsonObject signature, String part) {
+        List<Spec> specs = new ArrayList<>();
+        for (JsonElement tensor : signature.getAsJsonArray(part)) specs.add(new Spec(tensor.getAsJsonObject()));
+        return List.copyOf(specs);
     }
 
     /** The name of the bundle's folder. */
@@ -127,34 +114,25 @@ public final class Model {
         return name;
     }
 
-    /** Whether inputs are int64 token ids, not float32. */
-    public boolean tokenIds() {
-        return tokenIds;
+    /** What goes in beside the state, in the manifest's order. */
+    public List<Spec> inputs() {
+        return inputs;
     }
 
-    /** Whether there are outputs of every time step, not of the last one alone. */
-    public boolean everyStep() {
-        return everyStep;
+    /** What comes out beside it. */
+    public List<Spec> outputs() {
+        return outputs;
     }
 
-    /** Numbers for each row and time step. */
-    public int inputSize() {
-        return inputSize;
+    /** Whether it takes one tensor and gives one, of float32: then arrays need no names. */
+    public boolean isPlain() {
+        boolean one = inputs.size() == 1 && outputs.size() == 1;
+        return one && inputs.get(0).kind() != Spec.Kind.BOOL && outputs.get(0).kind() == Spec.Kind.FLOAT32;
     }
 
-    /** Numbers for each row and time step. */
-    public int outputSize() {
-        return outputSize;
-    }
-
-    /** Floats for each row; an int64 leaf of the state takes the bits of two. */
+    /** Floats for each row; an int64 leaf of the state takes the bits of two, true has all bits set. */
     public int stateSize() {
         return stateSize;
-    }
-
-    /** How many token ids there are, from 0 on; empty if that is not known, or if the inputs are none. */
-    public OptionalLong vocabularySize() {
-        return vocabularySize == 0 ? OptionalLong.empty() : OptionalLong.of(vocabularySize);
     }
 
     /** The character (code point) of each token id, of a text model. */
@@ -168,7 +146,7 @@ public final class Model {
      * @throws IllegalArgumentException there are no rows, or too many for an array.
      */
     public float[] initialState(int batch) {
-        float[] state = new float[count("batch", 1, batch, stateSize)];
+        float[] state = new float[Spec.count("batch", 1, batch, stateSize)];
         Call.initialState(initialState, batch, state);
         return state;
     }
@@ -176,14 +154,14 @@ public final class Model {
     /**
      * Runs some time steps of a batch; what is given is not changed.
      *
-     * @param inputs float32 [steps, batch, inputSize].
+     * @param inputs float32 [steps, batch, size].
      * @param steps time steps, at least one.
      * @param batch rows, at least one.
      * @param state {@code batch * stateSize} floats, as {@link #initialState} gives them; null: the initial state.
-     * @throws IllegalArgumentException an array has another size, or the model takes token ids.
+     * @throws IllegalArgumentException an array has another size, or the model takes token ids or several tensors.
      */
     public Result run(float[] inputs, int steps, int batch, float[] state) {
-        Result result = prepare("float32", inputs.length, steps, batch);
+        Result result = prepare(inputs, steps, batch);
         float[] before = state == null ? initialState(batch) : checkState(state, batch);
         Call.run(run, steps, batch, inputs, before, result.outputs, result.state);
         return result;
@@ -192,56 +170,82 @@ public final class Model {
     /**
      * Runs some time steps of a batch, of a model that takes token ids.
      *
-     * @param inputs int64 [steps, batch, inputSize].
+     * @param inputs int64 [steps, batch, size].
      * @param steps time steps, at least one.
      * @param batch rows, at least one.
      * @param state {@code batch * stateSize} floats, as {@link #initialState} gives them; null: the initial state.
      * @throws IllegalArgumentException an array has another size, an id is not in the vocabulary, or the model takes
-     *     float32.
+     *     float32 or several tensors.
      */
     public Result run(long[] inputs, int steps, int batch, float[] state) {
-        Result result = prepare("int64", inputs.length, steps, batch);
-        checkTokens(inputs);
+        Result result = prepare(inputs, steps, batch);
         float[] before = state == null ? initialState(batch) : checkState(state, batch);
         Call.run(run, steps, batch, inputs, before, result.outputs, result.state);
         return result;
     }
 
+    /**
+     * Runs some time steps of a batch, of any model; what is the same for a whole call has no time axis.
+     *
+     * @param inputs arrays by the names of {@link #inputs}.
+     * @param steps time steps, at least one.
+     * @param batch rows, at least one.
+     * @param state {@code batch * stateSize} floats, as {@link #initialState} gives them; null: the initial state.
+     * @throws IllegalArgumentException an array is missing, or of another type or size, or an id is not in the
+     *     vocabulary.
+     */
+    public Results run(Map<String, Object> inputs, int steps, int batch, float[] state) {
+        List<Object> arrays = new ArrayList<>();
+        for (Spec spec : this.inputs) {
+            spec.check(inputs.get(spec.name()), steps, batch);
+            arrays.add(inC(inputs.get(spec.name())));
+        }
+        if (inputs.size() != arrays.size()) throw wrong("inputs", arrays.size() + " arrays", inputs.size());
+        float[] after = new float[Spec.count("state", 1, batch, stateSize)];
+        arrays.add(state == null ? initialState(batch) : checkState(state, batch));
+        List<Object> rooms = new ArrayList<>();
+        for (Spec spec : outputs) rooms.add(inC(spec.zeros(spec.count(steps, batch))));
+        arrays.addAll(rooms);
+        arrays.add(after);
+        Call.run(run, steps, batch, arrays);
+        Map<String, Object> results = new LinkedHashMap<>();
+        for (int i = 0; i < rooms.size(); i++) results.put(outputs.get(i).name(), fromC(rooms.get(i)));
+        return new Results(results, after);
+    }
+
+    /** Gives an array as C takes it: truth values are integers, a true one is -1. */
+    private static Object inC(Object values) {
+        if (!(values instanceof boolean[])) return values;
+        boolean[] truths = (boolean[]) values;
+        int[] integers = new int[truths.length];
+        for (int i = 0; i < truths.length; i++) integers[i] = truths[i] ? -1 : 0;
+        return integers;
+    }
+
+    private static Object fromC(Object values) {
+        if (!(values instanceof int[])) return values;
+        int[] integers = (int[]) values;
+        boolean[] truths = new boolean[integers.length];
+        for (int i = 0; i < truths.length; i++) truths[i] = integers[i] != 0;
+        return truths;
+    }
+
     /** Checks a state's size, and gives the state. */
     float[] checkState(float[] state, int batch) {
-        int expected = count("state", 1, batch, stateSize);
+        int expected = Spec.count("state", 1, batch, stateSize);
         if (state.length != expected) throw wrong("state", expected + " floats for " + batch + " rows", state.length);
         return state;
     }
 
-    /** Checks that token ids are in the vocabulary, if that is known. */
-    private void checkTokens(long[] tokens) {
-        if (vocabularySize == 0) return;
-        for (int i = 0; i < tokens.length; i++)
-            if (tokens[i] < 0 || tokens[i] >= vocabularySize)
-                throw wrong("inputs[" + i + "]", "a token id from 0 to " + (vocabularySize - 1), tokens[i]);
-    }
-
-    /** Checks the size of a call's inputs, and makes room for its result. */
-    private Result prepare(String dtype, int length, int steps, int batch) {
-        String taken = tokenIds ? "int64" : "float32";
-        if (!dtype.equals(taken)) throw wrong("inputs", taken, dtype);
-        int expected = count("inputs", steps, batch, inputSize);
-        if (length != expected)
-            throw wrong("inputs", expected + " numbers for " + steps + " steps of " + batch + " rows", length);
-        int outputs = count("outputs", everyStep ? steps : 1, batch, outputSize);
-        return new Result(new float[outputs], new float[count("state", 1, batch, stateSize)]);
-    }
-
-    /** Multiplies sizes, which may come from outside, without overflow. */
-    private int count(String what, int steps, int batch, int size) {
-        if (steps < 1 || batch < 1)
-            throw wrong(what, "at least one time step and one row", steps + " steps of " + batch + " rows");
-        try {
-            return Math.multiplyExact(Math.multiplyExact(steps, batch), size);
-        } catch (ArithmeticException error) {
-            throw wrong(what, "less than 2^31 numbers", steps + " steps of " + batch + " rows of " + size);
+    /** Checks a call without names, and makes room for its result. */
+    private Result prepare(Object values, int steps, int batch) {
+        if (!isPlain()) {
+            String got = inputs.size() + " and " + outputs.size();
+            throw wrong("a call without names", "one tensor of inputs and one of float32 outputs", got);
         }
+        inputs.get(0).check(values, steps, batch);
+        int room = outputs.get(0).count(steps, batch);
+        return new Result(new float[room], new float[Spec.count("state", 1, batch, stateSize)]);
     }
 
     private IllegalArgumentException wrong(String what, String expected, Object got) {

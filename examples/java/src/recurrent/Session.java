@@ -1,5 +1,7 @@
 package recurrent;
 
+import java.util.Map;
+
 /** A sequence of time steps for some rows, and the state in between. It belongs to one thread at a time. */
 public final class Session {
     private final Model model;
@@ -20,8 +22,8 @@ public final class Session {
     /**
      * Takes one time step, of a model that takes numbers. After an exception the state is as before.
      *
-     * @param inputs float32 [batch, inputSize].
-     * @return outputs, float32 [batch, outputSize].
+     * @param inputs float32 [batch, size].
+     * @return outputs, float32 [batch, size].
      * @throws IllegalArgumentException the inputs have another size, or the model takes token ids.
      */
     public float[] step(float[] inputs) {
@@ -31,13 +33,26 @@ public final class Session {
     /**
      * Takes one time step, of a model that takes token ids. After an exception the state is as before.
      *
-     * @param inputs int64 [batch, inputSize].
-     * @return outputs, float32 [batch, outputSize].
+     * @param inputs int64 [batch, size].
+     * @return outputs, float32 [batch, size].
      * @throws IllegalArgumentException the inputs have another size, an id is not in the vocabulary, or the model takes
      *     float32.
      */
     public float[] step(long[] inputs) {
         return keep(model.run(inputs, 1, batch, state));
+    }
+
+    /**
+     * Takes one time step, of any model. After an exception the state is as before.
+     *
+     * @param inputs arrays by name; what is the same for a whole call goes into every step.
+     * @return outputs by name.
+     * @throws IllegalArgumentException as {@link Model#run(Map, int, int, float[])} does.
+     */
+    public Map<String, Object> step(Map<String, Object> inputs) {
+        Model.Results results = model.run(inputs, 1, batch, state);
+        state = results.state;
+        return results.outputs;
     }
 
     private float[] keep(Model.Result result) {

@@ -3,6 +3,7 @@ package recurrent;
 import com.google.gson.JsonArray;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonPrimitive;
+import java.lang.reflect.Array;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
@@ -23,7 +24,7 @@ final class Tensor {
         this.inner = inner;
     }
 
-    /** Reads an entry of the index; what has no time axis in the manifest's shape is one step, the last. */
+    /** Reads an entry of the index; what has no time axis in the manifest's shape is one step. */
     static Tensor read(JsonObject entry, JsonArray shape, byte[] file) {
         String dtype = entry.get("dtype").getAsString();
         JsonArray sizes = entry.getAsJsonArray("shape");
@@ -39,10 +40,23 @@ final class Tensor {
         return new Tensor(dtype, Arrays.copyOfRange(file, offset, end), outer, time, inner);
     }
 
-    /** Takes some numbers of a dtype from floats, where an int64 lies in the bits of two. */
+    /** Takes some numbers of a dtype from floats, where an int64 lies in the bits of two, a truth value in those of one. */
     static Tensor of(String dtype, float[] floats, int from, int count) {
         byte[] bytes = new byte[count * width(dtype)];
-        little(bytes).asFloatBuffer().put(floats, from, bytes.length / 4);
+        if (!dtype.equals("bool")) little(bytes).asFloatBuffer().put(floats, from, bytes.length / 4);
+        else for (int i = 0; i < count; i++) bytes[i] = (byte) (Float.floatToRawIntBits(floats[from + i]) == 0 ? 0 : 1);
+        return new Tensor(dtype, bytes, 1, 1, count);
+    }
+
+    /** Takes an array that a model gave. */
+    static Tensor of(Object values) {
+        int count = Array.getLength(values);
+        String dtype = values instanceof long[] ? "int64" : values instanceof boolean[] ? "bool" : "float32";
+        byte[] bytes = new byte[count * width(dtype)];
+        if (values instanceof long[]) little(bytes).asLongBuffer().put((long[]) values);
+        if (values instanceof float[]) little(bytes).asFloatBuffer().put((float[]) values);
+        if (values instanceof boolean[])
+            for (int i = 0; i < count; i++) bytes[i] = (byte) (((boolean[]) values)[i] ? 1 : 0);
         return new Tensor(dtype, bytes, 1, 1, count);
     }
 
@@ -53,7 +67,7 @@ final class Tensor {
     }
 
     private static int width(String dtype) {
-        return dtype.equals("float32") ? 4 : 8;
+        return dtype.equals("bool") ? 1 : dtype.equals("float32") ? 4 : 8;
     }
 
     int count() {
@@ -69,14 +83,32 @@ final class Tensor {
     }
 
     /** Gives the numbers, of an int64 tensor. */
-    long[] tokens() {
+    private long[] tokens() {
         long[] tokens = new long[count()];
         little(bytes).asLongBuffer().get(tokens);
         return tokens;
     }
 
-    /** Gives the floats; of an int64 tensor, two with the bits of each number. */
+    /** Gives the truth values, of a bool tensor. */
+    private boolean[] truths() {
+        boolean[] truths = new boolean[count()];
+        for (int i = 0; i < truths.length; i++) truths[i] = bytes[i] != 0;
+        return truths;
+    }
+
+    /** Gives an array as a model takes it. */
+    Object values() {
+        if (dtype.equals("int64")) return tokens();
+        return dtype.equals("bool") ? truths() : floats();
+    }
+
+    /** Gives the floats of a state; of an int64 tensor, two with the bits of each number, of a truth value one. */
     float[] floats() {
+        if (dtype.equals("bool")) {
+            float[] bits = new float[count()];
+            for (int i = 0; i < bits.length; i++) bits[i] = Float.intBitsToFloat(bytes[i] == 0 ? 0 : -1);
+            return bits;
+        }
         float[] floats = new float[bytes.length / 4];
         little(bytes).asFloatBuffer().get(floats);
         return floats;
@@ -86,6 +118,7 @@ final class Tensor {
         ByteBuffer buffer = little(bytes);
         if (dtype.equals("float64")) return buffer.getDouble(8 * i);
         if (dtype.equals("int64")) return buffer.getLong(8 * i);
+        if (dtype.equals("bool")) return buffer.get(i);
         return buffer.getFloat(4 * i);
     }
 
