@@ -62,20 +62,25 @@ def test_what_is_believed(
 @pytest.mark.parametrize(
     ("script", "problem"),
     [
-        (printed(GOLDEN), ""),
+        ("case $1 in */tampered) echo 'off by 1e-3'; exit 1;; esac; " + printed(GOLDEN), ""),
         (printed(GOLDEN) + "; exit 1", "exits with 1:\nrnn: 60 vectors"),
         (printed("other" + GOLDEN), "exits with 0:\nother"),
+        (printed(GOLDEN), "passes bundles whose golden vectors were changed"),
     ],
 )
 def test_a_net_of_several_inputs_has_to_run(
     script: str, problem: str, examples: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def scaffold(bundles: list[Path], host: str, folder: Path) -> Path:
-        write(folder, script)
-        return folder / host
+        folder.parent.mkdir()
+        write(folder.parent, script)
+        return folder
+
+    def tamper(bundles: list[Path], folder: Path) -> None:
+        folder.mkdir()
 
     monkeypatch.setattr(examples.rnn_export, "scaffold", scaffold)
-    (tmp_path / "new").mkdir()
+    monkeypatch.setattr(examples, "tamper", tamper)
     problems = list(examples.check_several("host", Path("rnn"), tmp_path / "new"))
     assert bool(problems) == bool(problem)
     assert problem in "".join(problems)

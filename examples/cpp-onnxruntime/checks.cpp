@@ -108,8 +108,8 @@ Sizes sizes_of(const Signature &signature, const Given &inputs, std::size_t step
         for (const std::int64_t axis : signature.inputs[k].axes) {
             if (axis >= batch_axis || known[place_of(axis)]) continue;
             known[place_of(axis)] = true;
-            const std::size_t others = signature.inputs[k].count(sizes);
-            sizes.others[place_of(axis)] = std::max<std::size_t>(1, how_many(*inputs[k]) / std::max<std::size_t>(1, others));
+            const std::size_t others = std::max<std::size_t>(1, signature.inputs[k].count(sizes));
+            sizes.others[place_of(axis)] = std::max<std::size_t>(1, how_many(*inputs[k]) / others);
         }
     return sizes;
 }
@@ -150,9 +150,10 @@ void expect_truths(const Input &input, const std::vector<std::uint8_t> &truths)
 void expect_inputs(const Signature &signature, const Given &inputs, const Sizes &sizes)
 {
     for (std::size_t k = 0; k < inputs.size(); k++) {
-        expect(signature.inputs[k], *inputs[k], sizes);
-        if (const auto *tokens = std::get_if<std::vector<std::int64_t>>(inputs[k])) expect_tokens(signature.inputs[k], *tokens);
-        if (const auto *truths = std::get_if<std::vector<std::uint8_t>>(inputs[k])) expect_truths(signature.inputs[k], *truths);
+        const Input &input = signature.inputs[k];
+        expect(input, *inputs[k], sizes);
+        if (const auto *tokens = std::get_if<std::vector<std::int64_t>>(inputs[k])) expect_tokens(input, *tokens);
+        if (const auto *truths = std::get_if<std::vector<std::uint8_t>>(inputs[k])) expect_truths(input, *truths);
     }
 }
 

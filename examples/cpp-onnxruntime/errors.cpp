@@ -37,7 +37,8 @@ Sizes sizes_of(const Model &model, std::size_t steps, std::size_t batch)
 Tensors some(const Model &model, std::size_t steps, std::size_t batch)
 {
     Tensors inputs;
-    for (const Input &input : model.signature().inputs) inputs.emplace(input.name, some(input, sizes_of(model, steps, batch)));
+    for (const Input &input : model.signature().inputs)
+        inputs.emplace(input.name, some(input, sizes_of(model, steps, batch)));
     return inputs;
 }
 
@@ -80,7 +81,8 @@ void check_files(const std::filesystem::path &bundle)
     expect_refused("{\"name\": ", "");
     expect_refused("{\"format_version\": 1}",
                    "expected manifest format 2, got 1; export and scaffold with one rnn-export");
-    expect_refused(R"({"format_version": 2, "name": "", "metadata": {}, "signature": {"streamable": true, "lengths": true}})",
+    expect_refused(R"({"format_version": 2, "name": "", "metadata": {}, "signature":
+                      {"streamable": true, "lengths": true}})",
                    "expected a streamable net without lengths, got another one; export it so");
 }
 
@@ -110,7 +112,8 @@ void check_sizes(const Model &model)
     expect_error("expected at least one time step", [&] { model.run(inputs, 3, 0); });
     expect_error(": expected ", [&] { model.run(inputs, 4, 2); });
     for (const Input &each : signature.inputs) {
-        const bool fixed = std::none_of(each.axes.begin(), each.axes.end(), [](auto axis) { return axis < recurrent::batch_axis; });
+        const bool fixed = std::none_of(each.axes.begin(), each.axes.end(),
+                                        [](std::int64_t axis) { return axis < recurrent::batch_axis; });
         const Tensors more = with(inputs, each.name, some(each, sizes_of(model, 3, 2), 1));
         if (fixed) expect_error(each.name + ": expected ", [&] { model.run(more, 3, 2); });
         const Tensors other = with(inputs, each.name, other_type(inputs.at(each.name)));
@@ -181,8 +184,8 @@ void check_unknown_tokens(const Model &model, const Input &input)
     std::int64_t &place = std::get<std::vector<std::int64_t>>(step.at(input.name))[1];
     for (const std::int64_t id : {std::int64_t{-1}, end, Limits::min(), Limits::max()}) {
         place = id;
-        const std::string message =
-            input.name + "[1]: expected a token id from 0 to " + std::to_string(end - 1) + ", got " + std::to_string(id);
+        const std::string expected = "[1]: expected a token id from 0 to " + std::to_string(end - 1);
+        const std::string message = input.name + expected + ", got " + std::to_string(id);
         expect_error(message, [&] { session.step(step); });
         expect_error(message, [&] { model.run(step, 1, 2); });
     }

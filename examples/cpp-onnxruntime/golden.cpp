@@ -194,7 +194,8 @@ private:
         const std::vector<double> open =
             undecided.contains(name) ? expected(golden_, undecided.at(name)) : std::vector<double>(want.size());
         for (std::size_t i = 0; i < want.size(); i++) {
-            const double error = have[i] == want[i] || open[i] != 0 ? 0 : std::abs(have[i] - want[i]); /* of infinities, too */
+            const bool right = have[i] == want[i] || open[i] != 0; /* an infinity, where it is the same one */
+            const double error = right ? 0 : std::abs(have[i] - want[i]);
             if (!(error <= allowed)) throw Error(off(how, name, i, want[i], have[i], allowed)); /* so is NaN */
             tally.worst = std::max(tally.worst, error);
             if (error > 0) tally.share = std::max(tally.share, error / allowed);

@@ -33,7 +33,7 @@ using Tensors = std::map<std::string, Numbers>;
 /** The leaves of a state, in the manifest's order. */
 using State = std::vector<Numbers>;
 
-/** Stand in `Tensor::axes` for the sizes that a call is free to choose; those below them for `Signature::free_sizes`. */
+/** Stand in `Tensor::axes` for the sizes that a call is free to choose; numbers below for `Signature::free_sizes`. */
 constexpr std::int64_t time_axis = -1, batch_axis = -2;
 
 /** The sizes of a call: time steps, rows, and the other ones that are free. */
@@ -90,8 +90,8 @@ public:
     /** Load manifest.json and the net of a bundle's folder. */
     explicit Model(const std::filesystem::path &bundle);
 
-    /** Run some time steps of a batch from the initial state: inputs [time, batch, ...], axes in the model's order. For a
-     * model of one tensor of inputs and one of outputs, which are floats. */
+    /** Run some time steps of a batch from the initial state: inputs [time, batch, ...], axes in the model's order.
+     * For a model of one tensor of inputs and one of outputs, which are floats. */
     Result run(const Numbers &inputs, std::size_t steps, std::size_t batch) const;
 
     /** The same from a state that an earlier call gave, leaf k as `signature().state[k].shape(sizes)`. */
