@@ -1,8 +1,9 @@
 """Trace what cannot be traced by itself: modules with TorchScript inside, and such as ask for ``len(x)``."""
 
-import builtins
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch.jit._fuser import optimized_execution
 
 from rnn_export.exclusive import LOCK
 
+OURS = {"torch", __name__.partition(".")[0]}
 Free = Sequence[Mapping[int, Any]]
 
 
@@ -30,38 +32,50 @@ def trace(module: nn.Module, arguments: Sequence[Tensor], free: Free) -> Exporte
     """
     if is_scripted(module):
         return torch.export.export(operators(module, arguments), tuple(arguments), dynamic_shapes=tuple(free))
-    with _free_len():
+    with _free_len(module):
         return torch.export.export(module, tuple(arguments), dynamic_shapes=(tuple(free),))
 
 
 def scripted(module: nn.Module, arguments: Sequence[Tensor]) -> torch.jit.ScriptModule:
     """Trace a module that takes tensors alone, as TorchScript."""
-    with _free_len():
+    with _free_len(module):
         traced: torch.jit.ScriptModule = torch.jit.trace(module, tuple(arguments), check_trace=False)  # type: ignore[no-untyped-call]
     return traced
 
 
 @contextmanager
-def _free_len() -> Iterator[None]:
+def _free_len(module: nn.Module) -> Iterator[None]:
     """Let ``len(x)`` of a tensor be its first size: Python wants a number of it, which a trace would keep.
 
     ::
 
         torch.zeros(len(x), 8)          is torch.zeros(x.shape[0], 8)
 
-    For all else, and in other threads, it is what it was.
+    That is so in the packages that the module's classes come from, as long as this lasts.
     """
-    own = builtins.len
-
-    def length(value: Any) -> Any:
-        return value.shape[0] if isinstance(value, Tensor) and value.dim() else own(value)
-
     with LOCK:
-        builtins.len = length
+        spaces = [space for space in _namespaces(module) if "len" not in space]
+        for space in spaces:
+            space["len"] = _length
         try:
             yield
         finally:
-            builtins.len = own
+            for space in spaces:
+                del space["len"]
+
+
+def _length(value: Any) -> Any:
+    return value.shape[0] if isinstance(value, Tensor) and value.dim() else len(value)
+
+
+def _namespaces(module: nn.Module) -> list[dict[str, Any]]:
+    """List the global names of each file of the packages that a module comes from, but PyTorch and this."""
+    packages = {type(each).__module__.partition(".")[0] for each in module.modules()} - OURS
+    return [
+        vars(found)
+        for name, found in [*sys.modules.items()]
+        if name.partition(".")[0] in packages and isinstance(found, ModuleType)
+    ]
 
 
 def is_scripted(module: nn.Module) -> bool:
