@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from rnn_export.errors import InputError, mismatch
 from rnn_export.module.calling import describe
+from rnn_export.module.copying import copied
 from rnn_export.module.interface import check_dense
 from rnn_export.signature.tree import Path, map_leaves, tree_leaves, tree_paths
 
@@ -92,7 +93,8 @@ def arguments_of(example: Any, kwargs: Mapping[str, Any] | None) -> Arguments:
 
 
 def result_of(model: nn.Module, arguments: Arguments) -> Any:
-    """Give what a call returns; ``None`` where the module does not take it."""
+    """Give what a call of a copy returns, which may change it; ``None`` where the module does not take it."""
+    model = copied(model)
     args, kwargs = arguments.given([leaf.clone() for _, leaf in arguments.leaves])
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         try:
