@@ -28,16 +28,17 @@ ROOMS: dict[str, str] = {
     "program": "quiet session values build program scan operator_facts agree",
     "module": """
         calling attributes output_length numbers_behind rows candidates axes counts free_sizes call_specs
-        wrappers copying interface arguments each_row left_out unbatched naming arranged preparation purity
-        starts subject reading precision eager repeatable values sizes kinds sampling vocabulary fold_check
-        submodule_state kept_state inspection
+        wrappers copying interface arguments each_row left_out pairs unbatched naming arranged preparation
+        purity starts subject reading precision eager repeatable values sizes kinds sampling vocabulary
+        fold_check submodule_state kept_state inspection
         """,
     "bundle": """
         staging untrusted/files untrusted/json_text untrusted/schema untrusted/signature untrusted/protobuf
         untrusted/archive golden layout bundle description signing
         """,
     "capture": """
-        decompositions traceable registry step script/source script/aliases script/specialize
+        decompositions complex_numbers traceable registry step script/source script/aliases
+        script/specialize
         script/loop_to_onnx script/properties script/explained script/script onnx_file/affine_index
         onnx_file/first_step
         onnx_file/trip_count onnx_file/list_entries onnx_file/loop_node onnx_file/list_states

@@ -8,17 +8,22 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.export import ExportedProgram
+from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.jit._fuser import optimized_execution
 
+from rnn_export.capture.complex_numbers import in_reals, is_complex
 from rnn_export.exclusive import LOCK
 
 OURS = {"torch", __name__.partition(".")[0]}
 Free = Sequence[Mapping[int, Any]]
 
 
-def trace(module: nn.Module, arguments: Sequence[Tensor], free: Free) -> ExportedProgram:
+def trace(
+    module: nn.Module, arguments: Sequence[Tensor], free: Free, *, computed: bool = True
+) -> ExportedProgram:
     """Trace a module that takes tensors alone.
 
     Args:
@@ -26,14 +31,46 @@ def trace(module: nn.Module, arguments: Sequence[Tensor], free: Free) -> Exporte
             sizes that it reads are fixed there.
         arguments: of one call.
         free: of each argument, the axes whose sizes are free, and what ``torch.export`` calls them.
+        computed: whether complex numbers that are made of weights alone are computed now.
 
     Raises:
         Exception: whatever upstream raises that cannot trace it, or has to fix a free size.
     """
     if is_scripted(module):
-        return torch.export.export(operators(module, arguments), tuple(arguments), dynamic_shapes=tuple(free))
+        return _exported(operators(module, arguments), arguments, free)
     with _free_len(module):
-        return torch.export.export(module, tuple(arguments), dynamic_shapes=(tuple(free),))
+        traced = torch.export.export(module, tuple(arguments), dynamic_shapes=(tuple(free),))
+        if any(map(is_functorch_wrapped_tensor, traced.constants.values())):
+            traced = _exported(_without_vmap(module, arguments), arguments, free)
+    return _exported(in_reals(traced, computed=computed), arguments, free) if is_complex(traced) else traced
+
+
+def _without_vmap(module: nn.Module, arguments: Sequence[Tensor]) -> nn.Module:
+    """Give the operators of a module that calls ``torch.vmap``, of which upstream makes constants of rows."""
+    weights = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+
+    def run(*given: Tensor) -> Any:
+        return functional_call(module, dict(zip(weights, given, strict=False)), given[len(weights) :])
+
+    own = [weight.detach() for weight in weights.values()]
+    traced: fx.GraphModule = make_fx(run, tracing_mode="symbolic")(*own, *arguments)
+    traced.graph.eliminate_dead_code()
+    holder = nn.Module()
+    for (name, tensor), node in zip(
+        weights.items(), [*traced.graph.find_nodes(op="placeholder")], strict=False
+    ):
+        _set(holder, name, tensor)
+        with traced.graph.inserting_before(node):
+            node.replace_all_uses_with(traced.graph.get_attr(name))
+        traced.graph.erase_node(node)
+    for node in traced.graph.find_nodes(op="get_attr"):
+        if node.target not in weights:
+            holder.register_buffer(node.target, getattr(traced, node.target), persistent=False)
+    return fx.GraphModule(holder, traced.graph).eval()
+
+
+def _exported(graph: nn.Module, arguments: Sequence[Tensor], free: Free) -> ExportedProgram:
+    return torch.export.export(graph, tuple(arguments), dynamic_shapes=tuple(free))
 
 
 def scripted(module: nn.Module, arguments: Sequence[Tensor]) -> torch.jit.ScriptModule:

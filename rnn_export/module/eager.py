@@ -28,8 +28,20 @@ def start(subject: Subject, dtype: torch.dtype) -> Call:
 
 def prepare(subject: Subject, dtype: torch.dtype) -> nn.Module:
     """Copy the module in a precision, as ``(*inputs, *state) -> (*outputs, *new_state)``, lengths last."""
-    flat = subject.flat(copied(subject.model).to(dtype))
+    flat = subject.flat(_converted(copied(subject.model), dtype))
     return Ragged(flat, subject.signature) if subject.signature.lengths else flat
+
+
+def _converted(model: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """Convert parameters and buffers; complex ones stay such, which ``model.to(dtype)`` makes real."""
+
+    def own(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.is_complex():
+            return tensor.to(dtype.to_complex())
+        return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+    converted: nn.Module = model._apply(own)  # type: ignore[no-untyped-call]
+    return converted
 
 
 def caller(model: nn.Module, subject: Subject, dtype: torch.dtype) -> Call:

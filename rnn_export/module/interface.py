@@ -10,7 +10,7 @@ from rnn_export.module.calling import OtherCallError, describe
 
 DTYPES = (torch.float32, torch.float64, torch.int64, torch.bool)  # that a tensor of a call may have
 EXPECTED = "float32, float64, int64 or bool"
-CONVERT = "Convert it: other whole numbers to int64, complex numbers to two real ones."
+CONVERT = "Convert it: other whole numbers to int64."
 
 
 def check_dense(tensors: Sequence[Tensor]) -> None:

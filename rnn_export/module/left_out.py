@@ -23,6 +23,12 @@ def with_state(model: nn.Module, arguments: Arguments) -> Arguments | None:
 
     ``None`` if the module takes none, or one argument of tuples and lists: such a call is read as it stands.
     """
+    found = state_left_out(model, arguments)
+    return None if found is None or found.plain else found
+
+
+def state_left_out(model: nn.Module, arguments: Arguments) -> Arguments | None:
+    """Give a call with the state that it leaves out, in whatever wrapping; ``None`` if there is none."""
     if not _free(model, arguments):
         return None
     result, taken = result_of(model, arguments), list[Arguments]()
@@ -34,9 +40,9 @@ def with_state(model: nn.Module, arguments: Arguments) -> Arguments | None:
         if not got or agree(got, moved):
             continue
         if agree(got, want):
-            return None if zeros.plain else zeros
+            return zeros
         taken.append(zeros)
-    return taken[0] if taken and not taken[0].plain else None
+    return taken[0] if taken else None
 
 
 def is_one_step(model: nn.Module, arguments: Arguments) -> bool:

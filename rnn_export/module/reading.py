@@ -20,6 +20,7 @@ from rnn_export.module.each_row import for_each_row
 from rnn_export.module.left_out import with_state
 from rnn_export.module.naming import INPUTS, PLAIN_NAMES, Names, names_at, parameter_names
 from rnn_export.module.output_length import Inputs
+from rnn_export.module.pairs import in_pairs
 from rnn_export.module.preparation import (
     HALVES,
     begin_of,
@@ -71,7 +72,7 @@ def inspect_readings(
     In lists, those with the most tensors of the state first.
     """
     own, modes = copy_of(model)
-    arguments = arguments_of(example, kwargs)
+    own, arguments = in_pairs(own, arguments_of(example, kwargs))
     dtype = dtype_of(own, [leaf for _, leaf in arguments.leaves])
     arguments = arguments.mapped(lambda leaf: leaf.to(dtype) if leaf.dtype in HALVES else leaf)
     names = parameter_names(own, arguments)

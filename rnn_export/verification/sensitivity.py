@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from rnn_export.bundle.golden import STEP, Case
 from rnn_export.module import eager
 from rnn_export.module.subject import Subject
+from rnn_export.module.wrappers import Ragged, original_of
 from rnn_export.signature.signature import Call, Signature
 from rnn_export.signature.tensors import Array
 from rnn_export.verification import tolerance
@@ -29,10 +30,12 @@ def unnoticed_weights(subject: Subject, cases: Sequence[Case], allowed: dict[str
     """
     model = eager.prepare(subject, torch.float64)
     call = eager.caller(model, subject, torch.float64)
+    flat = model.flat if isinstance(model, Ragged) else model
+    own = original_of(flat.get_submodule("model"))  # what stands around it may hold constants
     looked_at = sorted((case for case in cases if case.time <= MOST), key=lambda case: case.kind != STEP)
     return [
         name
-        for name, weight in zip(_weights(subject.original), _weights(model).values(), strict=True)
+        for name, weight in zip(_weights(subject.original), _weights(own).values(), strict=True)
         if weight.is_floating_point() and weight.numel() and bool(weight.isfinite().all())
         if not _is_start(weight, subject.signature)
         if not any(

@@ -133,7 +133,7 @@ def _step(subject: Subject) -> tuple[nn.Module, Step]:
         for spec in signature.inputs
     ]
     with quiet(), unprinted(PRINTING), torch.no_grad():
-        exported = traceable.trace(model, arguments, free)
+        exported = traceable.trace(model, arguments, free, computed=False)
         traced = exported.run_decompositions({}).module(check_guards=False)
     weights = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
     _name_alike(traced, weights)
