@@ -12,6 +12,7 @@ from rnn_export.module.numbers_behind import numbers_behind
 from rnn_export.module.output_length import Along, Inputs, Run, size_along
 
 ATTEMPTS = 8  # at seeing whether one row changes another
+LARGER = 100.0
 ROUNDING = {"rtol": 1e-5, "atol": 1e-7}  # far above what rounding makes, far below what a row would
 
 
@@ -77,7 +78,9 @@ def _with_others(inputs: Tensor, axis: int, along: int | None, attempt: int, fir
     """Give inputs whose ``first`` entries along an axis are others, which move ``along`` another axis."""
     changed = inputs.clone()
     own = changed.narrow(axis, 0, first)
-    if attempt:
+    if attempt == ATTEMPTS - 1 and own.is_floating_point():
+        own.copy_(own * LARGER)  # what has a threshold may do nothing for less
+    elif attempt:
         moves = [(attempt, axis), *([] if along is None else [(1 + attempt // 2, along)])]
         own.copy_(inputs.roll(*zip(*moves, strict=True)).narrow(axis, 0, first))
     elif own.is_floating_point():

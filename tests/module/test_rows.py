@@ -1,0 +1,29 @@
+"""Which axis is the batch is seen by changing some of its rows."""
+
+import torch
+from torch import Tensor, nn
+
+from rnn_export.module.inspection import inspect_export
+
+
+class Threshold(nn.Module):
+    """Units that do nothing for numbers as small as those of the example."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.into, self.out = nn.Linear(4, 6), nn.Linear(6, 2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        v, u, outputs = x.new_zeros(x.shape[1], 6), x.new_zeros(x.shape[1], 2), []
+        for x_t in x:
+            v = 0.9 * v + 0.01 * self.into(x_t)
+            spikes = (v > 1).to(v.dtype)
+            v, u = v - spikes, 0.9 * u + self.out(spikes)
+            outputs.append(u)
+        return torch.stack(outputs)
+
+
+def test_rows_are_told_from_time_steps_behind_a_threshold() -> None:
+    torch.manual_seed(0)
+    signature = inspect_export(Threshold().eval(), torch.randn(7, 3, 4)).signature
+    assert signature.inputs[0].shape == ("time", "batch", 4)
