@@ -155,7 +155,6 @@ void check_session(const Model &model)
     const State after_first = session.state();
     const Tensors second = session.step(inputs);
     const State after_second = session.state();
-    expect(after_first != after_second, "a state that moves");
     expect(other.step(inputs) == first, "the same first step of another session");
 
     expect_error(input.name + ": expected ", [&] { session.step(some(model, 1, 1)); });

@@ -20,6 +20,7 @@ from rnn_export.cli.main import app
 from rnn_export.errors import BundleError, ScaffoldError
 from rnn_export.scaffolding.scaffold import HOSTS, MODELS, examples, fitting_hosts
 from rnn_export.signature.tensors import InputSpec
+from tests.support import odd_values
 from tests.support.cases import CALL_CASES, CASES
 from tests.support.exports import Exported
 from tests.support.general_calls import GENERAL
@@ -120,6 +121,21 @@ def test_python_runs_contexts_of_any_size_and_flat_outputs(name: str, tmp_path: 
     done = run(sys.executable, folder / "golden.py", folder / MODELS / "net")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("vectors whole") == 1 + call.c
+
+
+@pytest.mark.exhaustive
+@pytest.mark.needs("cc", "make")
+def test_infinities_whole_numbers_and_truth_values(tmp_path: Path) -> None:
+    folders = []
+    for name in odd_values.NETS:
+        net = odd_values.built(name)
+        example = torch.randn(6, 2, 4), net.begin_state(2, torch.device("cpu"))
+        folders.append(rnn_export.export(net, example, tmp_path / name).folder)
+    assert golden("c", folders, tmp_path / "c").count("vectors whole") == len(folders)
+    folder = scaffold(folders, "python", tmp_path / "python")
+    done = run(sys.executable, folder / "golden.py", *(folder / MODELS).iterdir())
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("vectors whole") == 2 * len(folders)
 
 
 @pytest.mark.needs("cc", "make")
