@@ -10,6 +10,8 @@ import pytest
 import snntorch
 import torch
 from mambapy.mamba import Mamba, MambaConfig
+from ncps.torch import LTC, CfC
+from ncps.wirings import AutoNCP
 from torch import Tensor, nn
 
 import rnn_export
@@ -91,6 +93,10 @@ def with_caches(steps: int, batch: int) -> tuple[Any, ...]:
     return torch.randn(batch, steps, 8), [(torch.zeros(batch, 16, 4), torch.zeros(batch, 16, 3))]
 
 
+def features(steps: int, batch: int) -> tuple[Any, ...]:
+    return (torch.randn(batch, steps, 4),)
+
+
 @pytest.mark.exhaustive
 @pytest.mark.filterwarnings("ignore:No golden vector:rnn_export.errors.ExportWarning")
 @pytest.mark.parametrize(
@@ -100,6 +106,10 @@ def with_caches(steps: int, batch: int) -> tuple[Any, ...]:
         pytest.param(Synaptic, time_first, marks=pytest.mark.exhaustive),
         pytest.param(Recurrent, time_first, marks=pytest.mark.exhaustive),
         pytest.param(StateSpace, with_caches, marks=pytest.mark.exhaustive),
+        pytest.param(lambda: CfC(4, AutoNCP(8, 2)), features, id="closed form", marks=pytest.mark.exhaustive),
+        pytest.param(
+            lambda: LTC(4, AutoNCP(8, 2)), features, id="time constants", marks=pytest.mark.exhaustive
+        ),
     ],
 )
 def test_a_model_of_another_package_streams(
