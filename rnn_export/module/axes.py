@@ -44,9 +44,9 @@ DISTINCT = "Pass an example whose number of time steps, batch and other sizes ar
 
 @dataclass(frozen=True)
 class OutputAxes:
-    """Where time and batch are in an output; ``length`` says how many there are for some time steps."""
+    """Where time, twice in weights of an attention, and batch are; ``length`` says how many of the former."""
 
-    time: int | None
+    time: tuple[int, ...]
     batch: int
     length: str = TIME
 
@@ -112,7 +112,7 @@ def find_axes(
     found = list[OutputAxes]()
     for output, more_rows, (times, length) in zip(plain.outputs, wider.outputs, lengths, strict=True):
         rows = grown(output, more_rows)
-        if length is None or len(times) > 1 or len(rows) != 1 or times == rows:
+        if length is None or len(rows) != 1 or rows[0] in times:
             raise ModelError(
                 mismatch(
                     "outputs of forward()",
@@ -122,7 +122,7 @@ def find_axes(
                     "Return the outputs of every time step and every row.",
                 )
             )
-        found.append(OutputAxes(next(iter(times), None), rows[0], str(length)))
+        found.append(OutputAxes(tuple(times), rows[0], str(length)))
     return Axes(time, batch, leaves, tuple(found))
 
 

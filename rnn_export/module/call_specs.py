@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from rnn_export.module.axes import Axes
+from rnn_export.module.axes import Axes, OutputAxes
 from rnn_export.module.free_sizes import FreeSize
 from rnn_export.signature.sizes import BATCH, TIME
 from rnn_export.signature.tensors import InputSpec, OutputSpec, StateSpec
@@ -50,12 +50,15 @@ def output_specs(
             **_spec(
                 name,
                 tensor,
-                {own.time: own.length, own.batch: BATCH}
-                | {size.outputs[place]: called for called, size in sizes},
+                _free(own) | {size.outputs[place]: called for called, size in sizes},
             )
         )
         for place, (name, tensor, own) in enumerate(zip(names, outputs, axes.outputs, strict=True))
     )
+
+
+def _free(own: OutputAxes) -> dict[int | None, str]:
+    return {**dict.fromkeys(own.time, own.length), own.batch: BATCH}
 
 
 def _spec(name: str, tensor: Tensor, free: dict[int | None, str]) -> dict[str, Any]:

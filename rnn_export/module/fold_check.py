@@ -22,6 +22,7 @@ BEFORE = "something is kept outside of the state (in a list or a variable inside
 NOT_RETURNED = "forward takes a state and does not return the new one"
 DISAGREES = "files that run it step by step do not agree with it"
 NO_SEQUENCE = "forward takes no sequence"
+PAIRS = "forward gives an output for each pair of time steps"
 COUNTS = "forward takes the number of time steps of each row"
 FOLD_TOLERANCE = 1e-9  # float64, over a few steps: far above rounding, far below any real dependence
 STEPS = 7  # that are run one by one
@@ -49,11 +50,12 @@ def streaming_obstacle(subject: Subject) -> str | None:
         return COUNTS
     if signature.least > 1:
         return f"forward takes no fewer than {signature.least} time steps"
+    pairs = any(spec.shape.count(TIME) > 1 for spec in signature.outputs)
     other = [
         size for spec in signature.outputs for size in spec.shape if str(size) != TIME and TIME in str(size)
     ]
-    if other:
-        return f"forward gives {other[0]} outputs for a number of time steps"
+    if pairs or other:
+        return PAIRS if pairs else f"forward gives {other[0]} outputs for a number of time steps"
     finite = replace(subject, model=_without_nan(subject.model))
     call = eager.start(finite, torch.float64)
     draw = Draw(subject, call)

@@ -269,7 +269,10 @@ def _is_in_reach(steps: int, batch: int, subject: Subject, found: Dynamics | Non
     """Whether so many time steps and rows are few enough to be run and kept, and can be compared."""
     signature = subject.signature
     one = signature.sizes(subject.inputs) | {TIME: 1, BATCH: 1}
-    units = sum(prod(spec.sized(**one)) for spec in (*signature.inputs, *signature.outputs))
+    units = sum(
+        prod(spec.sized(**one)) * steps ** max(0, spec.shape.count(TIME) - 1)
+        for spec in (*signature.inputs, *signature.outputs)
+    )
     work = sum(parameter.numel() for parameter in subject.model.parameters())
     horizon = None if found is None else found.horizon
     return (

@@ -214,6 +214,19 @@ class Greedy(nn.Module):
         return torch.cat(outputs, 1)
 
 
+class SelfAttention(nn.Module):
+    """Attends from each time step to all, and gives the weights beside its outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru, self.head = nn.GRU(4, H, batch_first=True), nn.Linear(H, 3)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        y = self.gru(x)[0]
+        weights = torch.softmax(y @ y.transpose(1, 2), -1)
+        return {"y": self.head(weights @ y), "weights": weights}
+
+
 class Generator(nn.Module):
     """A decoder that feeds its output back, begun by a latent vector alone."""
 
@@ -402,6 +415,7 @@ MODELS = {
         Forecaster, lambda steps, batch: (torch.randn(batch, steps, 3), 5), streams=True, c=True
     ),
     "greedy decoder": Whole(Greedy, words),
+    "weights of attention": Whole(SelfAttention, features(4)),
     "latent vector alone": Whole(Generator, lambda steps, batch: (torch.randn(batch, 5),), c=True),
     "image and first word": Whole(
         Captioner, lambda steps, batch: (torch.randn(batch, 5), torch.randint(WORDS, (batch,))), c=True

@@ -25,8 +25,9 @@ def check(signature: Signature, where: str) -> None:
     """
     distinct([*signature.input_names, *signature.output_names], where)
     known = set(signature.free_sizes)
-    lengths = [[BATCH], [BATCH, TIME], *([] if signature.streamable else [[BATCH, OTHER]])]
-    lengths = lengths if signature.timed else [[BATCH]]
+    lengths = [[BATCH], [BATCH, TIME]] if signature.timed else [[BATCH]]
+    if signature.timed and not signature.streamable:
+        lengths += [[BATCH, OTHER], [BATCH, TIME, TIME]]
     axes: list[tuple[TensorSpec, list[list[str]]]] = [
         *((spec, [[BATCH, TIME] if spec.role == "sequence" else [BATCH]]) for spec in signature.inputs),
         *((spec, lengths) for spec in signature.outputs),
