@@ -20,6 +20,7 @@ from rnn_export.module.repeatable import check_repeatable
 from rnn_export.module.subject import Subject
 from rnn_export.module.submodule_state import Exposed, expose
 from rnn_export.module.vocabulary import find_vocabularies
+from rnn_export.signature.sizes import TIME
 
 
 def inspect_export(
@@ -64,6 +65,12 @@ def inspect_export(
             raise error from failure
     check_rows(subject)
     subject = find_streaming(subject)
+    pairs = [f"{spec.name} {spec}" for spec in subject.signature.outputs if spec.shape.count(TIME) > 1]
+    if lengths and pairs:
+        remedy = "Leave lengths=True or these outputs out."
+        raise InputError(
+            mismatch("outputs of rows of several lengths", "one axis for time", pairs[0], remedy)
+        )
     inputs = find_vocabularies(subject)
     return replace(subject, signature=replace(subject.signature, lengths=lengths, inputs=inputs))
 

@@ -69,6 +69,25 @@ def test_it_takes_no_lengths() -> None:
         inspect_export(Decoder().eval(), torch.randn(2, 4), lengths=True)
 
 
+class Attending(Decoder):
+    """Gives weights of each time step for each."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        y = self.gru(x)[0]
+        weights = torch.softmax(y @ y.transpose(1, 2), -1)
+        return weights @ y, weights
+
+
+def test_pairs_of_time_steps_take_no_lengths_either() -> None:
+    x = torch.randn(2, 7, 4)
+    outputs = inspect_export(Attending().eval(), x).signature.outputs
+    assert [spec.shape for spec in outputs] == [("batch", "time", 5), ("batch", "time", "time")]
+    with pytest.raises(
+        InputError, match=r"expected one axis for time, got outputs_1 float32 \[batch, time, time\]"
+    ):
+        inspect_export(Attending().eval(), x, lengths=True)
+
+
 @pytest.mark.parametrize("cell", [nn.GRUCell(4, 5), nn.LSTMCell(4, 5)])
 def test_one_time_step_is_told_of_the_option(cell: nn.Module) -> None:
     with pytest.raises(InputError, match=r"\[2, 4\]\], one time step. Export it with step=True"):
