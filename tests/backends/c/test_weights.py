@@ -4,10 +4,14 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 import rnn_export
+from rnn_export.backends.c.trace.elementwise import FLOAT
+from rnn_export.backends.c.write.names import Names
+from rnn_export.backends.c.write.pack import Weights
 from rnn_export.cli.main import app
 from rnn_export.verification.verify import PASSED, VerificationReport
 from tests.support.c_programs import SANITIZE, STRICT, build_driver, compile_c, needs_compiler, run_driver
@@ -24,6 +28,12 @@ each_command = pytest.mark.parametrize(
 def large(exported: Exported) -> rnn_export.Bundle:
     """Give the bundle of a net of 300,000 parameters, more than a model may have as text."""
     return exported(LARGE)
+
+
+def test_constants_of_one_number_but_other_sizes_are_apart() -> None:
+    weights = Weights(Names(set()))
+    as_double = weights.numbers(np.zeros(16), FLOAT, "zeros")  # as many bytes as the other
+    assert weights.numbers(np.zeros(32, np.float32), FLOAT, "zeros") != as_double
 
 
 def test_its_numbers_stand_in_a_file(large: rnn_export.Bundle) -> None:

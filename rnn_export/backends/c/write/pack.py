@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rnn_export.backends.c.trace.elementwise import FLOAT
+from rnn_export.backends.c.trace.elementwise import BOOL, FLOAT, INT
 from rnn_export.backends.c.write.literals import PLACE, constant_text
 from rnn_export.backends.c.write.names import Names
 from rnn_export.signature.tensors import Array
@@ -15,6 +15,7 @@ WIDTH = 16
 TEXT = 1 << 18  # numbers that a model may have as text; of a larger one the arrays stand in a file beside it
 SHORT = 1 << 12  # numbers; a shorter array is text in any model
 LINE = 110
+NUMPY = {FLOAT: np.float32, INT: np.int64, BOOL: np.bool_}  # in which the constants of a type are
 
 
 def pack(matrix: Array) -> Array:
@@ -54,7 +55,7 @@ class Weights:
 
     def numbers(self, values: Array, dtype: str, stem: str) -> str:
         """Add numbers of a type; give their name."""
-        padded = np.zeros(-(-values.size // WIDTH) * WIDTH, values.dtype)
+        padded: Array = np.zeros(-(-values.size // WIDTH) * WIDTH, NUMPY[dtype])
         padded[: values.size] = values
         return self._add(padded, dtype, stem or "constant")
 
