@@ -149,10 +149,15 @@ def _shape(spec: TensorSpec, steps: int) -> tuple[int, ...]:
 
 
 def _returned(signature: Signature) -> list[dict[str, Any]]:
-    """Say of each output what its variable is called."""
+    """Say of each output what its variable is called, and whether it has another number of time steps."""
     alone = len(signature.outputs) == 1
     return [
-        {"spec": spec, "name": "outputs" if alone else f"out_{spec.name}", "sequence": TIME in spec.shape}
+        {
+            "spec": spec,
+            "name": "outputs" if alone else f"out_{spec.name}",
+            "sequence": TIME in spec.shape,
+            "resized": any(isinstance(size, str) and size not in (TIME, BATCH) for size in spec.shape),
+        }
         for spec in signature.outputs
     ]
 

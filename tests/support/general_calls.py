@@ -253,7 +253,6 @@ GENERAL = {
         ("inputs_0: sequence", "inputs_1: lengths"),
         ("outputs",),
         streams=False,
-        c=False,
     ),
     "another sequence before": General(
         Translator,

@@ -386,20 +386,20 @@ def with_states(steps: int, batch: int) -> tuple[Any, ...]:
 
 MODELS = {
     "tagger": Whole(Tagger, words, c=True),
-    "mean over time": Whole(MeanPooling, words),
-    "maximum over time": Whole(MaxPooling, words),
-    "attention over time": Whole(AttentionPooling, words),
-    "last states of both directions": Whole(LastPooling, words),
-    "mean without padding": Whole(MaskedMean, padded),
-    "packed by padding": Whole(PackedByPadding, padded),
-    "sorted by length": Whole(Sorted, counted),
-    "last state of packed rows": Whole(LastOfPacked, counted),
-    "last valid output": Whole(Gathered, counted),
-    "speech recognizer": Whole(SpeechRecognizer, time_last(1, 16, times=2)),
-    "source separator": Whole(SourceSeparator, time_last(2, 10)),
+    "mean over time": Whole(MeanPooling, words, c=True),
+    "maximum over time": Whole(MaxPooling, words, c=True),
+    "attention over time": Whole(AttentionPooling, words, c=True),
+    "last states of both directions": Whole(LastPooling, words, c=True),
+    "mean without padding": Whole(MaskedMean, padded, c=True),
+    "packed by padding": Whole(PackedByPadding, padded, c=True),
+    "sorted by length": Whole(Sorted, counted, c=True),
+    "last state of packed rows": Whole(LastOfPacked, counted, c=True),
+    "last valid output": Whole(Gathered, counted, c=True),
+    "speech recognizer": Whole(SpeechRecognizer, time_last(1, 16, times=2), c=True),
+    "source separator": Whole(SourceSeparator, time_last(2, 10), c=True),
     "dual path": Whole(DualPath, time_last(8, more=3)),
-    "masker of samples": Whole(Masker, time_last(more=16, times=8)),
-    "encoder": Whole(Encoder, words),
+    "masker of samples": Whole(Masker, time_last(more=16, times=8), c=True),
+    "encoder": Whole(Encoder, words, c=True),
     "siamese": Whole(
         Siamese, lambda steps, batch: (torch.randn(batch, steps, 4), torch.randn(batch, steps + 2, 4))
     ),
@@ -410,18 +410,18 @@ MODELS = {
         streams=True,
         c=True,
     ),
-    "cells behind a convolution": Whole(ConvolvedCells, time_last(4)),
+    "cells behind a convolution": Whole(ConvolvedCells, time_last(4), c=True),
     "forecaster": Whole(
         Forecaster, lambda steps, batch: (torch.randn(batch, steps, 3), 5), streams=True, c=True
     ),
-    "greedy decoder": Whole(Greedy, words),
+    "greedy decoder": Whole(Greedy, words, c=True),
     "weights of attention": Whole(SelfAttention, features(4)),
     "latent vector alone": Whole(Generator, lambda steps, batch: (torch.randn(batch, 5),), c=True),
     "image and first word": Whole(
         Captioner, lambda steps, batch: (torch.randn(batch, 5), torch.randint(WORDS, (batch,))), c=True
     ),
-    "repeated latent vector": Whole(Repeated, lambda steps, batch: (torch.randn(batch, 5),)),
-    "causal convolutions": Whole(Causal, time_last(4)),
+    "repeated latent vector": Whole(Repeated, lambda steps, batch: (torch.randn(batch, 5),), c=True),
+    "causal convolutions": Whole(Causal, time_last(4), streams=True, c=True),
     "video": Whole(Frames, features(1, 8, 8), streams=True, c=True),
     "counter": Whole(
         Counter,
@@ -429,6 +429,6 @@ MODELS = {
         streams=True,
         c=True,
     ),
-    "wake word": Whole(WakeWord, features(40)),
-    "autoencoder": Whole(Autoencoder, features(4)),
+    "wake word": Whole(WakeWord, features(40), c=True),
+    "autoencoder": Whole(Autoencoder, features(4), c=True),
 }

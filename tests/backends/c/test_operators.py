@@ -14,6 +14,7 @@ from rnn_export.backends.c.trace.operators import expand
 from rnn_export.backends.c.write.model import compile_program
 from rnn_export.errors import CompileError
 from rnn_export.program.program import IR_VERSION, OPSET, Program
+from rnn_export.program.scan import scans
 from rnn_export.runtimes import c
 from rnn_export.runtimes.compiler import compiler
 from rnn_export.signature.signature import Signature
@@ -236,11 +237,11 @@ def test_what_is_no_loop_is_refused(options: dict[str, Any], message: str) -> No
         expand(given)
 
 
-def test_lengths_of_its_own_are_refused() -> None:
-    given = program("LSTM", lengths=True)
+def test_only_lengths_of_its_own_end_the_rows_within_a_loop() -> None:
+    given = program("LSTM", lengths=True)  # those of the call: C runs each row alone
     own = Program(given.model, signature("LSTM", 1))
-    with pytest.raises(CompileError, match=r"node 'recurrence' \(LSTM\): .*'sequence_lens'"):
-        expand(own)
+    loops = [scans(expand(each).model.graph) for each in (given, own)]
+    assert [[len(loop.sequences) for loop in each] for each in loops] == [[1], [2]]
 
 
 @pytest.mark.skipif(compiler() is None, reason="no C compiler")

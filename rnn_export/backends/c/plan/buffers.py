@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from rnn_export.backends.c.trace.graph import Net, Vector
+from rnn_export.backends.c.trace.graph import Vector
+from rnn_export.backends.c.trace.net import Net
 
 WIDTH = 16  # numbers; rows of vectors are a multiple of it
 PAD = 16  # numbers behind a buffer, which the last vector of a row may read

@@ -22,7 +22,6 @@ from rnn_export.backends.c.trace.graph import (
     Elementwise,
     Gather,
     Input,
-    Net,
     Operand,
     State,
     Vector,
@@ -30,6 +29,7 @@ from rnn_export.backends.c.trace.graph import (
     Weight,
     moved,
 )
+from rnn_export.backends.c.trace.net import Net
 
 ALIGNED = 16  # columns; where an affine operation begins within a merged one
 NARROW = 4  # columns, up to which a product is made column by column
@@ -163,7 +163,12 @@ def _ranges(views: Iterable[View]) -> list[tuple[int, int]]:
 def _columns(vector: Vector, operation: Affine, first: int, end: int) -> Vector:
     matrices = tuple(matrix.columns(first, end) for matrix in operation.matrices)
     bias = None if operation.bias is None else operation.bias.columns(first, end)
-    return Vector(Affine(operation.operands, matrices=matrices, bias=bias), end - first, sweep=vector.sweep)
+    return Vector(
+        Affine(operation.operands, matrices=matrices, bias=bias),
+        end - first,
+        sweep=vector.sweep,
+        clock=vector.clock,
+    )
 
 
 def _redirect(net: Net, move: Callable[[View], View]) -> None:
@@ -214,6 +219,7 @@ def _beside(group: list[Vector]) -> tuple[Vector, list[int]]:
         zeros = [Weight.of(np.zeros(vector.size, np.float32), "") for vector in group]
         bias = _wide([each.bias or zero for each, zero in zip(own, zeros, strict=True)], offsets, end)
     merged = Vector(Affine(own[0].operands, matrices=matrices, bias=bias), end, sweep=group[0].sweep)
+    merged.clock = group[0].clock
     return merged, offsets
 
 
@@ -236,7 +242,7 @@ def _own_states(net: Net) -> None:
         view = operation.following
         assert view
         if not view.complete or view.vector in owners or isinstance(view.vector.operation, Input | State):
-            copy = Vector(Gather((view,)), state.size, state.dtype, state.sweep)
+            copy = Vector(Gather((view,)), state.size, state.dtype, state.sweep, clock=state.clock)
             net.vectors.append(copy)
             view = View(copy, 0, state.size)
             state.operation = replace(operation, following=view)
@@ -292,6 +298,7 @@ def _taken(vector: Vector, operation: Affine, parts: list[Part], rest: list[Part
     """Make a vector of some parts of an affine operation and its bias; the operation goes on from there."""
     views, matrices = zip(*parts, strict=True)
     before = Vector(replace(operation, operands=views, matrices=matrices), vector.size, sweep=vector.sweep)
+    before.clock = vector.clock
     views, matrices = zip(*rest, strict=True)
     vector.operation = Affine(views, matrices=matrices, start=View(before, 0, vector.size))
     return before

@@ -2,23 +2,39 @@
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import ceil
 
 from rnn_export.backends.c.plan.buffers import Buffers, row_length, wide
 from rnn_export.backends.c.plan.schedule import Group, is_elementwise, stages
 from rnn_export.backends.c.trace.elementwise import BOOL, FLOAT, INT
 from rnn_export.backends.c.trace.graph import (
+    TIME_STEPS,
+    WORDS,
     Affine,
     Elementwise,
+    Final,
     Gather,
     Input,
     Lookup,
-    Net,
     State,
     Vector,
     View,
+    moved,
 )
-from rnn_export.backends.c.trace.operations import Convolution, Rows
+from rnn_export.backends.c.trace.net import Net
+from rnn_export.backends.c.trace.operations import (
+    At,
+    Convolution,
+    Count,
+    Found,
+    Frames,
+    Kept,
+    Number,
+    Rows,
+    Taken,
+)
 from rnn_export.signature.signature import Signature
+from rnn_export.signature.sizes import Length
 from rnn_export.signature.tensors import InputSpec
 
 SLOTS = 64  # rows times time steps that are computed together, at the most
@@ -27,6 +43,7 @@ BYTES = {FLOAT: 4, INT: 8, BOOL: 4}
 WORKSPACE = "workspace"  # the leaf of what an earlier sweep left there
 # What reads its operands number by number, and never behind the last one. Others load whole vectors of C.
 EXACT = (Affine, Convolution, Gather, Lookup, Rows)
+MANY = 4096  # time steps, up to which it is tried how large a workspace is
 PLACES = 8  # windows that a convolution multiplies with its weights at once
 
 
@@ -35,13 +52,14 @@ class Plan:
     """The stages of a net's sweeps, and its buffers.
 
     ``workspace`` and ``slots`` are sizes that the header tells as well: floats for each row and time step
-    that a sweep leaves to a later one, and the rows times time steps of a block.
+    that sweeps leave to later ones, and the rows times time steps of a block.
     """
 
     net: Net
     signature: Signature
-    workspace: int = 0
     saved: list[tuple[Vector, int]] = field(default_factory=list)  # what goes to the workspace, and where
+    widths: dict[Length, int] = field(default_factory=dict)  # its words for each row and step of a clock
+    kept: dict[Vector, None] = field(default_factory=dict)  # what later walks read that has no time steps
 
     def __post_init__(self) -> None:
         self._carry()
@@ -69,33 +87,83 @@ class Plan:
         """Let a sweep read what an earlier one made, out of the workspace."""
         loaded: dict[tuple[Vector, int], Vector] = {}
         for vector in list(self.net.vectors):
-            if isinstance(vector.operation, State | Input):
+            if isinstance(vector.operation, Input):
+                continue
+            if isinstance(vector.operation, At | Frames):
+                vector.operation = self._taken(vector.operation)
                 continue
 
             def move(view: View, sweep: int = vector.sweep) -> View:
-                key = view.vector, sweep
-                if view.vector.sweep == sweep:
+                source, key = view.vector, (view.vector, sweep)
+                if source.sweep == sweep and not isinstance(source.operation, Final):
                     return view
                 if key not in loaded:
-                    source = Vector(
-                        self._kept(view.vector), view.vector.size, view.vector.dtype, sweep, view.vector.name
-                    )
-                    loaded[key] = source
-                    self.net.vectors.insert(0, source)
+                    kept = self._kept(source)
+                    loaded[key] = Vector(kept, source.size, source.dtype, sweep, source.name, source.clock)
+                    self.net.vectors.insert(0, loaded[key])
                 return View(loaded[key], view.offset, view.size, view.step)
 
-            vector.operation = vector.operation.moved(move)
+            if isinstance(vector.operation, State):
+                given = tuple(moved(each, self._begun) for each in vector.operation.operands)
+                vector.operation = replace(vector.operation, operands=given)
+            elif not isinstance(vector.operation, Final):
+                vector.operation = vector.operation.moved(move)
+        self.net.left = [*(vector for vector, _ in self.saved), *self.kept]
+        read = self.net.uses()
+        gone = (Input, Final)
+        self.net.vectors = [each for each in read if read[each] or not isinstance(each.operation, gone)]
 
     def _kept(self, vector: Vector) -> Input:
-        """Say where a later sweep finds what this one made: in the call's leaf, or in the workspace."""
-        if isinstance(vector.operation, Input):
+        """Say where a later sweep finds what this one made: in the call's leaf, or in the workspace.
+
+        What has no time steps stays where it was made.
+        """
+        if isinstance(vector.operation, Input) and not isinstance(vector.operation, Found | Taken):
             return replace(vector.operation)
+        if vector.clock is None:
+            return Kept(source=self._begun(View(vector, 0, vector.size)))
         offsets = dict(self.saved)
         if vector not in offsets:
-            offsets[vector] = self.workspace
-            self.saved.append((vector, self.workspace))
-            self.workspace += vector.size
-        return Input(leaf=WORKSPACE, offset=offsets[vector])
+            offsets[vector] = self.widths.get(vector.clock, 0)
+            self.saved.append((vector, offsets[vector]))
+            self.widths[vector.clock] = offsets[vector] + vector.size * WORDS[vector.dtype]
+        return Input(leaf=WORKSPACE, offset=offsets[vector], clock=vector.clock)
+
+    def _begun(self, view: View) -> View:
+        """Say where numbers that have no time steps stand when the walk that makes them has ended."""
+        if isinstance(view.vector.operation, Final):
+            [state] = view.vector.operation.views()
+            view = View(state.vector, view.offset, view.size, view.step)
+        if not isinstance(view.vector.operation, Input) or isinstance(view.vector.operation, Found | Taken):
+            self.kept[view.vector] = None
+        return view
+
+    def _taken(self, operation: At | Frames) -> Found | Taken:
+        """Say where the numbers of other time steps are found."""
+        views = operation.views()
+        sources = tuple((self._kept(view.vector), view.offset) for view in views)
+        if isinstance(operation, Frames):
+            return Taken(frames=replace(operation, operands=()), sources=sources)
+        return Found(source=sources[0], index=sources[1], each=views[1].count() > 1)
+
+    @cached_property
+    def clocks(self) -> list[Length]:
+        """The numbers of time steps other than the call's that there are walks over, or things left of."""
+        found = dict.fromkeys([*(sweep.clock for sweep in self.net.sweeps), *self.widths])
+        return [clock for clock in found if clock != TIME_STEPS]
+
+    @cached_property
+    def workspace(self) -> int:
+        """The floats of the workspace for each row and time step of a call, at the most."""
+        least, widths = self.signature.least, self.widths.items()
+        if list(self.widths) in ([], [TIME_STEPS]):
+            return self.widths.get(TIME_STEPS, 0)
+        needed = (
+            ceil(sum(clock.of(steps) * width for clock, width in widths) / steps)
+            for steps in range(least, least + MANY)
+        )
+        endless = sum(clock.each * clock.times / clock.by * width for clock, width in widths)
+        return max(ceil(endless), *needed)
 
     def _groups(self) -> list[Group]:
         return [group for part in self.stages for stage in part for group in stage.groups]
@@ -104,7 +172,7 @@ class Plan:
         """Find what more than its own group reads."""
         inside = {known.vector for group in self._groups() for known in group.products}
         home = {vector: group for group in self._groups() for vector in group.vectors}
-        found = {vector for vector, _ in self.saved}
+        found = {*(vector for vector, _ in self.saved), *self.kept}
         found |= {
             vector
             for vector in self.net.vectors
@@ -126,6 +194,7 @@ class Plan:
             for vector in self.net.vectors
             if self.is_inputs(vector)
             and self.input_of(vector).time_axis is not None
+            and self.input_of(vector).free_axes in ((0,), (0, 1))
             and not self.net.sweeps[vector.sweep].reverse
             and all(user is not None and isinstance(user.operation, EXACT) for user, _ in uses[vector])
         }
@@ -143,17 +212,29 @@ class Plan:
             and vector.start is None
             and vector not in self.buffers.owners
             and not isinstance(vector.operation, State)
-            and (self._is_sequence(vector) if isinstance(vector.operation, Input) else vector in self.stored)
+            and (self._is_loaded(vector) if isinstance(vector.operation, Input) else vector in self.stored)
         ]
 
-    def _is_sequence(self, vector: Vector) -> bool:
+    def _is_loaded(self, vector: Vector) -> bool:
+        """Whether a walk puts a row of it in a buffer before all else; a leaf of the state it does not."""
         operation = vector.operation
+        if isinstance(operation, Count | Found | Kept | Number | Taken):
+            return True
         return isinstance(operation, Input) and operation.leaf in (*self.inputs, WORKSPACE)
+
+    def lasting(self) -> list[Vector]:
+        """List the vectors whose buffers later walks read, the states left out."""
+        owners = (self.buffers.place(vector).owner for vector in self.kept)
+        return [owner for owner in dict.fromkeys(owners) if not isinstance(owner.operation, State)]
 
     def _bytes(self) -> int:
         """Give the bytes of all buffers for each slot."""
-        sizes = [sum(map(_row_bytes, self.buffered(number))) for number in range(len(self.net.sweeps))]
-        return max(sizes) + 2 * sum(map(_row_bytes, self.net.states()))
+        lasting = self.lasting()
+        sizes = [
+            sum(_row_bytes(vector) for vector in self.buffered(number) if vector not in lasting)
+            for number in range(len(self.net.sweeps))
+        ]
+        return max(sizes) + sum(map(_row_bytes, lasting)) + 2 * sum(map(_row_bytes, self.net.states()))
 
     def _slots(self) -> int:
         most = STACK // max(1, self._bytes())

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from rnn_export.backends.c.plan.merge import components
 from rnn_export.backends.c.plan.tiles import VECTORS, Gates, gates
-from rnn_export.backends.c.trace.graph import Elementwise, Input, Net, State, Vector, View, on_integers
+from rnn_export.backends.c.trace.graph import Elementwise, Input, State, Vector, View, on_integers
+from rnn_export.backends.c.trace.net import Net
 
 Uses = dict[Vector, list[tuple[Vector | None, View]]]
 

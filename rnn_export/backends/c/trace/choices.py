@@ -9,10 +9,11 @@ import numpy as np
 import onnx_ir as ir
 
 from rnn_export.backends.c.trace.elementwise import BOOL, INT
-from rnn_export.backends.c.trace.graph import Gather, Lookup, View, Weight
-from rnn_export.backends.c.trace.operations import Pick, Put, Ranked
+from rnn_export.backends.c.trace.graph import ONCE, Gather, Input, Lookup, View, Weight
+from rnn_export.backends.c.trace.operations import At, Pick, Put, Ranked
+from rnn_export.backends.c.trace.order import some_order
 from rnn_export.backends.c.trace.rules import Arguments, Rule, cast, elementwise
-from rnn_export.backends.c.trace.symbols import Symbol, Value
+from rnn_export.backends.c.trace.symbols import OfRow, Symbol, Value
 from rnn_export.errors import CompileError
 from rnn_export.program.operator_facts import int_of
 from rnn_export.signature.tensors import Array
@@ -26,7 +27,7 @@ def _looked_up(tracer: "Tracer", table: Array, indices: Symbol, name: str) -> Sy
     if table.dtype != np.float32:
         raise CompileError("its table is not of floats")
     rows = table.reshape(table.shape[0], -1)
-    free = (tracer.space.rows, tracer.space.steps)
+    free = tracer.space.free
     results = np.empty((*indices.shape, rows.shape[1]), np.int64)
     for place in np.ndindex(*(1 if size in free else size for size in indices.shape)):
         at = tuple(slice(None) if size in free else k for size, k in zip(indices.shape, place, strict=True))
@@ -43,6 +44,8 @@ def _gather(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value
     assert isinstance(indices, Symbol)
     assert data is not None
     axis = int_of(node, "axis") % len(data.shape)
+    if isinstance(indices, OfRow) and isinstance(data, Symbol) and axis == 0:
+        return [_of_each_row(tracer, data, indices)]
     if not isinstance(data, Symbol):
         found = _looked_up(tracer, np.moveaxis(data, axis, 0), indices, tracer.called(data)).labels
         order = [*range(len(indices.shape)), *range(len(indices.shape), found.ndim)]
@@ -58,16 +61,33 @@ def _gather_elements(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> l
     assert isinstance(indices, Symbol)
     assert data is not None
     axis = int_of(node, "axis") % len(data.shape)
-    free = (tracer.space.rows, tracer.space.steps)
-    if data.shape[axis] in free:
-        raise CompileError("it chooses among the rows of a batch, or among time steps")
+    free = tracer.space.free
     value = tracer.symbol(data)
+    if data.shape[axis] in tracer.space.clocks:
+        return [_at_steps(tracer, value, indices, axis)]
+    if data.shape[axis] in free:
+        raise CompileError("it chooses among the rows of a batch")
     near = tuple(
         slice(None) if k == axis or size in free else slice(0, size) for k, size in enumerate(indices.shape)
     )
     numbers = Symbol(np.moveaxis(value.labels[near], axis, -1))
     chosen = Symbol(np.moveaxis(indices.labels, axis, -1))
     return [Symbol(np.moveaxis(picked(tracer, numbers, chosen).labels, -1, axis))]
+
+
+def _at_steps(tracer: "Tracer", data: Symbol, indices: Symbol, axis: int) -> Symbol:
+    """Take numbers of the time steps that indices name, along that axis of both."""
+    near = tuple(slice(None) if k == axis else slice(0, size) for k, size in enumerate(indices.shape))
+    clock = tracer.space.clocks[data.shape[axis]]
+    with tracer.each_step(clock, [data]):
+        step = Symbol(np.take(data.labels[near], 0, axis))
+        numbers = _made(tracer, tracer.view(step, step.shape))
+    found = []
+    for number in range(indices.shape[axis]):
+        index = Symbol(np.take(indices.labels, number, axis))
+        places = _made(tracer, tracer.view(index, index.shape))
+        found.append(tracer.emit(At((numbers, places)), index.shape, tracer.dtype(data)).labels)
+    return Symbol(np.stack(found, axis))
 
 
 def picked(tracer: "Tracer", numbers: Symbol, indices: Symbol) -> Symbol:
@@ -88,6 +108,8 @@ def _gather_nd(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Va
     if int_of(node, "batch_dims"):
         raise CompileError("it takes numbers of all rows by the indices of one")
     depth = indices.shape[-1]
+    if isinstance(data, Symbol) and any(size in tracer.space.clocks for size in data.shape[:depth]):
+        return [_step_of_each_row(tracer, data, indices)]
     if not isinstance(data, Symbol):
         place = _place(tracer, [Symbol(indices.labels[..., k]) for k in range(depth)], data.shape[:depth])
         table = data.reshape(prod(data.shape[:depth]), *data.shape[depth:])
@@ -95,6 +117,38 @@ def _gather_nd(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Va
     own = RowsOwn.of(tracer, data, indices)
     found = picked(tracer, own.numbers, own.places).labels
     return [Symbol(np.moveaxis(found, 1, -1).reshape(*indices.shape[:-1], *own.rest))]
+
+
+def _made(tracer: "Tracer", view: View) -> View:
+    """Let a walk over time copy numbers that are the call's."""
+    if not isinstance(view.vector.operation, Input):
+        return view
+    copy = tracer.add(Gather((view,)), view.size, view.vector.dtype, view.vector.clock or ONCE)
+    return View(copy, 0, view.size)
+
+
+def _of_each_row(tracer: "Tracer", data: Symbol, indices: OfRow) -> Symbol:
+    """Take of each row the time step that it names, out of ``[B T, ...]``."""
+    size, rows = tracer.space.size(indices.clock), tracer.space.rows
+    if data.shape[0] != rows * size:
+        raise CompileError("it takes numbers of all rows by the indices of one")
+    apart = tracer.plain(Symbol(data.labels.reshape(rows, size, *data.shape[1:])))
+    index = indices.labels.reshape(rows, *[1] * len(data.shape))
+    wide = np.broadcast_to(index, (rows, 1, *data.shape[1:]))
+    return Symbol(_at_steps(tracer, apart, tracer.plain(Symbol(wide)), 1).labels[:, 0])
+
+
+def _step_of_each_row(tracer: "Tracer", data: Symbol, indices: Symbol) -> Symbol:
+    """Take of each row the time step that it names, as of ``x[arange(B), i]``."""
+    each = [Symbol(indices.labels[..., k]) for k in range(indices.shape[-1])]
+    rows = [k for k, value in enumerate(each) if tracer.numbers_rows(value)]
+    if len(each) != 2 or len(rows) != 1 or data.shape[rows[0]] != tracer.space.rows:
+        raise CompileError("it takes numbers of all rows by the indices of one")
+    axis = 1 - rows[0]
+    index = each[axis].labels.reshape([-1 if k == rows[0] else 1 for k in range(len(data.shape))])
+    wide = np.broadcast_to(index, [1 if k == axis else size for k, size in enumerate(data.shape)])
+    found = _at_steps(tracer, data, Symbol(wide), axis)
+    return Symbol(np.squeeze(found.labels, axis))
 
 
 def _place(tracer: "Tracer", indices: list[Symbol], sizes: Sequence[int]) -> Symbol:
@@ -157,7 +211,7 @@ def scattered(
         return Symbol(np.transpose(found.labels.reshape(shape), np.argsort(own.order)))
     axis = int_of(node, "axis") % len(data.shape)
     given = [Symbol(np.moveaxis(each.labels, axis, -1)) for each in (data, indices, updates)]
-    if given[0].shape[:-1] != given[1].shape[:-1] or axis == tracer.space.axis(data, tracer.space.rows):
+    if given[0].shape[:-1] != given[1].shape[:-1] or axis == tracer.space.batch_axis(data):
         raise CompileError("it writes to computed places of other rows, or of some of an axis alone")
     return Symbol(np.moveaxis(_put(tracer, given[0], given[1], given[2], function).labels, -1, axis))
 
@@ -213,7 +267,10 @@ def _top(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
     if isinstance(count, Symbol) or count is None or tracer.dtype(value) == BOOL:
         raise CompileError("how many there are is computed, or they are truth values")
     axis = int_of(node, "axis") % len(value.shape)
-    if value.shape[axis] in (tracer.space.rows, tracer.space.steps):
+    if value.shape == (tracer.space.rows,) and int(count.reshape(())) == tracer.space.rows:
+        order = some_order(tracer.space.rows)
+        return [Symbol(value.labels[order]), order]
+    if value.shape[axis] in tracer.space.free:
         raise CompileError("it compares the rows of a batch, or time steps")
     moved = Symbol(np.moveaxis(value.labels, axis, -1))
     numbers, kept = tracer.view(moved, moved.shape), int(count.reshape(()))

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from rnn_export.backends.c.trace import choices, einsum, places, rules, windows
+from rnn_export.backends.c.trace import choices, einsum, places, rules, time_windows
 from rnn_export.backends.c.trace.elementwise import BOOL, FLOAT, INT
+from rnn_export.backends.c.trace.flattened import units_and_steps
 from rnn_export.backends.c.trace.nodes import evaluate
+from rnn_export.backends.c.trace.over_time import added_up
 from rnn_export.backends.c.trace.rules import Arguments, Rule, cast, elementwise, matmul, reduced, reduction
 from rnn_export.backends.c.trace.symbols import Symbol, Value
 from rnn_export.errors import CompileError
@@ -120,11 +122,13 @@ def _place_of(function: str) -> Rule:
             raise CompileError("it is of whole numbers, or asks for the last place")
         axis, keep = int_of(node, "axis") % len(value.shape), bool(int_of(node, "keepdims"))
         count = value.shape[axis]
+        timed = count in tracer.space.clocks
         extreme = reduced(tracer, function, value, [axis], keep=True)
         found = elementwise(tracer, "Equal", [value, extreme])
         found = elementwise(tracer, "Or", [found, elementwise(tracer, "IsNaN", [value])])
         places = np.arange(count, dtype=np.float32).reshape([-1] + [1] * (len(value.shape) - 1 - axis))
-        first = elementwise(tracer, "Where", [found, places, np.array(count, np.float32)])
+        none = np.array(np.inf if timed else count, np.float32)
+        first = elementwise(tracer, "Where", [found, tracer.plain(places), none])
         return [cast(tracer, reduced(tracer, "min", first, [axis], keep), INT)]
 
     return rule
@@ -137,7 +141,7 @@ def _transform(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Va
         raise CompileError("its length is computed")
     axis = int_of(node, "axis") % len(value.shape)
     size, parts = value.shape[axis], value.shape[-1]
-    if size in (tracer.space.rows, tracer.space.steps):
+    if size in tracer.space.free:
         raise CompileError("it transforms rows or time steps")
     attributes = [ir.AttrInt64(name, int_of(node, name)) for name in ("inverse", "onesided")]
     alone = ir.Node("", node.op_type, [None, None], [*attributes, ir.AttrInt64("axis", 1)], num_outputs=1)
@@ -148,6 +152,23 @@ def _transform(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Va
     wide = Symbol(moved.reshape(*moved.shape[:-2], size * parts))
     found = matmul(tracer, wide, made.reshape(size * parts, -1).astype(np.float32)).labels
     return [Symbol(np.moveaxis(found.reshape(*moved.shape[:-2], *made.shape[1:]), -2, axis))]
+
+
+def _cumsum(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
+    """Add up along an axis, part by part."""
+    value, axis = arguments
+    assert isinstance(value, Symbol)
+    assert isinstance(axis, np.ndarray)
+    place = int(axis.reshape(())) % len(value.shape)
+    if value.shape[place] == tracer.space.rows or int_of(node, "exclusive"):
+        raise CompileError("it adds up over rows, or leaves out the number itself")
+    if value.shape[place] in tracer.space.clocks:
+        return [added_up(tracer, elementwise, value, place, reverse=bool(int_of(node, "reverse")))]
+    way = -1 if int_of(node, "reverse") else 1
+    parts = [Symbol(part) for part in np.split(value.labels, value.shape[place], place)][::way]
+    for number in range(1, len(parts)):
+        parts[number] = elementwise(tracer, "Add", [parts[number - 1], parts[number]])
+    return [Symbol(np.concatenate([part.labels for part in parts[::way]], place))]
 
 
 def _cast_like(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
@@ -214,8 +235,10 @@ def _batch_norm(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[V
 
 def _instance_norm(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
     """``(x - mean) / sqrt(var + eps) * scale + bias`` over all axes behind the channels."""
-    value, *constants = arguments
-    assert isinstance(value, Symbol)
+    given, *constants = arguments
+    assert isinstance(given, Symbol)
+    one_axis = len(given.shape) == 3
+    value = (units_and_steps(tracer, given, 2) if one_axis else None) or tracer.plain(given)
     axes = list(range(2, len(value.shape)))
     epsilon = np.array(float_of(node, "epsilon"), np.float32)
     result = standardized(tracer, value, axes, epsilon)
@@ -224,7 +247,7 @@ def _instance_norm(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> lis
         if term is None or isinstance(term, Symbol):
             raise CompileError("its weights are computed")
         result = elementwise(tracer, kind, [result, term.reshape(shape)])
-    return [result]
+    return [Symbol(result.labels.reshape(given.shape))]
 
 
 def _where(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
@@ -243,11 +266,12 @@ RULES: dict[str, Rule] = {
     **choices.RULES,
     **einsum.RULES,
     **places.RULES,
-    **windows.RULES,
+    **time_windows.RULES,
     "ArgMax": _place_of("max"),
     "ArgMin": _place_of("min"),
     "BatchNormalization": _batch_norm,
     "CastLike": _cast_like,
+    "CumSum": _cumsum,
     "DFT": _transform,
     "Dropout": _dropout,
     "Equal": _equal,

@@ -95,7 +95,7 @@ def _pair(tracer: "Tracer", one: tuple[Value, str], other: tuple[Value, str], ke
         letter
         for value, letters in ((left, first), (right, second))
         for letter, size in zip(letters, value.shape, strict=True)
-        if size in (tracer.space.rows, tracer.space.steps)
+        if size in tracer.space.free
     }
     if free & set(summed):
         raise CompileError("it sums up the rows of a batch, or time steps")

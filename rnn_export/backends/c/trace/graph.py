@@ -7,16 +7,17 @@ There is one frozen dataclass for each kind of operation. A :class:`Vector` is w
 that makes it is replaced by a better one.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-import numpy as np
-
 from rnn_export.backends.c.trace.elementwise import BOOL, C_TYPES, FLOAT, INT, Operator
+from rnn_export.signature.sizes import Length
 from rnn_export.signature.tensors import Array
 
 WORDS = {FLOAT: 1, INT: 2, BOOL: 1}  # of four bytes
+TIME_STEPS = Length()  # those of the call
+ONCE = Length(times=0, more=1)  # what there is one of in a call
 
 
 @dataclass(eq=False)
@@ -28,6 +29,7 @@ class Vector:
         size: how many numbers it has.
         dtype: their type in C.
         sweep: the number of the walk over time in which it is made.
+        clock: the time steps that there is one of it for; none where it is the same at all of them.
         name: what the user's source calls it, if that is known.
     """
 
@@ -36,6 +38,7 @@ class Vector:
     dtype: str = FLOAT
     sweep: int = 0
     name: str = ""
+    clock: Length | None = None
 
     def sources(self) -> Iterator["Vector"]:
         """Name the vectors that are read at the same time step."""
@@ -155,10 +158,11 @@ class Operation:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Input(Operation):
-    """A leaf of the call, one row at one time step; or a place of the workspace."""
+    """A leaf of the call, one row at one time step; or a place of the workspace, for each step of a clock."""
 
     leaf: str
     offset: int = 0
+    clock: Length = TIME_STEPS
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -172,11 +176,9 @@ class State(Operation):
         return replace(super().moved(move), following=move(self.following) if self.following else None)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False)
 class Final(Operation):
-    """A state after the last time step. While tracing only."""
-
-    state: Vector
+    """What its operand, a state, is after the last time step."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,87 +256,3 @@ class Elementwise(Operation):
 def on_integers(vector: Vector) -> bool:
     """Whether int64 is among the numbers that an operation reads or makes: C then goes number by number."""
     return INT in {vector.dtype, *(view.vector.dtype for view in vector.operation.views())}
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """One walk over the time steps, forward or from the last to the first."""
-
-    reverse: bool
-
-
-@dataclass(frozen=True)
-class Output:
-    """Where the numbers of a row of an output stand, at each time step or at the ``last`` one alone."""
-
-    operands: list[Operand]
-    last: bool
-
-
-@dataclass
-class Net:
-    """All that a call computes.
-
-    Attributes:
-        sweeps: the walks over time, in order.
-        vectors: in an order in which each follows what it reads; a state's ``following`` may come later.
-        outputs: where the numbers of each output stand.
-        finals: for each leaf of the state that comes out, where its numbers stand after the call.
-    """
-
-    sweeps: list[Sweep]
-    vectors: list[Vector]
-    outputs: list[Output]
-    finals: list[list[Operand]]
-
-    def states(self, sweep: int | None = None) -> list[Vector]:
-        """List the states, of one walk over time or of all."""
-        return [
-            vector
-            for vector in self.vectors
-            if isinstance(vector.operation, State) and sweep in (None, vector.sweep)
-        ]
-
-    def results(self) -> Iterator[View]:
-        """List what is computed of the outputs and of the state that comes out."""
-        every = (*(output.operands for output in self.outputs), *self.finals)
-        for operand in (operand for operands in every for operand in operands):
-            if isinstance(operand, View):
-                yield operand
-
-    def uses(self) -> dict[Vector, list[tuple[Vector | None, View]]]:
-        """List who reads what of each vector; nobody in particular for results and the next time step."""
-        found: dict[Vector, list[tuple[Vector | None, View]]] = {vector: [] for vector in self.vectors}
-        for user in self.vectors:
-            for view in user.operation.reads():
-                if isinstance(view, View):
-                    found[view.vector].append((user, View(view.vector, view.offset, view.count())))
-            if user.following:
-                view = user.following
-                found[view.vector].append((None, View(view.vector, view.offset, view.count())))
-        for view in self.results():
-            found[view.vector].append((None, view))
-        return found
-
-
-def side_by_side(numbers: Sequence[tuple[Vector, int] | float]) -> list[Operand]:
-    """Put single numbers together: runs of neighbours, and runs of one number."""
-    found: list[Operand] = []
-    for number in numbers:
-        last = found[-1] if found else None
-        if not isinstance(number, tuple):
-            if isinstance(last, Constant):
-                found[-1] = Constant(np.append(last.values, number))
-            else:
-                found.append(Constant(np.array([number])))
-            continue
-        vector, place = number
-        if isinstance(last, View) and last.vector is vector:
-            if (last.size == 1 or last.step == 1) and place == last.offset + last.size:
-                found[-1] = View(vector, last.offset, last.size + 1)
-                continue
-            if (last.size == 1 or last.step == 0) and place == last.offset:
-                found[-1] = View(vector, last.offset, last.size + 1, 0)
-                continue
-        found.append(View(vector, place, 1))
-    return found

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from math import prod
 
-from rnn_export.backends.c.trace.graph import Operation, Weight
+from rnn_export.backends.c.trace.graph import Constant, Input, Operation, View, Weight
+from rnn_export.signature.sizes import Length
 
 
 @dataclass(frozen=True)
@@ -92,3 +93,78 @@ class Ranked(Operation):
     count: int
     kept: int
     largest: bool
+
+
+@dataclass(frozen=True)
+class Tap:
+    """When an operand is read: at its step ``times * q + more``, counted from its last one if it is ``back``.
+
+    ``q`` counts the time steps of one phase, ``q * every + phase``. So many numbers stand at ``target``. What
+    would be before the first time step or behind the last one is ``fill``.
+    """
+
+    target: int
+    size: int
+    times: int
+    more: int
+    back: bool
+    phase: int
+    fill: Constant | None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Frames(Operation):
+    """Numbers of other time steps side by side; each operand is read as one of the taps says."""
+
+    taps: tuple[Tap, ...]
+    every: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class At(Operation):
+    """The first operand at the time step that the second one names, of each number or of all.
+
+    A negative one counts from the end; one that is outside gives zero.
+    """
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Number(Input):
+    """Which time step it is, the first one being 0."""
+
+    leaf: str = ""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Found(Input):
+    """Numbers of a time step that others name: where both were left, and from which number on."""
+
+    source: tuple[Input, int]
+    index: tuple[Input, int]
+    each: bool  # whether each number has an index of its own
+    leaf: str = ""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Count(Input):
+    """How many time steps there are, as a float."""
+
+    clock: Length
+    leaf: str = ""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Kept(Input):
+    """What an earlier walk over time left of a vector that is there once for each row."""
+
+    source: View
+    leaf: str = ""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Taken(Input):
+    """Numbers of other time steps side by side: where the operand of each tap was left, and from which on."""
+
+    frames: Frames
+    sources: tuple[tuple[Input, int], ...]
+    leaf: str = ""

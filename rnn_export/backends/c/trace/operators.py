@@ -14,8 +14,8 @@ weights of a gate, ``b = Wb + Rb`` its biases, and ``f``, ``g``, ``h`` the activ
 
 With ``clip``, the arguments of ``f`` and ``g`` are bounded; that of ``h`` is not, as in ONNX Runtime.
 
-Rows that end apart: C runs each row alone, over its own time steps, so that the lengths of the call need no
-operator here. Other lengths are refused.
+Rows that end apart: behind its end a row keeps its state, and its outputs are zero; in the other direction it
+begins there. With the lengths of the call, C runs each row alone, over its own time steps: nothing is needed.
 
 Source: https://onnx.ai/onnx/operators (opset 14).
 """
@@ -169,36 +169,37 @@ def expand(program: Program) -> Program:
     program = program.copy()
     for node in [node for node in program.model.graph if node.op_type in STEPS]:
         try:
-            _check(program, node)
-            _replace(program.model.graph, node)
+            _check(node)
+            _replace(program.model.graph, node, _lengths(program, node))
         except CompileError as error:
             raise CompileError(f"{where(node)}: {error}", located=True) from error
     common.RemoveUnusedNodesPass()(program.model)
     return program
 
 
-def _check(program: Program, node: ir.Node) -> None:
+def _check(node: ir.Node) -> None:
     """Refuse what is not one loop over all time steps of a row."""
     if int_of(node, "layout"):
         raise CompileError("expected layout 0, time in front, got layout 1. Transpose its inputs instead.")
     way = text_of(node, "direction")
     if way not in DIRECTIONS:
         raise CompileError(f"expected a direction of {', '.join(DIRECTIONS)}, got {way!r}")
-    lengths = _inputs(node).get("sequence_lens")
-    if lengths is not None and not _is_calls(program, lengths):
-        raise CompileError(
-            f"its sequence_lens, {lengths.name!r}, are not the lengths of the call. "
-            "Export with lengths=True instead, which C has for every row."
-        )
 
 
-def _is_calls(program: Program, lengths: ir.Value) -> bool:
-    """Whether an operator's lengths are those that the call gives, converted or not."""
-    cast = lengths.producer()
-    if cast is not None and cast.op_type == "Cast" and cast.inputs[0] is not None:
-        lengths = cast.inputs[0]
+def _lengths(program: Program, node: ir.Node) -> ir.Value | None:
+    """Give the lengths of an operator's rows, unless there are none or they are those of the call."""
+    given = _inputs(node).get("sequence_lens")
+    lengths = None if given is None else _unconverted(given)
     told = program.signature is not None and program.signature.lengths
-    return told and lengths.name == LENGTHS.name and lengths in program.model.graph.inputs
+    calls = lengths in program.model.graph.inputs and lengths.name == LENGTHS.name if lengths else False
+    return None if told and calls else lengths
+
+
+def _unconverted(lengths: ir.Value) -> ir.Value:
+    """Give what lengths were before they became the operator's int32."""
+    cast = lengths.producer()
+    converted = cast is not None and cast.op_type == "Cast" and cast.inputs[0]
+    return converted or lengths
 
 
 def _inputs(node: ir.Node) -> dict[str, ir.Value]:
@@ -241,7 +242,7 @@ def _activation(name: str, given: dict[str, Iterator[float]]) -> Activation:
     return Activation(kind, {parameter: next(given[parameter], default) for parameter, default in defaults})
 
 
-def _replace(graph: ir.Graph, node: ir.Node) -> None:
+def _replace(graph: ir.Graph, node: ir.Node, lengths: ir.Value | None) -> None:
     """Put the loops in an operator's place."""
     kind = RECURRENT[node.op_type]
     ways = DIRECTIONS[text_of(node, "direction")]
@@ -249,12 +250,13 @@ def _replace(graph: ir.Graph, node: ir.Node) -> None:
     activations = _activations(node, kind, len(ways))
     prefix = next(str(value.name) for value in node.outputs if value.name)
     outer, results = Builder(), []
+    there = _there(graph, outer, node, lengths, prefix) if lengths is not None else None
     for number, reverse in enumerate(ways):
         stem = f"{prefix}/backward" if number else prefix
         hidden = weights[number]["R"].shape[-1]
         cell = Cell(node, graph, stem, kind.gates, weights[number], activations[number], hidden)
         starts = [_start(outer, cell, f"initial_{name}", number) for name in kind.states]
-        results.append(_scan(outer, cell, starts, reverse))
+        results.append(_scan(outer, cell, starts, reverse, there))
     everything, *finals = zip(*results, strict=True)
     new = [_beside(outer, everything, 1), *(_beside(outer, final, 0) for final in finals)]
     _name(outer.nodes, prefix, node)
@@ -275,18 +277,39 @@ def _start(outer: Builder, cell: Cell, name: str, number: int) -> ir.Value:
     return outer.emit("Expand", [cell.number(0.0), outer.emit("Concat", [rows, units], {"axis": 0})])
 
 
-def _scan(outer: Builder, cell: Cell, starts: Sequence[ir.Value], reverse: bool) -> list[ir.Value]:
+def _there(graph: ir.Graph, outer: Builder, node: ir.Node, lengths: ir.Value, prefix: str) -> ir.Value:
+    """Say of every row at which time steps it has not ended: ``[T, B, 1]``."""
+    zero, one = (
+        add_constant(graph, f"{prefix}/{name}", np.array(k)) for name, k in (("zero", 0), ("one", 1))
+    )
+    size = outer.emit("Shape", [node.inputs[0]], {"start": 0, "end": 1})
+    steps = outer.emit("Range", [zero, outer.emit("Squeeze", [size]), one])
+    apart = outer.emit("Unsqueeze", [steps, outer.constant([1])])
+    ends = outer.emit("Cast", [lengths], {"to": ir.DataType.INT64})
+    before = outer.emit("Less", [apart, outer.emit("Unsqueeze", [ends, outer.constant([0])])])
+    return outer.emit("Unsqueeze", [before, outer.constant([2])])
+
+
+def _scan(
+    outer: Builder, cell: Cell, starts: Sequence[ir.Value], reverse: bool, there: ir.Value | None
+) -> list[ir.Value]:
     """Run the step over time; give the outputs ``[T, B, H]`` and the last states ``[B, H]``."""
     source = cell.node.inputs[0]
     assert source is not None
     before = [ir.Value(name=f"{cell.prefix}/{name}", type=source.type) for name in "hc"[: len(starts)]]
     x = ir.Value(name=f"{cell.prefix}/x", type=source.type)
     after = STEPS[cell.node.op_type](cell, x, *before)
-    # a state and an output of a body are two values
-    emitted = cell.emit("Identity", after[0])
+    sequences, elements = [source], [x]
+    if there is None:
+        emitted = cell.emit("Identity", after[0])  # a state and an output of a body are two values
+    else:
+        now = ir.Value(name=f"{cell.prefix}/there", type=ir.TensorType(ir.DataType.BOOL))
+        sequences, elements = [source, there], [x, now]
+        after = [cell.emit("Where", now, new, old) for new, old in zip(after, before, strict=True)]
+        emitted = cell.emit("Where", now, after[0], cell.number(0.0))
     _name(cell.build.nodes, f"{cell.prefix}/step", cell.node)
-    body = ir.Graph([*before, x], [*after, emitted], nodes=cell.build.nodes, name="step")
-    scan = Scan.build(body, starts, [source], [int(reverse)], [int(reverse)])
+    body = ir.Graph([*before, *elements], [*after, emitted], nodes=cell.build.nodes, name="step")
+    scan = Scan.build(body, starts, sequences, [int(reverse)] * len(sequences), [int(reverse)])
     outer.nodes.append(scan.node)
     return [*scan.results, *scan.final_states]
 

@@ -37,7 +37,7 @@ def _pad(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
     mode = text_of(node, "mode")
     if mode == "constant":
         return [padded(tracer, value, pairs, 0.0 if fill is None else fill.item())]
-    free = (tracer.space.rows, tracer.space.steps)
+    free = tracer.space.free
     if any(pair != (0, 0) and size in free for pair, size in zip(pairs, value.shape, strict=True)):
         raise CompileError("it pads the batch or the time")
     less = padded(tracer, value, [(min(a, 0), min(b, 0)) for a, b in pairs], 0.0)
@@ -115,9 +115,12 @@ def _resize(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value
     assert isinstance(given, np.ndarray)
     for axis, size in enumerate(value.shape):
         if given[axis] != (1 if sizes is None else size):
-            if size in (tracer.space.rows, tracer.space.steps):
+            if size in tracer.space.clocks and text_of(node, "mode") == "nearest":
+                value = Symbol(np.take(value.labels, _nearest(node, axis, size, given), axis))
+                continue
+            if size in tracer.space.free:
                 raise CompileError("it makes another number of rows or time steps")
-            value = _weighed(tracer, value, axis, _resizing(node, axis, size, given))
+            value = _weighed(tracer, tracer.plain(value), axis, _resizing(node, axis, size, given))
     return [value]
 
 
@@ -132,6 +135,12 @@ def _resizing(node: ir.Node, axis: int, size: int, given: Array) -> Array:
         arguments: list[Value | None] = [row.reshape(shape), None, None, alone]
         found.append(evaluate(node, arguments if sized else [*arguments[:2], alone])[0].ravel())
     return np.stack(found, 1)
+
+
+def _nearest(node: ir.Node, axis: int, size: int, given: Array) -> Array:
+    """Say which number of an axis becomes each of the resized one."""
+    found: Array = np.argmax(_resizing(node, axis, size, given), 1)
+    return found
 
 
 def _weighed(tracer: "Tracer", value: Symbol, axis: int, matrix: Array) -> Symbol:

@@ -1,12 +1,30 @@
 """Where the results of a traced graph stand: the outputs, and the state that comes out."""
 
-from rnn_export.backends.c.trace.graph import Final, Input, Net, Operand, Output, View
+from math import prod
+
+from rnn_export.backends.c.trace.graph import (
+    ONCE,
+    TIME_STEPS,
+    Constant,
+    Final,
+    Gather,
+    Input,
+    Operand,
+    View,
+)
+from rnn_export.backends.c.trace.net import Net, Output, Sweep
 from rnn_export.backends.c.trace.symbols import Symbol, Value
 from rnn_export.backends.c.trace.trace import Tracer
 from rnn_export.errors import CompileError
+from rnn_export.signature.sizes import Length
 from rnn_export.signature.tensors import TensorSpec
 
 PIECES = 8  # of an output, up to which each is copied by itself
+
+
+def in_front(spec: TensorSpec) -> bool:
+    """Whether the numbers of a row at a time step stand side by side, so that they are copied as one."""
+    return all(size == 1 or isinstance(size, str) for size in spec.shape[: spec.free_axes[-1]])
 
 
 def net_of(tracer: Tracer, results: list[Value]) -> Net:
@@ -16,6 +34,9 @@ def net_of(tracer: Tracer, results: list[Value]) -> Net:
         CompileError: one is not what the signature says, or not of the last time step where it has to be.
     """
     count = len(tracer.signature.outputs)
+    walks = tracer.walks
+    if not walks.sweeps:
+        walks.over(TIME_STEPS, 0)
     outputs = [
         _output(tracer, spec, value)
         for spec, value in zip(tracer.signature.outputs, results[:count], strict=True)
@@ -25,8 +46,8 @@ def net_of(tracer: Tracer, results: list[Value]) -> Net:
         if tuple(value.shape) != spec.sized(**tracer.sizes):
             raise CompileError(f"{spec.output_name} has the shape {list(value.shape)}")
         found.append([_final(view) for view in tracer.space.views(value, value.shape)])
-    vectors = [each for each in tracer.vectors if not isinstance(each.operation, Final)]
-    net = Net(tracer.sweeps, vectors, outputs, found)
+    sweeps = [Sweep(reverse=bool(sweep.reverse), clock=sweep.clock) for sweep in walks.sweeps]
+    net = Net(sweeps, tracer.vectors, outputs, found)
     if any(uses for vector, uses in net.uses().items() if vector in tracer.row_numbers):
         raise CompileError("it computes with the number of a row")
     return net
@@ -37,22 +58,43 @@ def _output(tracer: Tracer, spec: TensorSpec, value: Value) -> Output:
     shape = spec.sized(**tracer.sizes)
     if tuple(value.shape) != shape:
         raise CompileError(f"{spec.name} has the shape {list(value.shape)}, not {list(shape)}")
-    last = spec.time_axis is None
-    timed = tracer.signature.timed  # or there is but one time step
-    if last and timed and not (isinstance(value, Symbol) and tracer.space.is_last(value)):
-        raise CompileError(f"{spec.name} is not that of the last time step")
+    clock = tracer.space.clock(shape)
+    if clock is None and isinstance(value, Symbol) and tracer.space.is_last(value):
+        pieces = _pieces(tracer, value)
+        if not any(
+            tracer.walks.sweeps[part.vector.sweep].reverse for part in pieces if isinstance(part, View)
+        ):
+            return Output(pieces, clock)
+    settled: Symbol = tracer.plain(tracer.symbol(value))
+    pieces = _pieces(tracer, settled)
+    if not in_front(spec) or not all(_is_at(tracer, piece, clock) for piece in pieces):
+        size, dtype = prod(tracer.space.unit_shape(shape)), tracer.dtype(settled)
+        pieces = [View(tracer.add(Gather(tuple(pieces)), size, dtype, clock or ONCE), 0, size)]
+    return Output(pieces, clock)
+
+
+def _pieces(tracer: Tracer, value: Symbol) -> list[Operand]:
     pieces = tracer.space.views(value, value.shape)
     sweeps = {part.vector.sweep for part in pieces if isinstance(part, View)}
-    if len(pieces) > PIECES and len(sweeps) == 1:
-        pieces = [tracer.view(value, value.shape)]
-    return Output(pieces, last)
+    return [tracer.view(value, value.shape)] if len(pieces) > PIECES and len(sweeps) == 1 else pieces
+
+
+def _is_at(tracer: Tracer, piece: Operand, clock: Length | None) -> bool:
+    """Whether a walk over an output's own time steps makes a piece of it."""
+    if isinstance(piece, Constant):
+        return True
+    vector = piece.vector
+    if isinstance(vector.operation, Final) or vector.sweep >= len(tracer.walks.sweeps):
+        return False
+    return tracer.walks.sweeps[vector.sweep].clock == (clock or ONCE)
 
 
 def _final(view: Operand) -> Operand:
     """Give a place in a final state as one in the state ittracer."""
     operation = view.vector.operation if isinstance(view, View) else None
     if isinstance(view, View) and isinstance(operation, Final):
-        return View(operation.state, view.offset, view.size, view.step)
+        [state] = operation.views()
+        return View(state.vector, view.offset, view.size, view.step)
     if operation is not None and not isinstance(operation, Input):
         raise CompileError("a state that comes out is not a loop's")
     return view

@@ -20,9 +20,10 @@ from rnn_export.backends.c.trace.graph import (
     View,
     Weight,
     on_integers,
-    side_by_side,
 )
+from rnn_export.backends.c.trace.net import side_by_side
 from rnn_export.backends.c.trace.operations import Rows
+from rnn_export.backends.c.trace.over_time import reduced_over_time
 from rnn_export.backends.c.trace.symbols import Symbol, Value
 from rnn_export.errors import CompileError
 from rnn_export.program.operator_facts import float_of, int_of
@@ -130,10 +131,8 @@ def _matmul(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value
     return [Symbol(np.squeeze(product, gone))]
 
 
-def _reshaped(value: Value, shape: tuple[int, int]) -> Value:
-    if isinstance(value, Symbol):
-        return Symbol(value.labels.reshape(shape))
-    return value.reshape(shape)
+def _reshaped(value: Value, shape: tuple[int, ...]) -> Value:
+    return Symbol(value.labels.reshape(shape)) if isinstance(value, Symbol) else value.reshape(shape)
 
 
 def _swapped(value: Value) -> Value:
@@ -147,9 +146,11 @@ def matmul(tracer: "Tracer", left: Value, right: Value) -> Symbol:
     if not isinstance(left, Symbol):
         swapped = matmul(tracer, _swapped(right), _swapped(left))
         return Symbol(np.swapaxes(swapped.labels, -1, -2))
-    free = (tracer.space.rows, tracer.space.steps)
-    if left.shape[-1] in free:
-        raise CompileError("it mixes the rows of a batch, or time steps")
+    free = tracer.space.free
+    if left.shape[-1] == tracer.space.rows:
+        raise CompileError("it mixes the rows of a batch")
+    if left.shape[-1] in tracer.space.clocks:
+        return _over_time(tracer, left, right)
     front = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
     count, inner, columns = left.shape[-2], left.shape[-1], right.shape[-1]
     wide = Symbol(np.broadcast_to(left.labels, (*front, count, inner)))
@@ -219,9 +220,16 @@ def _one_hot(view: View) -> View | None:
     return None
 
 
+def _over_time(tracer: "Tracer", left: Symbol, right: Value) -> Symbol:
+    """Sum up the products of matrices over time: ``[B, M, T] @ [B, T, N]``, as of weights and outputs."""
+    pair = [Symbol(left.labels[..., None]), _reshaped(right, (*right.shape[:-2], 1, *right.shape[-2:]))]
+    products = elementwise(tracer, "Mul", list(pair))
+    return reduced(tracer, "sum", products, [-2], keep=False)
+
+
 def _product(tracer: "Tracer", left: Symbol, right: Symbol, front: tuple[int, ...]) -> Symbol:
     """Multiply computed matrices of each row."""
-    free = (tracer.space.rows, tracer.space.steps)
+    free = tracer.space.free
     count, inner, columns = left.shape[-2], left.shape[-1], right.shape[-1]
     if count in free or columns in free:
         raise CompileError("a product of computed values that is not one of matrices for each row")
@@ -265,16 +273,32 @@ def reduced(tracer: "Tracer", function: str, value: Symbol, axes: list[int], kee
     if dtype == BOOL or (dtype == INT and function == "mean"):
         raise CompileError("it reduces truth values, or takes the mean of integers")
     axes = sorted(axis % len(value.shape) for axis in axes)
-    free = (tracer.space.rows, tracer.space.steps)
-    if any(value.shape[axis] in free for axis in axes):
-        raise CompileError("it reduces over the rows of a batch, or over time steps")
+    if any(value.shape[axis] == tracer.space.rows for axis in axes):
+        raise CompileError("it reduces over the rows of a batch")
+    over = [axis for axis in axes if value.shape[axis] in tracer.space.clocks]
+    if over:
+        rest = [axis for axis in axes if axis not in over]
+        inner = reduced(tracer, function, value, rest, keep=True) if rest else value
+        total = reduced_over_time(tracer, elementwise, function, inner, over[0])
+        return total if keep else Symbol(np.squeeze(total.labels, tuple(axes)))
     rest = [axis for axis in range(len(value.shape)) if axis not in axes]
+    if not value.labels.size:
+        return _reduced_nothing(tracer, function, value, axes, keep)
     moved = Symbol(np.transpose(value.labels, [*rest, *axes]))
     operand = tracer.view(moved, moved.shape)
     count = prod(value.shape[axis] for axis in axes)
     kept = [value.shape[axis] for axis in rest]
     shape = [1 if axis in axes else size for axis, size in enumerate(value.shape)] if keep else kept
     return tracer.emit(Reduce((operand,), function=function, count=count), shape, dtype)
+
+
+def _reduced_nothing(tracer: "Tracer", function: str, value: Symbol, axes: list[int], keep: bool) -> Symbol:
+    """Give the sum of no numbers at all, as of a piece of a sequence that is empty."""
+    if function != "sum":
+        raise CompileError(f"it takes the {function} of no numbers")
+    shape = [1 if axis in axes else size for axis, size in enumerate(value.shape)]
+    zeros = tracer.symbol(np.zeros(shape, np.float32)).labels
+    return Symbol(zeros if keep else np.squeeze(zeros, tuple(axes)))
 
 
 def reduction(node: ir.Node, arguments: Arguments) -> tuple[list[int], bool]:
@@ -308,28 +332,11 @@ def _softmax(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Valu
     return [elementwise(tracer, "Sub", [shifted, elementwise(tracer, "Log", [total])])]
 
 
-def _cumsum(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
-    """Add up along an axis, part by part."""
-    value, axis = arguments
-    assert isinstance(value, Symbol)
-    assert isinstance(axis, np.ndarray)
-    place = int(axis.reshape(())) % len(value.shape)
-    free = (tracer.space.rows, tracer.space.steps)
-    if value.shape[place] in free or int_of(node, "exclusive"):
-        raise CompileError("it adds up over rows or time steps, or leaves out the number itself")
-    way = -1 if int_of(node, "reverse") else 1
-    parts = [Symbol(part) for part in np.split(value.labels, value.shape[place], place)][::way]
-    for number in range(1, len(parts)):
-        parts[number] = elementwise(tracer, "Add", [parts[number - 1], parts[number]])
-    return [Symbol(np.concatenate([part.labels for part in parts[::way]], place))]
-
-
 RULES: dict[str, Rule] = {
     **dict.fromkeys(OPERATORS, _plain),
     **dict.fromkeys(REDUCTIONS, _reduce),
     "Cast": _cast,
     "Clip": _clip,
-    "CumSum": _cumsum,
     "Gemm": _gemm,
     "LogSoftmax": _softmax,
     "MatMul": _matmul,

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 from rnn_export.backends.c.plan.buffers import row_length, wide
 from rnn_export.backends.c.plan.plan import Plan
-from rnn_export.backends.c.trace.graph import Constant, Operand, Vector, View
+from rnn_export.backends.c.trace.graph import ONCE, TIME_STEPS, Constant, Operand, Vector, View
 from rnn_export.backends.c.write.pack import Weights
+from rnn_export.signature.sizes import Length
 from rnn_export.signature.tensors import TensorSpec
 
 PUBLIC = ("input", "output", "stack", "state", "workspace")  # the sizes that model.h defines
@@ -39,6 +40,24 @@ def times(count: str, size: str | int) -> str:
     if str(size) == "1":
         return count
     return f"{count if SIMPLE.fullmatch(count) else f'({count})'} * {size}"
+
+
+def length_text(length: Length, steps: str) -> str:
+    """Write how many there are for some time steps.
+
+    >>> length_text(Length(2, -3, 4), "steps"), length_text(Length(0, 1), "steps")
+    ('(2 * steps > 3 ? 2 * steps - 3 : 0) / 4', 'steps > 0')
+    """
+    if length == ONCE:
+        return f"{steps} > 0"
+    text = steps if length.times == 1 else f"{length.times} * {steps}"
+    if length.more > 0:
+        text = f"({text} + {length.more})"
+    elif length.more < 0:
+        text = f"({text} > {-length.more} ? {text} - {-length.more} : 0)"
+    text += f" / {length.by}" if length.by > 1 else ""
+    text = f"{length.each} * ({text})" if length.each > 1 else text
+    return f"{text} {'+' if length.plus > 0 else '-'} {abs(length.plus)}" if length.plus else text
 
 
 def comment(lines: Iterable[str], width: int = 100) -> Iterator[str]:
@@ -89,6 +108,15 @@ class Context:
             self.stems[spec.name] = spec.name.upper()
         # model.h has sizes of these names
         self.stems |= {f"{self.model} {what}": f"{self.model}_{what}".upper() for what in PUBLIC}
+
+    def steps(self, clock: Length) -> str:
+        """Name a number of time steps in the function that walks over them."""
+        clocks = list(self.plan.clocks)
+        return "steps" if clock == TIME_STEPS else f"frames_{clocks.index(clock) + 1}"
+
+    def all_steps(self, clock: Length) -> str:
+        """Write a number of time steps of the call."""
+        return length_text(clock, "c->steps")
 
     def variables(self) -> dict[Vector, str]:
         """Name the vectors as equations do: a state and what it becomes are one variable."""

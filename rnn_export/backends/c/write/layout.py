@@ -1,10 +1,11 @@
 """Where the numbers of a call stand in memory: axes as in the signature, leaves one after another."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 
 from rnn_export.backends.c.trace.graph import WORDS, Operand
+from rnn_export.backends.c.trace.results import in_front
 from rnn_export.backends.c.write.context import Address, times
 from rnn_export.errors import CompileError
 from rnn_export.signature.signature import Signature
@@ -12,6 +13,7 @@ from rnn_export.signature.sizes import BATCH, TIME
 from rnn_export.signature.tensors import TensorSpec
 
 # What arguments of the call hold; a truth value is 0 or -1.
+NONE: Mapping[str, str] = {}
 C_TYPES = {"float32": "float", "int64": "int64_t", "bool": "int32_t"}
 
 
@@ -39,20 +41,69 @@ def parameters(signature: Signature) -> dict[str, str]:
     return taken | given
 
 
-def slot_address(array: str, spec: TensorSpec, time: str, row: str, size: str) -> Address:
+def slot_address(
+    array: str, spec: TensorSpec, time: str, row: str, size: str, counts: Mapping[str, str] = NONE
+) -> Address:
     """Say where the numbers of a row at a time step begin; ``size`` names how many there are.
+
+    ``counts`` are the numbers of time steps that are not the call's, by what stands for them in a shape.
 
     Raises:
         CompileError: they do not stand side by side.
     """
-    free = [axis for axis, size in enumerate(spec.shape) if isinstance(size, str)]
-    if free != list(range(len(free))):
+    if not in_front(spec):
         raise CompileError(f"{spec.name}: expected time and batch as the first axes, got {spec}")
-    at = {TIME: time, BATCH: row}
-    count = {TIME: "c->steps", BATCH: "c->batch"}
     first, *rest = [str(size) for size in spec.shape if isinstance(size, str)]
-    place = f"{times(at[first], count[rest[0]])} + {at[rest[0]]}" if rest else at[first]
+    at = {BATCH: row}
+    count = {TIME: "c->steps", BATCH: "c->batch", **counts}
+    place = (
+        f"{times(at.get(first, time), count[rest[0]])} + {at.get(rest[0], time)}"
+        if rest
+        else at.get(first, time)
+    )
     return Address(array, tuple(place.split(" + ")) if units(spec) == 1 else (times(place, size),))
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Where the numbers of a row at a time step stand, if not side by side: ``C``, ``F`` of ``[B, C, T, F]``.
+
+    Attributes:
+        begin: the first of them.
+        loops: how many there are along an axis, and how far it is from one to the next, from outside in.
+    """
+
+    begin: Address
+    loops: tuple[tuple[int, str], ...]
+
+    @classmethod
+    def of(
+        cls, array: str, spec: TensorSpec, places: Mapping[str, str], counts: Mapping[str, str]
+    ) -> "Spread":
+        """Find it, given the place along each of the free axes and how large they are."""
+        loops: list[tuple[int, str]] = []
+        terms: list[str] = []
+        inner: list[str] = []  # the sizes of the axes behind
+        for size in reversed(spec.shape):
+            step = " * ".join(inner) or "1"
+            if isinstance(size, str):
+                terms.append(times(places[size], step))
+                inner.insert(0, counts[size])
+            elif size > 1:
+                loops.append((size, step))
+                inner.insert(0, str(size))
+        return cls(Address(array, tuple(reversed(terms))), tuple(reversed(loops)))
+
+    def copied(self, there: Address, dtype: str, *, out: bool) -> Iterator[str]:
+        """Copy them from or to a place where they stand side by side."""
+        here, counts = self.begin, [count for count, _ in self.loops]
+        for depth, (count, step) in enumerate(self.loops):
+            counter = "mnjk"[depth % 4] * (1 + depth // 4)
+            yield f"{'    ' * depth}for (size_t {counter} = 0; {counter} < {count}; {counter}++)"
+            here = here.plus(times(counter, step))
+            there = there.plus(times(counter, prod(counts[depth + 1 :])))
+        one, other = (here, there) if out else (there, here)
+        yield f"{'    ' * len(self.loops)}{one.item()} = {other.item()};"
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
 """``model.c`` and ``model.h`` as text, from a Program."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import combinations, islice
 from math import prod
 from typing import Any
 
@@ -10,11 +12,12 @@ import jinja2
 
 from rnn_export.backends.c.plan.buffers import PAD
 from rnn_export.backends.c.plan.merge import merge
+from rnn_export.backends.c.trace.clocks import clocks_of, sizes_apart
 from rnn_export.backends.c.trace.composed import RULES
 from rnn_export.backends.c.trace.operators import expand
 from rnn_export.backends.c.trace.results import net_of
-from rnn_export.backends.c.trace.symbols import TakenError
-from rnn_export.backends.c.trace.trace import Tracer, sizes_apart
+from rnn_export.backends.c.trace.symbols import Space, TakenError
+from rnn_export.backends.c.trace.trace import Tracer
 from rnn_export.backends.c.write.layout import C_TYPES, parameters, units, words
 from rnn_export.backends.c.write.literals import constant_text
 from rnn_export.backends.c.write.source import Source, resource
@@ -27,8 +30,12 @@ from rnn_export.version import __version__
 
 LINE = 110  # characters
 FRAME = 32 << 10  # bytes; what GCC and clang use beside the buffers, from -O1 on, as tests measure
+TRIES = 12  # sizes for batch and time
+MOST_TEXTS = 4  # of which two have to be alike: a size may be that of something else without being seen
 FEW_SLOTS = 8  # time steps that are computed together where there is a row alone
 OWN = re.compile(r"^INLINE \w+ (\w+)\(", re.MULTILINE)  # functions that each kind of processor has
+
+Decided = list[tuple[tuple[int, ...], bytes]]  # the numbers by which branches were chosen
 
 
 @dataclass(frozen=True)
@@ -59,19 +66,34 @@ def compile_program(program: Program, signature: Signature, name: str, prefix: s
             raise CompileError(
                 f"{spec.name} has the dtype {spec.dtype}; C takes and gives {', '.join(C_TYPES)}"
             )
+    clocks = clocks_of(program, signature)
+    if signature.lengths and len(clocks) > 1:
+        raise CompileError("it takes lengths, and its values have other numbers of time steps than the call")
     program = expand(program)
-    texts: list[Files] = []
-    sizes = iter(sizes_apart(program))
-    for rows, steps in zip(sizes, sizes, strict=False):
+    texts: list[tuple[Decided, Files]] = []
+    reason = "its batch or its number of time steps is that of another axis, however large they are"
+    taken, sizes = sizes_apart(program, clocks, cut=signature.streamable)
+    for rows, steps in islice(sizes, TRIES):
+        space = Space(rows, {clock.of(steps): clock for clock in clocks}, taken)
         try:
-            texts.append(_write(Tracer(program, signature, rows, steps, RULES, prefix), identifier(name)))
-        except TakenError:
+            tracer = Tracer(program, signature, space, RULES, prefix)
+            files = _write(tracer, identifier(name))
+        except TakenError as error:
+            reason = str(error)
             continue
-        if len(texts) == 2:
+        texts.append(([(each.shape, each.tobytes()) for each in tracer.decided], files))
+        if texts[-1] in texts[:-1]:
+            return files
+        if len(texts) == MOST_TEXTS:
             break
-    if len(texts) < 2 or texts[0] != texts[1]:
-        raise CompileError("the batch or the number of time steps takes part in the arithmetic as a number")
-    return texts[0]
+    raise CompileError(_differing(texts) if len(texts) > 1 else reason)
+
+
+def _differing(texts: Sequence[tuple[Decided, Files]]) -> str:
+    """Say in what the texts of several sizes differ, of which no two are alike."""
+    by_branches = all(one != other for (one, _), (other, _) in combinations(texts, 2))
+    what = "chooses a branch" if by_branches else "takes part in the arithmetic as a number"
+    return f"the batch or the number of time steps {what}"
 
 
 def _write(tracer: Tracer, name: str) -> Files:

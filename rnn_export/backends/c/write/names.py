@@ -112,7 +112,7 @@ def _stem(vector: Vector) -> str:
             return f"{kind.lower()}_1"  # and not like a function of C
         case Affine():
             return "sums"
-        case Input(leaf=leaf):
+        case Input(leaf=leaf) if leaf:
             return leaf
         case State():
             return "hidden"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 
 from rnn_export.backends.c.plan.plan import Plan
-from rnn_export.backends.c.trace.graph import Net
+from rnn_export.backends.c.trace.net import Net
 from rnn_export.backends.c.write.context import Context
 from rnn_export.backends.c.write.names import Names, vector_names
 from rnn_export.backends.c.write.pack import Weights

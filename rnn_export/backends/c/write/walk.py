@@ -1,20 +1,25 @@
 """The function that runs some rows over all their time steps."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from rnn_export.backends.c.plan.plan import WORKSPACE, Plan
+from rnn_export.backends.c.plan.plan import Plan
 from rnn_export.backends.c.trace.graph import WORDS, Constant, Input, Operand, Vector, View
-from rnn_export.backends.c.write.context import Address, Context, times
+from rnn_export.backends.c.trace.results import in_front
+from rnn_export.backends.c.write.context import Address, Context, length_text, times
 from rnn_export.backends.c.write.emit import Emitter, indented
 from rnn_export.backends.c.write.layout import (
     C_TYPES,
+    Spread,
     leaf_pieces,
     overlaps,
     parameters,
     slot_address,
     units,
 )
+from rnn_export.backends.c.write.loads import Loads
+from rnn_export.signature.sizes import BATCH
 
 
 @dataclass
@@ -28,17 +33,25 @@ class Walk:
         self.net, self.signature, self.names = self.plan.net, self.plan.signature, self.context.names
         self.leaves = [leaf.name for leaf in self.signature.state]
         self.parameters = parameters(self.signature)
+        self.loads = Loads(self.plan, self.context, self.parameters)
 
     def lines(self) -> Iterator[str]:
         """Write it."""
         yield "INLINE void walk(const struct call *c, size_t row, const size_t rows, size_t steps)"
         yield "{"
+        for clock in self.plan.clocks:
+            yield f"    const size_t {self.context.steps(clock)} = {length_text(clock, 'steps')};"
+        yield from indented(self.loads.regions())
         for state in self.net.states():
             room = f"2 * SLOTS * {self.context.buffer_row(state)} + PAD"
             yield f"    ALIGNED {state.dtype} {self.names[state]}[{room}];"
-        yield from self._for_each_row("beginning", [self._initial(state) for state in self.net.states()])
+        for vector in self.plan.lasting():
+            room = f"SLOTS * {self.context.buffer_row(vector)} + PAD"
+            yield f"    ALIGNED {vector.dtype} {self.names[vector]}[{room}];"
+        given = [state for state in self.net.states() if not _begins_later(state)]
+        yield from self._for_each_row("beginning", [self._initial(state) for state in given])
         for number, sweep in enumerate(self.net.sweeps):
-            lines = self._sweep(number, sweep.reverse)
+            lines = self._sweep(number, reverse=bool(sweep.reverse))
             several = len(self.net.sweeps) > 1  # each has buffers of its own
             yield from indented(["{", *indented(lines), "}"] if several else lines)
         if self.signature.returns_state:
@@ -60,6 +73,8 @@ class Walk:
             if isinstance(operand, Constant):
                 numbers = self.context.constant(operand, state.dtype)
                 yield f"memcpy({target}, {numbers}, {operand.size} * sizeof({state.dtype}));"
+            elif not isinstance(operand.vector.operation, Input):
+                yield from self.context.copy(target, self.context.pointer(operand, "i"), operand)
             else:
                 for offset, source, count in self._given(operand, state):
                     place, size = target.plus(offset), self._size(state, count)
@@ -76,7 +91,7 @@ class Walk:
     def _given(self, view: View, state: Vector) -> Iterator[tuple[int, Address, int]]:
         """Find the numbers of a leaf that a view names: place in the view, address in the state, count."""
         if self.plan.is_inputs(view.vector):
-            yield 0, self._source(view.vector, str(view.vector.size)).plus(view.offset), view.count()
+            yield 0, self.loads.source(view.vector, str(view.vector.size)).plus(view.offset), view.count()
             return
         number = self.leaves.index(leaf_of(view.vector))
         width, at = WORDS[view.vector.dtype], 0
@@ -120,25 +135,33 @@ class Walk:
             return address
         return self._row_of(view.vector).plus(view.offset + begin)
 
-    def _sweep(self, number: int, reverse: bool) -> Iterator[str]:
+    def _sweep(self, number: int, *, reverse: bool) -> Iterator[str]:
         """Write one walk over the time steps, a block of them at a time."""
         context = self.context
         body = [line for stage in self.plan.stages[number] for line in Emitter(context).stage(stage)]
-        buffered = self.plan.buffered(number)
+        buffered, lasting = self.plan.buffered(number), self.plan.lasting()
+        steps = context.steps(self.net.sweeps[number].clock)
+        later = [state for state in self.net.states(number) if _begins_later(state)]
+        if later:
+            yield "for (size_t i = 0; i < rows; i++) {"
+            yield from indented(line for state in later for line in self._initial(state))
+            yield "}"
         for vector in buffered:
+            if vector in lasting:
+                continue
             name = f"{self.names[vector]}_copy" if vector in self.plan.buffers.direct else self.names[vector]
             yield f"ALIGNED {vector.dtype} {name}[SLOTS * {context.buffer_row(vector)} + PAD];"
         yield "const size_t most = (rows <= FEW ? FEW_SLOTS : SLOTS) / rows; /* time steps of a block */"
-        yield "for (size_t begin = 0, count; begin < steps; begin += count) {"
-        yield "    count = steps - begin < most ? steps - begin : most;"
+        yield f"for (size_t begin = 0, count; begin < {steps}; begin += count) {{"
+        yield f"    count = {steps} - begin < most ? {steps} - begin : most;"
         yield "    const size_t slots = count * rows;"
-        yield from indented(self._every_slot(self._loads(buffered), reverse))
+        yield from indented(self._every_slot(self.loads.lines(buffered), reverse, steps))
         for vector in buffered:
             if vector in self.plan.buffers.direct:
                 yield from indented(self._inputs(vector))
         yield from indented(body)
-        yield from indented(self._every_slot(self._stores(number), reverse))
-        yield from indented(self._last(number))
+        yield from indented(self._every_slot(self._stores(number), reverse, steps))
+        yield from indented(self._last(number, steps))
         yield from indented(self._hand_on(self.net.states(number)))
         if not body and not buffered:
             yield "    (void)slots;"
@@ -152,13 +175,14 @@ class Walk:
             name, row = self.names[state], self.context.buffer_row(state)
             yield f"memmove({name}, {name} + slots * {row}, rows * {row} * sizeof *{name});"
 
-    def _every_slot(self, lines: list[str], reverse: bool) -> Iterator[str]:
+    def _every_slot(self, lines: list[str], reverse: bool, steps: str = "steps") -> Iterator[str]:
         if not lines:
             return
-        time = "steps - 1 - begin - s" if reverse else "begin + s"
+        time = f"{steps} - 1 - begin - s" if reverse else "begin + s"
         yield "for (size_t s = 0; s < count; s++)"
         yield "    for (size_t i = 0; i < rows; i++) {"
-        yield f"        const size_t t = {time}, slot = s * rows + i;"
+        place = f"t = {time}, " if any(re.search(r"\bt\b", line) for line in lines) else ""
+        yield f"        const size_t {place}slot = s * rows + i;"
         yield from indented(lines, 2)
         yield "    }"
 
@@ -175,51 +199,22 @@ class Walk:
         yield f"const size_t {row} = !{even} ? {buffer} : {step if in_front else size};"
         yield f"if (!{even})"
         target = Address(f"{name}_copy").plus(f"slot * {buffer}")
-        yield from indented(self._every_slot([self._copied(target, vector)], reverse=False))
-
-    def _copied(self, target: Address, vector: Vector) -> str:
-        """Copy a row of the inputs."""
-        size = self.context.size(vector)
-        source = self._source(vector, size)
-        if vector.size == 1:
-            return f"{target.item()} = {source.item()};"
-        return f"memcpy({target}, {source}, {size} * sizeof({vector.dtype}));"
-
-    def _source(self, vector: Vector, size: str) -> Address:
-        """Say where a row of an input stands, at a time step if that is a sequence."""
-        spec = self.plan.input_of(vector)
-        return slot_address(f"c->{self.parameters[spec.name]}", spec, "t", "row + i", size)
-
-    def _kept(self, offset: int) -> Address:
-        """Say where a row's numbers stand in the workspace."""
-        return Address("c->workspace").plus(f"(t * c->batch + row + i) * {self.plan.workspace}", offset)
-
-    def _loads(self, buffered: list[Vector]) -> list[str]:
-        found = []
-        for vector in buffered:
-            operation = vector.operation
-            if not isinstance(operation, Input) or vector in self.plan.buffers.direct:
-                continue
-            target = Address(self.names[vector]).plus(f"slot * {self.context.buffer_row(vector)}")
-            if operation.leaf == WORKSPACE:
-                size, source = self.context.size(vector), self._kept(operation.offset)
-                found.append(f"memcpy({target}, {source}, {size} * sizeof({vector.dtype}));")
-            else:
-                found.append(self._copied(target, vector))
-        return found
+        yield from indented(self._every_slot([*self.loads.copied(target, vector)], reverse=False))
 
     def _stores(self, number: int) -> list[str]:
         found = self._outputs(number, "t")
         for vector, offset in self.plan.saved:
             if vector.sweep == number:
                 source, size = self.context.all_of(vector, "slot"), self.context.size(vector)
-                found.append(f"memcpy({self._kept(offset)}, {source}, {size} * sizeof(float));")
+                assert vector.clock is not None
+                place = self.loads.kept(offset, vector.clock)
+                found.append(f"memcpy({place}, {source}, {size} * sizeof({vector.dtype}));")
         return found
 
-    def _last(self, number: int) -> Iterator[str]:
+    def _last(self, number: int, steps: str) -> Iterator[str]:
         lines = self._outputs(number, "")
         if lines:
-            yield "if (begin + count == steps)"
+            yield f"if (begin + count == {steps})"
             yield "    for (size_t i = 0; i < rows; i++) {"
             yield "        const size_t slot = slots - rows + i;"
             yield from indented(lines, 2)
@@ -229,10 +224,20 @@ class Walk:
         """Write what a sweep makes of the outputs: those of a time step, or without one the last ones."""
         found = list[str]()
         for output, spec in zip(self.net.outputs, self.signature.outputs, strict=True):
-            if output.last == bool(time):
+            if (output.clock is None) == bool(time):
+                continue
+            array, counts = f"c->{self.parameters[spec.name]}", self.loads.counts()
+            if not in_front(spec):
+                [operand] = output.operands
+                if isinstance(operand, View) and operand.vector.sweep == number:
+                    places = {BATCH: "(row + i)"} | dict.fromkeys(
+                        [size for size in counts if size != BATCH], time
+                    )
+                    spread = Spread.of(array, spec, places, counts)
+                    found += spread.copied(self.context.pointer(operand, "slot"), spec.dtype, out=True)
                 continue
             dtype, at, size = C_TYPES[spec.dtype], 0, self.context.outputs_size(spec, units(spec))
-            begin = slot_address(f"c->{self.parameters[spec.name]}", spec, time, "row + i", size)
+            begin = slot_address(array, spec, time, "row + i", size, counts)
             for operand in output.operands:
                 target = begin.plus(at)
                 if isinstance(operand, View) and operand.vector.sweep == number:
@@ -242,6 +247,11 @@ class Walk:
                     found.append(f"memcpy({target}, {source}, {operand.size} * sizeof({dtype}));")
                 at += operand.size
         return found
+
+
+def _begins_later(state: Vector) -> bool:
+    """Whether a state begins with what an earlier walk over time made."""
+    return any(not isinstance(view.vector.operation, Input) for view in state.operation.views())
 
 
 def leaf_of(vector: Vector) -> str:

@@ -1,0 +1,87 @@
+"""How many time steps the values of a graph have, and the sizes that stand for them while it is traced.
+
+The graph is run at several numbers of time steps; what its axes have then is fitted by lengths::
+
+    x  [B, 4, T]       Conv, stride 2  ->  [B, 8, (T + 1) // 2]
+
+C walks over each of them by a clock of its own.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from rnn_export.backends.c.trace.symbols import SPAN
+from rnn_export.program.program import Program, run_model
+from rnn_export.signature.signature import Signature
+from rnn_export.signature.sizes import Length, fit
+
+Shapes = dict[str, tuple[int, ...]]
+MORE_STEPS = (*range(13), 16, 21, 27, 34, 41)  # above the fewest, at which a graph is run
+ROWS = 2
+PRIMES = (5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101)
+LARGER = range(41, 1000)  # where all time steps are looked at together
+FEW = 7  # time steps, of which a clock has more, so that it is seen how they follow each other
+
+
+def clocks_of(program: Program, signature: Signature) -> list[Length]:
+    """Find the numbers of time steps that the values of a graph have, the call's own first."""
+    if signature.streamable:
+        return [Length()]
+    first = max(2 * signature.least, 8)
+    runs = {first + more: _shapes(program, first + more, ROWS) for more in MORE_STEPS}
+    other = _shapes(program, first, ROWS + 1)
+    found = {Length(): None}
+    for name, shape in runs[first].items():
+        for axis in range(len(shape)):
+            sizes = {steps: shapes[name][axis] for steps, shapes in runs.items() if axis < len(shapes[name])}
+            own = other[name][axis : axis + 1] == shape[axis : axis + 1] and len(set(sizes.values())) > 1
+            length = fit(sizes) if own else None
+            if length is not None:
+                found[length] = None
+    return list(found)
+
+
+def _shapes(program: Program, time: int, rows: int) -> Shapes:
+    """Run a graph; give the shapes of its values."""
+    model = program.proto()
+    names = [name for node in model.graph.node for name in node.output if name]
+    del model.graph.output[:]
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    results = run_model(model, program.sample(time, rows), names)
+    return {name: np.shape(result) for name, result in zip(names, results, strict=True)}
+
+
+def sizes_apart(
+    program: Program, clocks: list[Length], *, cut: bool
+) -> tuple[set[int], Iterator[tuple[int, int]]]:
+    """Give the sizes of a graph, and sizes for batch and time that are none of them, in several ways.
+
+    If a sequence may be ``cut``, a few time steps are enough to see what a step does.
+    """
+    taken: set[int] = set()
+    for graph in program.model.graphs():
+        values = [*graph.inputs, *graph.initializers.values(), *(v for n in graph for v in n.outputs)]
+        for value in values:
+            shape = value.shape if value.const_value is None else value.const_value.shape
+            taken |= {size for size in shape or () if isinstance(size, int)}
+        for attribute in (each for node in graph for each in node.attributes.values()):
+            taken |= set(attribute.as_ints()) if attribute.type is ir.AttributeType.INTS else set()
+    return taken, _pairs(taken, clocks, cut=cut)
+
+
+def _pairs(taken: set[int], clocks: list[Length], *, cut: bool) -> Iterator[tuple[int, int]]:
+    """Give sizes for batch and time, at which all numbers of time steps are sizes of their own."""
+    free = [size for size in PRIMES if size not in taken]
+    if cut:
+        yield from zip(free[::2], free[1::2], strict=False)
+        return
+    row, last = 0, 0
+    for time in LARGER:
+        sizes = {clock.of(time) for clock in clocks}
+        apart = len(sizes) == len(clocks) and not sizes & {*taken, free[row]} and time > last + FEW
+        if apart and min(sizes) > FEW and max(sizes) < SPAN:
+            yield free[row], time
+            row, last = min(row + 1, len(free) - 1), time
