@@ -31,6 +31,7 @@ MOVING = frozenset(
 WRITING = frozenset((aten.copy, aten.select_scatter, aten.slice_scatter))  # one tensor into another
 HIGHEST = 8  # power
 MAKING = (aten.zeros, aten.ones, aten.full)
+FOURIER = ("fft_", "_fft_")  # what the names of functions begin with of which ONNX has an operator
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,8 @@ class _InPairs(fx.Transformer):
         if packet is aten.select and isinstance(args[0], Stacked) and args[1] in (-1, args[0].axis):
             return (_real if args[2] == 0 else _imaginary)(args[0].pair)
         args, kwargs = map_aggregate((args, kwargs), _written)
+        if packet.__name__.startswith(FOURIER):
+            return self._transformed(target, args, kwargs)
         if packet is aten.view_as_real:
             return Stacked(_pair(args[0]), self.node.meta["val"].dim() - 1)
         wanted = isinstance(dtype, torch.dtype) and dtype.is_complex
@@ -123,6 +126,17 @@ class _InPairs(fx.Transformer):
         if packet not in RULES or {*kwargs} - {"dtype"}:
             raise NotImplementedError(f"{target} of complex numbers has no rule: take two real ones")
         return RULES[packet](*map(_pair, args))
+
+    def _transformed(self, target: Any, args: Any, kwargs: Any) -> Any:
+        """Write a Fourier transform as it is, of a pair and into one."""
+        given, *rest = args
+        if isinstance(given, Pair):
+            given = super().call_function(aten.complex.default, (given.re, _imaginary(given)), {})
+        found = super().call_function(target, (given, *rest), kwargs)
+        if not self.node.meta["val"].is_complex():
+            return found
+        both = super().call_function(aten.view_as_real.default, (found,), {})
+        return Pair(both.select(-1, 0), both.select(-1, 1))
 
     def _made(self, target: Any, args: Any, kwargs: Any) -> Pair:
         """Make zeros, or what else a tensor is filled with."""
