@@ -70,7 +70,9 @@ ROOMS: dict[str, str] = {
         compiler static_memory c ship onnxruntime reference torchscript table empty_calls load model_runs
         empty_comparison sample_calls ending worker
         """,
-    "verification": "dynamics rounding grid tolerance sensitivity compare verify verify_export choose",
+    "verification": """
+        dynamics rounding disturbed grid tolerance sensitivity compare verify verify_export choose
+        """,
     "benchmark": "bench",
     "scaffolding": "scaffold",
     "report": "graph layout picture charts calls unchecked page latency",

@@ -27,6 +27,7 @@ from rnn_export.signature.signature import Call, Signature
 from rnn_export.signature.sizes import BATCH, TIME
 from rnn_export.signature.tensors import Array, TensorSpec
 from rnn_export.verification import dynamics
+from rnn_export.verification.disturbed import Disturbed
 from rnn_export.verification.rounding import spread, undecided
 
 TIMES = (1, 2, 7)
@@ -37,7 +38,6 @@ FEW = 3  # time steps of many rows
 FAR = ((300, 1), (1025, 1), (4097, 1), (FEW, 33), (FEW, 257))  # time steps and rows
 MOST_NUMBERS = 1 << 17  # of the inputs and outputs of such a run
 MOST_WORK = 1 << 32  # products of numbers that it may take
-DISTURBED = 2  # modules whose weights are off by eps
 LEAST_DECIDED = 0.5  # of results that are not floats
 LEAST_FINITE = 0.9  # of eager's results, where those of the example are finite
 
@@ -140,22 +140,31 @@ def build(subject: Subject) -> Golden:
         check_company([*spoilt, *begun], replace(subject, signature=replace(signature, lengths=False)))
         beside = case(name, RUN, spoilt, begun, NON_FINITE)
         others += [beside] if _keeps_to_rows(beside, signature) else []
-    disturbed = [_disturbed(subject, draw.random) for _ in range(DISTURBED)]
-    complete = [
-        _sensitive(found, disturbed, draw.random, signature)
-        if found.kind == RUN
-        and (
-            not signature.streamable
-            or found.values in (LARGE, TINY)
-            or any(found is other for other in others)
-        )
-        else found
-        for found in [*golden.cases, *others]
-    ]
+    complete = _with_disturbances([*golden.cases, *others], len(golden.cases), subject, draw.random)
     if any(np.dtype(spec.dtype).kind != "f" for spec in signature.results):
         complete = [_with_undecided(found, double, signature) for found in complete]
         _check_decided(complete, subject)
     return replace(golden, cases=complete)
+
+
+def _with_disturbances(
+    cases: Sequence[Case], near: int, subject: Subject, random: np.random.Generator
+) -> list[Case]:
+    """Say of each run how far rounding can take it, if eager's own error says too little.
+
+    Args:
+        cases: of ordinary values, those of the example's sizes first.
+        near: how many these are.
+        subject: the module.
+        random: draws the errors.
+    """
+    disturbed, streams = Disturbed(subject, random), subject.signature.streamable
+    return [
+        disturbed.measured(case, constants=streams and number < near and case.values not in (LARGE, TINY))
+        if case.kind == RUN
+        else case
+        for number, case in enumerate(cases)
+    ]
 
 
 def _with_undecided(case: Case, double: Call, signature: Signature) -> Case:
@@ -188,50 +197,6 @@ def _check_decided(cases: Sequence[Case], subject: Subject) -> None:
                     "Implementations differ where numbers that are alike are compared. Return the numbers.",
                 )
             )
-
-
-def _disturbed(subject: Subject, random: np.random.Generator) -> Call:
-    """Give the module in float64 with weights that are off by eps, as rounding makes them."""
-    model, eps = eager.prepare(subject, torch.float64), float(np.finfo(subject.signature.dtype).eps)
-    with torch.no_grad():
-        for weight in model.parameters():
-            if weight.is_floating_point():
-                noise = np.asarray(random.uniform(-1, 1, tuple(weight.shape)))
-                weight.mul_(torch.from_numpy(noise) * eps + 1)
-    return eager.caller(model, subject, torch.float64)
-
-
-def _sensitive(
-    case: Case, disturbed: Sequence[Call], random: np.random.Generator, signature: Signature
-) -> Case:
-    """Say of a run how far rounding can take it, where eager's own error, of few rows, says too little.
-
-    That is what weights and inputs that are off by eps make of it, times the square root of the number of
-    time steps: so much can random errors add up to. The mean over T time steps, added up one after the other,
-    can be off by T times as much, and is if they are all the same (Higham, *Accuracy and Stability of
-    Numerical Algorithms*, section 4.2): so much is granted to what is no fold.
-    """
-    if case.values == NON_FINITE or case.rounding:
-        return case
-    eps, inputs = float(np.finfo(signature.dtype).eps), list(case.inputs)
-    largest = [np.zeros(result.shape) for result in case.float64]
-    for call in disturbed:
-        inputs = [
-            given.astype(np.float64) * (1 + eps * random.uniform(-1, 1, given.shape))
-            if given.dtype.kind == "f"
-            else given
-            for given in case.inputs
-        ]
-        results = call(*inputs, *case.arguments[len(inputs) :])
-        for most, result, exact in zip(largest, results, case.float64, strict=True):
-            with np.errstate(invalid="ignore"):
-                np.fmax(most, np.abs(result.astype(np.float64) - exact), out=most)
-    if case.values == TINY:  # of which a logarithm makes large numbers
-        found, _ = spread(disturbed[0], case.arguments, case.float64, signature)
-        largest = [np.fmax(most, part) for most, part in zip(largest, found, strict=True)]
-    granted = sqrt(case.time) if signature.streamable else case.time
-    with np.errstate(over="ignore"):
-        return replace(case, rounding=tuple((most * granted).astype(np.float32) for most in largest))
 
 
 def _keeps_to_rows(case: Case, signature: Signature) -> bool:

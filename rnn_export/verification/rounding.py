@@ -9,11 +9,13 @@ implementations can be, and not only how lucky one of them was.
 
 from collections.abc import Callable, Sequence
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from rnn_export.signature.signature import Call, Signature
 from rnn_export.signature.tensors import Array
@@ -47,6 +49,8 @@ EXACT = {
     aten.index_select.default,
     aten.stack.default,
 }
+
+ZEROS = {aten.zeros.default, aten.zeros_like.default, aten.new_zeros.default}  # what a state begins with
 
 
 class Rounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -84,12 +88,50 @@ class Rounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
         magnitude = magnitude.nan_to_num(0.0, 0.0, 0.0)  # an infinity is exact
         if self.of_largest and magnitude.numel():
             magnitude = magnitude.abs().max().expand_as(magnitude)
+        if magnitude.is_complex():
+            both = torch.view_as_real(magnitude)
+            return torch.view_as_complex(self._error(magnitude.abs()[..., None].expand_as(both)))
         noise = torch.rand(magnitude.shape, generator=self.random, dtype=torch.float64)
         return (2 * noise - 1).to(magnitude.dtype) * magnitude * self.eps
 
 
+class RoundingOfWeights(Rounding):  # type: ignore[no-untyped-call]
+    """Puts rounding errors into what is computed of weights alone: the same ones wherever that is done anew.
+
+    ``rounded`` says whether anything was.
+    """
+
+    def __init__(self, weights: Sequence[torch.Tensor], eps: float, seed: int) -> None:
+        super().__init__(eps, seed)
+        self.rounded, self._seed = False, seed
+        self._constants = WeakTensorKeyDictionary()
+        self._constants.update(dict.fromkeys(weights, True))
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation; what writes into a constant makes a variable of it."""
+        kwargs = kwargs or {}
+        given = _tensors((args, kwargs))
+        if function in ZEROS or not all(tensor in self._constants for tensor in given):
+            result = function(*args, **kwargs)
+            if function._schema.is_mutable:
+                self._constants.pop(result, None)  # type: ignore[no-untyped-call]
+            return result
+        if given:
+            self.random.manual_seed(self._seed ^ crc32(str(function).encode()))
+            self.rounded = self.rounded or not (function.is_view or function in EXACT)
+            result = super().__torch_dispatch__(function, types, args, kwargs)
+        else:
+            result = function(*args, **kwargs)  # made of numbers
+        self._constants.update(dict.fromkeys(_tensors(result), True))
+        return result
+
+
+def _tensors(values: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in tree_leaves(values) if isinstance(leaf, torch.Tensor)]
+
+
 def _is_float(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and value.is_floating_point()
+    return isinstance(value, torch.Tensor) and (value.is_floating_point() or value.is_complex())
 
 
 def spread(
