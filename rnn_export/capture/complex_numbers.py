@@ -273,6 +273,15 @@ def _exp(one: Pair) -> Pair:
     return Pair(torch.exp(one.re) * torch.cos(one.im), torch.exp(one.re) * torch.sin(one.im))
 
 
+def _expm1(one: Pair) -> Pair:
+    """``exp(a) cos b - 1 = expm1(a) cos b - 2 sin(b / 2)^2``."""
+    if one.im is None:
+        return Pair(torch.expm1(one.re))
+    half = torch.sin(one.im / 2)
+    re = torch.expm1(one.re) * torch.cos(one.im) - 2 * half * half
+    return Pair(re, torch.exp(one.re) * torch.sin(one.im))
+
+
 def _power(one: Pair, exponent: Pair) -> Pair:
     if exponent.re not in range(1, HIGHEST + 1):
         raise NotImplementedError(f"the power {exponent.re} of complex numbers has no rule")
@@ -317,6 +326,7 @@ RULES: dict[Any, Callable[..., Any]] = TURNING | {
     aten.div: _divide,
     aten.einsum: _einsum,
     aten.exp: _exp,
+    aten.expm1: _expm1,
     aten.linear: _linear,
     aten.pow: _power,
     aten.where: _where,

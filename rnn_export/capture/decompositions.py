@@ -211,6 +211,38 @@ BAGS = {  # what is done with the rows of a bag, by mode
 }
 
 
+def without_cancellation(step: torch.export.ExportedProgram) -> None:
+    """Let ``exp(x) - 1`` be ``expm1(x)``: two right exponentials of a small ``x`` share few digits, less 1.
+
+    ``(exp(a dt) - 1) / a`` is how a state space model in continuous time takes steps of ``dt``.
+    """
+    for graph in graphs(step):
+        for node in [*graph.nodes]:
+            if node.target not in LESS_ONE or node.kwargs or not isinstance(node.args[0], torch.fx.Node):
+                continue
+            power, number = node.args
+            same = power.meta["val"].shape == node.meta["val"].shape
+            if same and power.target is aten.exp.default and _filled_with(number) == LESS_ONE[node.target]:
+                with graph.inserting_before(node):
+                    near = graph.call_function(aten.expm1.default, power.args)
+                near.meta.update(node.meta)
+                node.replace_all_uses_with(near)
+                graph.erase_node(node)
+    step.graph_module.recompile()
+
+
+LESS_ONE = {aten.sub.Tensor: 1, aten.add.Tensor: -1}
+
+
+def _filled_with(value: Any) -> Any:
+    """Give the number that a value is everywhere, if its graph says so."""
+    if not isinstance(value, torch.fx.Node):
+        return value
+    if value.target in (aten.ones.default, aten.ones_like.default):
+        return 1
+    return value.args[1] if value.target in (aten.full.default, aten.full_like.default) else None
+
+
 def without_bags(step: torch.export.ExportedProgram) -> None:
     """Let bags ``[B, N]`` of N ids each be an embedding and a sum: the exporter writes a loop over bags."""
     for graph in graphs(step):

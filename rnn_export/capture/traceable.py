@@ -9,15 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch._C._functorch import is_functorch_wrapped_tensor
+from torch._ops import OpOverload
 from torch.export import ExportedProgram
 from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.jit._fuser import optimized_execution
 
 from rnn_export.capture.complex_numbers import in_reals, is_complex
+from rnn_export.capture.decompositions import without_cancellation
 from rnn_export.exclusive import LOCK
 
+FAKE_CONSTANT = "a fake tensor in the exported program constant's list"
 OURS = {"torch", __name__.partition(".")[0]}
+aten = torch.ops.aten
 Free = Sequence[Mapping[int, Any]]
 
 
@@ -39,13 +43,25 @@ def trace(
     if is_scripted(module):
         return _exported(operators(module, arguments), arguments, free)
     with _free_len(module):
-        traced = torch.export.export(module, tuple(arguments), dynamic_shapes=(tuple(free),))
-        if any(map(is_functorch_wrapped_tensor, traced.constants.values())):
-            traced = _exported(_without_vmap(module, arguments), arguments, free)
+        traced = _without_wrapped_constants(module, arguments, free)
+    without_cancellation(traced)
     return _exported(in_reals(traced, computed=computed), arguments, free) if is_complex(traced) else traced
 
 
-def _without_vmap(module: nn.Module, arguments: Sequence[Tensor]) -> nn.Module:
+def _without_wrapped_constants(module: nn.Module, arguments: Sequence[Tensor], free: Free) -> ExportedProgram:
+    """Trace a module; where upstream takes a value within ``torch.vmap`` for a constant, its operators."""
+    try:
+        traced = torch.export.export(module, tuple(arguments), dynamic_shapes=(tuple(free),))
+    except Exception as error:
+        if FAKE_CONSTANT not in str(error):
+            raise
+    else:
+        if not any(map(is_functorch_wrapped_tensor, traced.constants.values())):
+            return traced
+    return _exported(_without_vmap(module, arguments), arguments, free)
+
+
+def _without_vmap(module: nn.Module, arguments: Sequence[Tensor]) -> fx.GraphModule:
     """Give the operators of a module that calls ``torch.vmap``, of which upstream makes constants of rows."""
     weights = {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
@@ -78,6 +94,25 @@ def scripted(module: nn.Module, arguments: Sequence[Tensor]) -> torch.jit.Script
     with _free_len(module):
         traced: torch.jit.ScriptModule = torch.jit.trace(module, tuple(arguments), check_trace=False)  # type: ignore[no-untyped-call]
     return traced
+
+
+def scripted_operators(module: nn.Module, arguments: Sequence[Tensor]) -> torch.jit.ScriptModule:
+    """Compile the operators of a call: where ``torch.vmap`` hides them from TorchScript's trace.
+
+    Sizes that they read stay free, which such a trace of operators would fix.
+    """
+    with _free_len(module):
+        graph = _without_vmap(module, arguments)
+    for node in graph.graph.find_nodes(op="call_function", target=aten.sym_size.int):
+        node.target = aten.size
+    for node in graph.graph.nodes:
+        if isinstance(node.target, OpOverload):
+            node.target = node.target.overloadpacket  # an operator of TorchScript's as well
+        if "device" in node.kwargs:  # a tensor is made
+            node.kwargs = {"dtype": node.meta["val"].dtype}
+    graph.recompile()
+    compiled: torch.jit.ScriptModule = torch.jit.script(graph)
+    return compiled
 
 
 @contextmanager

@@ -93,7 +93,7 @@ class SlowDecay(nn.Module):
 
 
 def test_long_runs_may_be_off_by_a_rounding_of_a_factor_in_each_time_step() -> None:
-    """Factors one bit off make right files; eager is no measure of that where it happens to hit the factor."""
+    """Factors one bit off make right files; eager is no measure of it where it happens to hit them."""
     torch.manual_seed(0)
     model = SlowDecay().eval()
     subject = inspect_export(model, (torch.randn(60, 2, 40), torch.zeros(2, 40)))

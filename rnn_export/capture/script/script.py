@@ -148,16 +148,16 @@ def script_step(subject: Subject) -> torch.jit.ScriptModule:
 
 
 def _traced_step(subject: Subject, given: tuple[torch.Tensor, ...]) -> torch.jit.ScriptModule:
-    """Trace a step: where TorchScript inside of it fixes the number of rows, its operators one by one."""
+    """Trace a step: its operators one by one where TorchScript or ``torch.vmap`` inside fixes the rows."""
     flat: nn.Module = subject.flat().eval()
-    traced = traceable.scripted(flat, given)
-    if traceable.is_scripted(flat):
-        other = all_longer(given, tuple(spec.batch_axis for spec in subject.signature.arguments), LONGER)
-        try:
-            traced(*other)
-        except RuntimeError:
-            flat = traceable.operators(flat, given)
-            traced = traceable.scripted(flat, given)
+    other = all_longer(given, tuple(spec.batch_axis for spec in subject.signature.arguments), LONGER)
+    try:
+        traced = traceable.scripted(flat, given)
+        traced(*other)
+    except RuntimeError:
+        if traceable.is_scripted(flat):
+            return traceable.scripted(traceable.operators(flat, given), given)
+        return traceable.scripted_operators(flat, given)
     return traced
 
 
