@@ -1,6 +1,7 @@
 """``rnn_export.export``: from a module to a bundle, in the stages of the picture in docs/how-it-works.md."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from rnn_export.module.subject import Subject
 from rnn_export.passes.forms import improve
 from rnn_export.progress import ProgressCallback, silent
 from rnn_export.report.page import write_report
-from rnn_export.verification.choose import choose_form
-from rnn_export.verification.verify import workers_ahead
+from rnn_export.verification.choose import check_demand, choose_form
+from rnn_export.verification.verdict import check_runtimes, demanded
+from rnn_export.verification.verify import VerificationReport, workers_ahead
 from rnn_export.verification.verify_export import verify_files
 
 REMEDY = "Nothing was written. Change what stands in that line if it is yours; if not, please report it."
@@ -39,6 +41,7 @@ def export(
     name: str | None = None,
     metadata: Mapping[str, str] | None = None,
     overwrite: bool = False,
+    require: str | Sequence[str] = (),
     progress: ProgressCallback | None = None,
 ) -> Bundle:
     """Export a recurrent module as a bundle, every file proven equal to eager PyTorch.
@@ -69,40 +72,55 @@ def export(
         name: what the model is called in its files; the folder's name unless given.
         metadata: strings that travel with the model, in the manifest and in the ONNX files.
         overwrite: whether to replace a bundle that is there.
+        require: what has to be in the bundle and to have passed, or nothing is written: endings of
+            ``model.*``, as ``["c", "onnx"]``, or runtimes.
         progress: is called with the stage, the number of parts that are done, and the number of parts.
 
     Raises:
-        InputError: the example is not what the module takes.
+        InputError: the example is not what the module takes, or something unknown is required.
         ModelError: the module cannot be exported.
         BundleError: the folder exists or cannot be written, or the bundle is larger than any that is read.
-        VerificationError: a file does not agree with eager PyTorch.
+        VerificationError: a file does not agree with eager PyTorch, or one that is required is not there.
+        RuntimeUnavailableError: a file that is required cannot be checked here.
 
     On any error nothing is written, and a bundle that was there is untouched.
     """
     folder, progress = Path(folder), progress or silent
     check_target(folder, overwrite=overwrite)
+    required = demanded(require)
+    check_runtimes(required)
     name, said = name or folder.resolve().name, Said(axes or {}, roles or {}, batch_first)
     with typed(f"the export of {class_name(model)}", ModelError, REMEDY):
         subject = inspect_export(model, args, kwargs=kwargs, step=step, lengths=lengths, said=said)
+        finish = partial(
+            _export,
+            folder=folder,
+            name=name,
+            metadata=metadata or {},
+            progress=progress,
+            overwrite=overwrite,
+            required=required,
+        )
         try:
-            manifest = _export(subject, folder, name, metadata or {}, progress, overwrite=overwrite)
+            manifest = finish(subject)
         except DisagreementError as error:
             if not error.streamed:
                 raise
             first = str(error).splitlines()[-1].strip()
             whole = as_whole_sequences(subject, f"{DISAGREES}: {first}")
-            manifest = _export(whole, folder, name, metadata or {}, progress, overwrite=overwrite)
+            manifest = finish(whole)
     return Bundle(folder, manifest)
 
 
 def _export(
     subject: Subject,
+    *,
     folder: Path,
     name: str,
     metadata: Mapping[str, str],
     progress: ProgressCallback,
-    *,
     overwrite: bool,
+    required: Sequence[str],
 ) -> Manifest:
     """Go through the stages from a module that was looked at to a bundle; give its manifest."""
     with staged(folder, overwrite=overwrite) as staging, workers_ahead() as workers:
@@ -112,6 +130,7 @@ def _export(
         written = write_files(improved, staging, name, metadata)
         verified = verify_files(written, progress, workers)
         chosen = choose_form(verified)
+        check_demand(VerificationReport.stored(chosen.manifest), required)
         complete = write_report(chosen.folder, chosen.manifest)
         Bundle.open(staging)  # nothing is written that could not be read
     return complete.manifest

@@ -71,7 +71,7 @@ ROOMS: dict[str, str] = {
         empty_comparison sample_calls ending worker
         """,
     "verification": """
-        dynamics rounding disturbed grid tolerance sensitivity compare verify verify_export choose
+        dynamics rounding disturbed grid tolerance sensitivity compare verdict verify verify_export choose
         """,
     "benchmark": "bench",
     "scaffolding": "scaffold",

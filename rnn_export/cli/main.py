@@ -40,6 +40,13 @@ Signature = Annotated[
     Path | None, typer.Option("--signature", metavar="FILE", help="The signature. [default: DIR.sig]")
 ]
 
+Require = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--require", metavar="c,onnx,...", help="Fail if one of these files or runtimes is not checked."
+    ),
+]
+
 
 def main() -> None:
     """Run the command line."""
@@ -100,6 +107,7 @@ def export_command(
         bool, typer.Option("--lengths", help="Let the files take the number of time steps of each row.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
+    require: Require = None,
     as_json: Json = False,
 ) -> None:
     """Export a module as a bundle: TorchScript, ONNX and C, dynamic in time and batch, verified."""
@@ -122,6 +130,7 @@ def export_command(
                 lengths=lengths,
                 name=name,
                 overwrite=overwrite,
+                require=",".join(require or ()),
                 progress=report_progress,
             )
         report = VerificationReport.stored(bundle.manifest)
@@ -150,6 +159,7 @@ def verify_command(
         typer.Option("--key", metavar="PUBLIC.pem", help="Check first that its owner signed the bundle."),
     ] = None,
     signature: Signature = None,
+    require: Require = None,
     as_json: Json = False,
 ) -> None:
     """Check a bundle from its folder alone: hashes, then every file in every runtime that is installed."""
@@ -159,7 +169,7 @@ def verify_command(
         if key:
             signing.check(folder, key, signature)
         with progress() as report_progress:
-            report = verify(folder, progress=report_progress)
+            report = verify(folder, progress=report_progress, require=",".join(require or ()))
         show(report, folder, as_json=as_json)
         if not report.passed:
             raise typer.Exit(1)
@@ -186,7 +196,10 @@ def inspect_command(
             return
         out.print(call_table(bundle))
         out.print(file_table(bundle))
-        out.print(check_table(VerificationReport.stored(manifest)))
+        report = VerificationReport.stored(manifest)
+        out.print(check_table(report))
+        for reason in report.left_out:
+            line(f"[yellow]left out:[/] {escape(reason)}")
         tools = ", ".join(f"{tool} {version}" for tool, version in manifest.versions.items())
         out.print("[dim]" + escape(tools))
 

@@ -1,6 +1,7 @@
 """What the commands print: tables, one line an error, a bar while something is being done."""
 
 import json
+import shlex
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,8 @@ from rnn_export.bundle.golden import Dynamics
 from rnn_export.bundle.untrusted.json_text import CONTROL
 from rnn_export.errors import RnnExportError
 from rnn_export.progress import ProgressCallback
-from rnn_export.verification.compare import NOT_CHECKED, PASSED, Check, Tokens
+from rnn_export.verification.compare import FAILED, NOT_CHECKED, PASSED, Check, Tokens
+from rnn_export.verification.verdict import passing
 from rnn_export.verification.verify import VerificationReport
 
 out = Console()
@@ -26,6 +28,7 @@ err = Console(stderr=True)
 
 MARKS = {PASSED: "[green]✓ passed", NOT_CHECKED: "[yellow]- not checked"}
 FAILED_MARK = "[bold red]✗ failed"
+DETAILS = {NOT_CHECKED: "[yellow]not checked:[/] ", FAILED: "[bold red]failed:[/] "}
 
 
 def escape(text: str) -> str:
@@ -65,14 +68,17 @@ def progress() -> Iterator[ProgressCallback]:
 def show(report: VerificationReport, folder: Path, *, as_json: bool = False) -> None:
     """Print what was checked: a table, or JSON."""
     if as_json:
-        out.print_json(json.dumps({"folder": str(folder), "name": report.name, **report.to_json()}))
+        about = {"folder": str(folder), "name": report.name, "verdict": report.verdict}
+        out.print_json(json.dumps({**about, **report.to_json()}))
         return
     out.print(check_table(report))
     for check in report.checks:
         if check.detail:
-            line(escape(f"{check.file} in {check.runtime}: {check.detail}"))
+            line(DETAILS.get(check.verdict, "") + escape(f"{check.file} in {check.runtime}: {check.detail}"))
     for reason in report.left_out:
-        line("[dim]" + escape(f"left out: {reason}"))
+        line(f"[yellow]warning: left out:[/] {escape(reason.splitlines()[0])}")
+    if report.left_out:
+        line(f"[yellow]More of what was left out:[/] rnn-export inspect {escape(shlex.quote(str(folder)))}")
     tokens = [check.tokens for check in report.checks if check.tokens]
     if tokens:
         line(f"[dim]{next_token(tokens)}")
@@ -84,10 +90,9 @@ def show(report: VerificationReport, folder: Path, *, as_json: bool = False) -> 
         else "whole, cut, and step by step"
     )
     line("[dim]" + escape(f"T in {report.grid['time']} x B in {report.grid['batch']}, {modes}"))
-    verdict = (
-        "[green]Every file agrees with eager PyTorch" if report.passed else "[bold red]Verification failed"
-    )
-    line(f"{verdict}:[/] {escape(str(folder))}")
+    complete = {check.file for check in report.checks} == {*passing(report.checks)}
+    colour = "bold red" if not report.passed else "green" if complete else "yellow"
+    line(f"{escape(str(folder))}: [{colour}]{escape(report.verdict)}")
 
 
 def growth(dynamics: Dynamics) -> str:

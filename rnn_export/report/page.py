@@ -59,7 +59,6 @@ def write_report(folder: Path, manifest: Manifest) -> Bundle:
 def render(bundle: Bundle) -> str:
     """Write the page of a bundle; the same bundle gives the same bytes."""
     report = VerificationReport.stored(bundle.manifest)
-    right = {check.file for check in report.checks if check.verdict == PASSED}
     style, script = ((TEMPLATES / file).read_text() for file in ("report.css", "report.js"))
     return (
         _environment()
@@ -70,7 +69,6 @@ def render(bundle: Bundle) -> str:
             signature=bundle.signature,
             report=report,
             passed=sum(check.verdict == PASSED for check in report.checks),
-            silent=sorted({check.file for check in report.checks} - right),
             unchecked=sum(check.verdict == NOT_CHECKED for check in report.checks),
             dynamics=report.dynamics,
             rule=bundle.manifest.verification.get("tolerance", {}).get("rule", ""),
@@ -100,7 +98,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"size": size, "initial": initial}
+    environment.filters |= {"size": size, "initial": initial, "sentence": sentence}
     return environment
 
 
@@ -140,6 +138,15 @@ def size(count: int) -> str:
         if count >= factor:
             return f"{count / factor:.1f} {unit}"
     return f"{count} B"
+
+
+def sentence(text: str) -> str:
+    """Begin a sentence with a capital letter.
+
+    >>> sentence("every file agrees"), sentence("2 files agree")
+    ('Every file agrees', '2 files agree')
+    """
+    return text[:1].upper() + text[1:]
 
 
 def initial(value: float | Sequence[object]) -> str:

@@ -24,6 +24,7 @@ from rnn_export.errors import BuildError, BundleError, RuntimeUnavailableError
 COMPILERS = ("cc", "gcc", "clang")
 OPTIONS = ("-O2", "-fno-math-errno", "-fno-trapping-math")
 LIMIT = 600.0  # seconds
+MISSING = f"no C compiler ({', '.join(COMPILERS)}, or what CC names). Install one, or set CC."
 BUILD = "build"  # what folders are called in which libraries are built
 ALLOWED = (
     "rnn_export_lanes"  # the most numbers of a vector that a built library takes, of those the processor has
@@ -50,9 +51,7 @@ def build(source: Path, target: Path, *options: str) -> None:
     """
     command = compiler()
     if command is None:
-        raise RuntimeUnavailableError(
-            f"a C compiler is needed: {', '.join(COMPILERS)} or what CC names. Install one, or set CC."
-        )
+        raise RuntimeUnavailableError(MISSING)
     line = [*command, *OPTIONS, *options, *shlex.split(os.environ.get("CFLAGS", "")), str(source)]
     environment = {**os.environ, "TMPDIR": str(target.parent), "LC_ALL": "C"}
     try:

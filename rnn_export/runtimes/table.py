@@ -34,7 +34,8 @@ class Runtime:
     ``package`` is what has to be installed for it. Where it cannot run, its files are left unchecked: no
     failure if it is ``optional``. A slow one is asked for runs of at most ``longest`` time steps. It is
     ``shared`` if workers are to be forked from a process that has imported it, and has no thread of it. It
-    ``answers_empty`` calls, those without a time step or a row, if its files have to.
+    ``answers_empty`` calls, those without a time step or a row, if its files have to. It ``compiles`` its
+    files with the system's C compiler.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Runtime:
     longest: int = UNBOUNDED
     shared: bool = False
     answers_empty: bool = False
+    compiles: bool = False
 
     @property
     def installed(self) -> bool:
@@ -95,7 +97,7 @@ RUNTIMES = {
         Runtime("onnxruntime", ".onnx", "onnxruntime", answers_empty=True),
         Runtime("reference", ".onnx", "onnx", shared=True, longest=300),
         Runtime("torchscript", ".pt", "torch", shared=True),
-        Runtime("c", ".c", "ctypes", optional=True),  # and a C compiler
+        Runtime("c", ".c", "ctypes", optional=True, compiles=True),
     )
 }
 

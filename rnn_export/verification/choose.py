@@ -7,10 +7,11 @@ from pathlib import Path
 
 from rnn_export.bundle.bundle import Manifest
 from rnn_export.bundle.layout import LOOP, MODEL_C, MODEL_H, MODEL_ONNX, MODEL_PT, WEIGHTS, variant
-from rnn_export.errors import DisagreementError
+from rnn_export.errors import DisagreementError, VerificationError
 from rnn_export.passes.choose import rank
 from rnn_export.program.operator_facts import INEXACT
 from rnn_export.verification.compare import FAILED, PASSED
+from rnn_export.verification.verdict import unchecked
 from rnn_export.verification.verify import VerificationReport
 from rnn_export.verification.verify_export import Verified
 
@@ -45,6 +46,17 @@ def choose_form(verified: Verified) -> Chosen:
     report = _rename(folder, chosen, report)
     manifest = replace(verified.bundle.manifest, form=chosen, verification=report.to_json())
     return Chosen(folder, manifest)
+
+
+def check_demand(report: VerificationReport, required: Sequence[str]) -> None:
+    """Check that what is required is there and has passed.
+
+    Raises:
+        VerificationError: something is not.
+    """
+    missing = report.requiring(required).unmet
+    if missing:
+        raise VerificationError(f"{'; '.join((*missing, *unchecked(report.checks)))}. Nothing was written.")
 
 
 def _left_out(forms: Sequence[str], wrong: set[str], chosen: str) -> list[str]:

@@ -24,7 +24,7 @@ from rnn_export.progress import ProgressCallback
 from rnn_export.runtimes import worker
 from rnn_export.runtimes.table import RUNTIMES, Runtime
 from rnn_export.signature.as_json import to_json
-from rnn_export.verification import tolerance
+from rnn_export.verification import tolerance, verdict
 from rnn_export.verification.compare import FAILED, NOT_CHECKED, PASSED, Check, Curve, Standard, compare
 from rnn_export.workers import Workers
 
@@ -39,7 +39,8 @@ class VerificationReport:
     forms of the model were tried at the export, were wrong, and are not in the bundle. ``dynamics`` says what
     the net does to rounding errors, where that could be measured, and for how long implementations can
     agree. ``unnoticed`` names the parameters and buffers whose change by 1 % no golden vector notices,
-    ``inexact`` the functions that ONNX Runtime computes less exactly than PyTorch, and where.
+    ``inexact`` the functions that ONNX Runtime computes less exactly than PyTorch, and where. ``required``
+    names what has to be there and to have passed, by the ending of ``model.*`` or by the runtime.
     """
 
     name: str
@@ -51,14 +52,30 @@ class VerificationReport:
     left_out: tuple[str, ...] = ()
     unnoticed: tuple[str, ...] = ()
     inexact: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
-        """Whether no check failed, and every file was checked that has to be."""
+        """Whether no check failed, every file was checked that has to be, and what is required passed."""
         checked = {
             check.file for check in self.checks if check.verdict == PASSED or RUNTIMES[check.runtime].optional
         }
-        return all(check.verdict != FAILED and check.file in checked for check in self.checks)
+        right = all(check.verdict != FAILED and check.file in checked for check in self.checks)
+        return right and not self.unmet
+
+    @property
+    def unmet(self) -> list[str]:
+        """What is required and did not pass, and why."""
+        return verdict.unmet(self.checks, self.left_out, self.required)
+
+    @property
+    def verdict(self) -> str:
+        """The report in one sentence: how many files agree, and what was not checked."""
+        return verdict.sentence(self.checks, self.unmet, passed=self.passed)
+
+    def requiring(self, words: Sequence[str]) -> "VerificationReport":
+        """Let the report fail if one of these did not pass."""
+        return replace(self, required=tuple(words))
 
     def without(self, files: Sequence[str]) -> "VerificationReport":
         """Leave files out, and say why."""
@@ -118,17 +135,22 @@ class VerificationReport:
         return report
 
 
-def verify(folder: str | Path, progress: ProgressCallback | None = None) -> VerificationReport:
+def verify(
+    folder: str | Path, progress: ProgressCallback | None = None, *, require: str | Sequence[str] = ()
+) -> VerificationReport:
     """Check a bundle from its folder alone, after checking every file's sha256.
 
     Every file is loaded in a fresh process, in every runtime that is installed, and compared with the
-    golden vectors. A runtime that is not installed is reported as not checked, never as passed.
+    golden vectors. A runtime that is not installed is reported as not checked, never as passed. The report
+    fails if something of ``require`` did not pass: endings of ``model.*``, as ``["c", "onnx"]``, or runtimes.
 
     Raises:
+        InputError: there is no such ending or runtime.
         BundleError: there is no bundle, a file is not the one that was written, or the system is at fault: a
             full disk where C is built, a folder that was removed.
     """
-    return check_bundle(Bundle.open(folder), progress)
+    required = verdict.demanded(require)
+    return check_bundle(Bundle.open(folder), progress).requiring(required)
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def test_export_verify_inspect(seed_file: Path) -> None:
     assert export.stderr == ""
     assert export.stdout.count("✓ passed") == 8
     assert "…" not in export.stdout
-    assert "Every file agrees with eager PyTorch: bundle" in export.stdout
+    assert "bundle: every file agrees with eager PyTorch" in export.stdout
     verify = run("verify", "bundle", cwd=folder)
     assert (verify.returncode, verify.stderr) == (0, "")
     assert verify.stdout == export.stdout
@@ -163,7 +163,7 @@ def test_verify_fails_with_status_1_on_a_wrong_file(
     failed = run("verify", folder)
     assert failed.returncode == 1
     assert failed.stdout.count("✗ failed") == 2
-    assert "Verification failed: " in failed.stdout
+    assert "verification failed: " in failed.stdout
     assert "model.onnx in onnxruntime: the process ended with status 1" in failed.stdout
     as_json = json.loads(run("verify", folder, "--json").stdout)
     assert as_json["passed"] is False
