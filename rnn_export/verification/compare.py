@@ -101,8 +101,16 @@ class Check:
 
     @property
     def worst(self) -> Measure | None:
-        """The measurement with the largest share of what is allowed."""
-        return max(self.measures, key=lambda measure: measure.share, default=None)
+        """The worst of every measure, each number by itself; ``None`` if nothing was measured."""
+        measures = self.measures
+        if not measures:
+            return None
+        return Measure(
+            error=max(measure.error for measure in measures),
+            eager=max(measure.eager for measure in measures),
+            share=max(measure.share for measure in measures),
+            cases=sum(measure.cases for measure in measures),
+        )
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,10 @@ class Margin:
 
 @dataclass(frozen=True)
 class Deviation:
-    """How far results are from float64: the worst error, its share of what is allowed, and where."""
+    """How far results are from float64: the worst error, the worst share of what is allowed, where that is.
+
+    A large error of a large unit may be a small share: both are maximised, each by itself.
+    """
 
     error: float
     share: float
@@ -122,7 +125,9 @@ def deviation(
             where = f"{name}: expected shape {list(want.shape)}, got {list(got.shape)}"
             return Deviation(np.inf, np.inf, where)
         error = np.where(_spoilt(case, spec, signature), 0.0, distance(got, own[number], want))
-        worst = max(worst, _compare(name, spec, error, got, want, allowed[number]), key=_share)
+        found = _compare(name, spec, error, got, want, allowed[number])
+        largest = max(worst.error, found.error)
+        worst = replace(max(worst, found, key=_share), error=largest)
     return worst
 
 

@@ -10,7 +10,7 @@ from rnn_export.bundle import golden
 from rnn_export.bundle.bundle import Bundle
 from rnn_export.runtimes import worker
 from rnn_export.signature.tensors import Array
-from rnn_export.verification.compare import FAILED, PASSED, POINTS, Check, Standard, compare
+from rnn_export.verification.compare import FAILED, PASSED, POINTS, Check, Measure, Standard, compare
 from rnn_export.verification.verify import VerificationReport
 from tests.support.cases import CASES, ModelCase, each_case
 from tests.support.exports import Exported
@@ -27,6 +27,12 @@ def judged(bundle: Bundle, change: Change = lambda case, mode, outputs: outputs)
             arrays = [change(case, mode, outputs.copy()), *state]
             results.update({f"{case.name}/{mode}/{number}": array for number, array in enumerate(arrays)})
     return compare("model.onnx", "eager", results, Standard(bundle.cases, bundle.signature))
+
+
+def test_the_worst_of_a_check_is_the_worst_of_each_number() -> None:
+    step, whole = Measure(1e-6, 2e-6, 0.2, 5), Measure(8e-8, 3e-6, 0.4, 7)
+    assert Check("model.c", "c", PASSED, step=step, whole=whole).worst == Measure(1e-6, 3e-6, 0.4, 12)
+    assert Check("model.c", "c", PASSED).worst is None
 
 
 def case_named(name: str) -> ModelCase:

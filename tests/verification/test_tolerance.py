@@ -42,6 +42,16 @@ def test_as_far_as_eager_is_right_and_thousands_of_times_is_wrong() -> None:
     assert deviation(one, [0.05, 0]).share > 1
 
 
+def test_the_worst_error_and_the_worst_share_may_be_of_different_results() -> None:
+    one = case(eager_error=0.01)
+    allowed = [np.array([1e-3, 1.0]), np.array([1e-6])]
+    outputs = one.float64[0] + [0.0, 0.5]
+    state = one.float64[1] + 9e-7
+    found = tolerance.deviation(one, [outputs, state], allowed, SIGNATURE)
+    assert (found.error, found.share) == (pytest.approx(0.5), pytest.approx(0.9))
+    assert found.where.startswith("state_0_out at batch 0")
+
+
 def test_a_small_unit_is_not_hidden_behind_a_large_one() -> None:
     one = case(eager_error=0.01)
     assert deviation(one, [0, 3 * EPS]).share <= 1
