@@ -21,6 +21,7 @@ from rich.table import Table
 
 from rnn_export.bundle.bundle import Bundle
 from rnn_export.bundle.golden import ORDINARY, RUN, Case
+from rnn_export.bundle.layout import MODEL_ONNX
 from rnn_export.progress import ProgressCallback
 from rnn_export.runtimes.table import RUNTIMES, Runtime
 from rnn_export.signature.signature import Call, Signature
@@ -33,6 +34,8 @@ SECONDS = 3.0  # for all calls of one shape together
 WARM_UP = 3  # calls: TorchScript specialises itself in the first ones
 LEAST = 5  # turns
 TURN = 0.003  # seconds; shorter ones measure cold caches
+FORMS_RUN_IN = "onnxruntime"
+CLEARLY = 1.1  # times as fast: less may be noise
 NOT_INSTALLED = "not installed"
 
 Key = TypeVar("Key", bound=Hashable)
@@ -66,6 +69,12 @@ class Benchmark:
         """Give plain data for scripts."""
         shapes = [{TIME: steps, BATCH: batch} for steps, batch in self.shapes]
         return {"name": self.name, "shapes": shapes, "rows": [asdict(row) for row in self.rows]}
+
+    @property
+    def other_forms(self) -> list[str]:
+        """For which shapes another form than ``model.onnx`` is faster."""
+        times = {(row.file, row.runtime): row.microseconds for row in self.rows}
+        return other_forms(times, self.shapes)
 
 
 def measure(
@@ -212,6 +221,26 @@ def _arguments(signature: Signature, sample: Sequence[Array], shape: Shape) -> l
         repeated.append(np.nan_to_num(np.ascontiguousarray(inputs)))
     lengths = [np.full(batch, steps, np.int64)] if signature.lengths else []
     return [*repeated, *signature.initial_state(batch), *lengths]
+
+
+def other_forms(times: Mapping[tuple[str, str], Sequence[float]], shapes: Sequence[Shape]) -> list[str]:
+    """Say for which shapes another form than ``model.onnx`` is clearly faster, by more than ``CLEARLY``.
+
+    Args:
+        times: the microseconds of each shape, by file and runtime.
+        shapes: the shapes.
+    """
+    said = []
+    for place, shape in enumerate(shapes):
+        forms = {pair: own[place] for pair, own in times.items() if own and pair[1] == FORMS_RUN_IN}
+        own = forms.get((MODEL_ONNX, FORMS_RUN_IN))
+        if own is None:
+            continue
+        (best, _), least = min(forms.items(), key=lambda item: item[1])
+        if own > CLEARLY * least:
+            faster = f"{best} takes {number(least)} us, {MODEL_ONNX} {number(own)} us"
+            said.append(f"{_title(shape)}: {faster}, in {FORMS_RUN_IN}")
+    return said
 
 
 def table(benchmark: Benchmark) -> Table:

@@ -37,6 +37,7 @@ class Manifest:
         passes: after each pass over the traced step its ``name``, the number of each of the ``operators``,
             and what the model of that moment is called if it is worth shipping (``form``).
         form: the form that ``model.onnx`` has; the others are variants.
+        example: the ``time`` and ``batch`` of the example, for which that form was chosen.
         latency: what ``rnn-export report`` measured on one core of its machine, empty before: the
             ``processor`` and the ``versions`` that ran; the ``shapes`` of the calls, each ``{"time": T,
             "batch": B}``; and ``rows`` of ``file``, ``runtime``, median ``microseconds`` for each shape, and
@@ -52,6 +53,7 @@ class Manifest:
     verification: dict[str, Any] = field(default_factory=dict)
     passes: list[dict[str, Any]] = field(default_factory=list)
     form: str = ""
+    example: dict[str, int] = field(default_factory=dict)
     latency: dict[str, Any] = field(default_factory=dict)
 
     def changes(self) -> list[tuple[str, dict[str, tuple[int, int]], str]]:
@@ -107,6 +109,13 @@ class Manifest:
         for name in manifest.files:
             check_name(name, str(where))
         return manifest
+
+
+def chosen_form(manifest: Manifest) -> str:
+    """Say which form ``model.onnx`` has, and for what it was chosen."""
+    example = manifest.example
+    size = f"T={example['time']}, B={example['batch']}, the size of the example" if example else "the example"
+    return f"of the forms that agree, the one expected to be the fastest at {size}: {manifest.form}"
 
 
 def manifest_text(data: dict[str, Any]) -> str:

@@ -8,7 +8,8 @@ import typer
 
 from rnn_export.benchmark import bench
 from rnn_export.bundle import signing
-from rnn_export.bundle.bundle import Bundle
+from rnn_export.bundle.bundle import Bundle, chosen_form
+from rnn_export.bundle.layout import MODEL_ONNX
 from rnn_export.cli.terminal import (
     call_table,
     check_table,
@@ -195,6 +196,7 @@ def inspect_command(
             out.print(pass_table(bundle) if manifest.passes else "No pass was run: the step was not traced.")
             return
         out.print(call_table(bundle))
+        line(escape(f"{MODEL_ONNX}: {chosen_form(manifest)}"))
         out.print(file_table(bundle))
         report = VerificationReport.stored(manifest)
         out.print(check_table(report))
@@ -257,6 +259,8 @@ def bench_command(
         for row in benchmark.rows:
             if row.note:
                 line(escape(f"{row.file} in {row.runtime}: {row.note}"))
+        for faster in benchmark.other_forms:
+            line(f"[yellow]another form is faster:[/] {escape(faster)}")
         line("[dim]Microseconds a call on one core, medians; x: how many times as fast as the best other row")
 
 

@@ -6,15 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
-from rnn_export.bundle.bundle import Bundle, Manifest, describe_files
+from rnn_export.benchmark.bench import other_forms
+from rnn_export.bundle.bundle import Bundle, Manifest, chosen_form, describe_files
+from rnn_export.bundle.layout import MODEL_ONNX
 from rnn_export.bundle.untrusted.files import MANIFEST
 from rnn_export.report.calls import scaffolds, snippets
 from rnn_export.report.charts import errors, latencies
 from rnn_export.report.picture import draw
 from rnn_export.report.unchecked import gaps
+from rnn_export.signature.sizes import BATCH, TIME
 from rnn_export.verification.compare import NOT_CHECKED, PASSED
 from rnn_export.verification.verify import VerificationReport
 
@@ -22,7 +26,7 @@ REPORT = "report.html"
 TEMPLATES = Path(__file__).parent / "templates"
 ABOUT = {  # what a file is, by its name or its folder
     "model.pt": "TorchScript, the loop still a loop. It is code: load it only if you trust who wrote it",
-    "model.onnx": "ONNX, opset 18: the fastest form that verified",
+    "model.onnx": "ONNX, opset 18",
     "model.c": "C11 without dependencies",
     "model.h": "what model.c offers, argument by argument",
     "model.c.weights": "the numbers of model.c, little-endian",
@@ -77,6 +81,7 @@ def render(bundle: Bundle) -> str:
             files=_files(bundle),
             errors=errors(report),
             latency=bundle.manifest.latency,
+            faster=_faster(bundle.manifest.latency),
             times=latencies(bundle.manifest.latency),
             snippets=snippets(bundle),
             scaffolds=scaffolds(bundle),
@@ -108,12 +113,19 @@ def _hash(text: str) -> str:
 
 
 def _files(bundle: Bundle) -> list[FileRow]:
+    about = {**ABOUT, MODEL_ONNX: f"{ABOUT[MODEL_ONNX]}: {chosen_form(bundle.manifest)}"}
     files = {file: facts for file, facts in bundle.manifest.files.items() if file != REPORT}
     largest = max((facts["bytes"] for facts in files.values()), default=1) or 1
     return [
-        FileRow(file, ABOUT.get(file, ""), facts["bytes"], 100 * facts["bytes"] / largest, facts["sha256"])
+        FileRow(file, about.get(file, ""), facts["bytes"], 100 * facts["bytes"] / largest, facts["sha256"])
         for file, facts in files.items()
     ]
+
+
+def _faster(latency: dict[str, Any]) -> list[str]:
+    """Say for which calls another form than ``model.onnx`` was faster."""
+    times = {(row["file"], row["runtime"]): row["microseconds"] for row in latency.get("rows", ())}
+    return other_forms(times, [(shape[TIME], shape[BATCH]) for shape in latency.get("shapes", ())])
 
 
 def _passes(manifest: Manifest) -> list[tuple[str, list[str], str]]:

@@ -10,6 +10,7 @@ from rnn_export.bundle.layout import LOOP, MODEL_C, MODEL_H, MODEL_ONNX, MODEL_P
 from rnn_export.errors import DisagreementError, VerificationError
 from rnn_export.passes.choose import rank
 from rnn_export.program.operator_facts import INEXACT
+from rnn_export.signature.sizes import BATCH, TIME
 from rnn_export.verification.compare import FAILED, PASSED
 from rnn_export.verification.verdict import unchecked
 from rnn_export.verification.verify import VerificationReport
@@ -44,7 +45,12 @@ def choose_form(verified: Verified) -> Chosen:
         raise DisagreementError(_failure(verified.report), streamed=subject.signature.streamable)
     _remove(folder, left_out)
     report = _rename(folder, chosen, report)
-    manifest = replace(verified.bundle.manifest, form=chosen, verification=report.to_json())
+    manifest = replace(
+        verified.bundle.manifest,
+        form=chosen,
+        example={TIME: subject.steps, BATCH: subject.batch},
+        verification=report.to_json(),
+    )
     return Chosen(folder, manifest)
 
 

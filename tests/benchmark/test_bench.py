@@ -49,6 +49,45 @@ class Clock:
         return [name for name, _ in itertools.groupby(self.called)]
 
 
+def test_a_form_that_wins_at_another_size_is_named() -> None:
+    times = {
+        ("model.onnx", "onnxruntime"): (10.0, 400.0, 90.0),
+        ("variants/scan.onnx", "onnxruntime"): (20.0, 100.0, 88.0),
+        ("variants/step.onnx", "onnxruntime"): (30.0, 200.0, 95.0),
+        ("variants/loop.onnx", "reference"): (1.0, 1.0, 1.0),
+        ("model.c", "c"): (1.0, 1.0, 1.0),
+    }
+    shapes = (1, 1), (1000, 16), (100, 2)
+    assert bench.other_forms(times, shapes) == [
+        "T=1000 B=16: variants/scan.onnx takes 100 us, model.onnx 400 us, in onnxruntime"
+    ]
+    assert bench.other_forms({}, shapes) == []
+
+
+def test_bench_and_report_say_which_form_wins_elsewhere(
+    rnn: ModelCase, exported: Exported, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    bundle = exported(rnn)
+    assert bundle.manifest.example == {"time": 9, "batch": 3}
+    found = bench.Benchmark(
+        "rnn",
+        ((1000, 16),),
+        (
+            bench.Row("model.onnx", "onnxruntime", (400.0,), (0.25,)),
+            bench.Row("variants/scan.onnx", "onnxruntime", (100.0,), (4.0,)),
+        ),
+    )
+    monkeypatch.setattr(bench, "bench", lambda *_, **__: found)
+    monkeypatch.setattr("rnn_export.report.latency.bench", lambda *_, **__: found)
+    said = "T=1000 B=16: variants/scan.onnx takes 100 us, model.onnx 400 us"
+    assert said in runner.invoke(app, ["bench", str(bundle.folder)]).stdout
+    page = tmp_path / "page.html"
+    shown = runner.invoke(app, ["report", str(bundle.folder), "--measure", "--out", str(page)])
+    assert shown.exit_code == 0
+    assert said in page.read_text()
+    assert "expected to be the fastest at T=9, B=3" in page.read_text()
+
+
 def test_the_calls_take_turns_and_the_median_counts() -> None:
     clock = Clock()
     calls = {"fast": clock.call("fast", 0.002, 0.002, 0.010), "slow": clock.call("slow", 0.004)}

@@ -110,6 +110,13 @@ class Shape(Strict, frozen=True):
     batch: Size
 
 
+class Example(Strict, frozen=True):
+    """The size of the example; empty in bundles that do not say it."""
+
+    time: Size = 1
+    batch: Size = 1
+
+
 class Row(Strict, frozen=True):
     """How long a file takes in a runtime, for each shape."""
 
@@ -143,6 +150,7 @@ class Manifest(Strict, frozen=True):
     passes: Annotated[list[Pass], Meta(max_length=KINDS)]
     form: Text
     latency: Latency
+    example: Example = Example()
     digest: Text = ""
 
 
