@@ -1,7 +1,11 @@
 """Everything that this package raises or warns about, one small tree."""
 
+import os
 import sys
 import warnings
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
 
 from rnn_export.exclusive import LOCK
 
@@ -60,7 +64,14 @@ class PassError(RnnExportError):
 
 
 class TargetError(RnnExportError):
-    """``MODULE:FACTORY`` on the command line does not lead to ``(model, example)``."""
+    """``MODULE:FACTORY`` on the command line does not lead to ``(model, example)``.
+
+    ``shown`` is the traceback of the user's own code, where that failed.
+    """
+
+    def __init__(self, message: str, *, shown: str = "") -> None:
+        super().__init__(message)
+        self.shown = shown
 
 
 class BundleError(RnnExportError):
@@ -105,6 +116,28 @@ class ExportWarning(UserWarning):
 def mismatch(where: str, expected: object, got: object, remedy: str) -> str:
     """Word an error the one way: where, what was expected, what came, what to do."""
     return f"{where}: expected {expected}, got {got}. {remedy}"
+
+
+def nearest(word: str, known: Iterable[str], otherwise: str, *, quoted: bool = True) -> str:
+    """Guess what was meant by a name that is not known; say something else where nothing is near.
+
+    >>> nearest("pyton", ["c", "python"], "Name one of them.")
+    "Did you mean 'python'?"
+    """
+    near = get_close_matches(word, list(known), 1)
+    meant = [repr(name) if quoted else name for name in near]
+    return f"Did you mean {meant[0]}?" if meant else otherwise
+
+
+def path_of(value: str | os.PathLike[str], where: str, remedy: str = "Pass a path.") -> Path:
+    """Give a path.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise InputError(mismatch(where, "a path", type(value).__name__, remedy))
+    return Path(value)
 
 
 def class_name(module: object) -> str:

@@ -13,7 +13,7 @@ from rnn_export.bundle import golden, staging
 from rnn_export.bundle.golden import Case, Golden
 from rnn_export.bundle.untrusted import archive, json_text, protobuf, schema, signature
 from rnn_export.bundle.untrusted.files import MANIFEST, Files, check_name, read
-from rnn_export.errors import BundleError, mismatch
+from rnn_export.errors import BundleError, mismatch, path_of
 from rnn_export.signature.as_json import from_json, to_json
 from rnn_export.signature.signature import Signature
 
@@ -171,12 +171,10 @@ class Bundle:
             BundleError: there is no bundle, a file is missing, extra, changed or truncated, or holds what a
                 bundle's does not.
         """
-        folder = Path(folder)
+        folder = path_of(folder, "folder", "Pass the path of a bundle.")
         path = folder / MANIFEST
         if not path.is_symlink() and not path.exists():
-            raise BundleError(
-                mismatch(str(folder), f"a folder with {MANIFEST}", "none", "Name a bundle's folder.")
-            )
+            raise BundleError(mismatch(str(folder), f"a folder with {MANIFEST}", *_instead(folder)))
         bundle = cls(folder, Manifest.from_json(read(path, json_text.JSON_BYTES), path))
         bundle.files.check()
         for name in bundle.manifest.files:
@@ -217,6 +215,18 @@ class Bundle:
     def cases(self) -> list[Case]:
         """The golden vectors."""
         return self.golden.cases
+
+
+def _instead(folder: Path) -> tuple[str, str]:
+    """Say what is there instead of a bundle, and what to name."""
+    if not folder.exists():
+        return "no such path", "Name a bundle's folder."
+    if not folder.is_dir():
+        inside = next((parent for parent in folder.parents if (parent / MANIFEST).is_file()), None)
+        return "a file", f"Name its folder, {inside}." if inside else "Name a bundle's folder."
+    bundles = sorted(path.parent.name for path in folder.glob(f"*/{MANIFEST}"))
+    remedy = f"Name one of those in it: {', '.join(bundles)}." if bundles else "Name a bundle's folder."
+    return "a folder without", remedy
 
 
 def describe_files(folder: Path) -> dict[str, dict[str, Any]]:

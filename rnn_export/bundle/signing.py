@@ -5,13 +5,14 @@ is all that is needed, and nothing is fetched. ``model_signing verify key`` of t
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from rnn_export.bundle.untrusted.files import listing, read
-from rnn_export.errors import SigningError
+from rnn_export.errors import BundleError, SigningError, mismatch
 
 SIGNATURE_BYTES = 1 << 20  # a few hundred for each file
 KEY_BYTES = 1 << 16
@@ -42,6 +43,7 @@ def sign(folder: str | Path, private_key: str | Path, signature: str | Path | No
     folder, target = Path(folder), Path(signature) if signature else signature_of(Path(folder))
     library = _library("signing")
     listing(folder)
+    _check_key(Path(private_key), "private", OPENSSL)
     with _told(f"{folder} cannot be signed with {private_key}", OPENSSL):
         config = library.Config().use_elliptic_key_signer(private_key=Path(private_key))
         config.set_hashing_config(_every_file()).sign(folder, target)
@@ -64,10 +66,46 @@ def check(folder: str | Path, public_key: str | Path, signature: str | Path | No
     folder, signed = Path(folder), Path(signature) if signature else signature_of(Path(folder))
     library = _library("verifying")
     listing(folder)
+    _check_key(Path(public_key), "public", "Ask who signed the bundle for the key.")
+    if not signed.exists():
+        remedy = "Name the file with --signature, or get it from who made the bundle."
+        raise SigningError(f"{folder} is not signed: there is no {signed}. {remedy}")
     with _told(f"{folder} is not what the owner of {public_key} signed in {signed}", "Do not use it."):
-        read(signed, SIGNATURE_BYTES), read(Path(public_key), KEY_BYTES)
+        read(signed, SIGNATURE_BYTES)
         config = library.Config().use_elliptic_key_verifier(public_key=Path(public_key))
         config.set_hashing_config(_every_file()).verify(folder, signed)
+
+
+def _check_key(path: Path, wanted: str, remedy: str) -> None:
+    """Check that a file holds a key of an elliptic curve, the private or the public one.
+
+    Raises:
+        SigningError: it does not, or cannot be read.
+    """
+    pem = import_module("cryptography.hazmat.primitives.serialization")
+    curves = import_module("cryptography.hazmat.primitives.asymmetric.ec")
+    try:
+        content = read(path, KEY_BYTES)
+    except (BundleError, OSError) as error:
+        raise SigningError(f"{path} cannot be read: {error}. {remedy}") from error
+    found = dict[str, Any]()
+    for kind, load in (
+        ("private", partial(pem.load_pem_private_key, password=None)),
+        ("public", pem.load_pem_public_key),
+    ):
+        with suppress(ValueError, TypeError):  # it is none of that kind, or has a password
+            found[kind] = load(content)
+    elliptic = curves.EllipticCurvePrivateKey | curves.EllipticCurvePublicKey
+    expected = f"an elliptic {wanted} key without a password (P-256, P-384 or P-521)"
+    if not found:
+        raise SigningError(mismatch(str(path), expected, "none", remedy))
+    kind, key = next(iter(found.items()))
+    if not isinstance(key, elliptic):
+        name = type(key).__name__.removesuffix("PrivateKey").removesuffix("PublicKey")
+        raise SigningError(mismatch(str(path), expected, name, remedy))
+    if kind != wanted:
+        half = f"Make the public half with: openssl ec -in {path} -pubout" if kind == "private" else remedy
+        raise SigningError(mismatch(str(path), expected, f"a {kind} one", half))
 
 
 def _every_file() -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations, product
 
-from rnn_export.errors import InputError, mismatch
+from rnn_export.errors import InputError, mismatch, nearest
 from rnn_export.module.output_length import Along, Inputs
 from rnn_export.signature.sizes import BATCH, TIME
 
@@ -47,10 +47,11 @@ class Said:
         Raises:
             InputError: one is not.
         """
+        known = sorted({*known})
         for where, names in (("axes", self.axes), ("roles", self.roles)):
             for name in names:
                 if name not in known:
-                    remedy = "Name an argument of forward(), a key or a field."
+                    remedy = nearest(name, known, "Name an argument of forward(), a key or a field.")
                     raise InputError(mismatch(where, ", ".join(map(repr, known)), repr(name), remedy))
         for name, axes in self.axes.items():
             if list(axes).count(BATCH) != 1 or list(axes).count(TIME) > 1 or {*axes} - {TIME, BATCH, None}:
@@ -59,7 +60,14 @@ class Said:
         for name, role in self.roles.items():
             if role not in ROLES:
                 known_roles = ", ".join(map(repr, ROLES))
-                raise InputError(mismatch(f"role of {name!r}", known_roles, repr(role), "Name one of them."))
+                raise InputError(
+                    mismatch(
+                        f"role of {name!r}",
+                        known_roles,
+                        repr(role),
+                        nearest(role, ROLES, "Name one of them."),
+                    )
+                )
 
 
 NOTHING_SAID = Said()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rnn_export.bundle.bundle import Bundle
 from rnn_export.bundle.layout import MODEL_C
-from rnn_export.errors import RuntimeUnavailableError, mismatch
+from rnn_export.errors import RuntimeUnavailableError, mismatch, nearest
 from rnn_export.runtimes import ship as shipping
 from rnn_export.runtimes.table import RUNTIMES, Runner
 
@@ -32,7 +32,12 @@ def load(folder: str | Path, runtime: str = "onnxruntime") -> Runner:
     known = RUNTIMES.get(runtime)
     if known is None:
         raise RuntimeUnavailableError(
-            mismatch("runtime", " or ".join(map(repr, RUNTIMES)), repr(runtime), "Name one of them.")
+            mismatch(
+                "runtime",
+                " or ".join(map(repr, RUNTIMES)),
+                repr(runtime),
+                nearest(str(runtime), RUNTIMES, "Name one of them."),
+            )
         )
     file = f"model{known.suffix}"
     if file not in bundle.manifest.files:

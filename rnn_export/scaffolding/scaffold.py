@@ -15,7 +15,7 @@ from typing import Any
 import jinja2
 
 from rnn_export.bundle.bundle import Bundle, staged
-from rnn_export.errors import ScaffoldError, mismatch
+from rnn_export.errors import ScaffoldError, mismatch, nearest
 from rnn_export.signature.signature import Signature, identifier
 from rnn_export.signature.sizes import BATCH, TIME
 from rnn_export.signature.tensors import LENGTHS, TensorSpec
@@ -110,11 +110,11 @@ def examples() -> Path:
     return installed if installed.is_dir() else Path(__file__).parents[2] / "examples"
 
 
-def scaffold(bundles: Sequence[str | Path], host: str, folder: str | Path) -> Path:
+def scaffold(bundles: str | Path | Sequence[str | Path], host: str, folder: str | Path) -> Path:
     """Write the example of a host for some bundles, which are copied into ``models/``.
 
     Args:
-        bundles: the folders of one or several bundles.
+        bundles: the folder of a bundle, or the folders of several.
         host: a key of ``HOSTS``.
         folder: where the example goes.
 
@@ -127,7 +127,10 @@ def scaffold(bundles: Sequence[str | Path], host: str, folder: str | Path) -> Pa
             exists.
     """
     if host not in HOSTS:
-        raise ScaffoldError(mismatch("host", ", ".join(HOSTS), repr(host), "Name one of them."))
+        raise ScaffoldError(
+            mismatch("host", ", ".join(HOSTS), repr(host), nearest(host, HOSTS, "Name one of them."))
+        )
+    bundles = [bundles] if isinstance(bundles, str | Path) else bundles
     opened = [Bundle.open(bundle) for bundle in bundles]
     models = [_model(bundle, host) for bundle in opened]
     names = [model.name for model in models]

@@ -116,7 +116,7 @@ def test_a_manifest_that_is_none_is_named(tmp_path: Path, text: str) -> None:
 
 
 def test_no_bundle_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"expected a folder with manifest.json, got none"):
+    with pytest.raises(BundleError, match=r"expected a folder with manifest.json, got no such path"):
         Bundle.open(tmp_path / "nowhere")
 
 
