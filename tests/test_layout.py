@@ -78,7 +78,7 @@ ROOMS: dict[str, str] = {
     "report": "graph layout picture charts calls unchecked page latency",
     "exporter": "",
     "optimizer": "",
-    "cli": "target terminal main",
+    "cli": "user_code checkpoint target terminal main",
     "__init__": "",
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

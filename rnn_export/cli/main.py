@@ -40,6 +40,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts inste
 Signature = Annotated[
     Path | None, typer.Option("--signature", metavar="FILE", help="The signature. [default: DIR.sig]")
 ]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")]
 
 Require = Annotated[
     list[str] | None,
@@ -109,16 +110,23 @@ def export_command(
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
     require: Require = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            "--checkpoint", metavar="FILE", help="Weights for the model that the factory builds (torch.save)."
+        ),
+    ] = None,
+    debug: Debug = False,
     as_json: Json = False,
 ) -> None:
     """Export a module as a bundle: TorchScript, ONNX and C, dynamic in time and batch, verified."""
-    with reporting():
+    with reporting(debug=debug):
         with progress() as report_progress:
             report_progress("Loading PyTorch", 0, 1)
             from rnn_export.cli.target import axes_of, load_target, named_options  # noqa: PLC0415
             from rnn_export.exporter import export  # noqa: PLC0415 (takes seconds, after the usage is checked)
 
-            model, args, kwargs = load_target(target, shape)
+            model, args, kwargs = load_target(target, shape, checkpoint)
             bundle = export(
                 model,
                 args,
@@ -161,12 +169,13 @@ def verify_command(
     ] = None,
     signature: Signature = None,
     require: Require = None,
+    debug: Debug = False,
     as_json: Json = False,
 ) -> None:
     """Check a bundle from its folder alone: hashes, then every file in every runtime that is installed."""
     if signature and not key:
         raise typer.BadParameter("expected --key PUBLIC.pem with --signature, got none")
-    with reporting():
+    with reporting(debug=debug):
         if key:
             signing.check(folder, key, signature)
         with progress() as report_progress:
@@ -219,10 +228,11 @@ def optimize_command(
         int | None,
         typer.Option(help="The opset of the result. Default: that of IN.onnx.", show_default=False),
     ] = None,
+    debug: Debug = False,
     as_json: Json = False,
 ) -> None:
     """Rewrite the loops of an ONNX file made by others: proven to give the same, and faster."""
-    with reporting():
+    with reporting(debug=debug):
         with progress() as report_progress:
             report_progress("Rewriting the loops", 0, 1)
             from rnn_export.optimizer import optimize  # noqa: PLC0415 (takes a second)

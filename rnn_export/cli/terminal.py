@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,8 +24,8 @@ from rnn_export.verification.compare import FAILED, NOT_CHECKED, PASSED, Check, 
 from rnn_export.verification.verdict import passing
 from rnn_export.verification.verify import VerificationReport
 
-out = Console()
-err = Console(stderr=True)
+out = Console(emoji=False)
+err = Console(stderr=True, emoji=False)
 
 MARKS = {PASSED: "[green]✓ passed", NOT_CHECKED: "[yellow]- not checked"}
 FAILED_MARK = "[bold red]✗ failed"
@@ -37,8 +38,11 @@ def escape(text: str) -> str:
 
 
 @contextmanager
-def reporting() -> Iterator[None]:
-    """Turn our own errors into one message and status 1, and warnings into lines of their own."""
+def reporting(*, debug: bool = False) -> Iterator[None]:
+    """Turn our own errors into one message and status 1, and warnings into lines of their own.
+
+    What failed in the user's own code is shown from there on; in ``debug`` all is, as Python shows it.
+    """
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
         err.print(f"[yellow]warning:[/] {escape(str(message))}", highlight=False, soft_wrap=True)
@@ -48,6 +52,9 @@ def reporting() -> Iterator[None]:
         try:
             yield
         except RnnExportError as error:
+            trace = "".join(traceback.format_exception(error)) if debug else getattr(error, "shown", "")
+            if trace:
+                err.print(f"[dim]{escape(trace)}", highlight=False, soft_wrap=True)
             err.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
             raise typer.Exit(1) from error
 
@@ -60,7 +67,7 @@ def progress() -> Iterator[ProgressCallback]:
         task = bar.add_task("", total=None)
 
         def report_progress(stage: str, done: int, total: int) -> None:
-            bar.update(task, description=stage, completed=done, total=total)
+            bar.update(task, description=escape(stage), completed=done, total=total)
 
         yield report_progress
 
@@ -152,11 +159,11 @@ def call_table(bundle: Bundle) -> Table:
     signature = bundle.signature
     table = Table("Call", "Type", "Comes back as", box=box.SIMPLE_HEAD, pad_edge=False)
     for spec in signature.inputs:
-        table.add_row(spec.name, escape(str(spec)), "")
+        table.add_row(escape(spec.name), escape(str(spec)), "")
     for leaf in signature.state:
-        table.add_row(leaf.name, escape(str(leaf)), leaf.output_name)
+        table.add_row(escape(leaf.name), escape(str(leaf)), escape(leaf.output_name))
     for output in signature.outputs:
-        table.add_row("", escape(str(output)), output.name)
+        table.add_row("", escape(str(output)), escape(output.name))
     return table
 
 
@@ -179,5 +186,5 @@ def file_table(bundle: Bundle) -> Table:
     table.add_column("Bytes", justify="right")
     table.add_column("sha256")
     for file, facts in bundle.manifest.files.items():
-        table.add_row(file, f"{facts['bytes']:,}", facts["sha256"][:16])
+        table.add_row(escape(file), f"{facts['bytes']:,}", facts["sha256"][:16])
     return table

@@ -6,9 +6,8 @@ What is required (``--require c,onnx``) is named by the ending of ``model.*`` or
 """
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 
-from rnn_export.errors import InputError, RuntimeUnavailableError, mismatch
+from rnn_export.errors import InputError, RuntimeUnavailableError, mismatch, nearest
 from rnn_export.runtimes.compiler import MISSING, compiler
 from rnn_export.runtimes.table import RUNTIMES
 from rnn_export.verification.compare import FAILED, NOT_CHECKED, PASSED, Check
@@ -26,8 +25,7 @@ def demanded(require: str | Sequence[str]) -> tuple[str, ...]:
     words, known = tuple(word.strip() for word in listed if word.strip()), (*ENDINGS, *RUNTIMES)
     for word in words:
         if word not in known:
-            near = get_close_matches(word, known, 1)
-            remedy = f"Did you mean {near[0]!r}?" if near else "Name endings of model.*, or runtimes."
+            remedy = nearest(word, known, "Name endings of model.*, or runtimes.")
             expected = f"some of {', '.join(dict.fromkeys(known))}"
             raise InputError(mismatch("require", expected, repr(word), remedy))
     return words
