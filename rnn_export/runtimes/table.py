@@ -20,9 +20,10 @@ import numpy as np
 from rnn_export.bundle.untrusted.files import Read
 from rnn_export.errors import BundleError, InputError, RnnExportError, RuntimeUnavailableError, mismatch
 from rnn_export.failures import explain
+from rnn_export.runtimes.arrays import as_array
 from rnn_export.signature.signature import Call, Signature
 from rnn_export.signature.sizes import BATCH, TIME
-from rnn_export.signature.tensors import Array
+from rnn_export.signature.tensors import LENGTHS, Array
 
 UNBOUNDED = sys.maxsize  # time steps
 
@@ -124,23 +125,25 @@ class Runner:
 
     def __call__(
         self,
-        inputs: Array | Mapping[str, Array],
-        state: Sequence[Array] | None = None,
-        lengths: Array | None = None,
+        inputs: Any,
+        state: Sequence[Any] | None = None,
+        lengths: Any = None,
     ) -> tuple[Any, tuple[Array, ...]]:
         """Run over all time steps of ``inputs``, whose axes ``signature.inputs`` name.
 
-        Several inputs are given by name, in a dict, and several outputs come so.
+        Several inputs are given by name, in a dict, and several outputs come so. Tensors of torch, lists, and
+        what has ``__array__`` or DLPack are taken as arrays are; what comes back is numpy's.
 
         Raises:
-            InputError: an array has another dtype, rank or size than the signature says, a token id is not
-                in the vocabulary, a state is given to a model that runs on whole sequences only, or lengths
-                to one that was exported without.
+            InputError: something holds no numbers, or has another dtype, rank or size than the signature
+                says, a token id is not in the vocabulary, a state is given to a model that runs on whole
+                sequences only, or lengths to one that was exported without.
             BundleError: the file fails.
         """
         signature = self.signature
         given = self._given(inputs)
-        self._check_arrays(given, state, lengths)
+        state = None if state is None else self._arrays_of(state)
+        lengths = None if lengths is None else as_array(lengths, LENGTHS)
         if state is not None and not signature.streamable:
             raise InputError(
                 "argument 'state': this model takes whole sequences only: "
@@ -176,39 +179,38 @@ class Runner:
             return outputs[0], tuple(new_state)
         return dict(zip(signature.output_names, outputs, strict=False)), tuple(new_state)
 
-    def _given(self, inputs: Array | Mapping[str, Array]) -> list[Array]:
+    def _given(self, inputs: Any) -> list[Array]:
         """Give the inputs in the signature's order.
 
         Raises:
             InputError: there are others, or several that have no names.
         """
-        names = [spec.name for spec in self.signature.inputs]
+        specs = self.signature.inputs
+        names = [spec.name for spec in specs]
         if not isinstance(inputs, Mapping):
             if len(names) == 1:
-                return [inputs]
+                return [as_array(inputs, specs[0])]
             got, remedy = type(inputs).__name__, "Pass a dict of arrays."
         elif {*inputs} == {*names}:
-            return [inputs[name] for name in names]
+            return [as_array(inputs[spec.name], spec) for spec in specs]
         else:
             got, remedy = ", ".join(map(repr, inputs)) or "none", "Pass an array for each of these names."
         raise InputError(mismatch("argument 'inputs'", ", ".join(map(repr, names)), got, remedy))
 
-    def _check_arrays(
-        self, inputs: Sequence[Array], state: Sequence[Array] | None, lengths: Array | None
-    ) -> None:
-        """Check that what is given is numpy's, and the state a tuple or a list.
+    def _arrays_of(self, state: Sequence[Any]) -> Sequence[Array]:
+        """Give the state as arrays; what is no tuple or list is refused.
 
         Raises:
-            InputError: it is not.
+            InputError: it is not, or one is none.
         """
-        if state is not None and not isinstance(state, tuple | list):
-            expected, remedy = "a tuple of numpy arrays", "Pass the state that the last call gave."
+        if not isinstance(state, tuple | list):
+            expected = "a tuple of arrays"
+            remedy = "Pass the state that the last call gave; of one tensor: (state,)."
             raise InputError(mismatch("argument 'state'", expected, type(state).__name__, remedy))
-        given = [*inputs, *(state or ()), *([] if lengths is None else [lengths])]
-        for array in given:
-            if not isinstance(array, np.ndarray):
-                remedy = "Convert it with numpy.asarray()."
-                raise InputError(mismatch("an argument", "a numpy array", type(array).__name__, remedy))
+        specs = self.signature.state
+        if len(state) != len(specs):
+            return state  # which is named where the call is checked
+        return [as_array(value, spec) for value, spec in zip(state, specs, strict=True)]
 
     def initial_state(self, batch: int) -> tuple[Array, ...]:
         """Give the initial state for a batch."""

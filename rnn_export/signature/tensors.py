@@ -84,12 +84,30 @@ class TensorSpec:
                     f"{where} {self.name!r}",
                     f"{self.dtype} [{named}]",
                     f"{dtype} {list(shape)}",
-                    "The state is made for the batch of the inputs."
-                    if dtype == self.dtype
-                    else f"Convert it to {self.dtype}.",
+                    self._remedy(dtype, shape, sizes),
                 )
             )
         sizes.update({str(self.shape[axis]): shape[axis] for axis in self.free_axes})
+
+    def _remedy(self, dtype: str, shape: tuple[int, ...], sizes: Mapping[str, int]) -> str:
+        """Say what to do about a tensor that does not fit, by what is wrong with it."""
+        if dtype != self.dtype:
+            return f"Convert it to {self.dtype}."
+        if len(shape) != len(self.shape):
+            one_row = ""
+            if len(shape) == len(self.shape) - 1 and BATCH in self.shape:
+                index = ", ".join([":"] * self.batch_axis + ["None"])
+                one_row = f" Of a single row: {self.name}[{index}]."
+            return f"It has {len(self.shape)} axes, not {len(shape)}.{one_row}"
+        for axis, (want, got) in enumerate(zip(self.shape, shape, strict=True)):
+            if isinstance(want, int) and want != got:
+                return f"Axis {axis} is {want} in this model, not {got}."
+        return self.bound_remedy
+
+    @property
+    def bound_remedy(self) -> str:
+        """What to do about a size that another tensor of the call has already fixed."""
+        return "All inputs of a call have the same time steps and the same batch."
 
 
 LENGTHS = TensorSpec("lengths", "int64", (BATCH,))
@@ -146,6 +164,11 @@ class StateSpec(TensorSpec):
     """
 
     initial: Any = 0.0
+
+    @property
+    def bound_remedy(self) -> str:
+        """What to do about a state of another batch."""
+        return "The state is made for the batch of the inputs."
 
     @property
     def output_name(self) -> str:

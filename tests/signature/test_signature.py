@@ -42,7 +42,7 @@ def test_a_right_call_gives_its_sizes() -> None:
         (
             zeros(9, 5),
             [zeros(5, 6), zeros(5, 2)],
-            r"'inputs': expected .*, got float32 \[9, 5\]. The state is",
+            r"'inputs': expected .*, got float32 \[9, 5\]. It has 3 axes, not 2",
         ),
         (zeros(9, 5, 4, dtype="float64"), [zeros(5, 6), zeros(5, 2)], "got float64 .* Convert it to float32"),
         (
