@@ -124,7 +124,8 @@ def nearest(word: str, known: Iterable[str], otherwise: str, *, quoted: bool = T
     >>> nearest("pyton", ["c", "python"], "Name one of them.")
     "Did you mean 'python'?"
     """
-    near = get_close_matches(word, list(known), 1)
+    known = list(known)
+    near = get_close_matches(word, known, 1) or [name for name in known if word and name.startswith(word)]
     meant = [repr(name) if quoted else name for name in near]
     return f"Did you mean {meant[0]}?" if meant else otherwise
 

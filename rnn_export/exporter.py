@@ -12,6 +12,7 @@ from rnn_export.bundle.bundle import Bundle, Manifest, check_target, staged
 from rnn_export.capture.capture import capture
 from rnn_export.errors import DisagreementError, ModelError, class_name
 from rnn_export.failures import typed
+from rnn_export.module.asked import check_asked
 from rnn_export.module.candidates import Said
 from rnn_export.module.fold_check import DISAGREES
 from rnn_export.module.inspection import as_whole_sequences, inspect_export
@@ -31,7 +32,7 @@ def export(
     model: nn.Module,
     args: Any,
     folder: str | Path,
-    *,
+    *rest: Any,
     kwargs: Mapping[str, Any] | None = None,
     axes: Mapping[str, Sequence[str | None]] | None = None,
     roles: Mapping[str, str] | None = None,
@@ -70,6 +71,7 @@ def export(
             After the end of a row its outputs are zero and its state stops changing; the padding of the
             inputs has no effect, even if it is NaN.
         name: what the model is called in its files; the folder's name unless given.
+        rest: nothing; what stands there is named in an error.
         metadata: strings that travel with the model, in the manifest and in the ONNX files.
         overwrite: whether to replace a bundle that is there.
         require: what has to be in the bundle and to have passed, or nothing is written: endings of
@@ -85,6 +87,18 @@ def export(
 
     On any error nothing is written, and a bundle that was there is untouched.
     """
+    check_asked(
+        args,
+        folder,
+        rest,
+        kwargs=kwargs,
+        axes=axes,
+        roles=roles,
+        batch_first=batch_first,
+        name=name,
+        metadata=metadata,
+        progress=progress,
+    )
     folder, progress = Path(folder), progress or silent
     check_target(folder, overwrite=overwrite)
     required = demanded(require)

@@ -22,7 +22,7 @@ from rnn_export.bundle.staging import beside, claim, explained, sync
 from rnn_export.bundle.untrusted.protobuf import look
 from rnn_export.capture.onnx_file import reader
 from rnn_export.capture.onnx_file.opset import lowered, opset_of, raised
-from rnn_export.errors import OnnxFileError, mismatch
+from rnn_export.errors import OnnxFileError, mismatch, path_of
 from rnn_export.failures import typed
 from rnn_export.passes import pipeline
 from rnn_export.passes.choose import rank
@@ -136,7 +136,7 @@ def optimize(
 def _loaded(model: onnx.ModelProto | str | Path) -> onnx.ModelProto:
     """Read a model that lies in one file."""
     if not isinstance(model, onnx.ModelProto):
-        path = Path(model)
+        path = path_of(model, "model", "Pass an ONNX model, or the path of one.")
         try:
             size = path.stat().st_size
             if size > LARGEST:

@@ -27,10 +27,10 @@ ROOMS: dict[str, str] = {
     "signature": "tree sizes tensors signature as_json",
     "program": "quiet session values build program scan operator_facts agree",
     "module": """
-        calling attributes output_length numbers_behind rows candidates axes counts free_sizes call_specs
-        wrappers copying interface arguments each_row left_out pairs unbatched naming arranged preparation
-        purity starts subject reading precision eager repeatable values sizes kinds sampling vocabulary
-        fold_check submodule_state kept_state inspection
+        calling attributes output_length numbers_behind rows candidates axes_refused axes counts free_sizes
+        call_specs wrappers copying interface arguments each_row left_out pairs unbatched naming arranged
+        preparation purity starts subject reading precision eager repeatable values sizes kinds sampling
+        vocabulary fold_check submodule_state kept_state inspection asked
         """,
     "bundle": """
         staging untrusted/files untrusted/json_text untrusted/schema untrusted/signature untrusted/protobuf
@@ -67,8 +67,8 @@ ROOMS: dict[str, str] = {
         write
         """,
     "runtimes": """
-        compiler static_memory c ship onnxruntime reference torchscript table empty_calls load model_runs
-        empty_comparison sample_calls ending worker
+        compiler static_memory c ship onnxruntime reference torchscript arrays table empty_calls load
+        model_runs empty_comparison sample_calls ending worker
         """,
     "verification": """
         dynamics rounding disturbed grid tolerance sensitivity compare verdict verify verify_export choose

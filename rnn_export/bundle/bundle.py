@@ -142,6 +142,9 @@ class Bundle:
     folder: Path
     manifest: Manifest
 
+    def __fspath__(self) -> str:
+        return str(self.folder)
+
     def __repr__(self) -> str:
         signature, facts = self.signature, self.manifest.files
         arguments = ", ".join(f"{spec.name} {spec}" for spec in signature.arguments)

@@ -31,6 +31,11 @@ REMEDIES = {
     **dict.fromkeys(FULL, "Make room there, or name another folder."),
     errno.ENOENT: "A folder was removed meanwhile. Try again.",
 }
+WRITABLE = "Name a folder that you may write to."
+
+
+class NotMadeError(FileNotFoundError):
+    """A folder that is there takes no folder, as those of the system under ``/proc`` do not."""
 
 
 @contextmanager
@@ -49,7 +54,12 @@ def explained(target: Path, kind: type[RnnExportError]) -> Iterator[None]:
             raise
         copies = error.args[0] if isinstance(error, shutil.Error) else []  # of copytree: from, to, why
         reason = "; ".join(why for _, _, why in copies[:1]) or error
-        remedy = REMEDIES.get(error.errno or 0, "Name a folder that you may write to.")
+        remedy = REMEDIES.get(error.errno or 0, WRITABLE)
+        if isinstance(error, NotMadeError):
+            remedy = WRITABLE  # nothing was removed: no folder can be made there
+        file = next((folder for folder in target.parents if folder.is_file()), None)
+        if file is not None:
+            reason = f"{file} is a file"
         raise kind(f"{target} cannot be written: {reason}. What was there is as it was. {remedy}") from error
 
 
@@ -82,7 +92,12 @@ def beside(target: Path) -> Iterator[Path]:
 def _own(target: Path) -> tuple[Path, BaseFileLock]:
     """Make a folder beside a target, and lock it."""
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=SUFFIX, dir=target.parent))
+        try:
+            folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=SUFFIX, dir=target.parent))
+        except FileNotFoundError as error:
+            if target.parent.is_dir():
+                raise NotMadeError(*error.args) from error
+            raise
         lock = FileLock(folder / LOCK)
         try:
             lock.acquire(blocking=False)

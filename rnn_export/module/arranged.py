@@ -21,7 +21,7 @@ from rnn_export.module.arguments import Arguments, is_tensor
 from rnn_export.module.calling import describe
 from rnn_export.module.candidates import Said
 from rnn_export.module.naming import INPUTS, Pairs, named, parameter_names
-from rnn_export.module.wrappers import Wrapper
+from rnn_export.module.wrappers import Wrapper, original_of
 from rnn_export.signature.tree import Path, map_leaves, tree_leaves, tree_paths
 
 MOST = 64  # readings of a result that are tried
@@ -150,8 +150,8 @@ def _called(model: nn.Module, arguments: Arguments) -> Any:
             [*map(describe, args), *(f"{name}={describe(value)}" for name, value in kwargs.items())]
         )
         raise InputError(
-            f"{class_name(model)} failed on ({given}): {error}. Pass an example that the model takes: "
-            "export(model, args, folder, kwargs=...) calls model(*args, **kwargs)."
+            f"{class_name(original_of(model))} failed on ({given}): {error}. Pass an example that the "
+            "model takes: export(model, args, folder, kwargs=...) calls model(*args, **kwargs)."
         ) from error
 
 

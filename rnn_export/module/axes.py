@@ -21,8 +21,9 @@ import torch
 from torch import Tensor
 
 from rnn_export.errors import InputError, ModelError, RnnExportError, mismatch
-from rnn_export.module.calling import OpenAxesError, Reading, describe
-from rnn_export.module.candidates import Pair, Said, is_a_part, pairs_of_axes, ways_to_say
+from rnn_export.module.axes_refused import DISTINCT, refusal, without_remedy
+from rnn_export.module.calling import Reading, describe
+from rnn_export.module.candidates import Pair, Said, is_a_part, pairs_of_axes
 from rnn_export.module.output_length import (
     Along,
     Inputs,
@@ -39,7 +40,6 @@ from rnn_export.signature.tree import map_leaves, tree_leaves
 
 Begin = Callable[[int], Any]
 SHORT = 16  # time steps and rows that tell as much as any number of them
-DISTINCT = "Pass an example whose number of time steps, batch and other sizes are all different."
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def find_axes(
         [*pairs_of_axes(inputs, said, names, alone=state is None)],
         [next(iter(each)) for each in names],
     )
-    time, batch = _time_and_batch(run, inputs, state, plain, begin, pairs, called)
+    time, batch = _time_and_batch(run, inputs, state, plain, begin, said, pairs, called)
     lengths = output_lengths(run, inputs, state, plain, time)
     leaves, wider = _wider(run, inputs, state, batch, begin)
     steps, many = size_along(inputs, time), size_along(inputs, batch)
@@ -177,6 +177,7 @@ def _time_and_batch(
     state: Any,
     plain: Reading,
     begin: Begin | None,
+    said: Said,
     pairs: Sequence[Pair],
     names: Sequence[str],
 ) -> Pair:
@@ -204,24 +205,7 @@ def _time_and_batch(
         found = [pair for pair in found if pair[0][0] is not None] or found  # the sequence comes first
     if len(found) == 1:
         return found[0]
-    if not found and len(inputs) == 1 and inputs[0].dim() <= 1 + inputs[0].is_floating_point():
-        raise InputError(
-            mismatch(
-                "example 'inputs'",
-                "an axis for time and one for the batch",
-                f"{describe(inputs[0])}, of which no two axes may grow",
-                "Add the axis of the batch: inputs[:, None] behind time, or inputs[None] in front of it."
-                + (" Or export it with step=True, if that is one time step." if state is not None else ""),
-            )
-        )
-    if not found and failures:
-        raise ModelError(f"one more time step is too many. {failures[0]} It has to take any number of them.")
-    given = describe(inputs[0] if len(inputs) == 1 else inputs)
-    expected = "to see which axis is time and which is batch"
-    got = f"{given}, where several fit" if found else f"{given}, where none fits"
-    remedy = f"{DISTINCT}{ways_to_say(found, inputs, names)}"
-    kind = OpenAxesError if found else InputError
-    raise kind(mismatch("example 'inputs'", expected, got, remedy))
+    raise refusal(found, failures, plain, inputs, state, said, names)
 
 
 def _following(run: Run, inputs: Inputs, state: Any, plain: Reading, time: Along) -> int:
@@ -309,7 +293,8 @@ def _wider(
     if len(found) == 1:
         return found[0]
     if not found and failures:
-        raise ModelError(f"one more row is too many. {failures[0]} It has to take any number of them.")
+        failure = without_remedy(failures[0])
+        raise ModelError(f"one more row is too many. {failure} It has to take any number of them.")
     raise InputError(
         mismatch(
             "example 'state'",

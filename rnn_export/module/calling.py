@@ -19,6 +19,7 @@ from rnn_export.errors import InputError, ModelError, mismatch
 from rnn_export.signature.tree import Tree, names_of, parts_of, tree_leaves, tree_of, tree_pairs
 
 OUTPUTS = "outputs"
+ANOTHER_EXAMPLE = "Pass an example that model(inputs, state) takes."
 ROUNDINGS = 16  # of the largest number of a result: by so much may two calls differ
 REMEDY = "Return (outputs, state): the outputs of all time steps or of the last one, the state as it came in."
 

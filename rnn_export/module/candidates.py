@@ -37,6 +37,12 @@ class Said:
             return False
         return self.batch_first is None or time is None or (batch < time) == self.batch_first
 
+    @property
+    def words(self) -> str:
+        """What is said, as it is written."""
+        given = {"axes": self.axes, "roles": self.roles, "batch_first": self.batch_first}
+        return ", ".join(f"{name}={value}" for name, value in given.items() if value not in ({}, None))
+
     def is_of(self, names: Collection[str]) -> bool:
         """Whether anything is said of an input with one of these names."""
         return any(name in self.axes or name in self.roles for name in names)

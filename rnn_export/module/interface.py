@@ -10,7 +10,8 @@ from rnn_export.module.calling import OtherCallError, describe
 
 DTYPES = (torch.float32, torch.float64, torch.int64, torch.bool)  # that a tensor of a call may have
 EXPECTED = "float32, float64, int64 or bool"
-CONVERT = "Convert it: other whole numbers to int64."
+HALF = "Convert it with .float(), and leave torch.autocast out: files compute in float32."
+WHOLE = "Convert it: other whole numbers to int64."
 
 
 def check_dense(tensors: Sequence[Tensor]) -> None:
@@ -23,7 +24,10 @@ def check_dense(tensors: Sequence[Tensor]) -> None:
         if tensor.is_meta or tensor.layout != torch.strided:
             kind = "meta" if tensor.is_meta else tensor.layout
             expected = "tensors with numbers of their own, in a dense layout"
-            raise InputError(mismatch("example", expected, f"{describe(tensor)}, {kind}", "Convert it."))
+            remedy = "Convert it: to_dense()."
+            if tensor.is_meta:
+                remedy = "Pass a tensor on the CPU, as torch.zeros_like(it, device='cpu') gives."
+            raise InputError(mismatch("example", expected, f"{describe(tensor)}, {kind}", remedy))
 
 
 def check_not_quantized(model: nn.Module) -> None:
@@ -56,7 +60,8 @@ def check_kinds(where: str, leaves: Sequence[Tensor], error: type[RnnExportError
     """
     for leaf in leaves:
         if leaf.dtype not in DTYPES:
-            raise error(mismatch(where, EXPECTED, describe(leaf), CONVERT))
+            remedy = HALF if leaf.is_floating_point() else WHOLE
+            raise error(mismatch(where, EXPECTED, describe(leaf), remedy))
         if not leaf.numel():
             raise error(mismatch(where, "at least one number", describe(leaf), "Leave empty tensors out."))
 

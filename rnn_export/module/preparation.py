@@ -1,6 +1,6 @@
 """What comes in, before it is called: a copy of the module, and the dtypes of the example."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from rnn_export.signature.tree import tree_leaves
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 HALVES = torch.float16, torch.bfloat16
 CPU = torch.device("cpu")
+SEVERAL = 5  # names in an error
 
 
 def copy_of(model: nn.Module) -> tuple[nn.Module, list[bool]]:
@@ -27,7 +28,7 @@ def copy_of(model: nn.Module) -> tuple[nn.Module, list[bool]]:
         ModelError: it is no module that can be called, is quantized, or cannot be copied.
     """
     if not isinstance(model, nn.Module):
-        raise ModelError(mismatch("model", "a torch.nn.Module", class_name(model), "Pass an instance."))
+        raise _no_module(model)
     check_not_quantized(model)
     own = with_forward(_copy(model))
     modes = [
@@ -42,7 +43,22 @@ def copy_of(model: nn.Module) -> tuple[nn.Module, list[bool]]:
     return own.eval(), modes
 
 
+def _no_module(model: object) -> ModelError:
+    """Say what came instead of a module."""
+    got, remedy = class_name(model), "Pass an instance."
+    if isinstance(model, type):
+        got, remedy = f"the class {model.__name__}", f"Pass an instance: {model.__name__}(...)."
+    elif isinstance(model, Mapping):
+        remedy = "Pass an instance: build the model, and model.load_state_dict(...) these weights."
+    return ModelError(mismatch("model", "a torch.nn.Module", got, remedy))
+
+
 def _copy(model: nn.Module) -> nn.Module:
+    empty = [name for name, tensor in (*model.named_parameters(), *model.named_buffers()) if tensor.is_meta]
+    if empty:
+        remedy = "Load them with load_state_dict(..., assign=True), or build the model on the CPU."
+        got = f"parameters on meta: {', '.join(empty[:SEVERAL])}"
+        raise ModelError(mismatch(class_name(model), "parameters with numbers", got, remedy))
     try:
         return copied(model)
     except Exception as error:
@@ -91,14 +107,15 @@ def _check_sequence(inputs: Tensor, dtype: torch.dtype, *, step: bool) -> None:
     axes = "[batch" if step else "[time, batch"
     expected = f"token ids int64 {axes}]" if tokens else f"{DTYPES[dtype]} {axes}, features]"
     if inputs.dtype != (torch.int64 if tokens else dtype) or not inputs.dim() or 0 in inputs.shape:
-        raise InputError(
-            mismatch(
-                "example 'inputs'",
-                expected,
-                describe(inputs),
-                "Time and batch are axes of the inputs; batch alone for a one-step module (step=True).",
-            )
-        )
+        remedy = "Time and batch are axes of the inputs; batch alone for a one-step module (step=True)."
+        if inputs.dim() and 0 in inputs.shape:
+            remedy = "Pass an example of at least one time step and one row."
+        elif inputs.dim() and tokens:
+            remedy = "Convert it: example.long()."
+        elif inputs.dim():
+            cast, model = ("float", "double") if dtype == torch.float32 else ("double", "float")
+            remedy = f"Convert it, example.{cast}(), or the model, model.{model}()."
+        raise InputError(mismatch("example 'inputs'", expected, describe(inputs), remedy))
 
 
 def begin_of(model: nn.Module) -> Callable[[int], Any] | None:

@@ -37,6 +37,7 @@ from rnn_export.signature.sizes import BATCH, TIME
 
 # What to tell of several failures: first what the user can settle, last that it is another reading.
 TELLING: dict[type[RnnExportError], int] = {OpenAxesError: 0, OtherCallError: 2}
+OF_ONE_STEP = "With step=True the example is one time step, which has no time axis."
 
 
 def inspect_module(
@@ -99,6 +100,9 @@ def _read(
         yield from _read_as_it_stands(own, arguments, dtype, said, step=step)
     except (InputError, ModelError) as error:
         several = None if isinstance(error, KeptError | OpenAxesError) else with_rows(own, arguments)
+        if several is None and step:
+            kind = InputError if isinstance(error, InputError) else ModelError
+            raise kind(f"{error} {OF_ONE_STEP}") from error
         if several is None:
             raise
         yield from _read_as_it_stands(own, several, dtype, said, step=step)

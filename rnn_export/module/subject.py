@@ -12,7 +12,7 @@ from rnn_export.module import attributes
 from rnn_export.module.attributes import CHANGES, KeptError, watched
 from rnn_export.module.axes import SHORT, Axes, FlattenedError, check_state, find_axes, shorter
 from rnn_export.module.call_specs import input_specs, output_specs, state_specs
-from rnn_export.module.calling import Calling, OtherCallError, Reading, describe, read
+from rnn_export.module.calling import ANOTHER_EXAMPLE, Calling, OtherCallError, Reading, describe, read
 from rnn_export.module.candidates import Said
 from rnn_export.module.counts import clamped, find_counts
 from rnn_export.module.free_sizes import a_state_grows, free_sizes, named_sizes
@@ -260,8 +260,8 @@ def _run(model: nn.Module, inputs: Inputs, *state: Any) -> Any:
     except Exception as error:
         given = ", ".join(map(describe, inputs))
         raise InputError(
-            f"{class_name(model)} failed on inputs {given}, state {describe(state)}: {error}. "
-            "Pass an example that model(inputs, state) takes."
+            f"{class_name(original_of(model))} failed on inputs {given}, state {describe(state)}: {error}. "
+            f"{ANOTHER_EXAMPLE}"
         ) from error
 
 

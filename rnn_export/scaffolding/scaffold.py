@@ -131,6 +131,8 @@ def scaffold(bundles: str | Path | Sequence[str | Path], host: str, folder: str 
             mismatch("host", ", ".join(HOSTS), repr(host), nearest(host, HOSTS, "Name one of them."))
         )
     bundles = [bundles] if isinstance(bundles, str | Path) else bundles
+    if not bundles:
+        raise ScaffoldError("bundles: expected at least one bundle, got none. Name its folder.")
     opened = [Bundle.open(bundle) for bundle in bundles]
     models = [_model(bundle, host) for bundle in opened]
     names = [model.name for model in models]

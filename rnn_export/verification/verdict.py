@@ -21,6 +21,9 @@ def demanded(require: str | Sequence[str]) -> tuple[str, ...]:
     Raises:
         InputError: there is no such ending or runtime.
     """
+    if not isinstance(require, str | Sequence):
+        remedy = "Pass endings of model.*, as ['c', 'onnx'], or runtimes."
+        raise InputError(mismatch("require", "a list of strings", type(require).__name__, remedy))
     listed = require.split(",") if isinstance(require, str) else require
     words, known = tuple(word.strip() for word in listed if word.strip()), (*ENDINGS, *RUNTIMES)
     for word in words:
