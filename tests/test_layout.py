@@ -73,12 +73,12 @@ ROOMS: dict[str, str] = {
     "verification": """
         dynamics rounding disturbed grid tolerance sensitivity compare verdict verify verify_export choose
         """,
-    "benchmark": "bench",
+    "benchmark": "eager bench",
     "scaffolding": "scaffold",
     "report": "graph layout picture charts calls unchecked page latency",
     "exporter": "",
     "optimizer": "",
-    "cli": "user_code checkpoint target terminal main",
+    "cli": "user_code checkpoint target options terminal main",
     "__init__": "",
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

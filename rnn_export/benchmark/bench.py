@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from rich import box
+from rich import box, markup
 from rich.table import Table
 
 from rnn_export.bundle.bundle import Bundle
@@ -41,6 +41,8 @@ NOT_INSTALLED = "not installed"
 Key = TypeVar("Key", bound=Hashable)
 Made = TypeVar("Made")
 Shape = tuple[int, int]  # time steps, batch
+Origin = tuple[Any, Any, Mapping[str, Any]]  # a module, and the arguments and keyword arguments of a call
+EAGER = "your module", "PyTorch, eager"
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Row:
     """One file in one runtime: a median for each shape, or the reason why there is none.
 
     ``ratios`` says how many times as fast it is as the best of the other rows: only the best is above 1.
+    ``speedups`` says the same of eager PyTorch, where that was timed.
     """
 
     file: str
@@ -55,6 +58,7 @@ class Row:
     microseconds: tuple[float, ...] = ()
     ratios: tuple[float, ...] = ()
     note: str = ""
+    speedups: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,13 @@ class Benchmark:
         """Give plain data for scripts."""
         shapes = [{TIME: steps, BATCH: batch} for steps, batch in self.shapes]
         return {"name": self.name, "shapes": shapes, "rows": [asdict(row) for row in self.rows]}
+
+    @property
+    def compared_with(self) -> str:
+        """What the ``x`` of the table means."""
+        if any(row.speedups for row in self.rows):
+            return "your module in PyTorch"
+        return "the best other row"
 
     @property
     def other_forms(self) -> list[str]:
@@ -145,6 +156,7 @@ def bench(
     shapes: Sequence[Shape] = (),
     *,
     seconds: float = SECONDS,
+    eager: Origin | None = None,
     progress: ProgressCallback | None = None,
 ) -> Benchmark:
     """Time every file of a bundle in every runtime that can run it.
@@ -154,6 +166,8 @@ def bench(
         shapes: pairs of time steps and batch; a few small ones, and as many time steps as the longest
             golden run has, unless given.
         seconds: how long to time one shape, about.
+        eager: the module that was exported, with the arguments and keyword arguments of a call: eager PyTorch
+            is a row, too.
         progress: called with what is being done, the parts done and their number.
 
     Each file is first compared with a golden run; one that is wrong there is named and not timed. For one
@@ -168,7 +182,7 @@ def bench(
     least = bundle.signature.least
     usual = {(least, 1), (100, 1), (100, 2), (100, 16), (longest.time, 1)}
     chosen = tuple(shapes) or tuple(sorted(usual))
-    loaded = _load(bundle, longest)
+    loaded = _load(bundle, longest, eager)
     calls = {pair: call for pair, call in loaded.items() if not isinstance(call, str)}
     columns = []
     for number, shape in enumerate(chosen):
@@ -181,14 +195,19 @@ def bench(
     rows = tuple(
         Row(*pair, note=found)
         if isinstance(found, str)
-        else Row(*pair, tuple(c[pair] for c in columns), tuple(c[pair] for c in compared))
+        else Row(
+            *pair,
+            tuple(column[pair] for column in columns),
+            tuple(column[pair] for column in compared),
+            speedups=tuple(column[EAGER] / column[pair] for column in columns if EAGER in column),
+        )
         for pair, found in loaded.items()
     )
     return Benchmark(bundle.manifest.name, chosen, rows)
 
 
-def _load(bundle: Bundle, case: Case) -> dict[tuple[str, str], Call | str]:
-    """Load each file in each runtime, or say why not."""
+def _load(bundle: Bundle, case: Case, eager: Origin | None) -> dict[tuple[str, str], Call | str]:
+    """Load each file in each runtime, or say why not; the module itself comes first."""
     allowed = tolerance.bounds(bundle.cases, bundle.signature)[case.name]
 
     def find_fault(call: Call) -> str:
@@ -202,6 +221,11 @@ def _load(bundle: Bundle, case: Case) -> dict[tuple[str, str], Call | str]:
         return runtime.start(bundle.folder / file, bundle.signature, bundle.files.read)
 
     loaded: dict[tuple[str, str], Call | str] = {}
+    if eager is not None:
+        from rnn_export.benchmark.eager import eager_call  # noqa: PLC0415 (needs torch)
+
+        own = attempt(partial(eager_call, *eager, bundle.signature), find_fault)
+        loaded[EAGER] = own
     for file in bundle.manifest.files:
         for runtime in (known for known in RUNTIMES.values() if file.endswith(known.suffix)):
             found = attempt(partial(load, runtime, file), find_fault)
@@ -251,14 +275,17 @@ def table(benchmark: Benchmark) -> Table:
     for shape in benchmark.shapes:
         shown.add_column(_title(shape).replace(" ", "\n"), justify="right", no_wrap=True)
     for row in benchmark.rows:
-        cells = [_cell(*pair) for pair in zip(row.microseconds, row.ratios, strict=True)]
-        shown.add_row(row.file, row.runtime, *(cells or ["-"] * len(benchmark.shapes)))
+        compared = row.speedups or row.ratios
+        cells = [_cell(*found) for found in zip(row.microseconds, row.ratios, compared, strict=True)]
+        names = markup.escape(row.file), markup.escape(row.runtime)
+        shown.add_row(*names, *(cells or ["-"] * len(benchmark.shapes)))
     return shown
 
 
-def _cell(microseconds: float, ratio: float) -> str:
+def _cell(microseconds: float, ratio: float, compared: float) -> str:
     mark = "bold green" if ratio >= 1 else "default"
-    return f"[{mark}]{number(microseconds)}[/]\n[dim]x{ratio:.2f}[/]"
+    digits = 2 if compared < 10 else 0
+    return f"[{mark}]{number(microseconds)}[/]\n[dim]x{compared:.{digits}f}[/]"
 
 
 def number(microseconds: float) -> str:

@@ -1,6 +1,7 @@
 """The command line: one function a command; ``rnn-export --help`` lists them."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,17 @@ from rnn_export.benchmark import bench
 from rnn_export.bundle import signing
 from rnn_export.bundle.bundle import Bundle, chosen_form
 from rnn_export.bundle.layout import MODEL_ONNX
+from rnn_export.cli.options import (
+    Checkpoint,
+    Debug,
+    Eager,
+    Folder,
+    Json,
+    Require,
+    Signature,
+    load_model,
+    shape_of,
+)
 from rnn_export.cli.terminal import (
     call_table,
     check_table,
@@ -33,21 +45,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The bundle's folder.", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of a table.")]
-
-Signature = Annotated[
-    Path | None, typer.Option("--signature", metavar="FILE", help="The signature. [default: DIR.sig]")
-]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")]
-
-Require = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--require", metavar="c,onnx,...", help="Fail if one of these files or runtimes is not checked."
-    ),
-]
 
 
 def main() -> None:
@@ -110,12 +107,7 @@ def export_command(
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
     require: Require = None,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            "--checkpoint", metavar="FILE", help="Weights for the model that the factory builds (torch.save)."
-        ),
-    ] = None,
+    checkpoint: Checkpoint = None,
     debug: Debug = False,
     as_json: Json = False,
 ) -> None:
@@ -249,19 +241,21 @@ def optimize_command(
 @app.command("bench")
 def bench_command(
     folder: Folder,
-    time: Annotated[list[int] | None, typer.Option(min=1, help="Time steps of a shape.")] = None,
-    batch: Annotated[list[int] | None, typer.Option(min=1, help="Its batch: one for each --time.")] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(metavar="T,B", help="Time steps and batch, as 100,2; may be said several times."),
+    ] = None,
+    eager: Eager = None,
+    checkpoint: Checkpoint = None,
     seconds: Annotated[float, typer.Option(help="How long to time one shape.")] = bench.SECONDS,
     as_json: Json = False,
 ) -> None:
     """Time every file of a bundle in every runtime that is installed, on one core."""
-    times, batches = time or [], batch or []
-    if len(times) != len(batches):
-        raise typer.BadParameter(f"expected one --batch for each --time, got {len(batches)} for {len(times)}")
+    shapes = [shape_of(text) for text in shape or ()]
     with reporting():
         with progress() as report_progress, bench.one_core():
-            shapes = list(zip(times, batches, strict=True))
-            benchmark = bench.bench(folder, shapes, seconds=seconds, progress=report_progress)
+            module = load_model(eager, checkpoint)
+            benchmark = bench.bench(folder, shapes, seconds=seconds, eager=module, progress=report_progress)
         if as_json:
             out.print_json(json.dumps({"folder": str(folder), **benchmark.to_json()}))
             return
@@ -271,7 +265,11 @@ def bench_command(
                 line(escape(f"{row.file} in {row.runtime}: {row.note}"))
         for faster in benchmark.other_forms:
             line(f"[yellow]another form is faster:[/] {escape(faster)}")
-        line("[dim]Microseconds a call on one core, medians; x: how many times as fast as the best other row")
+        compared = f"x: how many times as fast as {benchmark.compared_with}"
+        line(f"[dim]Microseconds a call on one core, medians; {compared}")
+        if module is None:
+            command = f"rnn-export bench {shlex.quote(str(folder))} --eager FILE.py:FACTORY"
+            line(f"[dim]How much faster than PyTorch: {escape(command)}")
 
 
 @app.command("report")
@@ -283,6 +281,8 @@ def report_command(
         Path | None,
         typer.Option("--out", metavar="FILE", help="Write the page there, and leave the bundle as it is."),
     ] = None,
+    eager: Eager = None,
+    checkpoint: Checkpoint = None,
 ) -> None:
     """Make the page that shows a bundle, report.html, with how long its calls take on this machine."""
     with reporting():
@@ -290,7 +290,8 @@ def report_command(
             report_progress("Reading the bundle", 0, 1)
             from rnn_export.report.latency import make_report  # noqa: PLC0415 (takes a second)
 
-            page = make_report(folder, measure=measure, out=result, progress=report_progress)
+            module = load_model(eager, checkpoint)
+            page = make_report(folder, measure=measure, out=result, eager=module, progress=report_progress)
         line(f"[green]Written:[/] {escape(str(page))}")
         if show_it:
             typer.launch(page.resolve().as_uri())

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rnn_export.benchmark.bench import bench, one_core
+from rnn_export.benchmark.bench import Origin, bench, one_core
 from rnn_export.bundle.bundle import Bundle, staged
 from rnn_export.bundle.golden import RUN
 from rnn_export.bundle.untrusted.files import MANIFEST
@@ -26,6 +26,7 @@ def make_report(
     *,
     measure: bool = False,
     out: str | Path | None = None,
+    eager: Origin | None = None,
     progress: ProgressCallback | None = None,
 ) -> Path:
     """Make the report of a bundle, with how long its calls take on this machine.
@@ -34,6 +35,7 @@ def make_report(
         folder: a bundle. Its report is replaced, and its manifest gets what was measured: both or neither.
         measure: whether to measure again what the manifest has already.
         out: a file for the page; the bundle is left as it is then.
+        eager: the module that was exported, with the arguments of a call, to be timed as well, anew.
         progress: called with what is being done, the parts done and their number.
 
     Returns:
@@ -44,8 +46,8 @@ def make_report(
     """
     bundle = Bundle.open(Path(folder).resolve())
     manifest = bundle.manifest
-    if measure or not manifest.latency:
-        manifest = replace(manifest, latency=time_bundle(bundle, progress))
+    if measure or eager or not manifest.latency:
+        manifest = replace(manifest, latency=time_bundle(bundle, progress, eager))
     if out is not None:
         return _write(Path(out), render(replace(bundle, manifest=manifest)))
     if manifest != bundle.manifest or REPORT not in manifest.files:
@@ -56,7 +58,9 @@ def make_report(
     return Path(folder) / REPORT
 
 
-def time_bundle(bundle: Bundle, progress: ProgressCallback | None = None) -> dict[str, Any]:
+def time_bundle(
+    bundle: Bundle, progress: ProgressCallback | None = None, eager: Origin | None = None
+) -> dict[str, Any]:
     """Time every file in every runtime on one core: what ``latency`` of a manifest holds.
 
     Gives the name of the ``processor``, the ``versions`` that ran, the ``shapes`` of the calls, each with
@@ -67,7 +71,7 @@ def time_bundle(bundle: Bundle, progress: ProgressCallback | None = None) -> dic
     steps = lengths[-2:][0]  # near the example's
     with one_core():
         shapes = [(steps, batch) for batch in BATCHES]
-        found = bench(bundle.folder, shapes, seconds=SECONDS, progress=progress).to_json()
+        found = bench(bundle.folder, shapes, seconds=SECONDS, eager=eager, progress=progress).to_json()
     packages = {runtime.package for runtime in RUNTIMES.values() if runtime.installed}
     versions = {tool: version(tool) for tool in TOOLS if tool in packages or tool == "numpy"}
     return {

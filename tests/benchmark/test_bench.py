@@ -10,10 +10,12 @@ from types import ModuleType
 import numpy as np
 import onnx
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from rnn_export.benchmark import bench
 from rnn_export.bundle.bundle import MANIFEST, describe_files, manifest_text
+from rnn_export.cli import main
 from rnn_export.cli.main import app
 from rnn_export.errors import RuntimeUnavailableError
 from rnn_export.runtimes.compiler import compiler
@@ -131,7 +133,7 @@ def test_what_is_wrong_missing_or_failing_is_named(start, said: str) -> None:
 
 def lines(case: ModelCase, exported: Exported, *arguments: object) -> tuple[Path, str]:
     folder = exported(case).folder
-    few = ["--time", 2, "--batch", 3, "--time", 1, "--batch", 1, "--seconds", 0.01]
+    few = ["--shape", "2,3", "--shape", "1,1", "--seconds", 0.01]
     command = ["bench", str(folder), *map(str, few), *map(str, arguments)]
     shown = runner.invoke(app, command, env={"COLUMNS": "80"})
     assert shown.exit_code == 0, shown.output
@@ -199,10 +201,43 @@ def test_a_runtime_that_is_missing_or_wrong_is_named(
     assert printed.count(" - ") == 4
 
 
-def test_shapes_come_in_pairs(rnn: ModelCase, exported: Exported) -> None:
-    shown = runner.invoke(app, ["bench", str(exported(rnn).folder), "--time", "3"])
+@pytest.mark.daily
+@pytest.mark.parametrize("shape", ["3", "3,", "3,0", "3,2,1", "a,b"])
+def test_shapes_are_pairs_of_numbers(shape: str) -> None:
+    shown = runner.invoke(app, ["bench", "somewhere", "--shape", shape])
     assert shown.exit_code == 2
-    assert "expected one --batch for each --time, got 0 for 1" in " ".join(shown.output.split())
+    assert f"expected T,B, as 100,2, got {shape!r}" in " ".join(shown.output.split())
+
+
+def test_eager_is_a_row_and_what_the_others_are_compared_with(rnn: ModelCase, exported: Exported) -> None:
+    model, example = rnn.build()
+    result = bench.bench(exported(rnn).folder, [(2, 3)], seconds=0.01, eager=(model, example, {}))
+    first, *others = result.rows
+    assert (first.file, first.runtime, first.note) == ("your module", "PyTorch, eager", "")
+    assert first.speedups == (1.0,)
+    for row in others:
+        assert row.speedups == pytest.approx((first.microseconds[0] / row.microseconds[0],))
+    assert result.to_json()["rows"][0]["speedups"] == (1.0,)
+
+
+def test_another_module_than_the_bundles_is_not_timed(rnn: ModelCase, exported: Exported) -> None:
+    model, example = rnn.build()
+    with torch.no_grad():
+        model.b_q += 1
+    other = torch.nn.GRU(7, 3), torch.zeros(9, 3, 7)
+    for (net, args), said in (((model, example), "wrong: "), (other, "fails: the call of GRU: expected ")):
+        [row] = bench.bench(exported(rnn).folder, [(1, 1)], seconds=0.01, eager=(net, args, {})).rows[:1]
+        assert row.note.startswith(said), row.note
+        assert row.speedups == row.microseconds == ()
+
+
+def test_the_command_line_times_eager(
+    rnn: ModelCase, exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main, "load_model", lambda target, checkpoint: (*rnn.build(), {}), raising=False)
+    _, printed = lines(rnn, exported, "--eager", "nets.py:factory")
+    assert "your module" in printed
+    assert "how many times as fast as your module in PyTorch" in printed
 
 
 def test_a_changed_bundle_is_not_timed(rnn: ModelCase, exported: Exported, tmp_path: Path) -> None:

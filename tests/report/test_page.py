@@ -260,6 +260,12 @@ def test_what_goes_wrong_leaves_the_bundle_as_it_was(bundle: Bundle, monkeypatch
     assert [path.name for path in bundle.folder.parent.iterdir()] == ["rnn"]
 
 
+def test_the_chart_shows_the_module_in_pytorch(rnn: ModelCase, bundle: Bundle, tmp_path: Path) -> None:
+    model, example = rnn.build()
+    page = make_report(bundle.folder, out=tmp_path / "page.html", eager=(model, example, {}))
+    assert "PyTorch, eager" in Page(page.read_text()).text["latency"]
+
+
 def test_the_command_prints_where_the_page_is_and_opens_it(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
