@@ -1,5 +1,6 @@
 """``rnn_export.export``: from a module to a bundle, in the stages of the picture in docs/how-it-works.md."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from torch import nn
 
 from rnn_export.backends.write import write_files
 from rnn_export.bundle.bundle import Bundle, Manifest, check_target, staged
+from rnn_export.bundle.layout import MODEL_C
 from rnn_export.capture.capture import capture
 from rnn_export.errors import DisagreementError, ModelError, class_name
 from rnn_export.failures import typed
@@ -18,8 +20,8 @@ from rnn_export.module.fold_check import DISAGREES
 from rnn_export.module.inspection import as_whole_sequences, inspect_export
 from rnn_export.module.subject import Subject
 from rnn_export.passes.forms import improve
-from rnn_export.progress import ProgressCallback, silent
-from rnn_export.report.page import write_report
+from rnn_export.progress import ProgressCallback, watched
+from rnn_export.report.page import REPORT, write_report
 from rnn_export.verification.choose import check_demand, choose_form
 from rnn_export.verification.verdict import check_runtimes, demanded
 from rnn_export.verification.verify import VerificationReport, workers_ahead
@@ -43,7 +45,7 @@ def export(
     metadata: Mapping[str, str] | None = None,
     overwrite: bool = False,
     require: str | Sequence[str] = (),
-    progress: ProgressCallback | None = None,
+    progress: ProgressCallback | bool | None = None,
 ) -> Bundle:
     """Export a recurrent module as a bundle, every file proven equal to eager PyTorch.
 
@@ -77,6 +79,7 @@ def export(
         require: what has to be in the bundle and to have passed, or nothing is written: endings of
             ``model.*``, as ``["c", "onnx"]``, or runtimes.
         progress: is called with the stage, the number of parts that are done, and the number of parts.
+            Without it a terminal or a notebook shows them, and the verdict at the end; ``False`` is silence.
 
     Raises:
         InputError: the example is not what the module takes, or something unknown is required.
@@ -99,19 +102,19 @@ def export(
         metadata=metadata,
         progress=progress,
     )
-    folder, progress = Path(folder), progress or silent
+    folder = Path(folder)
     check_target(folder, overwrite=overwrite)
     required = demanded(require)
     check_runtimes(required)
     name, said = name or folder.resolve().name, Said(axes or {}, roles or {}, batch_first)
-    with typed(f"the export of {class_name(model)}", ModelError, REMEDY):
+    with watched(progress) as watch, typed(f"the export of {class_name(model)}", ModelError, REMEDY):
         subject = inspect_export(model, args, kwargs=kwargs, step=step, lengths=lengths, said=said)
         finish = partial(
             _export,
             folder=folder,
             name=name,
             metadata=metadata or {},
-            progress=progress,
+            progress=watch.report,
             overwrite=overwrite,
             required=required,
         )
@@ -123,7 +126,20 @@ def export(
             first = str(error).splitlines()[-1].strip()
             whole = as_whole_sequences(subject, f"{DISAGREES}: {first}")
             manifest = finish(whole)
+        watch.say(_in_the_end(folder, manifest))
     return Bundle(folder, manifest)
+
+
+def _in_the_end(folder: Path, manifest: Manifest) -> list[str]:
+    """Say how the files did, how to run them, and where the report is."""
+    report = VerificationReport.stored(manifest)
+    of_c = ', runtime="c"' if any(check.file == MODEL_C for check in report.checks if check.measures) else ""
+    name = shlex.quote(str(folder))
+    return [
+        f"{folder}: {report.verdict}",
+        f'run it: rnn_export.load("{folder}"{of_c}); which file is the fastest here: rnn-export bench {name}',
+        f"report: {folder / REPORT}",
+    ]
 
 
 def _export(

@@ -21,6 +21,7 @@ ROOMS: dict[str, str] = {
     "failures": "",
     "version": "",
     "progress": "",
+    "notebook": "",
     "garbage": "",
     "workers": "",
     "models": "rnn gru lstm stack char",

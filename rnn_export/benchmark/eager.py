@@ -37,23 +37,16 @@ def _tensor(array: Array) -> torch.Tensor:
 
 def _as_exported(model: nn.Module, args: Any, kwargs: Mapping[str, Any], signature: Signature) -> Subject:
     """Inspect a module as the export did, of one time step or of sequences."""
-    expected, failure = _call_of(signature), None
+    expected, failure = signature.call, None
     for step in (False, True):
         try:
             subject = inspect_export(model, args, kwargs=kwargs, step=step, lengths=signature.lengths)
         except (InputError, ModelError) as error:
             failure = failure or error
             continue
-        if _call_of(subject.signature) == expected:
+        if subject.signature.call == expected:
             return subject
-        got, remedy = _call_of(subject.signature), "Name the module that was exported."
+        got, remedy = subject.signature.call, "Name the module that was exported."
         failure = failure or InputError(mismatch(f"the call of {class_name(model)}", expected, got, remedy))
     assert failure is not None
     raise failure
-
-
-def _call_of(signature: Signature) -> str:
-    """Write what goes into a call and what comes out."""
-    results = zip(signature.output_names, signature.results, strict=True)
-    goes, comes = [f"{spec.name} {spec}" for spec in signature.arguments], [f"{n} {s}" for n, s in results]
-    return f"{', '.join(goes)} -> {', '.join(comes)}"

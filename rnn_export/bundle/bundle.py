@@ -14,8 +14,9 @@ from rnn_export.bundle.golden import Case, Golden
 from rnn_export.bundle.untrusted import archive, json_text, protobuf, schema, signature
 from rnn_export.bundle.untrusted.files import MANIFEST, Files, check_name, read
 from rnn_export.errors import BundleError, mismatch, path_of
+from rnn_export.notebook import table
 from rnn_export.signature.as_json import from_json, to_json
-from rnn_export.signature.signature import Signature
+from rnn_export.signature.signature import CALL_HEADING, Signature
 
 FORMAT = "rnn_export.bundle"
 FORMAT_VERSION = 2
@@ -146,20 +147,21 @@ class Bundle:
         return str(self.folder)
 
     def __repr__(self) -> str:
-        signature, facts = self.signature, self.manifest.files
-        arguments = ", ".join(f"{spec.name} {spec}" for spec in signature.arguments)
-        pairs = zip(signature.output_names, signature.results, strict=True)
-        results = ", ".join(f"{name} {spec}" for name, spec in pairs)
+        facts = self.manifest.files
         outermost = sorted(name for name in facts if "/" not in name)
         size = sum(fact["bytes"] for fact in facts.values())
         listed = f"{', '.join(outermost)} and {len(facts) - len(outermost)} more, {size:,} bytes"
         return "\n".join(
             (
                 f"Bundle {self.manifest.name!r} in {self.folder}",
-                f"  call: {arguments} -> {results}",
+                f"  call: {self.signature.call}",
                 f"  files: {listed}",
             )
         )
+
+    def _repr_html_(self) -> str:
+        name, _, files = repr(self).splitlines()
+        return table(f"{name};{files}", CALL_HEADING, self.signature.described)
 
     @classmethod
     def open(cls, folder: str | Path) -> "Bundle":

@@ -12,17 +12,17 @@ from pathlib import Path
 import typer
 from rich import box, markup
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from rnn_export.bundle.bundle import Bundle
 from rnn_export.bundle.golden import Dynamics
 from rnn_export.bundle.untrusted.json_text import CONTROL
 from rnn_export.errors import RnnExportError
-from rnn_export.progress import ProgressCallback
-from rnn_export.verification.compare import FAILED, NOT_CHECKED, PASSED, Check, Tokens
+from rnn_export.progress import ProgressCallback, bar
+from rnn_export.signature.signature import CALL_HEADING
+from rnn_export.verification.compare import FAILED, NOT_CHECKED, PASSED, Tokens
 from rnn_export.verification.verdict import passing
-from rnn_export.verification.verify import VerificationReport
+from rnn_export.verification.verify import HEADING, VerificationReport
 
 out = Console(emoji=False)
 err = Console(stderr=True, emoji=False)
@@ -62,14 +62,8 @@ def reporting(*, debug: bool = False) -> Iterator[None]:
 @contextmanager
 def progress() -> Iterator[ProgressCallback]:
     """Show what is being done, on standard error, gone when it is done."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
-        task = bar.add_task("", total=None)
-
-        def report_progress(stage: str, done: int, total: int) -> None:
-            bar.update(task, description=escape(stage), completed=done, total=total)
-
-        yield report_progress
+    with bar(err) as report:
+        yield report
 
 
 def show(report: VerificationReport, folder: Path, *, as_json: bool = False) -> None:
@@ -136,34 +130,21 @@ def line(marked: str) -> None:
 def check_table(report: VerificationReport) -> Table:
     """Show what each runtime made of each file."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("File", "Runtime"):
+    for heading in HEADING[:2]:
         table.add_column(heading, no_wrap=True)
-    for heading in ("Worst\nerror", "Eager's\nown", "Of\nallowed"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("Verdict", no_wrap=True)
-    for check in report.checks:
-        mark = MARKS.get(check.verdict, FAILED_MARK)
-        table.add_row(escape(check.file), check.runtime, *_numbers(check), mark)
+    for heading in HEADING[2:5]:
+        table.add_column(heading.replace(" ", "\n", 1), justify="right", no_wrap=True)
+    table.add_column(HEADING[5], no_wrap=True)
+    for check, row in zip(report.checks, report.rows, strict=True):
+        table.add_row(*map(escape, row[:5]), MARKS.get(check.verdict, FAILED_MARK))
     return table
-
-
-def _numbers(check: Check) -> tuple[str, str, str]:
-    worst = check.worst
-    if worst is None:
-        return "", "", ""
-    return f"{worst.error:.1e}", f"{worst.eager:.1e}", f"{worst.share:.0%}"
 
 
 def call_table(bundle: Bundle) -> Table:
     """Show what goes into a call and what comes out."""
-    signature = bundle.signature
-    table = Table("Call", "Type", "Comes back as", box=box.SIMPLE_HEAD, pad_edge=False)
-    for spec in signature.inputs:
-        table.add_row(escape(spec.name), escape(str(spec)), "")
-    for leaf in signature.state:
-        table.add_row(escape(leaf.name), escape(str(leaf)), escape(leaf.output_name))
-    for output in signature.outputs:
-        table.add_row("", escape(str(output)), escape(output.name))
+    table = Table(*CALL_HEADING, box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in bundle.signature.described:
+        table.add_row(*map(escape, row))
     return table
 
 

@@ -16,7 +16,7 @@ KINDS: dict[str, tuple[Any, str, str]] = {
     "batch_first": (bool, "True or False", "Leave it out if the axes are found without."),
     "name": (str, "a string", "Pass what the model is called."),
     "metadata": (Mapping, "a dict of strings by name", "Pass {'vocabulary': 'abc'}."),
-    "progress": (Callable, "a function of a stage and two numbers", "Leave it out to see nothing."),
+    "progress": (Callable | bool, "a function of a stage and two numbers", "Pass False to see nothing."),
 }
 CALL = "export(model, (inputs, state), folder)"
 

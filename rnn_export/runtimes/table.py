@@ -20,8 +20,9 @@ import numpy as np
 from rnn_export.bundle.untrusted.files import Read
 from rnn_export.errors import BundleError, InputError, RnnExportError, RuntimeUnavailableError, mismatch
 from rnn_export.failures import explain
+from rnn_export.notebook import table
 from rnn_export.runtimes.arrays import as_array
-from rnn_export.signature.signature import Call, Signature
+from rnn_export.signature.signature import CALL_HEADING, Call, Signature
 from rnn_export.signature.sizes import BATCH, TIME
 from rnn_export.signature.tensors import LENGTHS, Array
 
@@ -118,6 +119,17 @@ class Runner:
     def __init__(self, call: Call, signature: Signature, name: str, origin: Origin) -> None:
         self.signature = signature
         self._call, self._name, self._origin = call, name, origin
+
+    def __repr__(self) -> str:
+        outputs = "outputs" if len(self.signature.outputs) == 1 else "{name: array, ...}"
+        given = "inputs" if len(self.signature.inputs) == 1 else "{name: array, ...}"
+        state = ", state" * self.signature.streamable
+        call = f"{outputs}, state = runner({given}{state})"
+        return f"Runner of {self._name}\n  call: {self.signature.call}\n  use: {call}"
+
+    def _repr_html_(self) -> str:
+        name, _, use = repr(self).splitlines()
+        return table(f"{name};{use}", CALL_HEADING, self.signature.described)
 
     def __reduce__(self) -> Origin:
         """Pickle where it came from: it is loaded, and its files are looked at, again."""

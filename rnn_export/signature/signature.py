@@ -28,6 +28,9 @@ def pieces(steps: int) -> Iterator[slice]:
         start, length = stop, 2 * length
 
 
+CALL_HEADING = "Call", "Type", "Comes back as"  # of Signature.described
+
+
 @dataclass(frozen=True)
 class Signature:
     """What a call looks like.
@@ -127,6 +130,22 @@ class Signature:
         """The floating-point dtype of the net, as the first tensor of one has it."""
         kinds = (spec.dtype for spec in (*self.outputs, *self.state, *self.inputs))
         return next((dtype for dtype in kinds if dtype.startswith("float")), "float32")
+
+    @property
+    def call(self) -> str:
+        """What goes into a call and what comes out, in one line."""
+        goes = ", ".join(f"{spec.name} {spec}" for spec in self.arguments)
+        comes = zip(self.output_names, self.results, strict=True)
+        return f"{goes} -> {', '.join(f'{name} {spec}' for name, spec in comes)}"
+
+    @property
+    def described(self) -> list[tuple[str, str, str]]:
+        """A row for each tensor that goes in or comes out: its name, its type, and what it comes back as."""
+        return [
+            *((spec.name, str(spec), "") for spec in self.inputs),
+            *((leaf.name, str(leaf), leaf.output_name) for leaf in self.state),
+            *(("", str(output), output.name) for output in self.outputs),
+        ]
 
     def initial_state(self, batch: int) -> tuple[Array, ...]:
         """Give the initial state for a batch, in flat order."""

@@ -20,6 +20,7 @@ from rnn_export.bundle.bundle import Bundle, Manifest
 from rnn_export.bundle.golden import RUN, Case, Dynamics
 from rnn_export.bundle.untrusted import schema
 from rnn_export.errors import BundleError, mismatch
+from rnn_export.notebook import table
 from rnn_export.progress import ProgressCallback
 from rnn_export.runtimes import worker
 from rnn_export.runtimes.table import RUNTIMES, Runtime
@@ -28,6 +29,7 @@ from rnn_export.verification import tolerance, verdict
 from rnn_export.verification.compare import FAILED, NOT_CHECKED, PASSED, Check, Curve, Standard, compare
 from rnn_export.workers import Workers
 
+HEADING = "File", "Runtime", "Worst error", "Eager's own", "Of allowed", "Verdict"
 LIMITS = 60.0, 1.0  # seconds that a run may take, and more for each of its time steps
 
 
@@ -72,6 +74,25 @@ class VerificationReport:
     def verdict(self) -> str:
         """The report in one sentence: how many files agree, and what was not checked."""
         return verdict.sentence(self.checks, self.unmet, passed=self.passed)
+
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """A row for each check: what ``HEADING`` says."""
+        return [(check.file, check.runtime, *_numbers(check), check.verdict) for check in self.checks]
+
+    def __repr__(self) -> str:
+        modes = "whole sequences only" if self.not_streamable_because else "whole, cut, and step by step"
+        tried = f"T in {self.grid['time']} x B in {self.grid['batch']}, {modes}"
+        worst = max((check for check in self.checks if check.worst), key=_share, default=None)
+        numbers = f"{', '.join(_numbers(worst))} in {worst.file}" if worst else "nothing was measured"
+        return (
+            f"VerificationReport of {self.name!r}: {self.verdict}\n"
+            f"  worst error, eager's own, share of what is allowed: {numbers}\n"
+            f"  {tried}"
+        )
+
+    def _repr_html_(self) -> str:
+        return table(repr(self).splitlines()[0], HEADING, self.rows)
 
     def requiring(self, words: Sequence[str]) -> "VerificationReport":
         """Let the report fail if one of these did not pass."""
@@ -269,6 +290,15 @@ def _run_worker(
         "blocked": bundle.manifest.model["source_modules"],
     }
     return process.ask(request, limit, workers)
+
+
+def _numbers(check: Check) -> tuple[str, str, str]:
+    worst = check.worst
+    return (f"{worst.error:.1e}", f"{worst.eager:.1e}", f"{worst.share:.0%}") if worst else ("", "", "")
+
+
+def _share(check: Check) -> float:
+    return check.worst.share if check.worst else 0.0
 
 
 def _finite(value: Any) -> Any:
