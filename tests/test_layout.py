@@ -79,7 +79,7 @@ ROOMS: dict[str, str] = {
     "report": "graph layout picture charts calls unchecked page latency",
     "exporter": "",
     "optimizer": "",
-    "cli": "user_code checkpoint target options terminal main",
+    "cli": "user_code checkpoint target options command terminal main",
     "__init__": "",
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

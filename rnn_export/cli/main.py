@@ -11,14 +11,19 @@ from rnn_export.benchmark import bench
 from rnn_export.bundle import signing
 from rnn_export.bundle.bundle import Bundle, chosen_form
 from rnn_export.bundle.layout import MODEL_ONNX
+from rnn_export.cli.command import Group, command
 from rnn_export.cli.options import (
+    Axes,
     Checkpoint,
     Debug,
     Eager,
     Folder,
     Json,
+    March,
     Require,
+    Role,
     Signature,
+    Target,
     load_model,
     shape_of,
 )
@@ -42,7 +47,7 @@ from rnn_export.version import __version__
 app = typer.Typer(
     help="Export recurrent PyTorch modules as they are written, and prove every file equal to eager.",
     no_args_is_help=True,
-    add_completion=False,
+    cls=Group,
     pretty_exceptions_enable=False,
 )
 
@@ -67,34 +72,21 @@ def options(
     """Export recurrent PyTorch modules as they are written, and prove every file equal to eager."""
 
 
-@app.command("export")
+@command(app, "export")
 def export_command(
-    target: Annotated[
-        str,
-        typer.Argument(
-            metavar="TARGET",
-            help="MODULE:FACTORY or FILE.py:FACTORY; the factory returns (model, (inputs, state)), or "
-            "any arguments of the model: (model, args) or (model, args, kwargs). "
-            "Or FILE.pt, a saved ScriptModule that you trust, with --shape.",
-            show_default=False,
-        ),
-    ],
+    target: Target,
     folder: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Where the bundle goes.", show_default=False)
     ],
-    name: Annotated[str | None, typer.Option(help="The model's name. [default: the folder's]")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The model's name.", show_default="the folder's name")
+    ] = None,
     shape: Annotated[
         str | None,
         typer.Option(help="For a FILE.pt: inputs to try it on, as 100,2,16; 100,2 are token ids."),
     ] = None,
-    axes: Annotated[
-        list[str] | None,
-        typer.Option(help="Which axis is which, if trying leaves it open: --axes inputs=batch,time,_"),
-    ] = None,
-    role: Annotated[
-        list[str] | None,
-        typer.Option(help="What an argument is, if trying leaves it open: --role speaker=context"),
-    ] = None,
+    axes: Axes = None,
+    role: Role = None,
     batch_first: Annotated[
         bool | None,
         typer.Option("--batch-first/--time-first", help="In sequences, if trying leaves it open."),
@@ -138,7 +130,7 @@ def export_command(
         show(report, folder, as_json=as_json)
 
 
-@app.command("sign")
+@command(app, "sign")
 def sign_command(
     folder: Folder,
     key: Annotated[
@@ -152,7 +144,7 @@ def sign_command(
         line(f"[green]Written:[/] {escape(str(signing.sign(folder, key, signature)))}")
 
 
-@app.command("verify")
+@command(app, "verify")
 def verify_command(
     folder: Folder,
     key: Annotated[
@@ -177,7 +169,7 @@ def verify_command(
             raise typer.Exit(1)
 
 
-@app.command("inspect")
+@command(app, "inspect")
 def inspect_command(
     folder: Folder,
     passes: Annotated[
@@ -207,7 +199,7 @@ def inspect_command(
         out.print("[dim]" + escape(tools))
 
 
-@app.command("optimize")
+@command(app, "optimize")
 def optimize_command(
     file: Annotated[
         Path, typer.Argument(metavar="IN.onnx", help="An ONNX file with loops.", show_default=False)
@@ -218,7 +210,7 @@ def optimize_command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
     opset: Annotated[
         int | None,
-        typer.Option(help="The opset of the result. Default: that of IN.onnx.", show_default=False),
+        typer.Option(help="The opset of the result.", show_default="that of IN.onnx"),
     ] = None,
     debug: Debug = False,
     as_json: Json = False,
@@ -238,7 +230,7 @@ def optimize_command(
         line(f"[green]Written:[/] {escape(str(result))}")
 
 
-@app.command("bench")
+@command(app, "bench")
 def bench_command(
     folder: Folder,
     shape: Annotated[
@@ -272,7 +264,7 @@ def bench_command(
             line(f"[dim]How much faster than PyTorch: {escape(command)}")
 
 
-@app.command("report")
+@command(app, "report")
 def report_command(
     folder: Folder,
     show_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
@@ -297,16 +289,18 @@ def report_command(
             typer.launch(page.resolve().as_uri())
 
 
-@app.command("compile")
+@command(app, "compile")
 def compile_command(
     folder: Folder,
     result: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Where the library goes.", show_default=False)
     ],
-    shared: Annotated[bool, typer.Option("--shared", help="A shared library. [default]")] = False,
+    shared: Annotated[
+        bool, typer.Option("--shared", help="A shared library, unless another is named.")
+    ] = False,
     static: Annotated[bool, typer.Option("--static", help="A static library.")] = False,
     as_object: Annotated[bool, typer.Option("--object", help="An object file.")] = False,
-    march: Annotated[str, typer.Option(help="For one processor. [default: found at run time]")] = "",
+    march: March = "",
 ) -> None:
     """Compile a bundle's model.c to a library to ship, with its header."""
     flags = {"shared": shared, "static": static, "object": as_object}
@@ -320,7 +314,7 @@ def compile_command(
         line("[dim]" + escape(f"Use it: cc yours.c -I{result} {linked}"))
 
 
-@app.command("scaffold")
+@command(app, "scaffold")
 def scaffold_command(
     folders: Annotated[
         list[Path], typer.Argument(metavar="DIR...", help="The folders of the bundles.", show_default=False)

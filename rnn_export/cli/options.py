@@ -7,11 +7,38 @@ import typer
 
 from rnn_export.benchmark.bench import Origin, Shape
 
+Target = Annotated[
+    str,
+    typer.Argument(
+        metavar="TARGET",
+        help="MODULE:FACTORY or FILE.py:FACTORY; the factory returns (model, (inputs, state)), or "
+        "any arguments of the model: (model, args) or (model, args, kwargs). "
+        "Or FILE.pt, a saved ScriptModule that you trust, with --shape.",
+        show_default=False,
+    ),
+]
+
+Axes = Annotated[
+    list[str] | None,
+    typer.Option(help="Which axis is which, if trying leaves it open: --axes inputs=batch,time,_"),
+]
+
+Role = Annotated[
+    list[str] | None,
+    typer.Option(help="What an argument is, if trying leaves it open: --role speaker=context"),
+]
+
+MARCH = "For one kind of processor: native is this one: the fastest here, it may not run elsewhere."
+March = Annotated[
+    str,
+    typer.Option(help=MARCH, show_default="code for several, chosen at run time"),
+]
+
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The bundle's folder.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of a table.")]
 
 Signature = Annotated[
-    Path | None, typer.Option("--signature", metavar="FILE", help="The signature. [default: DIR.sig]")
+    Path | None, typer.Option("--signature", metavar="FILE", help="The signature.", show_default="DIR.sig")
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")]
 

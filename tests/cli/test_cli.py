@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -221,9 +222,41 @@ def test_usage_errors_have_status_2() -> None:
     assert run("verify", "--frobnicate").returncode == 2
 
 
+COMMANDS = ("export", "sign", "verify", "inspect", "optimize", "bench", "report", "compile", "scaffold")
+
+
+def helped(*arguments: str) -> str:
+    shown = runner.invoke(app, [*arguments, "--help"], env={"COLUMNS": "100"})
+    assert shown.exit_code == 0
+    return " ".join(shown.stdout.replace("│", " ").split())
+
+
 def test_help_and_version() -> None:
-    shown = run("--help")
-    assert shown.returncode == 0
-    for command in ("export", "verify", "inspect"):
-        assert command in shown.stdout
+    assert all(f" {command} " in helped() for command in COMMANDS)
+    assert "--install-completion" in helped()
     assert run("--version").stdout == f"rnn-export {rnn_export.__version__}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_has_an_example_and_flags_that_read_as_flags(command: str) -> None:
+    shown = helped(command)
+    assert f"Example: rnn-export {command} " in shown
+    assert "<bool>" not in shown
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_example_of_a_command_is_one(command: str) -> None:
+    """It is taken as far as the files that it names, which are not there."""
+    [example] = re.findall(rf"Example: rnn-export ({command} .*)", helped(command))
+    ended = runner.invoke(app, example.split())
+    assert ended.exit_code == 1, ended.output
+    assert any(words in ended.output for words in ("no such", "No such")), ended.output
+
+
+def test_help_says_what_stands_for_what_is_left_out() -> None:
+    assert "[default: (the folder's name)]" in helped("export")
+    assert "[default: (DIR.sig)]" in helped("verify")
+    assert "[default: (that of IN.onnx)]" in helped("optimize")
+    march = helped("compile")
+    assert "native is this one: the fastest here, it may not run elsewhere" in march
+    assert "[default: (code for several, chosen at run time)]" in march
