@@ -131,11 +131,12 @@ def export(
 
 
 def _in_the_end(folder: Path, manifest: Manifest) -> list[str]:
-    """Say how the files did, how to run them, and where the report is."""
+    """Say what was left out, how the files did, how to run them, and where the report is."""
     report = VerificationReport.stored(manifest)
     of_c = ', runtime="c"' if any(check.file == MODEL_C for check in report.checks if check.measures) else ""
     name = shlex.quote(str(folder))
     return [
+        *(f"warning: left out: {reason.splitlines()[0]}" for reason in report.left_out),
         f"{folder}: {report.verdict}",
         f'run it: rnn_export.load("{folder}"{of_c}); which file is the fastest here: rnn-export bench {name}',
         f"report: {folder / REPORT}",
