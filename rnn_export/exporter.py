@@ -12,6 +12,7 @@ from rnn_export.backends.write import write_files
 from rnn_export.bundle.bundle import Bundle, Manifest, check_target, staged
 from rnn_export.bundle.layout import MODEL_C
 from rnn_export.capture.capture import capture
+from rnn_export.capture.onnx_file.opset import check_opset
 from rnn_export.errors import DisagreementError, ModelError, class_name
 from rnn_export.failures import typed
 from rnn_export.module.asked import check_asked
@@ -20,6 +21,7 @@ from rnn_export.module.fold_check import DISAGREES
 from rnn_export.module.inspection import as_whole_sequences, inspect_export
 from rnn_export.module.subject import Subject
 from rnn_export.passes.forms import improve
+from rnn_export.program.program import OPSET
 from rnn_export.progress import ProgressCallback, watched
 from rnn_export.report.page import REPORT, write_report
 from rnn_export.verification.choose import check_demand, choose_form
@@ -45,6 +47,7 @@ def export(
     metadata: Mapping[str, str] | None = None,
     overwrite: bool = False,
     require: str | Sequence[str] = (),
+    opset: int | None = None,
     progress: ProgressCallback | bool | None = None,
 ) -> Bundle:
     """Export a recurrent module as a bundle, every file proven equal to eager PyTorch.
@@ -78,6 +81,7 @@ def export(
         overwrite: whether to replace a bundle that is there.
         require: what has to be in the bundle and to have passed, or nothing is written: endings of
             ``model.*``, as ``["c", "onnx"]``, or runtimes.
+        opset: the version of ONNX's operators that the ONNX files are written for; 18 unless given.
         progress: is called with the stage, the number of parts that are done, and the number of parts.
             Without it a terminal or a notebook shows them, and the verdict at the end; ``False`` is silence.
 
@@ -86,6 +90,7 @@ def export(
         ModelError: the module cannot be exported.
         BundleError: the folder exists or cannot be written, or the bundle is larger than any that is read.
         VerificationError: a file does not agree with eager PyTorch, or one that is required is not there.
+        OnnxFileError: there is no such opset, or no form of the model can be written for it.
         RuntimeUnavailableError: a file that is required cannot be checked here.
 
     On any error nothing is written, and a bundle that was there is untouched.
@@ -104,6 +109,7 @@ def export(
     )
     folder = Path(folder)
     check_target(folder, overwrite=overwrite)
+    check_opset(opset, f"Leave it out for {OPSET}.")
     required = demanded(require)
     check_runtimes(required)
     name, said = name or folder.resolve().name, Said(axes or {}, roles or {}, batch_first)
@@ -117,6 +123,7 @@ def export(
             progress=watch.report,
             overwrite=overwrite,
             required=required,
+            opset=opset,
         )
         try:
             manifest = finish(subject)
@@ -152,13 +159,14 @@ def _export(
     progress: ProgressCallback,
     overwrite: bool,
     required: Sequence[str],
+    opset: int | None,
 ) -> Manifest:
     """Go through the stages from a module that was looked at to a bundle; give its manifest."""
     with staged(folder, overwrite=overwrite) as staging, workers_ahead() as workers:
         captured = capture(subject, progress, workers)
         improved = improve(captured)
         progress("Writing the files", 2, 3)
-        written = write_files(improved, staging, name, metadata)
+        written = write_files(improved, staging, name, metadata, opset)
         verified = verify_files(written, progress, workers)
         chosen = choose_form(verified)
         check_demand(VerificationReport.stored(chosen.manifest), required)

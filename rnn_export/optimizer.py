@@ -21,7 +21,7 @@ from google.protobuf.message import DecodeError
 from rnn_export.bundle.staging import beside, claim, explained, sync
 from rnn_export.bundle.untrusted.protobuf import look
 from rnn_export.capture.onnx_file import reader
-from rnn_export.capture.onnx_file.opset import lowered, opset_of, raised
+from rnn_export.capture.onnx_file.opset import check_opset, lowered, opset_of, raised
 from rnn_export.errors import OnnxFileError, mismatch, path_of
 from rnn_export.failures import typed
 from rnn_export.passes import pipeline
@@ -38,7 +38,6 @@ from rnn_export.runtimes.sample_calls import trial_of
 
 CALLS = ((1, 1), (2, 1), (1, 3), (5, 3), (7, 2))  # time steps and rows, where a file leaves them free
 LARGEST = (1 << 31) - 1  # bytes of a protobuf message
-OLDEST = 7  # opset that a result can be written for
 NAMELESS = 4  # the first version of the format whose initializers need not be inputs
 TYPICAL = (100, 1)  # time steps and rows of a call, where a file does not fix them
 
@@ -121,9 +120,7 @@ def optimize(
     """
     if out is not None and Path(out).exists() and not overwrite:
         raise _exists_already(out)
-    if opset is not None and not OLDEST <= opset <= onnx.defs.onnx_opset_version():
-        wanted = f"a number from {OLDEST} to {onnx.defs.onnx_opset_version()}"
-        raise OnnxFileError(mismatch("opset", wanted, str(opset), "Leave it out to keep that of the model."))
+    check_opset(opset, "Leave it out to keep that of the model.")
     with typed("the optimization", OnnxFileError, "Nothing was written. Please report it."):
         given = _loaded(model)
         with model_runs() as runs, running(runs):

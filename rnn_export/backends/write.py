@@ -1,7 +1,7 @@
 """Every file that can be written of a model: the fourth stage of an export."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx_ir as ir
@@ -11,8 +11,9 @@ from rnn_export.backends import onnx, torchscript
 from rnn_export.backends.c.write.model import compile_program
 from rnn_export.bundle.layout import LOOP, MODEL_C, MODEL_H, MODEL_PT, WEIGHTS, variant
 from rnn_export.capture.capture import refusal
+from rnn_export.capture.onnx_file.opset import at_opset
 from rnn_export.capture.script import script
-from rnn_export.errors import CompileError, ScriptError
+from rnn_export.errors import CompileError, OnnxFileError, ScriptError
 from rnn_export.failures import explain
 from rnn_export.passes.forms import Improved
 from rnn_export.program.operator_facts import inexact_functions
@@ -42,11 +43,14 @@ class Written:
     inexact: Mapping[str, list[str]]
 
 
-def write_files(improved: Improved, folder: Path, name: str, metadata: Mapping[str, str]) -> Written:
+def write_files(
+    improved: Improved, folder: Path, name: str, metadata: Mapping[str, str], opset: int | None = None
+) -> Written:
     """Write ``model.pt``, ``model.c``, and every form of the model as a variant, as far as they can be made.
 
     Raises:
         ModelError: no form can be written.
+        OnnxFileError: none can be written for the opset that is asked for.
     """
     captured = improved.captured
     if captured.module is not None:
@@ -54,12 +58,33 @@ def write_files(improved: Improved, folder: Path, name: str, metadata: Mapping[s
     left_out = [*captured.left_out, *improved.left_out, *_write_c(improved, folder, name)]
     models = {form: program.proto() for form, program in improved.forms.items()}
     left_out += _add_loop(improved, models)
-    inexact = {}
+    inexact, finished = {}, {}
     for form, model in models.items():
         inexact[variant(form)] = inexact_functions(ir.from_proto(model))  # before its weights get other names
-        finished = onnx.finish(model, captured.subject.signature, name, metadata, prefix=PREFIX)
-        onnx.write(finished, folder / variant(form))
-    return Written(improved, folder, name, metadata, tuple(left_out), inexact)
+        finished[form] = onnx.finish(model, captured.subject.signature, name, metadata, prefix=PREFIX)
+    written, reasons = forms_at(finished, opset)
+    for form, model in written.items():
+        onnx.write(model, folder / variant(form))
+    kept = {form: program for form, program in improved.forms.items() if form in written}
+    improved = replace(improved, forms=kept)
+    return Written(improved, folder, name, metadata, (*left_out, *reasons), inexact)
+
+
+def forms_at(models: Mapping[str, ModelProto], opset: int | None) -> tuple[dict[str, ModelProto], list[str]]:
+    """Give the forms at an opset, and why some cannot be written for it; without one, as they are.
+
+    Raises:
+        OnnxFileError: none can be.
+    """
+    written, reasons = dict[str, ModelProto](), list[str]()
+    for form, model in models.items():
+        try:
+            written[form] = model if opset is None else at_opset(model, opset)
+        except OnnxFileError as error:
+            reasons.append(f"{variant(form)}: {error}")
+    if not written and reasons:
+        raise OnnxFileError(f"{'; '.join(reasons)}. Ask for another opset.")
+    return written, reasons
 
 
 def _add_loop(improved: Improved, models: dict[str, ModelProto]) -> list[str]:

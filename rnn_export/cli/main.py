@@ -100,6 +100,7 @@ def export_command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
     require: Require = None,
     checkpoint: Checkpoint = None,
+    opset: Annotated[int | None, typer.Option(help="The opset of the ONNX files.", show_default="18")] = None,
     debug: Debug = False,
     as_json: Json = False,
 ) -> None:
@@ -124,6 +125,7 @@ def export_command(
                 name=name,
                 overwrite=overwrite,
                 require=",".join(require or ()),
+                opset=opset,
                 progress=report_progress,
             )
         report = VerificationReport.stored(bundle.manifest)

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import onnx
 
 from rnn_export.benchmark.bench import other_forms
 from rnn_export.bundle.bundle import Bundle, Manifest, chosen_form, describe_files
 from rnn_export.bundle.layout import MODEL_ONNX
 from rnn_export.bundle.untrusted.files import MANIFEST
+from rnn_export.capture.onnx_file.opset import opset_of
 from rnn_export.report.calls import scaffolds, snippets
 from rnn_export.report.charts import errors, latencies
 from rnn_export.report.picture import draw
@@ -26,7 +28,7 @@ REPORT = "report.html"
 TEMPLATES = Path(__file__).parent / "templates"
 ABOUT = {  # what a file is, by its name or its folder
     "model.pt": "TorchScript, the loop still a loop. It is code: load it only if you trust who wrote it",
-    "model.onnx": "ONNX, opset 18",
+    "model.onnx": "ONNX",
     "model.c": "C11 without dependencies",
     "model.h": "what model.c offers, argument by argument",
     "model.c.weights": "the numbers of model.c, little-endian",
@@ -113,7 +115,9 @@ def _hash(text: str) -> str:
 
 
 def _files(bundle: Bundle) -> list[FileRow]:
-    about = {**ABOUT, MODEL_ONNX: f"{ABOUT[MODEL_ONNX]}: {chosen_form(bundle.manifest)}"}
+    model = onnx.load_model_from_string(bundle.files.read(bundle.folder / MODEL_ONNX))
+    kind = f"{ABOUT[MODEL_ONNX]}, opset {opset_of(model)}"
+    about = {**ABOUT, MODEL_ONNX: f"{kind}: {chosen_form(bundle.manifest)}"}
     files = {file: facts for file, facts in bundle.manifest.files.items() if file != REPORT}
     largest = max((facts["bytes"] for facts in files.values()), default=1) or 1
     return [

@@ -1,13 +1,22 @@
 """``model.onnx``: names, shapes, metadata, and that it is one self-contained file."""
 
 import json
+from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
+import rnn_export
 from rnn_export.backends.onnx import IR_VERSION
+from rnn_export.backends.write import forms_at
+from rnn_export.bundle.golden import RUN
+from rnn_export.capture.onnx_file.opset import at_opset, opset_of
+from rnn_export.errors import OnnxFileError
+from rnn_export.runtimes.table import RUNTIMES
 from tests.support.cases import ModelCase, each_case
 from tests.support.exports import Exported
+from tests.support.paths import ARTIFACTS
 
 each_file = pytest.mark.parametrize("file", ["model.onnx", "variants/loop.onnx"])
 
@@ -67,3 +76,47 @@ def test_initializers_keep_the_parameters_names(case: ModelCase, exported: Expor
     names = {tensor.name for tensor in load(case, exported, "variants/loop.onnx").graph.initializer}
     known = [name for name, _ in model.named_parameters() if "weight" not in name]
     assert set(known) <= names
+
+
+@pytest.mark.daily
+@pytest.mark.parametrize("opset", [13, 17, 21])
+def test_forms_are_written_for_another_opset(opset: int, tmp_path: Path) -> None:
+    """Of a bundle's own file: it keeps its names, shapes and metadata, and gives the same."""
+    bundle = rnn_export.Bundle.open(ARTIFACTS / "rnn_scratch")
+    given = onnx.load(bundle.folder / "model.onnx")
+    made = at_opset(given, opset)
+    assert opset_of(made) == opset
+    assert made.ir_version >= given.ir_version
+    assert made.metadata_props == given.metadata_props
+    assert list(map(described, made.graph.input)) == list(map(described, given.graph.input))
+    assert list(map(described, made.graph.output)) == list(map(described, given.graph.output))
+    (tmp_path / "model.onnx").write_bytes(made.SerializeToString())
+    call = RUNTIMES["onnxruntime"].start(tmp_path / "model.onnx", bundle.signature)
+    case = next(one for one in bundle.cases if one.kind == RUN)
+    for got, want in zip(call(*case.arguments), case.float32, strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-6)
+
+
+def test_an_export_has_the_opset_that_is_asked_for(rnn: ModelCase, tmp_path: Path) -> None:
+    bundle = rnn_export.export(*rnn.build(), tmp_path / "net", opset=21)
+    opsets = {opset_of(onnx.load(path)) for path in bundle.folder.rglob("*.onnx")}
+    assert opsets == {21}
+    assert "ONNX, opset 21" in (bundle.folder / "report.html").read_text()
+    assert not bundle.manifest.verification["left_out"]
+
+
+def test_a_form_that_has_no_such_opset_is_left_out() -> None:
+    loop = onnx.load(ARTIFACTS / "rnn_scratch" / "variants" / "loop.onnx")
+    scan = onnx.load(ARTIFACTS / "rnn_scratch" / "variants" / "scan.onnx")
+    with pytest.raises(OnnxFileError, match=r"variants/loop.onnx: .* Ask for another opset"):
+        forms_at({"loop": loop}, 7)
+    made, reasons = forms_at({"loop": loop, "scan": scan}, 10)
+    assert [*made] == ["scan"]
+    assert reasons[0].startswith("variants/loop.onnx: ")
+
+
+def test_an_opset_that_is_none_is_named_first(tmp_path: Path) -> None:
+    with pytest.raises(
+        OnnxFileError, match=r"opset: expected a number from 7 to .*, got 3. Leave it out for 18"
+    ):
+        rnn_export.export(None, None, tmp_path / "net", opset=3)

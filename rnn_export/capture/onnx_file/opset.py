@@ -21,13 +21,14 @@ import onnx.version_converter
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from rnn_export.errors import OnnxFileError
+from rnn_export.errors import OnnxFileError, mismatch
 from rnn_export.program.build import Builder
 from rnn_export.program.operator_facts import int_of
 from rnn_export.program.program import OPSET, name_apart
 from rnn_export.program.values import constant_ints
 
 ALL = np.iinfo(np.int64).max
+OLDEST = 7  # opset that a file can be written for
 REDUCED = "L1 L2 LogSum LogSumExp Max Mean Min Prod SumSquare"
 
 
@@ -75,6 +76,34 @@ def lowered(model: ir.Model, opset: int) -> None:
     except Exception as error:  # a C++ exception, of a type that depends on what is wrong
         reason = str(error).strip().partition("\n")[0]
         raise OnnxFileError(f"it cannot be written for opset {opset}: {reason}") from error
+
+
+def at_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """Give a model at an opset, under the names that it has.
+
+    Raises:
+        OnnxFileError: it cannot be written so.
+    """
+    if opset < opset_of(model):
+        older = ir.from_proto(model)
+        lowered(older, opset)
+        made = ir.to_proto(older)
+    else:
+        made = raised(model, opset)
+    needed = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)])
+    made.ir_version = max(model.ir_version, needed)
+    return made
+
+
+def check_opset(opset: int | None, remedy: str) -> None:
+    """Check that there is such an opset.
+
+    Raises:
+        OnnxFileError: there is not.
+    """
+    newest = onnx.defs.onnx_opset_version()
+    if opset is not None and not OLDEST <= opset <= newest:
+        raise OnnxFileError(mismatch("opset", f"a number from {OLDEST} to {newest}", str(opset), remedy))
 
 
 # --- rules ------------------------------------------------------------------------------------------------
