@@ -100,7 +100,7 @@ def test_a_saved_script_module_needs_a_shape(tmp_path: Path) -> None:
     (tmp_path / "net.pt").write_bytes(b"nothing")
     result = run("export", tmp_path / "net.pt", "--out", tmp_path / "bundle")
     assert result.returncode == 1
-    assert "expected sizes such as 100,2,16, got None. Pass --shape" in " ".join(result.stderr.split())
+    assert "expected sizes such as 100,2,16, got none. Pass --shape" in " ".join(result.stderr.split())
     result = run("export", tmp_path / "net.pt", "--shape", "1,2,3", "--out", tmp_path / "bundle")
     assert result.returncode == 1
     assert "Name a saved ScriptModule" in " ".join(result.stderr.split())
@@ -168,41 +168,6 @@ def test_verify_fails_with_status_1_on_a_wrong_file(
     assert "model.onnx in onnxruntime: the process ended with status 1" in failed.stdout
     as_json = json.loads(run("verify", folder, "--json").stdout)
     assert as_json["passed"] is False
-
-
-@pytest.mark.parametrize(
-    ("target", "message"),
-    [
-        ("seed_run.py", "target: expected MODULE:FACTORY or FILE.py:FACTORY, got 'seed_run.py'"),
-        (":factory", "expected MODULE:FACTORY"),
-        ("seed_run.py:nothing", "'nothing' in seed_run.py: expected a function, got no such name"),
-        ("seed_run.py:torch", "'torch' in seed_run.py: expected a function, got module"),
-        (
-            "seed_run.py:wrong",
-            "seed_run.py:wrong: expected (torch.nn.Module, args) or (torch.nn.Module, args, kwargs), got",
-        ),
-        (
-            "seed_run.py:failing",
-            "seed_run.py:failing failed: OSError: no data. Write a function that returns",
-        ),
-        ("nowhere.py:factory", "nowhere.py cannot be imported: FileNotFoundError"),
-        ("no.such.module:factory", "no.such.module cannot be imported: ModuleNotFoundError"),
-        ("broken.py:factory", "broken.py cannot be imported: ZeroDivisionError: division by zero"),
-        ("json.py:factory", "a module called 'json' is loaded already, rename the file"),
-    ],
-)
-def test_a_target_that_leads_nowhere_is_named(
-    seed_file: Path, target: str, message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(seed_file.parent)
-    Path("broken.py").write_text("1 / 0")
-    Path("json.py").touch()
-    failed = runner.invoke(app, ["export", target, "--out", "bundle"])
-    assert failed.exit_code == 1
-    assert message in failed.stderr
-    assert "Traceback" not in failed.stderr
-    assert not Path("bundle").exists()
-    sys.modules.pop("seed_run", None)
 
 
 def test_warnings_are_one_line_each(seed_file: Path) -> None:

@@ -48,6 +48,9 @@ def unfitting():
     model.load_state_dict(nn.GRU(4, 7).state_dict())
     return model, torch.zeros(9, 3, 4)
 
+def named():
+    return "model", torch.zeros(9, 3, 4)
+
 def good():
     return nn.GRU(4, 6), torch.zeros(9, 3, 4)
 """,
@@ -57,6 +60,7 @@ def good():
     "typed_wrong.py": "def factory(:\n",
     "needing.py": "import no_such_package_of_theirs\n",
     "running.py": "raise SystemExit('usage: running.py FILE')\n",
+    "json.py": "def factory(): ...\n",
     "dividing.py": "x = [1 / number for number in (1, 0)]\n",
     "weights.pth": "",
     "text.pt": "no archive",
@@ -85,6 +89,14 @@ COMMANDS: dict[str, tuple[str, int, list[str]]] = {
         ["result of nets.py:factory: expected (torch.nn.Module, args)", "got GRU", "Return the example too"],
     ),
     "a list": ("export nets.py:listed --out b", 1, ["got a list of GRU, Tensor", "Return a tuple"]),
+    "no model": ("export nets.py:named --out b", 1, ["got (str, Tensor)", RETURN]),
+    "a package": ("export nets.py:torch --out b", 1, ["expected a function, got a module", RETURN]),
+    "no name": ("export :factory --out b", 1, ["expected MODULE:FACTORY or FILE.py:FACTORY"]),
+    "a file that is called like a package": (
+        "export json.py:factory --out b",
+        1,
+        ["a module called 'json' is loaded already", "Rename the file"],
+    ),
     "a factory with arguments": (
         "export nets.py:sized --out b",
         1,
