@@ -19,7 +19,7 @@ from torch import nn
 from train_char_rnn import WEIGHTS, build_model
 
 from rnn_export.bundle.bundle import Bundle
-from rnn_export.cli.terminal import line, progress, reporting, show
+from rnn_export.cli.terminal import escape, line, progress, reporting, show
 from rnn_export.errors import BundleError
 from rnn_export.exporter import export
 from rnn_export.models import RNNScratch
@@ -111,7 +111,7 @@ def check(name: str, folder: Path) -> None:
             f"{committed.folder} is not what is built today: {', '.join(found) or 'it does not verify'}. "
             "Run make artifacts-replace, look at the difference, and commit it."
         )
-    line(f"Built anew: the same models, byte for byte. {committed.folder} was left as it is.")
+    line(f"Built anew: the same models, byte for byte. {escape(str(committed.folder))} was left as it is.")
 
 
 def main(

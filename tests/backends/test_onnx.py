@@ -97,6 +97,7 @@ def test_forms_are_written_for_another_opset(opset: int, tmp_path: Path) -> None
         np.testing.assert_allclose(got, want, atol=1e-6)
 
 
+@pytest.mark.exhaustive
 def test_an_export_has_the_opset_that_is_asked_for(rnn: ModelCase, tmp_path: Path) -> None:
     bundle = rnn_export.export(*rnn.build(), tmp_path / "net", opset=21)
     opsets = {opset_of(onnx.load(path)) for path in bundle.folder.rglob("*.onnx")}
