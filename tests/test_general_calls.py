@@ -14,6 +14,7 @@ from rnn_export.bundle.bundle import Bundle
 from rnn_export.bundle.layout import MODEL_C
 from rnn_export.errors import InputError, ModelError
 from rnn_export.signature.tree import tree_leaves
+from tests.support.c_programs import needs_compiler
 from tests.support.general_calls import GENERAL, General
 
 EVERY_DAY = ("an agent", "packed", "flattened")
@@ -82,12 +83,33 @@ def test_a_runner_takes_several_inputs_by_name(tmp_path: Path) -> None:
     again, _ = runner({"x": x[2:], "dt": dt[2:]}, runner({"x": x[:2], "dt": dt[:2]})[1])
     assert np.array_equal(outputs[2:], again)
     assert len(state) == 1
+    session = runner.session(2)
+    steps = [session.step({"dt": dt[t], "x": x[t]}).copy() for t in range(5)]
+    np.testing.assert_allclose(np.stack(steps), outputs, atol=1e-6)
+    with pytest.raises(InputError, match=r"'inputs': expected 'x', 'dt', got 'x'"):
+        session.step({"x": x[0]})
     with pytest.raises(InputError, match=r"'inputs': expected 'x', 'dt', got ndarray. Pass a dict of arrays"):
         runner(x)
     with pytest.raises(InputError, match=r"expected 'x', 'dt', got 'x'. Pass an array for each"):
         runner({"x": x})
     with pytest.raises(InputError, match=r"'dt': expected float32 \[time=5, batch=2\], got float32 \[4, 2\]"):
         runner({"x": x, "dt": dt[1:]})
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("runtime", [pytest.param("c", marks=needs_compiler), "onnxruntime"])
+def test_a_session_keeps_its_contexts(runtime: str, tmp_path: Path) -> None:
+    _, bundle = exported(GENERAL["a speaker"], tmp_path / "b")
+    runner = rnn_export.load(bundle.folder, runtime)
+    x = np.random.default_rng(0).normal(size=(2, 5, 4)).astype(np.float32)
+    contexts = {"which": np.array([0, 2]), "style": np.ones((2, 2), np.float32)}
+    want, _ = runner({"x": x} | contexts)
+    session = runner.session(2, contexts)
+    for step in range(5):
+        for name, got in session.step(x[:, step]).items():
+            np.testing.assert_allclose(got, want[name][:, step], atol=1e-6)
+    with pytest.raises(InputError, match="expected 'which', 'style', got none"):
+        runner.session(2)
 
 
 def test_numbers_of_time_steps_are_checked(tmp_path: Path) -> None:

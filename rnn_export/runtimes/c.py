@@ -4,9 +4,9 @@ The library is kept in the user's cache folder under a hash of the source, the c
 """
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 
 from rnn_export.bundle.untrusted.files import Read
 from rnn_export.errors import BuildError, BundleError, mismatch
+from rnn_export.runtimes.bound import Bound
 from rnn_export.runtimes.compiler import ALLOWED, Entry, entry, library
 from rnn_export.runtimes.static_memory import held, writable
 from rnn_export.signature.signature import Call, Signature
@@ -188,49 +189,75 @@ class Plan:
         return found
 
 
-def caller(function: Callable[..., object], signature: Signature, workspace: int = 0) -> Call:
+def caller(function: Callable[..., object], signature: Signature, workspace: int = 0) -> "InC":
     """Let a function of C be called with numpy arrays.
 
     Args:
         function: takes what ``model.h`` says.
         signature: of the call.
         workspace: the floats that it needs for each row and time step.
+    """
+    return InC(function, signature, workspace)
+
+
+class InC:
+    """A function of C, called with numpy arrays.
 
     C would read and write out of bounds if a shape was wrong, so every call is checked. A call of a kind that
     was right before is right again: for a single time step the check would take longer than the net.
     """
-    inputs, leaves = len(signature.inputs), len(signature.state)
-    truths = [place for place, spec in enumerate(signature.results) if spec.dtype == "bool"]
 
-    @lru_cache(PLANS)
-    def plan(*kinds: tuple[tuple[int, ...], np.dtype[Any]]) -> Plan:
+    def __init__(self, function: Callable[..., object], signature: Signature, workspace: int) -> None:
+        self._function, self._signature, self._workspace = function, signature, workspace
+        self._inputs, self._leaves = len(signature.inputs), len(signature.state)
+        self._truths = [place for place, spec in enumerate(signature.results) if spec.dtype == "bool"]
+        self._plan = lru_cache(PLANS)(self._planned)
+
+    def _planned(self, *kinds: tuple[tuple[int, ...], np.dtype[Any]]) -> Plan:
+        signature, inputs = self._signature, self._inputs
         given = [Kind(*kind) for kind in kinds]
-        state = given[inputs : inputs + leaves]
+        state = given[inputs : inputs + self._leaves]
         sizes = signature.check_call(given[:inputs], state)
         outputs = tuple(Kind(spec.sized(**sizes), _in_c(spec.dtype)) for spec in signature.outputs)
         kept = tuple(Kind(leaf.shape, _in_c(leaf.dtype)) for leaf in state)
         steps_and_batch = ctypes.c_size_t(sizes[TIME]), ctypes.c_size_t(sizes[BATCH])
-        return Plan(steps_and_batch, outputs, kept, prod(sizes.values()) * workspace)
+        return Plan(steps_and_batch, outputs, kept, prod(sizes.values()) * self._workspace)
 
-    def call(*arguments: Array) -> list[Array]:
-        planned = plan(*[(array.shape, array.dtype) for array in arguments])
+    def __call__(self, *arguments: Array) -> list[Array]:
+        """Run."""
+        signature, inputs = self._signature, self._inputs
+        planned = self._plan(*[(array.shape, array.dtype) for array in arguments])
         if signature.lengths:
             signature.check_call(arguments[:inputs], arguments[inputs:-1], arguments[-1])
         given = [_writable(_numbers(array)) for array in arguments[:inputs]]
-        before, after = _together(arguments[inputs : inputs + leaves]), planned.state()
+        before, after = _together(arguments[inputs : inputs + self._leaves]), planned.state()
         outputs = [np.empty(kind.shape, kind.dtype) for kind in planned.outputs]
         pointers = [*map(pointer, given), pointer(before), *map(pointer, outputs), pointer(after)]
-        if workspace:
+        if self._workspace:
             pointers.append(pointer(np.empty(planned.workspace, WORD)))
         if signature.lengths:
             pointers.append(pointer(_writable(arguments[-1])))
-        function(*planned.sizes, *pointers)
+        self._function(*planned.sizes, *pointers)
         results = [*outputs, *planned.apart(after)] if signature.returns_state else outputs
-        for place in truths:
+        for place in self._truths:
             results[place] = results[place] != 0
         return results
 
-    return call
+    def bind(self, sizes: Mapping[str, int]) -> Bound | None:
+        """Make arrays of some sizes that stay; ``None`` if truth values or lengths are among them."""
+        signature = self._signature
+        arguments = (*signature.arguments, *signature.outputs)
+        if signature.lengths or any(spec.dtype == "bool" for spec in arguments):
+            return None
+        inputs = [np.zeros(spec.sized(**sizes), spec.dtype) for spec in signature.inputs]
+        begun = signature.initial_state(sizes[BATCH])
+        planned = self._plan(*[(array.shape, array.dtype) for array in (*inputs, *begun)])
+        state = np.array(_together(begun))
+        outputs = [np.zeros(kind.shape, kind.dtype) for kind in planned.outputs]
+        room = [np.empty(planned.workspace, WORD)] if self._workspace else []
+        pointers = [*map(pointer, inputs), pointer(state), *map(pointer, outputs), pointer(state)]
+        run = partial(self._function, *planned.sizes, *pointers, *map(pointer, room))
+        return Bound(inputs, planned.apart(state), outputs, run)
 
 
 def _together(leaves: tuple[Array, ...]) -> Array:
