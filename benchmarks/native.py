@@ -40,7 +40,8 @@ def repeated(source: Path, signature: Signature, task: Task, folder: Path) -> Re
     function.restype = None
 
     def of(count: int) -> Repeated:
-        call = caller(partial(function, ctypes.c_size_t(count)), signature, declared.workspace)
+        workspaces = declared.workspaces(signature.free_sizes)
+        call = caller(partial(function, ctypes.c_size_t(count)), signature, workspaces)
         return Repeated(partial(call, task.inputs, *task.state), count)
 
     count = 1

@@ -72,14 +72,14 @@ class Program:
         """Give the ONNX model as others read it."""
         return ir.to_proto(self.model)
 
-    def sample(self, time: int, batch: int) -> dict[str, Array]:
+    def sample(self, time: int, batch: int, others: Mapping[str, int] | None = None) -> dict[str, Array]:
         """Draw the inputs of a call, by name; integers are 0 and 1, which every vocabulary has.
 
         Lengths are numbers of time steps.
 
         Sizes that a file calls otherwise than ``time`` and ``batch`` are kept apart: the first of them takes
         the place of the one that is missing, the others get numbers of their own. :data:`SAMPLING` may say
-        that there are more of them.
+        that there are more of them. ``others`` gives numbers to some of these sizes.
 
         Raises:
             OnnxFileError: an input is no tensor of numbers, or its rank is unknown.
@@ -87,7 +87,7 @@ class Program:
         sampling = SAMPLING.get()
         time, batch = time + sampling.more[0], batch + sampling.more[1]
         random = np.random.default_rng((time, batch))
-        sizes = _sizes(self.model.graph.inputs, time, batch)
+        sizes = _sizes(self.model.graph.inputs, time, batch) | dict(others or {})
         drawn = {str(value.name): _draw(random, value, sizes) for value in self.model.graph.inputs}
         if takes_lengths(self):
             drawn[LENGTHS.name] = random.integers(0, time + 1, batch)

@@ -42,7 +42,7 @@ def start(path: Path, signature: Signature, read: Read = Path.read_bytes) -> Cal
     """
     declared = entry(path, read)
     loaded = _loaded(path, signature, read, declared)
-    return caller(getattr(loaded, declared.name), signature, declared.workspace)
+    return caller(getattr(loaded, declared.name), signature, declared.workspaces(signature.free_sizes))
 
 
 def variants(path: Path, signature: Signature, read: Read) -> list[Call]:
@@ -55,7 +55,7 @@ def variants(path: Path, signature: Signature, read: Read) -> list[Call]:
     declared = entry(path, read)
     loaded = _loaded(path, signature, read, declared)
     call, allowed = (
-        caller(getattr(loaded, declared.name), signature, declared.workspace),
+        caller(getattr(loaded, declared.name), signature, declared.workspaces(signature.free_sizes)),
         ctypes.c_int.in_dll(loaded, ALLOWED),
     )
 
@@ -124,20 +124,31 @@ def _check_start(function: Callable[..., object], signature: Signature) -> None:
 
 def _check_bounds(function: Callable[..., object], signature: Signature, declared: Entry) -> None:
     """Run a few rows and time steps, and see that nothing is written behind an array."""
-    sizes = {TIME: max(3, signature.least), BATCH: 2}
+    sizes = {TIME: max(3, signature.least), BATCH: 2} | dict.fromkeys(signature.free_sizes, 3)
     state = _together(signature.initial_state(2))
     inputs = [np.zeros(spec.sized(**sizes), _in_c(spec.dtype)) for spec in signature.inputs]
     words = [Kind(spec.sized(**sizes), _in_c(spec.dtype)).words for spec in signature.outputs]
     words.append(state.nbytes // WORD.itemsize if signature.returns_state else 0)
-    words += [prod(sizes.values()) * declared.workspace] if declared.workspace else []
+    room = floats(declared.workspaces(signature.free_sizes), sizes)
+    words += [room] if room else []
     written = [np.full(count + GUARD, np.nan, WORD) for count in words]
     lengths = [np.full(2, 3, np.int64)] if signature.lengths else []
     arrays = [*inputs, state, *written, *lengths]
-    function(*map(ctypes.c_size_t, sizes.values()), *map(pointer, arrays))
+    function(*in_order(signature, sizes), *map(pointer, arrays))
     if not all(np.isnan(array[-GUARD:]).all() for array in written):
         raise BuildError(
             "model.c writes behind the end of an array of the size that model.h says. Export it again."
         )
+
+
+def floats(workspaces: Mapping[str, int], sizes: Mapping[str, int]) -> int:
+    """Give the floats of the workspace of a call."""
+    return sizes[BATCH] * sum(count * sizes[name] for name, count in workspaces.items())
+
+
+def in_order(signature: Signature, sizes: Mapping[str, int]) -> tuple[ctypes.c_size_t, ...]:
+    """Give the sizes of a call as C takes them: time steps, batch, and those of contexts."""
+    return tuple(ctypes.c_size_t(sizes[name]) for name in (TIME, BATCH, *signature.free_sizes))
 
 
 def prepare(path: Path) -> None:
@@ -160,9 +171,9 @@ class Kind:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a call with arrays of some kinds needs: time steps and batch as C takes them, and room."""
+    """What a call with arrays of some kinds needs: its sizes as C takes them, and room."""
 
-    sizes: tuple[ctypes.c_size_t, ctypes.c_size_t]
+    sizes: tuple[ctypes.c_size_t, ...]
     outputs: tuple[Kind, ...]
     leaves: tuple[Kind, ...]
     workspace: int
@@ -189,15 +200,17 @@ class Plan:
         return found
 
 
-def caller(function: Callable[..., object], signature: Signature, workspace: int = 0) -> "InC":
+def caller(
+    function: Callable[..., object], signature: Signature, workspaces: Mapping[str, int] | None = None
+) -> "InC":
     """Let a function of C be called with numpy arrays.
 
     Args:
         function: takes what ``model.h`` says.
         signature: of the call.
-        workspace: the floats that it needs for each row and time step.
+        workspaces: the floats that it needs for each row and time step, or entry of a context, by its name.
     """
-    return InC(function, signature, workspace)
+    return InC(function, signature, workspaces or {})
 
 
 class InC:
@@ -207,8 +220,10 @@ class InC:
     was right before is right again: for a single time step the check would take longer than the net.
     """
 
-    def __init__(self, function: Callable[..., object], signature: Signature, workspace: int) -> None:
-        self._function, self._signature, self._workspace = function, signature, workspace
+    def __init__(
+        self, function: Callable[..., object], signature: Signature, workspaces: Mapping[str, int]
+    ) -> None:
+        self._function, self._signature, self._workspaces = function, signature, workspaces
         self._inputs, self._leaves = len(signature.inputs), len(signature.state)
         self._truths = [place for place, spec in enumerate(signature.results) if spec.dtype == "bool"]
         self._plan = lru_cache(PLANS)(self._planned)
@@ -220,8 +235,7 @@ class InC:
         sizes = signature.check_call(given[:inputs], state)
         outputs = tuple(Kind(spec.sized(**sizes), _in_c(spec.dtype)) for spec in signature.outputs)
         kept = tuple(Kind(leaf.shape, _in_c(leaf.dtype)) for leaf in state)
-        steps_and_batch = ctypes.c_size_t(sizes[TIME]), ctypes.c_size_t(sizes[BATCH])
-        return Plan(steps_and_batch, outputs, kept, prod(sizes.values()) * self._workspace)
+        return Plan(in_order(signature, sizes), outputs, kept, floats(self._workspaces, sizes))
 
     def __call__(self, *arguments: Array) -> list[Array]:
         """Run."""
@@ -233,7 +247,7 @@ class InC:
         before, after = _together(arguments[inputs : inputs + self._leaves]), planned.state()
         outputs = [np.empty(kind.shape, kind.dtype) for kind in planned.outputs]
         pointers = [*map(pointer, given), pointer(before), *map(pointer, outputs), pointer(after)]
-        if self._workspace:
+        if self._workspaces:
             pointers.append(pointer(np.empty(planned.workspace, WORD)))
         if signature.lengths:
             pointers.append(pointer(_writable(arguments[-1])))
@@ -254,7 +268,7 @@ class InC:
         planned = self._plan(*[(array.shape, array.dtype) for array in (*inputs, *begun)])
         state = np.array(_together(begun))
         outputs = [np.zeros(kind.shape, kind.dtype) for kind in planned.outputs]
-        room = [np.empty(planned.workspace, WORD)] if self._workspace else []
+        room = [np.empty(planned.workspace, WORD)] if self._workspaces else []
         pointers = [*map(pointer, inputs), pointer(state), *map(pointer, outputs), pointer(state)]
         run = partial(self._function, *planned.sizes, *pointers, *map(pointer, room))
         return Bound(inputs, planned.apart(state), outputs, run)

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from rnn_export.bundle.layout import MODEL_H, WEIGHTS
 from rnn_export.bundle.staging import FULL, beside, clean, explained, sync
 from rnn_export.bundle.untrusted.files import Read
 from rnn_export.errors import BuildError, BundleError, RuntimeUnavailableError
+from rnn_export.signature.sizes import TIME
 
 COMPILERS = ("cc", "gcc", "clang")
 OPTIONS = ("-O2", "-fno-math-errno", "-fno-trapping-math")
@@ -168,10 +170,10 @@ class Entry:
     model: str
     sizes: dict[str, int]
 
-    @property
-    def workspace(self) -> int:
-        """Give the floats of workspace for each row and time step."""
-        return self.sizes.get("WORKSPACE", 0)
+    def workspaces(self, names: Iterable[str]) -> dict[str, int]:
+        """Give the floats of workspace for each row and time step, or entry of a context, by that size."""
+        keys = {name: "WORKSPACE" if name == TIME else f"{name.upper()}_WORKSPACE" for name in (TIME, *names)}
+        return {name: self.sizes[key] for name, key in keys.items() if key in self.sizes}
 
     @property
     def name(self) -> str:

@@ -23,13 +23,17 @@ MOST = 64  # that time is multiplied with, or divided by
 
 @dataclass(frozen=True)
 class Length:
-    """A number of outputs, ``each * ((times * T + more) // by) + plus`` for T time steps."""
+    """A number of outputs, ``each * ((times * T + more) // by) + plus`` for T time steps.
+
+    With another ``base``, the name of a free size of a context, that takes the place of the time steps.
+    """
 
     times: int = 1
     more: int = 0
     by: int = 1
     each: int = 1
     plus: int = 0
+    base: str = TIME
 
     def __str__(self) -> str:
         """Write it as it stands in a shape.
@@ -38,15 +42,17 @@ class Length:
         ('(time + 1)//2', '2*time - 1', 'time//4', 'time')
         >>> str(Length(1, 1, 2, 2, 1))
         '2*((time + 1)//2) + 1'
+        >>> str(Length(base="memory_length"))
+        'memory_length'
         """
         if self.each > 1:
             return f"{self.each}*({replace(self, each=1, plus=0)}){f' + {self.plus}' * bool(self.plus)}"
-        first = TIME if self.times == 1 else f"{self.times}*{TIME}"
+        first = self.base if self.times == 1 else f"{self.times}*{self.base}"
         whole = f"{first} {'-' if self.more < 0 else '+'} {abs(self.more)}" if self.more else first
         return whole if self.by == 1 else f"({whole})//{self.by}" if self.more else f"{whole}//{self.by}"
 
     def of(self, time: int) -> int:
-        """Give the number for some time steps, as many as it takes or none."""
+        """Give the number for some time steps, as many as it takes or none; or for a size of the base."""
         return self.each * max(0, (self.times * time + self.more) // self.by) + self.plus
 
 
@@ -56,7 +62,7 @@ def read_length(text: str) -> Length | None:
     >>> read_length("(time - 3)//2"), read_length("batch")
     (Length(times=1, more=-3, by=2, each=1, plus=0), None)
     >>> read_length("2*(time//2) + 1")
-    Length(times=1, more=0, by=2, each=2, plus=1)
+    Length(times=1, more=0, by=2, each=2, plus=1, base='time')
     """
     found = re.fullmatch(LENGTH, text)
     if found is None:

@@ -319,8 +319,9 @@ class CCall(Call):
         outputs = self.emit(f"malloc({_bytes(self.signature.outputs[0], inputs.steps)})")
         after = self.packed(state)
         arguments = [f"(void *)({inputs.at})", f"(void *){before}", f"(void *){outputs}", f"(void *){after}"]
-        if self.entry.workspace:
-            arguments.append(f"malloc({inputs.steps} * batch * {4 * self.entry.workspace} + 1)")
+        room = self.entry.workspaces(()).get(TIME)
+        if room:
+            arguments.append(f"malloc({inputs.steps} * batch * {4 * room} + 1)")
         arguments += [] if lengths is None else [lengths.at]
         self.lines.append(f"    {self.entry.model}_right({inputs.steps}, batch, {', '.join(arguments)});")
         return [Pointer(outputs, inputs.steps), *self._leaves(after)[: len(self.signature.returned_state)]]

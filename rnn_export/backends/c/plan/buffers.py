@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from rnn_export.backends.c.trace.graph import Vector
+from rnn_export.backends.c.trace.graph import Affine, Dot, Vector
 from rnn_export.backends.c.trace.net import Net
 
 WIDTH = 16  # numbers; rows of vectors are a multiple of it
@@ -18,6 +18,12 @@ def wide(size: int) -> int:
 def row_length(size: int) -> int:
     """Give the numbers from a row of a buffer to the next."""
     return wide(size) + (WIDTH if wide(size) % CACHE == 0 else 0)
+
+
+def place_length(vector: Vector) -> int:
+    """Give the numbers from a place of a time step to the next: single ones stand side by side."""
+    whole = isinstance(vector.operation, Affine) and not isinstance(vector.operation, Dot)
+    return 1 if vector.size == 1 and not whole else row_length(vector.size)
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,9 @@ def _term(
     operation = source.operation
     if not isinstance(operation, Affine) or operation.start is not None or len(readers) != 1:
         return None
-    if operand.size != user.size or not operand.step or source.sweep != user.sweep:
+    if operand.size != user.size or not operand.step:
+        return None
+    if (source.sweep, source.places) != (user.sweep, user.places):
         return None
     parts = [(view, matrix.columns(first, end)) for view, matrix in operation.parts()]
     return Term(parts, None if operation.bias is None else operation.bias.columns(first, end))
@@ -168,6 +170,7 @@ def _columns(vector: Vector, operation: Affine, first: int, end: int) -> Vector:
         end - first,
         sweep=vector.sweep,
         clock=vector.clock,
+        places=vector.places,
     )
 
 
@@ -186,7 +189,8 @@ def _merge_columns(net: Net, candidates: list[Vector]) -> None:
     """Put affine operations of the same vectors side by side."""
     groups: dict[object, list[Vector]] = {}
     for vector in candidates:
-        groups.setdefault((vector.sweep, vector.start, vector.operation.operands), []).append(vector)
+        key = vector.sweep, vector.places, vector.start, vector.operation.operands
+        groups.setdefault(key, []).append(vector)
     places: dict[Vector, View] = {}
     for group in groups.values():
         if len(group) > 1:
@@ -219,7 +223,7 @@ def _beside(group: list[Vector]) -> tuple[Vector, list[int]]:
         zeros = [Weight.of(np.zeros(vector.size, np.float32), "") for vector in group]
         bias = _wide([each.bias or zero for each, zero in zip(own, zeros, strict=True)], offsets, end)
     merged = Vector(Affine(own[0].operands, matrices=matrices, bias=bias), end, sweep=group[0].sweep)
-    merged.clock = group[0].clock
+    merged.clock, merged.places = group[0].clock, group[0].places
     return merged, offsets
 
 
@@ -298,7 +302,7 @@ def _taken(vector: Vector, operation: Affine, parts: list[Part], rest: list[Part
     """Make a vector of some parts of an affine operation and its bias; the operation goes on from there."""
     views, matrices = zip(*parts, strict=True)
     before = Vector(replace(operation, operands=views, matrices=matrices), vector.size, sweep=vector.sweep)
-    before.clock = vector.clock
+    before.clock, before.places = vector.clock, vector.places
     views, matrices = zip(*rest, strict=True)
     vector.operation = Affine(views, matrices=matrices, start=View(before, 0, vector.size))
     return before

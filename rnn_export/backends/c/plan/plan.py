@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import ceil
 
-from rnn_export.backends.c.plan.buffers import Buffers, row_length, wide
+from rnn_export.backends.c.plan.buffers import PAD, Buffers, place_length, row_length, wide
 from rnn_export.backends.c.plan.schedule import Group, is_elementwise, stages
 from rnn_export.backends.c.trace.elementwise import BOOL, FLOAT, INT
 from rnn_export.backends.c.trace.graph import (
@@ -26,6 +26,7 @@ from rnn_export.backends.c.trace.operations import (
     At,
     Convolution,
     Count,
+    Each,
     Found,
     Frames,
     Kept,
@@ -33,8 +34,9 @@ from rnn_export.backends.c.trace.operations import (
     Rows,
     Taken,
 )
+from rnn_export.errors import CompileError
 from rnn_export.signature.signature import Signature
-from rnn_export.signature.sizes import Length
+from rnn_export.signature.sizes import TIME, Length
 from rnn_export.signature.tensors import InputSpec
 
 SLOTS = 64  # rows times time steps that are computed together, at the most
@@ -60,6 +62,9 @@ class Plan:
     saved: list[tuple[Vector, int]] = field(default_factory=list)  # what goes to the workspace, and where
     widths: dict[Length, int] = field(default_factory=dict)  # its words for each row and step of a clock
     kept: dict[Vector, None] = field(default_factory=dict)  # what later walks read that has no time steps
+    every: dict[Vector, None] = field(
+        default_factory=dict
+    )  # what each of their time steps reads at all steps
 
     def __post_init__(self) -> None:
         self._carry()
@@ -92,11 +97,16 @@ class Plan:
             if isinstance(vector.operation, At | Frames):
                 vector.operation = self._taken(vector.operation)
                 continue
+            if isinstance(vector.operation, Each):
+                self.every |= dict.fromkeys(vector.sources())
+                continue
 
             def move(view: View, sweep: int = vector.sweep) -> View:
                 source, key = view.vector, (view.vector, sweep)
                 if source.sweep == sweep and not isinstance(source.operation, Final):
                     return view
+                if source.places is not None:
+                    raise CompileError("what there is of each pair of time steps is read by a later walk")
                 if key not in loaded:
                     kept = self._kept(source)
                     loaded[key] = Vector(kept, source.size, source.dtype, sweep, source.name, source.clock)
@@ -108,7 +118,7 @@ class Plan:
                 vector.operation = replace(vector.operation, operands=given)
             elif not isinstance(vector.operation, Final):
                 vector.operation = vector.operation.moved(move)
-        self.net.left = [*(vector for vector, _ in self.saved), *self.kept]
+        self.net.left = [*(vector for vector, _ in self.saved), *self.kept, *self.every]
         read = self.net.uses()
         gone = (Input, Final)
         self.net.vectors = [each for each in read if read[each] or not isinstance(each.operation, gone)]
@@ -155,15 +165,51 @@ class Plan:
     @cached_property
     def workspace(self) -> int:
         """The floats of the workspace for each row and time step of a call, at the most."""
-        least, widths = self.signature.least, self.widths.items()
-        if list(self.widths) in ([], [TIME_STEPS]):
-            return self.widths.get(TIME_STEPS, 0)
+        return self.workspaces.get(TIME, 0)
+
+    @cached_property
+    def workspaces(self) -> dict[str, int]:
+        """The same for the time steps, and for each row and place of a context, by the name of that size."""
+        rooms: dict[Length, int] = dict(self.widths)
+        for vector, length in self.regions.items():
+            rooms[length] = rooms.get(length, 0) + place_length(vector)
+        bases = dict.fromkeys(length.base for length in rooms)
+        padded = {length.base for length in self.regions.values()}
+        return {
+            base: self._most(
+                {length: width for length, width in rooms.items() if length.base == base},
+                self.signature.least if base == TIME else 1,
+                PAD if base in padded else 0,
+            )
+            for base in bases
+        }
+
+    def _most(self, widths: dict[Length, int], least: int, more: int) -> int:
+        """Give the words for each step of the call, given those for each step of clocks, and some more."""
+        if list(widths) == [TIME_STEPS]:
+            return widths[TIME_STEPS] + more
         needed = (
-            ceil(sum(clock.of(steps) * width for clock, width in widths) / steps)
+            ceil((sum(clock.of(steps) * width for clock, width in widths.items()) + more) / steps)
             for steps in range(least, least + MANY)
         )
-        endless = sum(clock.each * clock.times / clock.by * width for clock, width in widths)
+        endless = sum(clock.each * clock.times / clock.by * width for clock, width in widths.items())
         return max(ceil(endless), *needed)
+
+    @cached_property
+    def regions(self) -> dict[Vector, Length]:
+        """What the workspace holds for all steps or places of a row side by side, and how many these are."""
+        found: dict[Vector, Length] = {}
+        for vector in self.net.vectors:
+            if vector in self.every and vector.clock is not None:
+                found[vector] = vector.clock
+            own = vector.places is not None and vector in self.stored and vector.start is None
+            if own and vector.places and not isinstance(vector.operation, Each):
+                found[vector] = vector.places
+        return found
+
+    def is_paired(self, sweep: int) -> bool:
+        """Whether a walk makes something for each place of a time step: it takes one time step at a time."""
+        return any(vector.places for vector in self.net.vectors if vector.sweep == sweep)
 
     def _groups(self) -> list[Group]:
         return [group for part in self.stages for stage in part for group in stage.groups]
@@ -172,7 +218,7 @@ class Plan:
         """Find what more than its own group reads."""
         inside = {known.vector for group in self._groups() for known in group.products}
         home = {vector: group for group in self._groups() for vector in group.vectors}
-        found = {*(vector for vector, _ in self.saved), *self.kept}
+        found = {*(vector for vector, _ in self.saved), *self.kept, *self.every}
         found |= {
             vector
             for vector in self.net.vectors
@@ -209,6 +255,7 @@ class Plan:
             vector
             for vector in self.net.vectors
             if vector.sweep == sweep
+            and vector.places is None
             and vector.start is None
             and vector not in self.buffers.owners
             and not isinstance(vector.operation, State)

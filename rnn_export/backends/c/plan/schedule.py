@@ -12,6 +12,8 @@ from rnn_export.backends.c.plan.merge import components
 from rnn_export.backends.c.plan.tiles import VECTORS, Gates, gates
 from rnn_export.backends.c.trace.graph import Elementwise, Input, State, Vector, View, on_integers
 from rnn_export.backends.c.trace.net import Net
+from rnn_export.backends.c.trace.operations import Each
+from rnn_export.signature.sizes import Length
 
 Uses = dict[Vector, list[tuple[Vector | None, View]]]
 
@@ -28,6 +30,11 @@ class Group:
     def size(self) -> int:
         """The numbers of each vector."""
         return self.vectors[0].size
+
+    @property
+    def places(self) -> Length | None:
+        """What there is one of each vector for at a time step."""
+        return self.vectors[0].places
 
     @property
     def elementwise(self) -> bool:
@@ -53,7 +60,7 @@ def stages(net: Net, sweep: int) -> list[Stage]:
     """Order a sweep."""
     found: list[Stage] = []
     for component in components(net, sweep):
-        vectors = [vector for vector in component if not isinstance(vector.operation, State | Input)]
+        vectors = [vector for vector in component if not isinstance(vector.operation, Each | Input | State)]
         loop = len(component) > 1
         if loop or not found or found[-1].loop:
             found.append(Stage(loop))
@@ -107,15 +114,20 @@ def _joins(vector: Vector, group: Group, loop: bool) -> bool:
         return False
     if vector.size != group.size or on_integers(vector) != group.scalar:
         return False
+    if vector.places != group.places:
+        return False
     return all(view.complete for view in vector.operation.views() if view.vector in group.vectors)
 
 
 def _fused(groups: list[Group], uses: Uses) -> list[Group]:
     """Let elementwise operations take in the products that nobody else reads."""
     for group in [group for group in groups if group.elementwise and not group.scalar]:
+        if group.places and group.size == 1:
+            continue  # the numbers of all places stand side by side
         found = [
             gates(other.vectors[0], [user for user, _ in uses[other.vectors[0]]], group.vectors)
             for other in groups
+            if other.places == group.places
         ]
         room = VECTORS
         for known in filter(None, found):

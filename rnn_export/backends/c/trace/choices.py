@@ -123,7 +123,8 @@ def _made(tracer: "Tracer", view: View) -> View:
     """Let a walk over time copy numbers that are the call's."""
     if not isinstance(view.vector.operation, Input):
         return view
-    copy = tracer.add(Gather((view,)), view.size, view.vector.dtype, view.vector.clock or ONCE)
+    clock = None if tracer.inside is not None else view.vector.clock or ONCE
+    copy = tracer.add(Gather((view,)), view.size, view.vector.dtype, clock)
     return View(copy, 0, view.size)
 
 

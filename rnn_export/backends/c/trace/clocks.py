@@ -4,10 +4,10 @@ The graph is run at several numbers of time steps; what its axes have then is fi
 
     x  [B, 4, T]       Conv, stride 2  ->  [B, 8, (T + 1) // 2]
 
-C walks over each of them by a clock of its own.
+C walks over each of them by a clock of its own, and over the free sizes of contexts.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import onnx
@@ -16,11 +16,12 @@ import onnx_ir as ir
 from rnn_export.backends.c.trace.symbols import SPAN
 from rnn_export.program.program import Program, run_model
 from rnn_export.signature.signature import Signature
-from rnn_export.signature.sizes import Length, fit
+from rnn_export.signature.sizes import TIME, Length, fit
 
 Shapes = dict[str, tuple[int, ...]]
 MORE_STEPS = (*range(13), 16, 21, 27, 34, 41)  # above the fewest, at which a graph is run
 ROWS = 2
+SOME = 60  # entries of a context, more than time steps
 PRIMES = (5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101)
 LARGER = range(41, 1000)  # where all time steps are looked at together
 FEW = 7  # time steps, of which a clock has more, so that it is seen how they follow each other
@@ -28,12 +29,14 @@ FEW = 7  # time steps, of which a clock has more, so that it is seen how they fo
 
 def clocks_of(program: Program, signature: Signature) -> list[Length]:
     """Find the numbers of time steps that the values of a graph have, the call's own first."""
+    contexts = [Length(base=name) for name in signature.free_sizes]
     if signature.streamable:
-        return [Length()]
+        return [Length(), *contexts]
     first = max(2 * signature.least, 8)
-    runs = {first + more: _shapes(program, first + more, ROWS) for more in MORE_STEPS}
-    other = _shapes(program, first, ROWS + 1)
-    found = {Length(): None}
+    others = {length.base: SOME + 2 * place for place, length in enumerate(contexts)}
+    runs = {first + more: _shapes(program, first + more, ROWS, others) for more in MORE_STEPS}
+    other = _shapes(program, first, ROWS + 1, others)
+    found = dict.fromkeys([Length(), *contexts])
     for name, shape in runs[first].items():
         for axis in range(len(shape)):
             sizes = {steps: shapes[name][axis] for steps, shapes in runs.items() if axis < len(shapes[name])}
@@ -44,22 +47,28 @@ def clocks_of(program: Program, signature: Signature) -> list[Length]:
     return list(found)
 
 
-def _shapes(program: Program, time: int, rows: int) -> Shapes:
+def sizes_of(clocks: list[Length], sizes: Mapping[str, int]) -> dict[int, Length]:
+    """Give the clocks by the sizes that stand for them."""
+    return {clock.of(sizes[clock.base]): clock for clock in clocks}
+
+
+def _shapes(program: Program, time: int, rows: int, others: Mapping[str, int]) -> Shapes:
     """Run a graph; give the shapes of its values."""
     model = program.proto()
     names = [name for node in model.graph.node for name in node.output if name]
     del model.graph.output[:]
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    results = run_model(model, program.sample(time, rows), names)
+    results = run_model(model, program.sample(time, rows, others), names)
     return {name: np.shape(result) for name, result in zip(names, results, strict=True)}
 
 
 def sizes_apart(
     program: Program, clocks: list[Length], *, cut: bool
-) -> tuple[set[int], Iterator[tuple[int, int]]]:
+) -> tuple[set[int], Iterator[tuple[int, dict[str, int]]]]:
     """Give the sizes of a graph, and sizes for batch and time that are none of them, in several ways.
 
-    If a sequence may be ``cut``, a few time steps are enough to see what a step does.
+    If a sequence may be ``cut``, a few time steps are enough to see what a step does. The other free sizes
+    are those of contexts.
     """
     taken: set[int] = set()
     for graph in program.model.graphs():
@@ -69,7 +78,23 @@ def sizes_apart(
             taken |= {size for size in shape or () if isinstance(size, int)}
         for attribute in (each for node in graph for each in node.attributes.values()):
             taken |= set(attribute.as_ints()) if attribute.type is ir.AttributeType.INTS else set()
-    return taken, _pairs(taken, clocks, cut=cut)
+    own = [clock for clock in clocks if clock.base == TIME]
+    return taken, _with_contexts(taken, clocks, _pairs(taken, own, cut=cut))
+
+
+def _with_contexts(
+    taken: set[int], clocks: list[Length], pairs: Iterator[tuple[int, int]]
+) -> Iterator[tuple[int, dict[str, int]]]:
+    """Add sizes of contexts to those of batch and time: others each time."""
+    names = dict.fromkeys(clock.base for clock in clocks if clock.base != TIME)
+    used: set[int] = set()
+    for rows, time in pairs:
+        sizes, near = {TIME: time}, {*taken, *used, rows, *(clock.of(time) for clock in clocks)}
+        for name in names:
+            sizes[name] = next(size for size in LARGER if size not in near)
+            near |= {*range(sizes[name], sizes[name] + FEW)}
+            used.add(sizes[name])
+        yield rows, sizes
 
 
 def _pairs(taken: set[int], clocks: list[Length], *, cut: bool) -> Iterator[tuple[int, int]]:

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from rnn_export.backends.c.trace import choices, einsum, places, rules, time_windows
+from rnn_export.backends.c.trace import choices, einsum, places, products, rules, time_windows
 from rnn_export.backends.c.trace.elementwise import BOOL, FLOAT, INT
 from rnn_export.backends.c.trace.flattened import units_and_steps
 from rnn_export.backends.c.trace.nodes import evaluate
 from rnn_export.backends.c.trace.over_time import added_up
-from rnn_export.backends.c.trace.rules import Arguments, Rule, cast, elementwise, matmul, reduced, reduction
+from rnn_export.backends.c.trace.products import matmul
+from rnn_export.backends.c.trace.rules import Arguments, Rule, cast, elementwise, reduced, reduction
 from rnn_export.backends.c.trace.symbols import Symbol, Value
 from rnn_export.errors import CompileError
 from rnn_export.program.operator_facts import float_of, int_of
@@ -263,6 +264,7 @@ def _where(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]
 
 RULES: dict[str, Rule] = {
     **rules.RULES,
+    **products.RULES,
     **choices.RULES,
     **einsum.RULES,
     **places.RULES,

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from rnn_export.backends.c.trace.rules import Arguments, Rule, elementwise, matmul, reduced
+from rnn_export.backends.c.trace.products import matmul
+from rnn_export.backends.c.trace.rules import Arguments, Rule, elementwise, reduced
 from rnn_export.backends.c.trace.symbols import Symbol, Value
 from rnn_export.errors import CompileError
 from rnn_export.program.operator_facts import text_of
@@ -97,12 +98,13 @@ def _pair(tracer: "Tracer", one: tuple[Value, str], other: tuple[Value, str], ke
         for letter, size in zip(letters, value.shape, strict=True)
         if size in tracer.space.free
     }
-    if free & set(summed):
-        raise CompileError("it sums up the rows of a batch, or time steps")
-    both = [letter for letter in first if letter in second and letter not in summed]
-    front = [*sorted(free), *(letter for letter in both if letter not in free)]
-    lone = [[a for a in letters if a not in summed and a not in front] for letters in (first, second)]
     size = dict(zip(first + second, left.shape + right.shape, strict=True))
+    if any(size[letter] == tracer.space.rows or len(summed) > 1 for letter in free & set(summed)):
+        raise CompileError("it sums up the rows of a batch, or time steps together with others")
+    both = [letter for letter in first if letter in second and letter not in summed]
+    free -= set(summed)
+    front = [*sorted(free, key=(first + second).index), *(letter for letter in both if letter not in free)]
+    lone = [[a for a in letters if a not in summed and a not in front] for letters in (first, second)]
     wide = _ordered(left, first, "".join([*front, *lone[0], *summed]))
     tall = _ordered(right, second, "".join([*front, *summed, *lone[1]]))
     count, rows, columns = len(front), prod(size[a] for a in lone[0]), prod(size[a] for a in lone[1])

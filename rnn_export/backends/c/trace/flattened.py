@@ -25,9 +25,9 @@ Apply = Callable[[Arguments], list[Value]]
 def rows_of_steps(tracer: Tracing, arguments: Arguments, apply: Apply) -> list[Value] | None:
     """Apply an operator at each time step, if the rows of all time steps are its first axis; else nothing."""
     first = next((each for each in arguments if isinstance(each, Symbol)), None)
-    if first is None or tracer.inside is not None or not first.shape:
+    if first is None or not first.shape:
         return None
-    for size, clock in tracer.space.clocks.items():
+    for size, clock in tracer.space.clocks.items() if tracer.inside is None else ():
         if first.shape[0] == size * tracer.space.rows:
             for axis in (0, 1):
                 found = _at_each(tracer, arguments, apply, (axis, size, clock))

@@ -19,8 +19,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from rnn_export.backends.c.trace.graph import Constant, Gather, Input, Vector, View
+from rnn_export.backends.c.trace.graph import Constant, Gather, Input, View
 from rnn_export.backends.c.trace.operations import Frames, Tap
+from rnn_export.backends.c.trace.pairs import OTHERS, copied, is_pair, placed
 from rnn_export.backends.c.trace.symbols import SPAN, UNIT, Space, Symbol, TakenError, Value
 from rnn_export.backends.c.trace.tracing import Tracing
 from rnn_export.errors import CompileError
@@ -65,15 +66,17 @@ def settled(tracer: Tracing, value: Given) -> Given:
 
 def _settled(tracer: Tracing, value: Symbol) -> Symbol:
     space = tracer.space
-    axes = [axis for axis, size in enumerate(value.shape) if size in space.clocks]
-    if tracer.inside is not None and not axes:
-        return value
-    if len(axes) > 1:
-        raise TakenError("it has two axes of time steps")
-    if is_plain(space, value):
-        return value
     if tracer.inside is not None:
-        raise CompileError("a step of a loop reads several time steps at once")
+        return placed(tracer, value)
+    axes = space.clock_axes(value.shape)
+    if space.paired(value.labels):
+        if not is_pair(space, value):
+            raise CompileError(OTHERS)
+        return value
+    if len(axes) > 2:
+        raise TakenError("it has three axes of time steps")
+    if len(axes) == 2 or is_plain(space, value):
+        return value  # of two, that of the time steps is looked at where they are walked over
     numbers, _, steps = space.apart(value.labels)
     timed = _timed(space)[space.owners(numbers)]
     batch = space.batch_axis(value)
@@ -198,7 +201,7 @@ def _whole_inputs(tracer: Tracing, lines: list[Line]) -> list[Line]:
         vector = space.vectors[owner]
         if not isinstance(vector.operation, Input):
             continue
-        copy = _copied(tracer, vector)
+        copy = copied(tracer, vector)
         shift = space.bases[space.vectors.index(copy)] - space.bases[owner]
         lines = [
             replace(
@@ -208,19 +211,6 @@ def _whole_inputs(tracer: Tracing, lines: list[Line]) -> list[Line]:
             for line in lines
         ]
     return lines
-
-
-def _copied(tracer: Tracing, vector: Vector) -> Vector:
-    for known in tracer.vectors:
-        if isinstance(known.operation, Gather) and known.operation.operands == (
-            View(vector, 0, vector.size),
-        ):
-            return known
-    clock = vector.clock
-    assert clock is not None
-    copy = tracer.add(Gather((View(vector, 0, vector.size),)), vector.size, vector.dtype, clock)
-    tracer.space.new(copy, [tracer.space.rows, tracer.space.size(clock), vector.size])
-    return copy
 
 
 def _taps(space: Space, line: Line, order: Array, phase: int) -> list[tuple[View, Tap]]:

@@ -31,6 +31,8 @@ class Vector:
         sweep: the number of the walk over time in which it is made.
         clock: the time steps that there is one of it for; none where it is the same at all of them.
         name: what the user's source calls it, if that is known.
+        places: what there is one of it for at each time step, as for each entry of a memory; none where there
+            is one alone.
     """
 
     operation: "Operation"
@@ -39,6 +41,7 @@ class Vector:
     sweep: int = 0
     name: str = ""
     clock: Length | None = None
+    places: Length | None = None
 
     def sources(self) -> Iterator["Vector"]:
         """Name the vectors that are read at the same time step."""

@@ -19,8 +19,10 @@ Step = Callable[
 ]  # from a graph and what is known of its inputs
 
 
-def scan(tracer: Tracing, node: ir.Node, arguments: list[Value | None], step: Step) -> list[Value]:
-    """Trace a loop, given how its step is traced."""
+def scan(
+    tracer: Tracing, node: ir.Node, arguments: list[Value | None], read: list[Symbol], step: Step
+) -> list[Value]:
+    """Trace a loop, given what each of its steps reads as a whole, and how one is traced."""
     loop = Scan(node)
     body, count, (axes, out_axes) = loop.body, len(loop.states), loop.axes
     if loop.direction is None:
@@ -33,7 +35,7 @@ def scan(tracer: Tracing, node: ir.Node, arguments: list[Value | None], step: St
     if len(sizes) != 1 or not sizes <= tracer.space.clocks.keys():
         raise CompileError("it runs over another axis than time")
     clock = tracer.space.clocks[sizes.pop()]
-    with tracer.each_step(clock, given, initials, reverse=loop.reversed):
+    with tracer.each_step(clock, given, [*initials, *read], reverse=loop.reversed):
         states = [
             _state(tracer, initial, value.shape)
             for initial, value in zip(initials, body.inputs, strict=False)
@@ -93,6 +95,8 @@ def _state(tracer: Tracing, initial: Value | None, shape: ir.Shape | None) -> Sy
         for axis in free[:1]:
             target[axis] = tracer.space.rows
         initial = np.broadcast_to(initial, target)
+    if tracer.space.clock_axes(initial.shape):
+        raise CompileError("its state has a number for each place of a context")
     units = tracer.space.views(initial, initial.shape)
     if any(isinstance(view, View) and view.vector.clock for view in units):
         raise CompileError("its state begins with what is another one at each time step")

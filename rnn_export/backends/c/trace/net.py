@@ -19,10 +19,14 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Output:
-    """Where the numbers of a row of an output stand, at the steps of a clock or at the last one alone."""
+    """Where the numbers of a row of an output stand, at the steps of a clock or at the last one alone.
+
+    Of one that has some for each place of a time step, ``inner`` is the axis of the places.
+    """
 
     operands: list[Operand]
     clock: Length | None
+    inner: int | None = None
 
 
 @dataclass

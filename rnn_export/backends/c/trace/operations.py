@@ -128,6 +128,23 @@ class At(Operation):
     """
 
 
+@dataclass(frozen=True, eq=False)
+class Each(Operation):
+    """What an earlier walk made at each of its steps, as the places of a later walk's time step."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Across(Operation):
+    """The ``max``, ``min``, ``prod`` or ``sum`` of all places of a time step.
+
+    A sum may have a second operand: weights that the numbers are multiplied with, each of them ``each``
+    neighbours.
+    """
+
+    function: str
+    each: int = 1
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Number(Input):
     """Which time step it is, the first one being 0."""

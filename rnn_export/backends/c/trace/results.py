@@ -13,6 +13,7 @@ from rnn_export.backends.c.trace.graph import (
     View,
 )
 from rnn_export.backends.c.trace.net import Net, Output, Sweep
+from rnn_export.backends.c.trace.pairs import at_each, outer_axis, placed_view
 from rnn_export.backends.c.trace.symbols import Symbol, Value
 from rnn_export.backends.c.trace.trace import Tracer
 from rnn_export.errors import CompileError
@@ -58,6 +59,9 @@ def _output(tracer: Tracer, spec: TensorSpec, value: Value) -> Output:
     shape = spec.sized(**tracer.sizes)
     if tuple(value.shape) != shape:
         raise CompileError(f"{spec.name} has the shape {list(value.shape)}, not {list(shape)}")
+    inner = _places_axis(tracer, value) if isinstance(value, Symbol) else None
+    if isinstance(value, Symbol) and inner is not None:
+        return _of_places(tracer, value, inner)
     clock = tracer.space.clock(shape)
     if clock is None and isinstance(value, Symbol) and tracer.space.is_last(value):
         pieces = _pieces(tracer, value)
@@ -71,6 +75,35 @@ def _output(tracer: Tracer, spec: TensorSpec, value: Value) -> Output:
         size, dtype = prod(tracer.space.unit_shape(shape)), tracer.dtype(settled)
         pieces = [View(tracer.add(Gather(tuple(pieces)), size, dtype, clock or ONCE), 0, size)]
     return Output(pieces, clock)
+
+
+def _places_axis(tracer: Tracer, value: Symbol) -> int | None:
+    """Find the axis of an output that is one of places: the other of two free ones, or at the last step."""
+    axes = tracer.space.clock_axes(value.shape)
+    outer = outer_axis(tracer, value.shape, [value])
+    if outer is not None:
+        return next(axis for axis in axes if axis != outer + len(value.shape))
+    return axes[0] if axes and tracer.space.paired(value.labels) else None
+
+
+def _of_places(tracer: Tracer, value: Symbol, inner: int) -> Output:
+    """Say where the numbers of an output stand, at each time step or at the last one, for all places."""
+    axes = [axis for axis in tracer.space.clock_axes(value.shape) if axis != inner]
+    if axes:
+        clock, now = tracer.space.clocks[value.shape[axes[0]]], tracer.plain(value)
+    else:
+        clock, first = TIME_STEPS, Symbol(value.labels - (tracer.space.steps - 1))
+        now = tracer.symbol(tracer.sequence(first, 0, clock))  # is that of the last step, as is checked below
+    axis, found = axes[0] if axes else 0, list[View]()
+
+    def step(values: list[Value]) -> Symbol:
+        found.append(placed_view(tracer, tracer.symbol(values[0])))
+        return tracer.symbol(values[0])
+
+    at_each(tracer, [tracer.plain(now)], [axis - len(now.shape)], step, axis)
+    if not axes and tracer.walks.sweeps[found[0].vector.sweep].reverse:
+        raise CompileError("it is what stands first in a loop from the last time step to the first")
+    return Output([*found], clock if axes else None, inner)
 
 
 def _pieces(tracer: Tracer, value: Symbol) -> list[Operand]:

@@ -1,8 +1,9 @@
 """Values of the traced graph as arrays of labels: which number of which vector stands where.
 
-A label names a number of a vector, a row and a time step. Operators that only move numbers about then need
-no rule of their own: ONNX's reference evaluator runs them on the labels. The batch and the time get sizes
-that occur nowhere else in the graph, so that their axes can be found again.
+A label names a number of a vector, a row and a time step; and a place, where there is one of the vector for
+each place of a time step (:mod:`rnn_export.backends.c.trace.pairs`). Operators that only move numbers about
+then need no rule of their own: ONNX's reference evaluator runs them on the labels. The batch and the time get
+sizes that occur nowhere else in the graph, so that their axes can be found again.
 """
 
 from bisect import bisect_right
@@ -20,8 +21,9 @@ from rnn_export.signature.tensors import Array
 MANY = 1000  # time steps, more than any number of them that a window needs
 SPAN = 1 << 12  # more than any size that stands for a number of time steps
 MOST_ROWS = 1 << 7  # more than any that stands for the batch
-UNIT = MOST_ROWS * SPAN  # from the labels of a number to those of the next
-BITS = UNIT.bit_length() - 1, SPAN.bit_length() - 1
+PLACE = MOST_ROWS * SPAN  # from the labels of a place to those of the next
+UNIT = PLACE * SPAN  # from the labels of a number to those of the next
+BITS = UNIT.bit_length() - 1, SPAN.bit_length() - 1, PLACE.bit_length() - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,14 +55,15 @@ class TakenError(CompileError):
 def _alike(one: Length, other: Length) -> bool:
     """Whether two numbers of time steps are always the same."""
     some = range(MANY, MANY + 2 * one.by * other.by)
-    return one == other or all(one.of(steps) == other.of(steps) for steps in some)
+    alike = one.base == other.base and all(one.of(steps) == other.of(steps) for steps in some)
+    return one == other or alike
 
 
 class Space:
     """Gives out labels, and finds what they stand for.
 
     ``clocks`` are the numbers of time steps that there are, by the sizes that stand for them: that of the
-    call, and what a stride over time makes of it, say.
+    call, and what a stride over time makes of it, say. A free size of a context is one, too.
     """
 
     def __init__(self, rows: int, clocks: Mapping[int, Length], taken: Set[int] = frozenset()) -> None:
@@ -76,7 +79,7 @@ class Space:
         Raises:
             TakenError: it is that of another axis.
         """
-        [steps] = (size for size, known in self.clocks.items() if known == Length())
+        [steps] = (size for size, known in self.clocks.items() if known == Length(base=clock.base))
         size = clock.of(steps)
         known = self.clocks.setdefault(size, clock)
         if not _alike(known, clock) or size in self.taken or size == self.rows:
@@ -90,10 +93,14 @@ class Space:
         Raises:
             TakenError: there are two such axes.
         """
-        found = [size for size in shape if size in self.clocks]
+        found = self.clock_axes(shape)
         if len(found) > 1:
             raise TakenError("it has two axes of time steps")
-        return self.clocks[found[0]] if found else None
+        return self.clocks[shape[found[0]]] if found else None
+
+    def clock_axes(self, shape: Sequence[int]) -> list[int]:
+        """List the axes of a shape that time steps have, or the places of a context."""
+        return [axis for axis, size in enumerate(shape) if size in self.clocks]
 
     def new(self, vector: Vector, shape: Sequence[int]) -> Symbol:
         """Give the value of a vector, in a shape that may have a batch and a time axis.
@@ -113,12 +120,21 @@ class Space:
         for axis, size in enumerate(shape):
             if size in self.free:
                 count = np.arange(size).reshape([-1 if k == axis else 1 for k in range(len(shape))])
-                labels = labels + count * (SPAN if size == self.rows else 1)
+                labels = labels + count * (SPAN if size == self.rows else PLACE if vector.places else 1)
         return Symbol(labels)
 
     def apart(self, labels: Array) -> tuple[Array, Array, Array]:
         """Take labels apart: which number of all vectors, of which row, and of which time step."""
         return labels >> BITS[0], (labels >> BITS[1]) & (MOST_ROWS - 1), labels & (SPAN - 1)
+
+    def places(self, labels: Array) -> Array:
+        """Say which place of a time step labels are of."""
+        return (labels >> BITS[2]) & (SPAN - 1)
+
+    def paired(self, labels: Array) -> bool:
+        """Whether some of the numbers are those of a place of a time step."""
+        owners = np.unique(self.owners(labels >> BITS[0]))
+        return any(self.vectors[owner].places is not None for owner in owners)
 
     def owners(self, numbers: Array) -> Array:
         """Say which vectors some numbers are of."""

@@ -16,7 +16,8 @@ import onnx_ir as ir
 
 from rnn_export.backends.c.trace import windows
 from rnn_export.backends.c.trace.graph import Constant, Gather
-from rnn_export.backends.c.trace.rules import Arguments, Rule, elementwise, matmul, reduced
+from rnn_export.backends.c.trace.products import matmul
+from rnn_export.backends.c.trace.rules import Arguments, Rule, elementwise, reduced
 from rnn_export.backends.c.trace.symbols import Symbol, Value
 from rnn_export.backends.c.trace.windows import Sliding
 from rnn_export.errors import CompileError

@@ -4,7 +4,7 @@ What has no symbol among its arguments is computed here and now; what only moves
 labels; for all else there is a rule in :mod:`rnn_export.backends.c.trace.rules`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from math import prod
 from typing import Any
@@ -15,6 +15,7 @@ import onnx_ir as ir
 from rnn_export.backends.c.trace.flattened import rows_of_steps
 from rnn_export.backends.c.trace.frames import settled
 from rnn_export.backends.c.trace.graph import (
+    Final,
     Input,
     State,
     Vector,
@@ -23,13 +24,14 @@ from rnn_export.backends.c.trace.loops import scan
 from rnn_export.backends.c.trace.nodes import evaluate, where
 from rnn_export.backends.c.trace.numbered import with_numbers
 from rnn_export.backends.c.trace.order import in_own_order
+from rnn_export.backends.c.trace.pairs import whole
 from rnn_export.backends.c.trace.source_names import source_names
 from rnn_export.backends.c.trace.symbols import OfRow, Space, Symbol, TakenError, Value
 from rnn_export.backends.c.trace.tracing import Tracing
 from rnn_export.errors import CompileError
 from rnn_export.program.program import Program
 from rnn_export.signature.signature import Signature
-from rnn_export.signature.sizes import BATCH, TIME
+from rnn_export.signature.sizes import BATCH, TIME, Length
 from rnn_export.signature.tensors import Array, TensorSpec
 
 MOVES = frozenset(
@@ -57,6 +59,7 @@ class Tracer(Tracing):
         self.rules, self.prefix = rules, prefix
         self.program, self.signature = program, signature
         self.sizes = {TIME: space.steps, BATCH: space.rows}
+        self.sizes |= {name: space.size(Length(base=name)) for name in signature.free_sizes}
 
     def run(self) -> list[Value]:
         """Trace the graph; give its results.
@@ -81,11 +84,8 @@ class Tracer(Tracing):
         """Give the symbol of an argument of the call.
 
         Raises:
-            CompileError: its dtype is none of C's, or it has a free size of its own.
+            CompileError: its dtype is none of C's.
         """
-        for name in spec.shape:
-            if isinstance(name, str) and name not in self.sizes:
-                raise CompileError(f"{spec.name} has the free size {name}; C is written for time and batch")
         shape = spec.sized(**self.sizes)
         vector = Vector(Input(leaf=spec.name), prod(self.space.unit_shape(shape)), self.c_type(spec.dtype))
         vector.clock = self.space.clock(shape)
@@ -103,10 +103,13 @@ class Tracer(Tracing):
             self.call(array, str(value.name).removeprefix(self.prefix))
         return array
 
-    def walk(self, graph: ir.Graph, known: dict[ir.Value, Value]) -> None:
-        """Trace all nodes of a graph."""
-        names = source_names(graph)
-        for node in graph:
+    def walk(self, nodes: Iterable[ir.Node], known: dict[ir.Value, Value]) -> None:
+        """Trace some nodes of a graph."""
+        nodes = list(nodes)
+        names = source_names(nodes)
+        for node in nodes:
+            if all(value in known for value in node.outputs):
+                continue  # it was made ahead of a loop
             arguments = [None if value is None else self.value(known, value) for value in node.inputs]
             try:
                 results = self.node(node, arguments, known)
@@ -130,7 +133,7 @@ class Tracer(Tracing):
 
     def node(self, node: ir.Node, arguments: list[Value | None], known: dict[ir.Value, Value]) -> list[Value]:
         """Trace a node."""
-        if any(attribute.type is ir.AttributeType.GRAPH for attribute in node.attributes.values()):
+        if has_graphs(node):
             return self._with_graphs(node, arguments, known)
         if self.counts_steps and self.inside is None:
             numbered = with_numbers(self, node, arguments)
@@ -175,7 +178,59 @@ class Tracer(Tracing):
     def _scan(
         self, node: ir.Node, known: Mapping[ir.Value, Value], arguments: list[Value | None]
     ) -> list[Value]:
-        return scan(self, node, arguments, lambda graph, inner: self.results(graph, dict(known) | inner))
+        body = node.attributes["body"].as_graph()
+        outer = dict(known)
+        read = self._ahead(body, outer)
+        return scan(self, node, arguments, read, lambda graph, inner: self.results(graph, outer | inner))
+
+    def _ahead(self, body: ir.Graph, known: dict[ir.Value, Value]) -> list[Symbol]:
+        """Trace what a loop's body makes of contexts with free sizes alone; give what it reads as a whole.
+
+        ``tanh(W memory + U h)``: the product with ``memory`` is the same at all time steps.
+        """
+        if self.inside is not None:
+            return []
+        made = {value: node for node in body for value in node.outputs}
+        waiting: set[ir.Value] = {*body.inputs}  # and what is made of them
+        for node in body:
+            reads = _inputs(node)
+            if has_graphs(node) or not waiting.isdisjoint(reads):
+                waiting |= {*node.outputs}
+                continue
+            given = [known.get(value) for value in reads if value in known or value in made]
+            constant = not any(each is None or isinstance(each, Symbol) for each in given)
+            if constant or any(each is not None and self._is_whole(each) for each in given):
+                self._with_sources(node, made, known)
+        rest = (node for node in body if not waiting.isdisjoint(node.outputs))
+        read = dict.fromkeys(value for node in rest for value in _inputs(node) if value in known)
+        for value in read:
+            found = known[value]
+            if isinstance(found, Symbol) and self._is_whole(found):
+                known[value] = whole(self, settled(self, found))
+        found_all = [known[value] for value in read]
+        return [found for found in found_all if isinstance(found, Symbol) and self._ends(found)]
+
+    def _with_sources(
+        self, node: ir.Node, made: Mapping[ir.Value, ir.Node], known: dict[ir.Value, Value]
+    ) -> None:
+        """Trace a node, and before it those that make what it reads."""
+        for value in _inputs(node):
+            if value in made and value not in known:
+                self._with_sources(made[value], made, known)
+        self.walk([node], known)
+
+    def _is_whole(self, value: Value) -> bool:
+        """Whether a value is that of all steps of a walk, or of some of them: a step does not read it so."""
+        if not isinstance(value, Symbol):
+            return bool(self.space.clock_axes(value.shape))
+        return any(vector.clock is not None for vector in self.owners(value))
+
+    def _ends(self, value: Symbol) -> bool:
+        """Whether a walk has to end before a value is there."""
+        return any(
+            vector.clock is not None or isinstance(vector.operation, Final) or self.walks.is_once(vector)
+            for vector in self.owners(value)
+        )
 
     def plain(self, value: Value | None) -> Any:
         """Give a value whose numbers are at each place of its time axis those of that time step."""
@@ -183,9 +238,7 @@ class Tracer(Tracing):
             raise CompileError("it computes with places in all rows of a batch")
         if isinstance(value, Symbol):
             return settled(self, value)
-        if value is None or not self.counts_steps or self.space.step_numbers(value) is None:
-            return value
-        return self.symbol(value)
+        return value if value is None or self.step_numbers(value) is None else self.symbol(value)
 
     def _constants(self, node: ir.Node, arguments: list[Value | None]) -> list[Value]:
         """Run an operator on constants; what is made of one with a name is called like it."""
@@ -200,6 +253,15 @@ class Tracer(Tracing):
         if node.op_type == "Concat":
             arguments = [self.symbol(part) if part is not None else None for part in arguments]
         return [Symbol(labels) for labels in evaluate(node, arguments)]
+
+
+def _inputs(node: ir.Node) -> list[ir.Value]:
+    return [value for value in node.inputs if value is not None]
+
+
+def has_graphs(node: ir.Node) -> bool:
+    """Whether a node is a loop or a branch."""
+    return any(attribute.type is ir.AttributeType.GRAPH for attribute in node.attributes.values())
 
 
 def _decides(condition: ir.Value | None, known: Mapping[ir.Value, Value]) -> Iterator[Array]:

@@ -17,11 +17,11 @@ from rnn_export.backends.c.trace.graph import (
     Vector,
     View,
 )
-from rnn_export.backends.c.trace.operations import At, Frames, Number
+from rnn_export.backends.c.trace.operations import Across, At, Frames, Number
 from rnn_export.backends.c.trace.symbols import Space, Symbol, Value
 from rnn_export.backends.c.trace.walks import Walks
 from rnn_export.errors import CompileError
-from rnn_export.signature.sizes import Length
+from rnn_export.signature.sizes import TIME, Length
 from rnn_export.signature.tensors import Array
 
 
@@ -60,13 +60,17 @@ class Tracing:
     def emit(self, operation: Operation, shape: Any, dtype: str = FLOAT) -> Symbol:
         """Add an operation; give its value in a shape."""
         clock = self.space.clock(shape)
-        if clock and self.inside is not None:
-            raise CompileError("a step of a loop reads all time steps at once")
         size = prod(self.space.unit_shape(shape))
         return self.space.new(self.add(operation, size, dtype, clock), shape)
 
     def add(self, operation: Operation, size: int, dtype: str = FLOAT, clock: Length | None = None) -> Vector:
-        """Add a vector of some time steps, if not those of what it reads, in a walk over these."""
+        """Add a vector of some time steps, if not those of what it reads, in a walk over these.
+
+        Within a step of a walk, these are its places.
+
+        Raises:
+            CompileError: there is a whole number for each of them.
+        """
         vector = Vector(operation, size, dtype)
         if self.inside is None:
             read = (source.clock for source in vector.sources() if not isinstance(operation, At | Frames))
@@ -75,6 +79,10 @@ class Tracing:
             vector.clock = None if vector.clock == ONCE else vector.clock
         else:
             vector.sweep, vector.clock = self.inside, self.walks.sweeps[self.inside].clock
+            read = (source.places for source in vector.sources() if not isinstance(operation, Across))
+            vector.places = clock or next(filter(None, read), None)
+            if vector.places and dtype == INT:
+                raise CompileError("there is a whole number for each place of a time step")
         self.vectors.append(vector)
         return vector
 
@@ -88,14 +96,22 @@ class Tracing:
             rows = self.emit(numbers, [size if k == axis else 1 for k, size in enumerate(value.shape)], INT)
             self.row_numbers.add(self.vectors[-1])
             return Symbol(np.broadcast_to(rows.labels, value.shape))
-        time = self.space.step_numbers(value) if self.counts_steps else None
+        time = self.step_numbers(value)
         if time is not None:
+            if self.inside is not None:
+                raise CompileError("a step of a loop reads the numbers of all time steps")
             shape = [size if k == time else 1 for k, size in enumerate(value.shape)]
             steps = self.emit(Number(), shape, self.c_type(str(value.dtype)))
             return Symbol(np.broadcast_to(steps.labels, value.shape))
         units = self.space.units(value, value.shape)
         gather = Gather((Constant(np.array(units, value.dtype)),))
         return self.emit(gather, value.shape, self.c_type(str(value.dtype)))
+
+    def step_numbers(self, constant: Array) -> int | None:
+        """Find the axis along which constants number time steps, where a walk knows the number of its own."""
+        axis = self.space.step_numbers(constant)
+        known = axis is not None and self.space.clocks[constant.shape[axis]].base != TIME
+        return axis if self.counts_steps or known else None
 
     @contextmanager
     def each_step(
@@ -151,11 +167,8 @@ class Tracing:
         if len(units) == 1 and isinstance(units[0], View):
             return units[0]
         size = sum(view.size for view in units)
-        vector = self.add(Gather(tuple(units)), size, dtype or self.dtype(value), self._clock(shape))
+        vector = self.add(Gather(tuple(units)), size, dtype or self.dtype(value), self.space.clock(shape))
         return View(vector, 0, size)
-
-    def _clock(self, shape: Sequence[int]) -> Length | None:
-        return self.space.clock(shape) if self.inside is None else None
 
     def operand(self, value: Value, shape: Any) -> Operand:
         """Give an argument of an elementwise operator, broadcast to a shape."""

@@ -16,7 +16,8 @@ import onnx_ir as ir
 from rnn_export.backends.c.trace.elementwise import FLOAT, INT
 from rnn_export.backends.c.trace.graph import Weight
 from rnn_export.backends.c.trace.operations import Convolution, Window
-from rnn_export.backends.c.trace.rules import Arguments, Rule, affine, elementwise, reduced
+from rnn_export.backends.c.trace.products import affine
+from rnn_export.backends.c.trace.rules import Arguments, Rule, elementwise, reduced
 from rnn_export.backends.c.trace.symbols import Symbol, Value
 from rnn_export.errors import CompileError
 from rnn_export.program.operator_facts import int_of, text_of

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from rnn_export.backends.c.plan.buffers import row_length, wide
+from rnn_export.backends.c.plan.buffers import place_length, row_length, wide
 from rnn_export.backends.c.plan.plan import Plan
 from rnn_export.backends.c.trace.graph import ONCE, TIME_STEPS, Constant, Operand, Vector, View
+from rnn_export.backends.c.trace.operations import Each
 from rnn_export.backends.c.write.pack import Weights
-from rnn_export.signature.sizes import Length
+from rnn_export.signature.sizes import TIME, Length
 from rnn_export.signature.tensors import TensorSpec
 
 PUBLIC = ("input", "output", "stack", "state", "workspace")  # the sizes that model.h defines
@@ -92,6 +93,8 @@ class Context:
         kernels: the sections of ``kernels.c`` that are needed.
         functions: the tiles, as text.
         sizes: the named sizes that are needed.
+        item: in what is done for each place of a time step, the number of the row; else nothing.
+        regions: the pointers to what earlier walks left of a vector for all of their steps.
     """
 
     plan: Plan
@@ -102,6 +105,8 @@ class Context:
     functions: list[str] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
     stems: dict[str, str] = field(default_factory=dict)  # what sizes are called after, by the vector's name
+    item: str = ""
+    regions: dict[Vector, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for spec in (*self.plan.signature.inputs, *self.plan.signature.outputs):
@@ -112,16 +117,31 @@ class Context:
     def steps(self, clock: Length) -> str:
         """Name a number of time steps in the function that walks over them."""
         clocks = list(self.plan.clocks)
-        return "steps" if clock == TIME_STEPS else f"frames_{clocks.index(clock) + 1}"
+        kind = "frames" if clock.base == TIME else "places"
+        return "steps" if clock == TIME_STEPS else f"{kind}_{clocks.index(clock) + 1}"
 
     def all_steps(self, clock: Length) -> str:
-        """Write a number of time steps of the call."""
-        return length_text(clock, "c->steps")
+        """Write a number of time steps of the call, or of entries of a context."""
+        return length_text(clock, f"c->{'steps' if clock.base == TIME else clock.base}")
 
     def variables(self) -> dict[Vector, str]:
         """Name the vectors as equations do: a state and what it becomes are one variable."""
         owners = self.plan.buffers.owners
-        return {vector: self.names[owners.get(vector, vector)] for vector in self.names}
+        found = {vector: self.names[owners.get(vector, vector)] for vector in self.names}
+        each = [vector for vector in self.names if isinstance(vector.operation, Each)]
+        return found | {vector: self.regions[self.source(vector)] for vector in each}
+
+    def source(self, vector: Vector) -> Vector:
+        """Give what an earlier walk made, if a vector is that as the places of a time step."""
+        return next(vector.sources()) if self.is_each(vector) else vector
+
+    def is_each(self, vector: Vector) -> bool:
+        """Whether a vector is what an earlier walk made, as the places of a time step."""
+        return isinstance(vector.operation, Each)
+
+    def place_row(self, vector: Vector) -> str:
+        """Write the numbers from a place of a time step to the next."""
+        return str(place_length(self.source(self.owner(vector))))
 
     def owner(self, vector: Vector) -> Vector:
         """Give the vector whose buffer another one stands in."""
@@ -139,8 +159,13 @@ class Context:
         return str(operand.size)
 
     def row(self, vector: Vector) -> str:
-        """Name the numbers from a row of a vector's buffer to the next."""
+        """Name the numbers from a row of a vector's buffer to the next, or from a row's place to the next."""
         owner = self.owner(vector)
+        if owner.places is not None:
+            return self.place_row(owner)
+        return "0" if self.item else self._row(owner)
+
+    def _row(self, owner: Vector) -> str:
         return f"{self.names[owner]}_row" if owner in self.plan.buffers.direct else self.buffer_row(owner)
 
     def buffer_row(self, owner: Vector) -> str:
@@ -168,9 +193,29 @@ class Context:
     def pointer(self, view: View, slot: str) -> Address:
         """Give the address of a row's numbers; ``slot`` is empty for the first row."""
         place = self.plan.buffers.place(view.vector)
+        if place.owner.places is not None:
+            first = (
+                sum(each.offset for each in place.owner.operation.views()) if self.is_each(view.vector) else 0
+            )
+            return self._places(place.owner, slot).plus(first + place.offset + view.offset)
+        slot = self.item or slot
         ahead = " + ".join(filter(None, [slot, "rows"])) if place.ahead else slot
         base = Address(self.names[place.owner])
-        return base.plus(times(ahead, self.row(view.vector)) if ahead else "", place.offset + view.offset)
+        return base.plus(times(ahead, self._row(place.owner)) if ahead else "", place.offset + view.offset)
+
+    def _places(self, owner: Vector, slot: str) -> Address:
+        """Say where the numbers of a place of a row begin, or those of the first place of a slot."""
+        assert owner.places is not None
+        source, count = self.source(owner), self.steps(owner.places)
+        base, row = Address(self.regions.get(source, "") or self.names[owner]), self.place_row(owner)
+        if not self.item:
+            return base.plus(times(times(slot, count), row)) if slot else base
+        first = base.plus(times(times(self.item, count), row))
+        return first.plus(times(slot, row)) if slot else first
+
+    def within(self) -> "Context":
+        """Give the same for what is done for each place of a row's time step."""
+        return replace(self, item="item")
 
     def all_of(self, vector: Vector, slot: str) -> Address:
         """Give the address of a vector's row."""

@@ -22,12 +22,13 @@ from rnn_export.backends.c.trace.graph import (
     Vector,
     View,
 )
-from rnn_export.backends.c.trace.operations import Convolution, Pick, Put, Ranked, Rows
+from rnn_export.backends.c.trace.operations import Across, Convolution, Pick, Put, Ranked, Rows
 from rnn_export.backends.c.write.context import Address, Context, comment
 from rnn_export.backends.c.write.copies import copies
 from rnn_export.backends.c.write.equations import equations
 from rnn_export.backends.c.write.literals import constant_text
 from rnn_export.backends.c.write.maps import convolution, pick, put, ranked, several
+from rnn_export.backends.c.write.pairs import across, product, single_numbers
 from rnn_export.backends.c.write.tiles import Tile, bias
 
 ACCUMULATE = {  # what a reduction does with the next value
@@ -70,6 +71,9 @@ class Emitter:
     def _group(self, group: Group, first: str, count: str) -> Iterator[str]:
         """Write a group for some slots, from the first one on."""
         vector, slot = group.vectors[0], f"{first} + i" if first else "i"
+        if group.places is not None and not self.context.item:
+            yield from self._paired(group, count)
+            return
         match vector.operation:
             case Dot() as operation:
                 yield from self._dot(vector, operation, first, count)
@@ -82,6 +86,23 @@ class Emitter:
                 yield f"for (size_t i = 0; i < {count}; i++) {{"
                 yield from indented(self._row(group, slot))
                 yield "}"
+
+    def _paired(self, group: Group, rows: str) -> Iterator[str]:
+        """Write what is done for each place of a time step, row by row: a walk takes one step at a time."""
+        assert group.places is not None
+        vector, context, count = group.vectors[0], self.context.within(), self.context.steps(group.places)
+        lines: Iterator[str]
+        match vector.operation:
+            case Elementwise() if group.size == 1 and not group.scalar:
+                lines = single_numbers(context, group.vectors, count)
+            case Product(rows=1, columns=1) as operation:
+                lines = product(context, vector, operation, count)
+            case _:
+                lines = Emitter(context)._group(group, "", count)
+        yield from self._equation(*group.vectors)
+        yield f"for (size_t item = 0; item < {rows}; item++) {{"
+        yield from indented(lines)
+        yield "}"
 
     def _row(self, group: Group, slot: str) -> Iterator[str]:
         """Write what is done for one row."""
@@ -104,6 +125,8 @@ class Emitter:
                 lines = pick(self.context, vector, operation, slot)
             case Put() as operation:
                 lines = put(self.context, vector, operation, slot)
+            case Across() as operation:
+                lines = across(self.context, vector, operation, slot)
             case Ranked() as operation:
                 lines = ranked(self.context, vector, operation, slot)
             case _:

@@ -23,6 +23,7 @@ from rnn_export.backends.c.trace.graph import (
     View,
     Weight,
 )
+from rnn_export.backends.c.trace.operations import Across
 
 LOWEST, SUM, PRODUCT, ATOM = range(4)  # how tightly an expression binds
 LEVELS = {"+": SUM, "-": SUM, "*": PRODUCT, "/": PRODUCT}
@@ -74,15 +75,15 @@ class Equations:
         match operation:
             case Elementwise():
                 return self._elementwise(operation)
-            case Product():
-                return " @ ".join(self._bound(operand, ATOM) for operand in operation.operands), PRODUCT
+            case Product(operands=(one, other)) | Across(operands=(other, one)):
+                return " @ ".join(self._bound(operand, ATOM) for operand in (one, other)), PRODUCT
             case Gather(operands=(operand,)):
                 return self._operand(operand)
         inner = ", ".join(self._operand(operand)[0] for operand in operation.operands)
         match operation:
             case Lookup(table=Weight(name=name)):
                 return f"{name or 'W'}[{inner}]", ATOM
-            case Reduce(function=function):
+            case Across(function=function) | Reduce(function=function):
                 return f"{function}({inner})", ATOM
         return f"[{inner}]", ATOM
 

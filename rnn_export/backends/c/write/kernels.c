@@ -220,6 +220,100 @@ INLINE void dot(size_t rows, const int k, const int n, const float *x, size_t x_
         }
     }
 }
+//! places
+/* As many numbers as are left, up to a vector of them; behind them zeros. */
+INLINE vec load_some(const float *x, size_t left)
+{
+    vec y = splat(0.0f);
+    if (left >= LANES) return load(x);
+    memcpy(&y, x, left * sizeof *x);
+    return y;
+}
+INLINE ivec iload_some(const int32_t *x, size_t left)
+{
+    ivec y = isplat(0);
+    if (left >= LANES) return iload(x);
+    memcpy(&y, x, left * sizeof *x);
+    return y;
+}
+/* The same of numbers that stand `apart` numbers from each other. */
+INLINE vec load_spaced(const float *x, size_t apart, size_t left)
+{
+    float y[LANES] = {0};
+    for (size_t i = 0; i < LANES && i < left; i++) y[i] = x[i * apart];
+    return load(y);
+}
+INLINE ivec iload_spaced(const int32_t *x, size_t apart, size_t left)
+{
+    int32_t y[LANES] = {0};
+    for (size_t i = 0; i < LANES && i < left; i++) y[i] = x[i * apart];
+    return iload(y);
+}
+/* Store as many of a vector's numbers as there is room for. */
+INLINE void store_some(float *x, vec y, size_t left)
+{
+    if (left >= LANES) store(x, y);
+    else memcpy(x, &y, left * sizeof *x);
+}
+INLINE void istore_some(int32_t *x, ivec y, size_t left)
+{
+    if (left >= LANES) istore(x, y);
+    else memcpy(x, &y, left * sizeof *x);
+}
+//! match_places dot places
+/* y[m] = the sum of x[m][i] z[m][i] over i < k, for m < count, at each place. */
+INLINE void match_places(size_t places, const int count, const int k, const float *x, size_t x_step, const float *z,
+                  size_t z_step, float *y, size_t y_step)
+{
+    const int most = k / LANES * LANES;
+    for (size_t p = 0; p < places; p++, x += x_step, z += z_step, y += y_step)
+        for (int m = 0; m < count; m++) {
+            const float *one = x + m * k, *other = z + m * k;
+            vec sum = splat(0.0f);
+            for (int j = 0; j < most; j += LANES) sum = fused(load(one + j), load(other + j), sum);
+            if (most < k)
+                sum = fused(load_some(one + most, (size_t)(k - most)), load_some(other + most, (size_t)(k - most)), sum);
+            y[m] = total(sum);
+        }
+}
+//! add_up_places dot places
+/* y = the sum of all places. What 64 of them add up to is one term of it: less is rounded. */
+INLINE void add_up_places(size_t places, const int size, const float *x, size_t x_step, float *y)
+{
+    if (size == 1 && x_step == 1) {
+        vec sum = splat(0.0f);
+        for (size_t p = 0; p < places; p += LANES) sum = sum + load_some(x + p, places - p);
+        *y = total(sum);
+        return;
+    }
+    for (int j = 0; j < size; j += LANES) {
+        vec sum = splat(0.0f);
+        for (size_t first = 0; first < places; first += 64) {
+            vec part = splat(0.0f);
+            for (size_t p = first; p < places && p < first + 64; p++)
+                part = part + load_some(x + p * x_step + j, (size_t)(size - j));
+            sum = sum + part;
+        }
+        store_some(y + j, sum, (size_t)(size - j));
+    }
+}
+/* y[g] = the sum of a[g] x[g] over all places, with `each` numbers in every x[g]. */
+INLINE void weigh_places(size_t places, const int groups, const int each, const float *x, size_t x_step, const float *a,
+                  size_t a_step, float *y)
+{
+    for (int g = 0; g < groups; g++)
+        for (int j = 0; j < each; j += LANES) {
+            const float *from = x + g * each + j;
+            vec sum = splat(0.0f);
+            for (size_t first = 0; first < places; first += 64) {
+                vec part = splat(0.0f);
+                for (size_t p = first; p < places && p < first + 64; p++)
+                    part = fused(load_some(from + p * x_step, (size_t)(each - j)), splat(a[p * a_step + g]), part);
+                sum = sum + part;
+            }
+            store_some(y + g * each + j, sum, (size_t)(each - j));
+        }
+}
 //! maximum
 INLINE vec maximum(vec a, vec b) { return choose(~less_or_equal(a, b) & equal(b, b), a, b); }
 //! minimum

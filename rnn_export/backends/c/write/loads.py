@@ -34,12 +34,18 @@ class Loads:
             yield f"float *const left_{number + 1} = c->workspace{before};"
             terms.append(f"({self.context.all_steps(clock)}) * {width}")
 
+    def behind_regions(self) -> str:
+        """Say where in the workspace the numbers of time steps end."""
+        terms = [f"({self.context.all_steps(clock)}) * {width}" for clock, width in self.plan.widths.items()]
+        return f" + c->batch * ({' + '.join(terms)})" if terms else ""
+
     def copied(self, target: Address, vector: Vector, time: str = "t") -> Iterator[str]:
         """Copy a row of the inputs."""
         size, spec = self.context.size(vector), self.plan.input_of(vector)
         if not in_front(spec):
             array = f"c->{self.parameters[spec.name]}"
-            spread = Spread.of(array, spec, {TIME: time, BATCH: "(row + i)"}, self.counts())
+            places = dict.fromkeys(self.counts(), time) | {BATCH: "(row + i)"}
+            spread = Spread.of(array, spec, places, self.counts())
             yield from spread.copied(target, vector.dtype, out=False)
         elif vector.size == 1:
             yield f"{target.item()} = {self.source(vector, size, time).item()};"
@@ -54,12 +60,13 @@ class Loads:
             for size in spec.shape
             if isinstance(size, str) and (length := read_length(size)) not in (None, TIME_STEPS)
         }
-        return {TIME: "c->steps", BATCH: "c->batch"} | lengths
+        others = {name: f"c->{name}" for name in self.signature.free_sizes}
+        return {TIME: "c->steps", BATCH: "c->batch"} | lengths | others
 
     def source(self, vector: Vector, size: str, time: str = "t") -> Address:
         """Say where a row of an input stands, at a time step if that is a sequence."""
         spec = self.plan.input_of(vector)
-        return slot_address(f"c->{self.parameters[spec.name]}", spec, time, "row + i", size)
+        return slot_address(f"c->{self.parameters[spec.name]}", spec, time, "row + i", size, self.counts())
 
     def kept(self, offset: int, clock: Length, time: str = "t") -> Address:
         """Say where a row's numbers stand in the workspace."""

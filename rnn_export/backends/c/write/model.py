@@ -1,7 +1,7 @@
 """``model.c`` and ``model.h`` as text, from a Program."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations, islice
@@ -12,7 +12,7 @@ import jinja2
 
 from rnn_export.backends.c.plan.buffers import PAD
 from rnn_export.backends.c.plan.merge import merge
-from rnn_export.backends.c.trace.clocks import clocks_of, sizes_apart
+from rnn_export.backends.c.trace.clocks import clocks_of, sizes_apart, sizes_of
 from rnn_export.backends.c.trace.composed import RULES
 from rnn_export.backends.c.trace.operators import expand
 from rnn_export.backends.c.trace.results import net_of
@@ -25,7 +25,8 @@ from rnn_export.bundle.layout import MODEL_C, MODEL_H
 from rnn_export.errors import CompileError
 from rnn_export.program.program import Program
 from rnn_export.signature.signature import Signature, identifier
-from rnn_export.signature.tensors import StateSpec
+from rnn_export.signature.sizes import BATCH, TIME
+from rnn_export.signature.tensors import StateSpec, TensorSpec
 from rnn_export.version import __version__
 
 LINE = 110  # characters
@@ -67,14 +68,14 @@ def compile_program(program: Program, signature: Signature, name: str, prefix: s
                 f"{spec.name} has the dtype {spec.dtype}; C takes and gives {', '.join(C_TYPES)}"
             )
     clocks = clocks_of(program, signature)
-    if signature.lengths and len(clocks) > 1:
+    if signature.lengths and len(clocks) > 1 + len(signature.free_sizes):
         raise CompileError("it takes lengths, and its values have other numbers of time steps than the call")
     program = expand(program)
     texts: list[tuple[Decided, Files]] = []
     reason = "its batch or its number of time steps is that of another axis, however large they are"
     taken, sizes = sizes_apart(program, clocks, cut=signature.streamable)
-    for rows, steps in islice(sizes, TRIES):
-        space = Space(rows, {clock.of(steps): clock for clock in clocks}, taken)
+    for rows, others in islice(sizes, TRIES):
+        space = Space(rows, sizes_of(clocks, others), taken)
         try:
             tracer = Tracer(program, signature, space, RULES, prefix)
             files = _write(tracer, identifier(name))
@@ -108,8 +109,22 @@ def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(  # noqa: S701 - C, not HTML
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters |= {"wrapped": wrapped, "units": units}
+    environment.filters |= {"wrapped": wrapped, "units": units, "of_each": of_each}
     return environment.from_string(resource(f"templates/{name}.jinja"))
+
+
+def of_each(spec: TensorSpec) -> str:
+    """Say what the numbers of a tensor are counted for, beside a row.
+
+    >>> of_each(TensorSpec("weights", "float32", ("batch", "time", "memory_length")))
+    'row, time step and entry of memory_length'
+    """
+    names = [size for size in spec.shape if isinstance(size, str) and size != BATCH]
+    each = [
+        "row",
+        *(f"entry of {size}" if size.isidentifier() and size != TIME else "time step" for size in names),
+    ]
+    return " and ".join([", ".join(each[:-1]), each[-1]] if each[1:] else each)
 
 
 def wrapped(line: str) -> str:
@@ -137,12 +152,13 @@ def _arguments(source: Source) -> str:
     signature, names = source.signature, parameters(source.signature)
     parts = [
         "size_t steps, size_t batch",
+        *(f"size_t {name}" for name in signature.free_sizes),
         *(f"const {C_TYPES[spec.dtype]} *{names[spec.name]}" for spec in signature.inputs),
         "const float *state_in",
         *(f"{C_TYPES[spec.dtype]} *{names[spec.name]}" for spec in signature.outputs),
         "float *state_out",
     ]
-    if source.plan.workspace:
+    if source.plan.workspaces:
         parts.append("float *workspace")
     if source.signature.lengths:
         parts.append("const int64_t *lengths")
@@ -223,6 +239,28 @@ def _leaf(leaf: StateSpec) -> dict[str, Any]:
     }
 
 
+def _workspaces(floats: Mapping[str, int], name: str) -> dict[str, tuple[str, int]]:
+    """Name the floats of the workspace for each row and time step, or entry of a context; and what it is."""
+    return {
+        f"{name.upper()}{'' if base == TIME else f'_{base.upper()}'}_WORKSPACE_SIZE": (
+            "time step" if base == TIME else f"entry of {base}",
+            count,
+        )
+        for base, count in floats.items()
+    }
+
+
+def _workspace(floats: Mapping[str, int], name: str) -> str:
+    """Write how many floats the workspace has; nothing without one."""
+    if not floats:
+        return ""
+    counts = ["steps" if base == TIME else base for base in floats]
+    terms = [f"{count} * {size}" for count, size in zip(counts, _workspaces(floats, name), strict=True)]
+    if counts == ["steps"]:
+        return f"steps * batch * {name.upper()}_WORKSPACE_SIZE"
+    return f"batch * {terms[0]}" if len(terms) == 1 else f"batch * ({' + '.join(terms)})"
+
+
 def _vocabulary(size: str) -> str:
     """Name the number of token ids of an input, after its size."""
     return size.replace("_INPUT_SIZE", "_SIZE").removesuffix("_SIZE") + "_VOCABULARY_SIZE"
@@ -242,7 +280,8 @@ def _header(source: Source, name: str) -> str:
         sizes={sizes[names[spec.name]]: spec for spec in (*signature.inputs, *signature.outputs)},
         numbers=len(source.weights.content()) // 4,
         state_size=sum(map(words, signature.state)),
-        workspace=source.plan.workspace,
+        workspaces=_workspaces(source.plan.workspaces, name),
+        workspace=_workspace(source.plan.workspaces, name),
         stack=source.plan.stack() + FRAME,
         arguments=_arguments(source),
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 
 from rnn_export.backends.c.plan.plan import Plan
+from rnn_export.backends.c.trace.graph import Gather, Vector
 from rnn_export.backends.c.trace.net import Net
 from rnn_export.backends.c.write.context import Context
 from rnn_export.backends.c.write.names import Names, vector_names
@@ -33,9 +34,17 @@ class Source:
         vectors = vector_names(self.plan, names)
         self.weights = Weights(names)
         context = Context(self.plan, self.name, vectors, self.weights)
+        for vector in self.plan.every:
+            context.regions[vector] = names.new(f"every_{self._called(vector) or vectors[vector]}")
         self.walk = list(Walk(self.plan, context).lines())
         self.tiles, self.kernels = context.functions, kernel_text(context.kernels)
         self.sizes = size_lines(context.sizes, set(re.findall(r"\w+", "\n".join([*self.tiles, *self.walk]))))
+
+    def _called(self, vector: Vector) -> str:
+        """Name the input that a vector is a copy of, if it is one."""
+        given = vector.operation.views() if isinstance(vector.operation, Gather) else []
+        own = [view.vector for view in given if view.complete and self.plan.is_inputs(view.vector)]
+        return self.plan.input_of(own[0]).name if len(given) == len(own) == 1 else ""
 
 
 def size_lines(sizes: Mapping[str, int], used: set[str]) -> list[str]:

@@ -4,8 +4,11 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from rnn_export.backends.c.plan.buffers import place_length
 from rnn_export.backends.c.plan.plan import Plan
+from rnn_export.backends.c.trace.elementwise import FLOAT
 from rnn_export.backends.c.trace.graph import WORDS, Constant, Input, Operand, Vector, View
+from rnn_export.backends.c.trace.net import Output
 from rnn_export.backends.c.trace.results import in_front
 from rnn_export.backends.c.write.context import Address, Context, length_text, times
 from rnn_export.backends.c.write.emit import Emitter, indented
@@ -19,7 +22,10 @@ from rnn_export.backends.c.write.layout import (
     units,
 )
 from rnn_export.backends.c.write.loads import Loads
-from rnn_export.signature.sizes import BATCH
+from rnn_export.signature.sizes import BATCH, TIME
+from rnn_export.signature.tensors import TensorSpec
+
+PLACES = "places"  # the axis of an output that has numbers for each place
 
 
 @dataclass
@@ -40,8 +46,10 @@ class Walk:
         yield "INLINE void walk(const struct call *c, size_t row, const size_t rows, size_t steps)"
         yield "{"
         for clock in self.plan.clocks:
-            yield f"    const size_t {self.context.steps(clock)} = {length_text(clock, 'steps')};"
+            steps = "steps" if clock.base == TIME else f"c->{clock.base}"
+            yield f"    const size_t {self.context.steps(clock)} = {length_text(clock, steps)};"
         yield from indented(self.loads.regions())
+        yield from indented(self._places())
         for state in self.net.states():
             room = f"2 * SLOTS * {self.context.buffer_row(state)} + PAD"
             yield f"    ALIGNED {state.dtype} {self.names[state]}[{room}];"
@@ -58,6 +66,19 @@ class Walk:
             finals = [self._final(number, final) for number, final in enumerate(self.net.finals)]
             yield from self._for_each_row("end", finals)
         yield "}"
+
+    def _places(self) -> Iterator[str]:
+        """Say where in the workspace stands what there is for each place of a time step, of the first row."""
+        context, regions = self.context, self.plan.regions
+        if regions:
+            yield f"float *room = c->workspace{self.loads.behind_regions()};"
+        for number, (vector, length) in enumerate(regions.items()):
+            name, kind = context.regions.get(vector, self.names[vector]), vector.dtype
+            row = times(context.steps(length), place_length(vector))
+            given = f"room + row * {row}"
+            yield f"{kind} *const {name} = {given if kind == FLOAT else f'({kind} *)({given})'};"
+            if number + 1 < len(regions):
+                yield f"room += c->batch * {row};"
 
     def _for_each_row(self, when: str, parts: Sequence[Iterable[str]]) -> Iterator[str]:
         lines = [line for part in parts for line in part]
@@ -151,7 +172,10 @@ class Walk:
                 continue
             name = f"{self.names[vector]}_copy" if vector in self.plan.buffers.direct else self.names[vector]
             yield f"ALIGNED {vector.dtype} {name}[SLOTS * {context.buffer_row(vector)} + PAD];"
-        yield "const size_t most = (rows <= FEW ? FEW_SLOTS : SLOTS) / rows; /* time steps of a block */"
+        if self.plan.is_paired(number):
+            yield "const size_t most = 1; /* time steps of a block */"
+        else:
+            yield "const size_t most = (rows <= FEW ? FEW_SLOTS : SLOTS) / rows; /* time steps of a block */"
         yield f"for (size_t begin = 0, count; begin < {steps}; begin += count) {{"
         yield f"    count = {steps} - begin < most ? {steps} - begin : most;"
         yield "    const size_t slots = count * rows;"
@@ -209,6 +233,12 @@ class Walk:
                 assert vector.clock is not None
                 place = self.loads.kept(offset, vector.clock)
                 found.append(f"memcpy({place}, {source}, {size} * sizeof({vector.dtype}));")
+        for vector, length in self.plan.regions.items():
+            if vector.sweep == number and vector.places is None:
+                source, size = self.context.all_of(vector, "slot"), self.context.size(vector)
+                at = times(f"i * {self.context.steps(length)} + t", place_length(vector))
+                place = Address(self.context.regions[vector]).plus(at)
+                found.append(f"memcpy({place}, {source}, {size} * sizeof({vector.dtype}));")
         return found
 
     def _last(self, number: int, steps: str) -> Iterator[str]:
@@ -227,6 +257,9 @@ class Walk:
             if (output.clock is None) == bool(time):
                 continue
             array, counts = f"c->{self.parameters[spec.name]}", self.loads.counts()
+            if output.inner is not None:
+                found += self._output_of_places(output, spec, number, time)
+                continue
             if not in_front(spec):
                 [operand] = output.operands
                 if isinstance(operand, View) and operand.vector.sweep == number:
@@ -247,6 +280,25 @@ class Walk:
                     found.append(f"memcpy({target}, {source}, {operand.size} * sizeof({dtype}));")
                 at += operand.size
         return found
+
+    def _output_of_places(self, output: Output, spec: TensorSpec, number: int, time: str) -> Iterator[str]:
+        """Write an output that has numbers for each place, at a time step or at the last one."""
+        [view] = output.operands
+        assert isinstance(view, View)
+        assert view.vector.places is not None
+        if view.vector.sweep != number:
+            return
+        names = [str(axis) if axis != output.inner else PLACES for axis in range(len(spec.shape))]
+        counts = self.loads.counts()
+        shape = tuple(size if isinstance(size, int) else names[axis] for axis, size in enumerate(spec.shape))
+        free = {names[axis]: counts[str(spec.shape[axis])] for axis in spec.free_axes}
+        at = {names[axis]: "(row + i)" if spec.shape[axis] == BATCH else time for axis in spec.free_axes}
+        places = TensorSpec(spec.name, spec.dtype, shape)
+        spread = Spread.of(f"c->{self.parameters[spec.name]}", places, at | {PLACES: "p"}, free)
+        source = self.context.pointer(view, "i").plus(times("p", self.context.place_row(view.vector)))
+        yield f"for (size_t p = 0; p < {self.context.steps(view.vector.places)}; p++) {{"
+        yield from indented(spread.copied(source, spec.dtype, out=True))
+        yield "}"
 
 
 def _begins_later(state: Vector) -> bool:
