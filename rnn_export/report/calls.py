@@ -112,6 +112,7 @@ def _render(template: str, bundle: Bundle) -> str:
     signature, name = bundle.signature, identifier(bundle.manifest.name)
     variables = _variables(signature)
     steps = max(STEPS, signature.least)
+    header = (bundle.folder / "model.h").read_text() if "model.h" in bundle.manifest.files else ""
     return (
         _environment(steps)
         .get_template(f"{template}.jinja")
@@ -123,9 +124,11 @@ def _render(template: str, bundle: Bundle) -> str:
             signature=signature,
             steps=steps,
             rows=ROWS,
+            places=PLACES,
+            workspaces=_workspace(signature, name.upper(), header),
             given=_given(signature),
             returned=_returned(signature),
-            header=(bundle.folder / "model.h").read_text() if "model.h" in bundle.manifest.files else "",
+            header=header,
             initial={leaf.name: _initial(leaf) for leaf in signature.state},
             variables=variables,
             wrapped=_wrapped(signature.tree, variables),
@@ -171,8 +174,19 @@ def _given(signature: Signature) -> list[dict[str, Any]]:
         first = ", ".join(":1" if size == TIME else ":" for size in axes)
         sequence = spec.time_axis is not None
         step = f"{name}[{first}]" if sequence else name
-        found.append({"place": place, "spec": spec, "name": name, "step": step, "sequence": sequence})
+        free = "".join(f"{size.upper()} * " for size in signature.free_sizes if size in spec.shape)
+        found.append(
+            {"place": place, "spec": spec, "name": name, "step": step, "sequence": sequence, "free": free}
+        )
     return found
+
+
+def _workspace(signature: Signature, upper: str, header: str) -> str:
+    """Write how many floats the workspace of a call of C has."""
+    named = {"STEPS": f"{upper}_WORKSPACE_SIZE"}
+    named |= {size.upper(): f"{upper}_{size.upper()}_WORKSPACE_SIZE" for size in signature.free_sizes}
+    terms = [f"{count} * BATCH * {size}" for count, size in named.items() if f" {size} " in header]
+    return " + ".join(terms)
 
 
 def _number(value: float, language: str) -> str:

@@ -11,24 +11,34 @@ from rnn_export.report.calls import snippets
 from rnn_export.runtimes.compiler import compiler
 from tests.support.general_calls import GENERAL
 
+NAMES = ("outputs_0", "outputs_1")
+
 
 @pytest.mark.exhaustive
 @pytest.mark.needs((compiler() or ["cc"])[0])
+@pytest.mark.parametrize(
+    ("name", "shapes"),
+    [("an agent", ((2, 3), (2,))), ("a decoder with attention", ((5,), (3,)))],  # behind the time steps
+)
 def test_programs_of_several_inputs_and_outputs_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str,
+    shapes: tuple[tuple[int, ...], ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     torch.manual_seed(0)
-    call = GENERAL["an agent"]
+    call = GENERAL[name]
     bundle = rnn_export.export(call.make().eval(), call.draw(7, 3, 5), tmp_path / "agent")
     monkeypatch.chdir(tmp_path)
     programs = {snippet.file: snippet.code for snippet in snippets(bundle)}
     for file in ("call.py", "call_onnxruntime.py"):
         exec(compile(programs[file], file, "exec"), {})
     shown, more = capsys.readouterr().out.splitlines()
-    assert shown == (
-        "{'outputs_0': (5, 2, 3), 'outputs_1': (5, 2)} {'outputs_0': (1, 2, 3), 'outputs_1': (1, 2)}"
-    )
-    assert more == "(5, 2, 3), (5, 2) (1, 2, 3), (1, 2)".replace("), (", ") (")
+    front = (lambda steps: (steps,)) if name == "an agent" else (lambda steps: (2, steps))
+    whole, step = ([front(steps) + shape for shape in shapes] for steps in (5, 1))
+    assert shown == " ".join(str(dict(zip(NAMES, each, strict=True))) for each in (whole, step))
+    assert more == " ".join(map(str, (*whole, *step)))
     (tmp_path / "call.c").write_text(programs["call.c"])
     strict = ["-std=c11", "-Wall", "-Wextra", "-pedantic", "-Werror"]
     sources = ["call.c", "agent/model.c"]

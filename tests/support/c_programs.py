@@ -2,14 +2,17 @@
 
 import re
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import rnn_export
-from rnn_export.runtimes.compiler import compiler
-from rnn_export.signature.signature import identifier
+from rnn_export.runtimes.c import floats
+from rnn_export.runtimes.compiler import compiler, entry
+from rnn_export.signature.signature import Signature, identifier
+from rnn_export.signature.tensors import Array, TensorSpec
 
 DRIVER = Path(__file__).with_name("c_driver.c")
 STRICT = ("-std=c11", "-Wall", "-Wextra", "-pedantic", "-Werror")
@@ -76,3 +79,66 @@ def run_driver(bundle: rnn_export.Bundle, *line: str | Path) -> None:
 
 
 CALLS = {"memcpy", "memmove", "memset", "__cpu_model", "__cpu_indicator_init", "_GLOBAL_OFFSET_TABLE_"}
+
+
+def as_driver(folder: Path, signature: Signature) -> str:
+    """Write a program that runs calls of any signature: sizes and bytes come in, then what a call takes."""
+    declared = entry(folder / "model.c")
+    sizes, taken = 2 + len(signature.free_sizes), len(signature.inputs) + 1
+    given = taken + len(signature.outputs) + 1  # the new state
+    arrays = given + bool(declared.workspaces(signature.free_sizes))
+    numbers, pointers = (
+        ", ".join(f"{array}[{place}]" for place in range(count))
+        for array, count in (("s", sizes), ("p", arrays))
+    )
+    return f"""
+#include <stdio.h>
+#include <stdlib.h>
+#include "model.h"
+int main(void)
+{{
+    size_t s[{sizes}], bytes[{arrays}];
+    void *p[{arrays}];
+    while (fread(s, sizeof s, 1, stdin) == 1) {{
+        if (fread(bytes, sizeof bytes, 1, stdin) != 1) return 2;
+        for (int i = 0; i < {arrays}; i++) {{
+            p[i] = malloc(bytes[i]); /* of exactly this size: the sanitizer sees every step over its end */
+            if (i < {taken} && fread(p[i], 1, bytes[i], stdin) != bytes[i]) return 3;
+        }}
+        {declared.name}({numbers}, {pointers});
+        for (int i = {taken}; i < {given}; i++) fwrite(p[i], 1, bytes[i], stdout);
+        for (int i = 0; i < {arrays}; i++) free(p[i]);
+    }}
+    return 0;
+}}
+"""
+
+
+def run_calls(
+    folder: Path, signature: Signature, calls: Sequence[tuple[Mapping[str, int], Sequence[Array]]]
+) -> list[list[Array]]:
+    """Run the program ``driver`` that :func:`as_driver` wrote, on some calls."""
+    room, text = entry(folder / "model.c").workspaces(signature.free_sizes), b""
+    for sizes, arguments in calls:
+        given = [-each.astype(np.int32) if each.dtype == np.bool_ else each for each in arguments]
+        parts = [each.tobytes() for each in given[: len(signature.inputs)]]
+        parts.append(b"".join(each.tobytes() for each in given[len(signature.inputs) :]))
+        results = [_bytes_of(spec, sizes) for spec in signature.outputs]
+        counts = [*map(len, parts), *results, len(parts[-1])]
+        counts += [4 * floats(room, sizes)] if room else []
+        text += np.array([*sizes.values(), *counts], np.uint64).tobytes() + b"".join(parts)
+    done = subprocess.run([folder / "driver"], input=text, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    found, at = [], 0
+    for sizes, _ in calls:
+        found.append([])
+        for spec in signature.results:
+            end = at + _bytes_of(spec, sizes)
+            found[-1].append(np.frombuffer(done.stdout[at:end], spec.dtype).reshape(spec.sized(**sizes)))
+            at = end
+    assert at == len(done.stdout)
+    return found
+
+
+def _bytes_of(spec: TensorSpec, sizes: Mapping[str, int]) -> int:
+    return int(np.prod(spec.sized(**sizes))) * (8 if spec.dtype == "int64" else 4)

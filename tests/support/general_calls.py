@@ -181,7 +181,7 @@ class General:
     """A net and how it is called: with ``draw(time, batch, places)``.
 
     ``takes`` and ``gives`` are what the signature says, in its order; ``streams`` whether a sequence may be
-    cut, ``c`` whether there is C.
+    cut.
     """
 
     make: Callable[[], nn.Module]
@@ -189,7 +189,6 @@ class General:
     takes: tuple[str, ...]
     gives: tuple[str, ...]
     streams: bool = True
-    c: bool = True
 
 
 def lengths(steps: int, batch: int) -> Tensor:
@@ -202,7 +201,6 @@ GENERAL = {
         lambda T, B, S: (torch.randn(B, T, 4), zeros(B), torch.randn(B, S, H)),
         ("x: sequence", "memory: context", "state_0"),
         ("outputs_0", "outputs_1", "state_0_out"),
-        c=False,
     ),
     "a mask of the memory's length": General(
         MaskedDecoder,
@@ -214,7 +212,6 @@ GENERAL = {
         ),
         ("x: sequence", "memory: context", "mask: context", "state_0"),
         ("logits", "features", "state_0_out"),
-        c=False,
     ),
     "an agent": General(
         Agent,
@@ -260,7 +257,6 @@ GENERAL = {
         ("source: context", "target: sequence"),
         ("outputs",),
         streams=False,
-        c=False,
     ),
     "a machine": General(
         Machine,

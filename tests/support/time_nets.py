@@ -357,12 +357,6 @@ TIME_NETS = {
 }
 # What C does not take, and what is said of it.
 REFUSED = {
-    "each with each": (
-        TimeNet(
-            "t = Transpose <perm=[0,2,1]> (x) s = MatMul (x, t) outputs = MatMul (s, x)", "[batch,time,4]"
-        ),
-        "not one of matrices for each row",
-    ),
     "over the rows": (
         TimeNet("k = Constant <value_ints=[0]> () outputs = ReduceMean (x, k)", "[batch,time,4]"),
         "over the rows of a batch",

@@ -312,7 +312,9 @@ MODELS = {
     "masker of samples": Whole(Masker, time_last(more=16, times=8), c=True),
     "encoder": Whole(Encoder, words, c=True),
     "siamese": Whole(
-        Siamese, lambda steps, batch: (torch.randn(batch, steps, 4), torch.randn(batch, steps + 2, 4))
+        Siamese,
+        lambda steps, batch: (torch.randn(batch, steps, 4), torch.randn(batch, steps + 2, 4)),
+        c=True,
     ),
     "list of layers": Whole(Layers, with_states, streams=True, c=True),
     "sequential": Whole(
@@ -326,7 +328,7 @@ MODELS = {
         Forecaster, lambda steps, batch: (torch.randn(batch, steps, 3), 5), streams=True, c=True
     ),
     "greedy decoder": Whole(Greedy, words, c=True),
-    "weights of attention": Whole(SelfAttention, features(4)),
+    "weights of attention": Whole(SelfAttention, features(4), c=True),
     "latent vector alone": Whole(Generator, lambda steps, batch: (torch.randn(batch, 5),), c=True),
     "image and first word": Whole(
         Captioner, lambda steps, batch: (torch.randn(batch, 5), torch.randint(WORDS, (batch,))), c=True

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from rnn_export.backends.c.trace.bands import banded
 from rnn_export.backends.c.trace.elementwise import BOOL, CASTS, INT, OPERATORS, Operator
 from rnn_export.backends.c.trace.graph import (
     Elementwise,
@@ -57,6 +58,7 @@ def _elementwise(
     outer = outer_axis(tracer, shape, given)
     if outer is not None:
         axes = [outer if has_axis(value, shape, outer) else None for value in given]
+        given = [banded(tracer, elementwise, value, outer) for value in given]
 
         def step(values: list[Value]) -> Symbol:
             return _elementwise(tracer, kind, operator, values, dtype, attributes)

@@ -295,7 +295,7 @@ class Walk:
         at = {names[axis]: "(row + i)" if spec.shape[axis] == BATCH else time for axis in spec.free_axes}
         places = TensorSpec(spec.name, spec.dtype, shape)
         spread = Spread.of(f"c->{self.parameters[spec.name]}", places, at | {PLACES: "p"}, free)
-        source = self.context.pointer(view, "i").plus(times("p", self.context.place_row(view.vector)))
+        source = self.context.pointer(view, "slot").plus(times("p", self.context.place_row(view.vector)))
         yield f"for (size_t p = 0; p < {self.context.steps(view.vector.places)}; p++) {{"
         yield from indented(spread.copied(source, spec.dtype, out=True))
         yield "}"
