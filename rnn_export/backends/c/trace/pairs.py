@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from rnn_export.backends.c.trace.graph import Gather, Input, Vector, View
+from rnn_export.backends.c.trace.graph import Gather, Input, Operand, Vector, View
 from rnn_export.backends.c.trace.operations import Across, Each
 from rnn_export.backends.c.trace.symbols import PLACE, UNIT, Space, Symbol, Value
 from rnn_export.backends.c.trace.tracing import Tracing
@@ -105,21 +105,35 @@ def _first(space: Space, value: Value, axis: int) -> Value:
 
 
 def whole(tracer: Tracing, value: Symbol) -> Symbol:
-    """Let what is read as a whole be a copy where it is an argument of the call."""
+    """Let what is read as a whole be one vector for each of its steps, and no argument of the call."""
     space, labels = tracer.space, value.labels
+    alone = len(space.clock_axes(value.shape)) == 1 and space.rows in value.shape
+    units = tuple(space.views(value, value.shape)) if alone else ()
+    if len(units) > 1:
+        return _together(tracer, value, units)
     numbers = space.apart(labels)[0]
     owners = space.owners(numbers)
     for owner in np.unique(owners):
         vector = space.vectors[owner]
         if isinstance(vector.operation, Input) and vector.clock is not None:
             copy = copied(tracer, vector)
-            labels = np.where(owners == owner, labels + _apart(space, vector, copy) * UNIT, labels)
+            labels = np.where(owners == owner, labels + _apart(space, owner, copy) * UNIT, labels)
     return Symbol(labels)
 
 
-def _apart(space: Space, one: Vector, other: Vector) -> int:
+def _together(tracer: Tracing, value: Symbol, units: tuple[Operand, ...]) -> Symbol:
+    """Put the numbers of several vectors side by side, once and not at each step that reads them."""
+    clock, size = tracer.space.clock(value.shape), sum(unit.size for unit in units)
+    for known in tracer.vectors:
+        same = isinstance(known.operation, Gather) and known.operation.operands == units
+        if same and known.clock == clock and known in tracer.space.vectors:
+            return tracer.space.again(known, value.shape)
+    return tracer.space.new(tracer.add(Gather(units), size, tracer.dtype(value), clock), value.shape)
+
+
+def _apart(space: Space, owner: int, other: Vector) -> int:
     """Say how far the numbers of a vector are from those of another one."""
-    return space.bases[space.vectors.index(other)] - space.bases[space.vectors.index(one)]
+    return space.bases[space.vectors.index(other)] - space.bases[owner]
 
 
 def copied(tracer: Tracing, vector: Vector) -> Vector:
@@ -163,7 +177,7 @@ def placed(tracer: Tracing, value: Symbol) -> Symbol:
         elif (own & (steps != 0)).any():
             if vector.clock != space.clocks[value.shape[axis]] or (own & (steps != count)).any():
                 raise CompileError(OTHERS)
-            moved = labels + _apart(space, vector, _each(tracer, vector)) * UNIT + count * (PLACE - 1)
+            moved = labels + _apart(space, owner, _each(tracer, vector)) * UNIT + count * (PLACE - 1)
             labels = np.where(own, moved, labels)
     return Symbol(labels)
 

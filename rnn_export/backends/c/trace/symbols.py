@@ -110,11 +110,16 @@ class Space:
         """
         self.bases.append(self.end)
         self.vectors.append(vector)
+        self.end += vector.size
+        return self.again(vector, shape)
+
+    def again(self, vector: Vector, shape: Sequence[int]) -> Symbol:
+        """Give the value of a vector that has one, in another shape maybe; raises as :meth:`new` does."""
+        place = len(self.vectors) - 1 - self.vectors[::-1].index(vector)
         units = [size for size in shape if size not in self.free]
         if int(np.prod(units)) != vector.size:
             raise TakenError(f"a size among {list(shape)} stands for the batch or for time steps")
-        numbers = self.end + np.arange(vector.size, dtype=np.int64)
-        self.end += vector.size
+        numbers = self.bases[place] + np.arange(vector.size, dtype=np.int64)
         labels = numbers.reshape([1 if size in self.free else size for size in shape])
         labels = labels * UNIT
         for axis, size in enumerate(shape):
