@@ -1,11 +1,14 @@
 """What there is of each pair of time steps and places, as C: right at all sizes, the same in any batch."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from rnn_export.backends.c.write.model import compile_program
 from rnn_export.errors import CompileError
+from rnn_export.runtimes import c
 from rnn_export.runtimes.compiler import compiler
 from tests.support.c_programs import POISON, SANITIZE, STRICT, as_driver, compile_c, needs_compiler, run_calls
 from tests.support.cases import sample
@@ -48,6 +51,24 @@ def test_a_sequence_may_be_cut(tmp_path: Path) -> None:
     assert [each.tobytes() for each in (*signature.joined(pieces), state)] == [
         each.tobytes() for each in whole
     ]
+
+
+def test_rows_may_end_apart(tmp_path: Path) -> None:
+    net = PAIR_NETS["a decoder"]
+    ragged = replace(net.signature, lengths=True)
+    files = compile_program(net.program(), ragged, "net")
+    (tmp_path / "model.c").write_text(files.source)
+    (tmp_path / "model.h").write_text(files.header)
+    call, alone = c.start(tmp_path / "model.c", ragged), net.call(tmp_path)
+    *inputs, state = net.draw(6, 3, 5)
+    outputs = call(*inputs, state, np.array([6, 2, 0]))
+    for row, steps in enumerate((6, 2)):
+        one = [each[row : row + 1] for each in (*net.signature.cut(inputs, slice(steps)), state)]
+        for spec, got, want in zip(net.signature.results, outputs, alone(*one), strict=True):
+            own = got[row : row + 1]
+            assert spec.cut(own, slice(steps)).tobytes() == want.tobytes()
+            assert spec.time_axis is None or not spec.cut(own, slice(steps, None)).any()
+    assert outputs[-1][2].tobytes() == state[2].tobytes()
 
 
 @pytest.mark.parametrize("options", [["-march=native"], ["-DPLAIN_LOOPS"]], ids=["vectors", "plain"])

@@ -297,21 +297,26 @@ INLINE void add_up_places(size_t places, const int size, const float *x, size_t 
         store_some(y + j, sum, (size_t)(size - j));
     }
 }
-/* y[g] = the sum of a[g] x[g] over all places, with `each` numbers in every x[g]. */
+/* y[g] = the sum of a[g] x[g] over all places, with `each` numbers in every x[g]: four vectors of them at once, against
+   the latency of a sum. */
 INLINE void weigh_places(size_t places, const int groups, const int each, const float *x, size_t x_step, const float *a,
                   size_t a_step, float *y)
 {
     for (int g = 0; g < groups; g++)
-        for (int j = 0; j < each; j += LANES) {
+        for (int j = 0; j < each; j += 4 * LANES) {
             const float *from = x + g * each + j;
-            vec sum = splat(0.0f);
+            vec sum[4] = {splat(0.0f), splat(0.0f), splat(0.0f), splat(0.0f)};
             for (size_t first = 0; first < places; first += 64) {
-                vec part = splat(0.0f);
-                for (size_t p = first; p < places && p < first + 64; p++)
-                    part = fused(load_some(from + p * x_step, (size_t)(each - j)), splat(a[p * a_step + g]), part);
-                sum = sum + part;
+                vec part[4] = {splat(0.0f), splat(0.0f), splat(0.0f), splat(0.0f)};
+                for (size_t p = first; p < places && p < first + 64; p++) {
+                    const vec weight = splat(a[p * a_step + g]);
+                    UNROLL for (int v = 0, left = each - j; v < 4 && left > 0; v++, left -= LANES)
+                        part[v] = fused(load_some(from + p * x_step + v * LANES, (size_t)left), weight, part[v]);
+                }
+                UNROLL for (int v = 0; v < 4; v++) sum[v] = sum[v] + part[v];
             }
-            store_some(y + g * each + j, sum, (size_t)(each - j));
+            UNROLL for (int v = 0, left = each - j; v < 4 && left > 0; v++, left -= LANES)
+                store_some(y + g * each + j + v * LANES, sum[v], (size_t)left);
         }
 }
 //! maximum

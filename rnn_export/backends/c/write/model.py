@@ -211,8 +211,11 @@ def _source(source: Source, name: str) -> str:
 def _zeros(signature: Signature, name: str) -> dict[str, str]:
     """Count the numbers of each output, by its parameter."""
     sizes, names = _sizes(signature, name), parameters(signature)
+    counts = {TIME: "steps", BATCH: "batch"} | {name: name for name in signature.free_sizes}
     return {
-        names[spec.name]: f"{'' if spec.time_axis is None else 'steps * '}batch * {sizes[names[spec.name]]}"
+        names[spec.name]: " * ".join(
+            [*(count for size, count in counts.items() if size in spec.shape), sizes[names[spec.name]]]
+        )
         for spec in signature.outputs
     }
 
