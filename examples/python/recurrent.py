@@ -11,6 +11,7 @@ import ctypes
 import hashlib
 import json
 import os
+import re
 import shlex
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -272,9 +273,12 @@ class CModel(_Base):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
+        free = [size for spec in self.inputs for size in spec["shape"] if isinstance(size, str)]
+        self._sizes = list(dict.fromkeys(["time", "batch", *free]))  # as model.h has them
+        self._rooms = workspaces((folder / "model.h").read_text(encoding="utf-8"), self.name, self._sizes)
         self._function = ctypes.CDLL(str(compiled(folder)))[f"{self.name}_run"]
-        pointers = [ctypes.c_void_p] * (len(self.inputs) + len(self.outputs) + 2)
-        self._function.argtypes = [ctypes.c_size_t, ctypes.c_size_t, *pointers]
+        pointers = [ctypes.c_void_p] * (len(self.inputs) + len(self.outputs) + 2 + bool(self._rooms))
+        self._function.argtypes = [*[ctypes.c_size_t] * len(self._sizes), *pointers]
         self._function.restype = None
 
     def _run(
@@ -286,13 +290,25 @@ class CModel(_Base):
         outputs = [
             np.empty(sized(spec, sizes), C_TYPES.get(spec["dtype"], spec["dtype"])) for spec in self.outputs
         ]
-        addresses = (array.ctypes.data for array in (*taken, flat, *outputs, flat))
-        self._function(sizes["time"], sizes["batch"], *addresses)
+        room = sizes["batch"] * sum(count * sizes[size] for size, count in self._rooms.items())
+        workspace = [np.empty(room, np.float32)] if self._rooms else []
+        addresses = (array.ctypes.data for array in (*taken, flat, *outputs, flat, *workspace))
+        self._function(*(sizes[size] for size in self._sizes), *addresses)
         given = [_as(array, spec["dtype"]) for array, spec in zip(outputs, self.outputs, strict=True)]
         after = [
             _as(leaf, spec["dtype"]) for leaf, spec in zip(_split(flat, leaves), self.leaves, strict=True)
         ]
         return given, tuple(after)
+
+
+def workspaces(header: str, name: str, sizes: list[str]) -> dict[str, int]:
+    """Read of ``model.h`` the floats of workspace for each row and time step, or entry of a context."""
+    found: dict[str, int] = {}
+    for size in sizes:
+        macro = f"{name.upper()}_{'' if size == 'time' else f'{size.upper()}_'}WORKSPACE_SIZE"
+        defined = re.search(rf"^#define {macro} (\d+)", header, re.MULTILINE)
+        found |= {size: int(defined[1])} if defined else {}
+    return found
 
 
 def _in_c(array: Array) -> Array:

@@ -241,6 +241,10 @@ def _requirements(signature: Signature, host: Host) -> list[tuple[str, str]]:
         ("a net without lengths", ", ".join(lengths)),
         ("tensors of float32, int64 and bool", ", ".join(sorted(dtypes - {*C_TYPES}))),
     ]
+    if "model.c" in host.files:
+        needed.append(
+            ("contexts of known sizes in a program around model.c", ", ".join(signature.free_sizes))
+        )
     return needed if host.shapes else [*needed, ("contexts of one free size", _of_several_sizes(signature))]
 
 

@@ -120,7 +120,10 @@ def test_python_runs_contexts_of_any_size_and_flat_outputs(name: str, tmp_path: 
     folder = scaffold([bundle.folder], "python", tmp_path / "new")
     done = run(sys.executable, folder / "golden.py", folder / MODELS / "net")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("vectors whole") == 1 + call.c
+    assert done.stdout.count("vectors whole") == 2
+    if bundle.signature.free_sizes:
+        with pytest.raises(ScaffoldError, match=r"contexts of known sizes .* got memory_length"):
+            scaffold([bundle.folder], "c", tmp_path / "other")
 
 
 @pytest.mark.exhaustive
