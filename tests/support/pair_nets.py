@@ -261,6 +261,14 @@ PAIR_NETS: dict[str, PairNet] = {
         (X, MEMORY),
         (("W", (4, 3)),),
     ),
+    "a memory behind a stride": PairNet(
+        """m = Transpose <perm=[0,2,1]> (source) c = Conv <strides=[2], pads=[1,1]> (m, W) k = Tanh (c)
+        memory = Transpose <perm=[0,2,1]> (k)"""
+        + attended("s = MatMul (x, k)"),
+        ("float[batch,time,4] y",),
+        (X, "float[batch,source_length,3] source"),
+        (("W", (4, 3, 3)),),
+    ),
     "units of pairs": PairNet(
         """one = Constant <value_ints=[1]> () two = Constant <value_ints=[2]> ()
         a = MatMul (x, W) b = MatMul (memory, U) a4 = Unsqueeze (a, two) b4 = Unsqueeze (b, one)

@@ -8,6 +8,7 @@ C walks over each of them by a clock of its own, and over the free sizes of cont
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -32,19 +33,26 @@ def clocks_of(program: Program, signature: Signature) -> list[Length]:
     contexts = [Length(base=name) for name in signature.free_sizes]
     if signature.streamable:
         return [Length(), *contexts]
-    first = max(2 * signature.least, 8)
-    others = {length.base: SOME + 2 * place for place, length in enumerate(contexts)}
-    runs = {first + more: _shapes(program, first + more, ROWS, others) for more in MORE_STEPS}
-    other = _shapes(program, first, ROWS + 1, others)
+    sizes = {TIME: max(2 * signature.least, 8)}
+    sizes |= {length.base: SOME + 2 * place for place, length in enumerate(contexts)}
     found = dict.fromkeys([Length(), *contexts])
+    for base in sizes:
+        found |= dict.fromkeys(_lengths(program, base, sizes))
+    return list(found)
+
+
+def _lengths(program: Program, base: str, sizes: dict[str, int]) -> Iterator[Length]:
+    """Fit the sizes of a graph's axes, where one of the call's sizes grows and the others stay."""
+    first = sizes[base]
+    runs = {first + more: _shapes(program, sizes | {base: first + more}, ROWS) for more in MORE_STEPS}
+    other = _shapes(program, sizes, ROWS + 1)
     for name, shape in runs[first].items():
         for axis in range(len(shape)):
-            sizes = {steps: shapes[name][axis] for steps, shapes in runs.items() if axis < len(shapes[name])}
-            own = other[name][axis : axis + 1] == shape[axis : axis + 1] and len(set(sizes.values())) > 1
-            length = fit(sizes) if own else None
+            grown = {size: shapes[name][axis] for size, shapes in runs.items() if axis < len(shapes[name])}
+            own = other[name][axis : axis + 1] == shape[axis : axis + 1] and len(set(grown.values())) > 1
+            length = fit(grown) if own else None
             if length is not None:
-                found[length] = None
-    return list(found)
+                yield replace(length, base=base)
 
 
 def sizes_of(clocks: list[Length], sizes: Mapping[str, int]) -> dict[int, Length]:
@@ -52,13 +60,13 @@ def sizes_of(clocks: list[Length], sizes: Mapping[str, int]) -> dict[int, Length
     return {clock.of(sizes[clock.base]): clock for clock in clocks}
 
 
-def _shapes(program: Program, time: int, rows: int, others: Mapping[str, int]) -> Shapes:
+def _shapes(program: Program, sizes: Mapping[str, int], rows: int) -> Shapes:
     """Run a graph; give the shapes of its values."""
     model = program.proto()
     names = [name for node in model.graph.node for name in node.output if name]
     del model.graph.output[:]
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    results = run_model(model, program.sample(time, rows, others), names)
+    results = run_model(model, program.sample(sizes[TIME], rows, sizes), names)
     return {name: np.shape(result) for name, result in zip(names, results, strict=True)}
 
 
@@ -89,12 +97,20 @@ def _with_contexts(
     names = dict.fromkeys(clock.base for clock in clocks if clock.base != TIME)
     used: set[int] = set()
     for rows, time in pairs:
-        sizes, near = {TIME: time}, {*taken, *used, rows, *(clock.of(time) for clock in clocks)}
+        sizes = {TIME: time}
+        near = {*taken, *used, rows, *sizes_of([each for each in clocks if each.base == TIME], sizes)}
         for name in names:
-            sizes[name] = next(size for size in LARGER if size not in near)
-            near |= {*range(sizes[name], sizes[name] + FEW)}
+            own = [clock for clock in clocks if clock.base == name]
+            sizes[name] = next(size for size in LARGER if _apart(own, size, near))
+            near |= {*range(sizes[name], sizes[name] + FEW), *sizes_of(own, sizes)}
             used.add(sizes[name])
         yield rows, sizes
+
+
+def _apart(clocks: list[Length], size: int, near: set[int]) -> bool:
+    """Whether what some clocks make of a size are sizes of their own, and not few."""
+    found = {clock.of(size) for clock in clocks}
+    return len(found) == len(clocks) and not found & near and min(found) > FEW and max(found) < SPAN
 
 
 def _pairs(taken: set[int], clocks: list[Length], *, cut: bool) -> Iterator[tuple[int, int]]:
@@ -105,8 +121,6 @@ def _pairs(taken: set[int], clocks: list[Length], *, cut: bool) -> Iterator[tupl
         return
     row, last = 0, 0
     for time in LARGER:
-        sizes = {clock.of(time) for clock in clocks}
-        apart = len(sizes) == len(clocks) and not sizes & {*taken, free[row]} and time > last + FEW
-        if apart and min(sizes) > FEW and max(sizes) < SPAN:
+        if _apart(clocks, time, {*taken, free[row]}) and time > last + FEW:
             yield free[row], time
             row, last = min(row + 1, len(free) - 1), time

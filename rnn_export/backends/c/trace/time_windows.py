@@ -48,7 +48,7 @@ class Along:
         """Give the number of places, for a number of time steps."""
         if length.each == 1:
             more = (length.plus + self.spare + self.stride) * length.by + length.more
-            return Length(length.times, more, length.by * self.stride)
+            return Length(length.times, more, length.by * self.stride, base=length.base)
         each, rest = divmod(length.each, self.stride)
         if rest or each == 1:
             raise CompileError(f"it takes every {self.stride}th of {length} time steps")
