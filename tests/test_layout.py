@@ -58,9 +58,10 @@ ROOMS: dict[str, str] = {
         torchscript empty_calls onnx
         c/trace/elementwise c/trace/graph c/trace/net c/trace/operations c/trace/symbols c/trace/clocks
         c/trace/nodes c/trace/source_names c/trace/operators c/trace/order c/trace/walks c/trace/tracing
-        c/trace/pairs c/trace/frames c/trace/flattened c/trace/loops c/trace/numbered c/trace/trace
-        c/trace/results c/trace/over_time c/trace/bands c/trace/rules c/trace/products c/trace/choices
-        c/trace/einsum c/trace/windows c/trace/time_windows c/trace/places c/trace/composed
+        c/trace/pairs c/trace/frames c/trace/flattened c/trace/loops c/trace/numbered
+        c/trace/rows_apart c/trace/trace c/trace/results c/trace/over_time c/trace/bands c/trace/rules
+        c/trace/products c/trace/choices c/trace/einsum c/trace/windows c/trace/time_windows
+        c/trace/places c/trace/composed
         c/plan/buffers c/plan/tiles c/plan/merge c/plan/schedule c/plan/plan
         c/write/literals c/write/names c/write/pack c/write/context c/write/equations c/write/tiles
         c/write/copies c/write/maps c/write/pairs c/write/emit c/write/layout c/write/loads c/write/walk

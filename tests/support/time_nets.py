@@ -354,6 +354,33 @@ TIME_NETS = {
         weights=(("scale", (2,)), ("shift", (2,))),
         least=2,
     ),
+    "a loop inside of pieces": TimeNet(
+        """flat = Constant <value_ints=[-1,2,2]> () p = Reshape (x, flat) t = Transpose <perm=[1,0,2]> (p)
+        y, h = RNN <hidden_size=3> (t, W, R) one = Constant <value_ints=[1]> () z = Squeeze (y, one)
+        u = Transpose <perm=[1,0,2]> (z) six = Constant <value_ints=[6]> ()
+        front = Shape <start=0, end=2> (x) shape = Concat <axis=0> (front, six)
+        outputs = Reshape (u, shape)""",
+        "[batch,time,6]",
+        weights=(("W", (1, 3, 2)), ("R", (1, 3, 3))),
+    ),
+    "loops across pieces": TimeNet(
+        """apart = Constant <value_ints=[0,0,2,2]> () a = Reshape (x, apart)
+        t = Transpose <perm=[1,0,2,3]> (a) flat = Constant <value_ints=[0,-1,2]> () m = Reshape (t, flat)
+        y, h = RNN <direction="bidirectional", hidden_size=3> (m, W, R)
+        k = Transpose <perm=[0,2,1,3]> (y) twelve = Constant <value_ints=[12]> ()
+        front = Shape <start=0, end=2> (t) shape = Concat <axis=0> (front, twelve)
+        z = Reshape (k, shape) outputs = Transpose <perm=[1,0,2]> (z)""",
+        "[batch,time,12]",
+        weights=(("W", (2, 3, 2)), ("R", (2, 3, 3))),
+    ),
+    "pieces added up": TimeNet(
+        """n = Shape <start=2, end=3> (x) two = Constant <value_ints=[2]> () twice = Mul (n, two)
+        more = Add (twice, two) one = Constant <value_ints=[1]> () image = Concat <axis=0> (one, more)
+        block = Constant <value_ints=[1,4]> ()
+        y = Col2Im <strides=[1,2]> (x, image, block) outputs = Squeeze (y, two)""",
+        "[batch,1,2*time + 2]",
+        MAPS,
+    ),
 }
 # What C does not take, and what is said of it.
 REFUSED = {

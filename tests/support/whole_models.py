@@ -308,7 +308,7 @@ MODELS = {
     "last valid output": Whole(Gathered, counted, c=True),
     "speech recognizer": Whole(SpeechRecognizer, time_last(1, 16, times=2), c=True),
     "source separator": Whole(SourceSeparator, time_last(2, 10), c=True),
-    "dual path": Whole(DualPath, time_last(8, more=3)),
+    "dual path": Whole(DualPath, time_last(8, more=3), c=True),
     "masker of samples": Whole(Masker, time_last(more=16, times=8), c=True),
     "encoder": Whole(Encoder, words, c=True),
     "siamese": Whole(

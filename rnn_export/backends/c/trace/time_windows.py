@@ -177,6 +177,42 @@ def _conv_transpose(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> li
     return [Symbol(np.moveaxis(flat, 1, axis))]
 
 
+def _overlap_add(tracer: "Tracer", node: ir.Node, arguments: Arguments) -> list[Value]:
+    """``y[c][s q + r] = sum x[c, k][q + e]``: pieces of a sequence, ``[B, C K, L]``, are added up again."""
+    value, image, block = arguments
+    if (
+        not isinstance(value, Symbol)
+        or not isinstance(image, np.ndarray)
+        or not isinstance(block, np.ndarray)
+    ):
+        raise CompileError("its sizes are computed")
+    ones = {name: tuple(node.attributes.get_ints(name, [1, 1])) for name in ("strides", "dilations")}
+    flat = image.shape == (2,) and image[0] == 1 and block[0] == 1
+    if not flat or any(node.attributes.get_ints("pads", [0])) or value.shape[2] not in tracer.space.clocks:
+        raise CompileError("it adds up pieces of maps, or what is padded")
+    kernel, stride, apart, size = int(block[1]), ones["strides"][1], ones["dilations"][1], value.shape[2]
+    length = (size - 1) * stride + (kernel - 1) * apart + 1
+    if int(image[1]) != length:
+        raise CompileError("it adds up pieces to more time steps than they have")
+    offsets = [[divmod(r - k * apart, stride) for k in range(kernel)] for r in range(stride)]
+    used = [e for row in offsets for e, left in row if not left]
+    first, count, turns = min(used), max(used) - min(used) + 1, -(-length // stride)
+    frames, clock = framed(tracer, value, 2, Along(count, 1, 1, -first, turns - size - 1), 0.0)
+    with tracer.each_step(clock, [frames]):
+        step = tracer.at_a_step(frames, 3).labels  # [B, E, C K]
+        step = step.reshape(*step.shape[:2], -1, kernel)
+        phases = []
+        for row in offsets:
+            terms = [step[:, e - first, :, k] for k, (e, left) in enumerate(row) if not left]
+            total = Symbol(terms[0])
+            for term in terms[1:]:
+                total = elementwise(tracer, "Add", [total, Symbol(term)])
+            phases.append(total.labels)
+    turned = tracer.symbol(tracer.sequence(Symbol(np.stack(phases, 1)), 1, clock)).labels  # [B, Q, S, C]
+    found = turned.reshape(turned.shape[0], turns * stride, -1)[:, :length]
+    return [Symbol(np.moveaxis(found, 1, -1)[:, :, None])]
+
+
 def _phases(
     tracer: "Tracer", step: Symbol, parts: Array, bias: Array | None, rest: tuple[Sliding, tuple[int, ...]]
 ) -> Symbol:
@@ -260,6 +296,7 @@ def _global_pool(function: str) -> Rule:
 
 RULES: dict[str, Rule] = {
     "AveragePool": _pool("mean"),
+    "Col2Im": _overlap_add,
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
     "GlobalAveragePool": _global_pool("mean"),

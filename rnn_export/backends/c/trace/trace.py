@@ -25,6 +25,7 @@ from rnn_export.backends.c.trace.nodes import evaluate, where
 from rnn_export.backends.c.trace.numbered import with_numbers
 from rnn_export.backends.c.trace.order import in_own_order
 from rnn_export.backends.c.trace.pairs import whole
+from rnn_export.backends.c.trace.rows_apart import with_rows_apart
 from rnn_export.backends.c.trace.source_names import source_names
 from rnn_export.backends.c.trace.symbols import OfRow, Space, Symbol, TakenError, Value
 from rnn_export.backends.c.trace.tracing import Tracing
@@ -178,6 +179,9 @@ class Tracer(Tracing):
     def _scan(
         self, node: ir.Node, known: Mapping[ir.Value, Value], arguments: list[Value | None]
     ) -> list[Value]:
+        apart = with_rows_apart(self, arguments, partial(self._scan, node, known))
+        if apart is not None:
+            return apart
         body = node.attributes["body"].as_graph()
         outer = dict(known)
         read = self._ahead(body, outer)

@@ -262,8 +262,8 @@ INLINE void istore_some(int32_t *x, ivec y, size_t left)
 }
 //! match_places dot places
 /* y[m] = the sum of x[m][i] z[m][i] over i < k, for m < count, at each place. */
-INLINE void match_places(size_t places, const int count, const int k, const float *x, size_t x_step, const float *z,
-                  size_t z_step, float *y, size_t y_step)
+INLINE void match_places(size_t places, const int count, const int k, const float *x, size_t x_step,
+                         const float *z, size_t z_step, float *y, size_t y_step)
 {
     const int most = k / LANES * LANES;
     for (size_t p = 0; p < places; p++, x += x_step, z += z_step, y += y_step)
@@ -272,7 +272,8 @@ INLINE void match_places(size_t places, const int count, const int k, const floa
             vec sum = splat(0.0f);
             for (int j = 0; j < most; j += LANES) sum = fused(load(one + j), load(other + j), sum);
             if (most < k)
-                sum = fused(load_some(one + most, (size_t)(k - most)), load_some(other + most, (size_t)(k - most)), sum);
+                sum = fused(load_some(one + most, (size_t)(k - most)), load_some(other + most, (size_t)(k - most)),
+                            sum);
             y[m] = total(sum);
         }
 }
@@ -299,8 +300,8 @@ INLINE void add_up_places(size_t places, const int size, const float *x, size_t 
 }
 /* y[g] = the sum of a[g] x[g] over all places, with `each` numbers in every x[g]: four vectors of them at once, against
    the latency of a sum. */
-INLINE void weigh_places(size_t places, const int groups, const int each, const float *x, size_t x_step, const float *a,
-                  size_t a_step, float *y)
+INLINE void weigh_places(size_t places, const int groups, const int each, const float *x, size_t x_step,
+                         const float *a, size_t a_step, float *y)
 {
     for (int g = 0; g < groups; g++)
         for (int j = 0; j < each; j += 4 * LANES) {
@@ -310,13 +311,18 @@ INLINE void weigh_places(size_t places, const int groups, const int each, const 
                 vec part[4] = {splat(0.0f), splat(0.0f), splat(0.0f), splat(0.0f)};
                 for (size_t p = first; p < places && p < first + 64; p++) {
                     const vec weight = splat(a[p * a_step + g]);
-                    UNROLL for (int v = 0, left = each - j; v < 4 && left > 0; v++, left -= LANES)
+                    UNROLL for (int v = 0; v < 4; v++) {
+                        const int left = each - j - v * LANES;
+                        if (left <= 0) continue;
                         part[v] = fused(load_some(from + p * x_step + v * LANES, (size_t)left), weight, part[v]);
+                    }
                 }
                 UNROLL for (int v = 0; v < 4; v++) sum[v] = sum[v] + part[v];
             }
-            UNROLL for (int v = 0, left = each - j; v < 4 && left > 0; v++, left -= LANES)
-                store_some(y + g * each + j + v * LANES, sum[v], (size_t)left);
+            UNROLL for (int v = 0; v < 4; v++) {
+                const int left = each - j - v * LANES;
+                if (left > 0) store_some(y + g * each + j + v * LANES, sum[v], (size_t)left);
+            }
         }
 }
 //! maximum

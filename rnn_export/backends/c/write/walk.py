@@ -185,9 +185,9 @@ class Walk:
                 yield from indented(self._inputs(vector))
         yield from indented(body)
         yield from indented(self._every_slot(self._stores(number), reverse, steps))
-        yield from indented(self._last(number, steps))
-        yield from indented(self._hand_on(self.net.states(number)))
-        if not body and not buffered:
+        rest = [*self._last(number, steps), *self._hand_on(self.net.states(number))]
+        yield from indented(rest)
+        if not (body or buffered) or not any(re.search(r"\bslots\b", line) for line in [*body, *rest]):
             yield "    (void)slots;"
         yield "}"
 
