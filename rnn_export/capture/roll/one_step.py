@@ -35,7 +35,9 @@ def one_step(unrolled: Unrolled) -> Step:
         NotRolledError: it reads what is no state.
     """
     made = _Step(unrolled)
-    if any(unrolled.extents.get(node, PLAIN) != PLAIN for node in unrolled.outputs):
+    if any(
+        unrolled.extents.get(node, PLAIN) != PLAIN or node in unrolled.turned for node in unrolled.outputs
+    ):
         raise NotRolledError("an output has other time steps than the inputs")
     for node in unrolled.extents:  # their states in the order in which they are met
         keeps = node in unrolled.windows and unrolled.windows[node].kept

@@ -16,6 +16,7 @@ from torch import fx, nn
 
 from rnn_export.capture import traceable
 from rnn_export.capture.roll.one_step import Step, one_step
+from rnn_export.capture.roll.unread import without_unread
 from rnn_export.capture.roll.unrolled import Unrolled
 from rnn_export.capture.step import PRINTING, TRACED_BATCH
 from rnn_export.errors import RnnExportError
@@ -30,6 +31,7 @@ from rnn_export.signature.sizes import BATCH, TIME
 
 FEWEST = 5  # time steps of a trace: what follows what is seen between the second and the last of them
 FEW = 3  # time steps of many rows
+RUNNING = "torch.fx.graph_module"  # prints where a step failed that is none
 PREFIX = "model."  # of what is in the module that is traced
 # Time steps and rows on which the step is compared with the module: from here on the step stands for it.
 TRIED = ((1, 2), (2, 1), (31, 5), (FEW, 33), (FEW, 257), (300, 1), (1025, 1), (4097, 1))
@@ -101,8 +103,9 @@ def roll(subject: Subject) -> Subject | None:
     names = [name.removeprefix(PREFIX) for name in found.weights]
     rolled = Rolled(subject.model, step, names, *axes).eval()
     try:
-        inner = look_again(subject, rolled, subject.inputs, state)
-        return inner if _is_same(subject, inner) else None
+        with unprinted(RUNNING):
+            inner = look_again(subject, rolled, subject.inputs, state)
+            return inner if _is_same(subject, inner) else None
     except (RnnExportError, RuntimeError):  # what the trace shows is not the module's step
         return None
 
@@ -137,7 +140,9 @@ def _step(subject: Subject) -> tuple[nn.Module, Step]:
         traced = exported.run_decompositions({}).module(check_guards=False)
     weights = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
     _name_alike(traced, weights)
-    step = one_step(Unrolled(_plain(traced.graph), [axis is not None for axis in axes], steps, weights))
+    step = one_step(
+        Unrolled(without_unread(traced.graph), [axis is not None for axis in axes], steps, weights)
+    )
     module = fx.GraphModule(traced, step.graph)
     for name, constant in [*module.named_buffers()]:
         holder, _, last = name.rpartition(".")
@@ -159,14 +164,6 @@ def _name_alike(traced: fx.GraphModule, weights: Collection[str]) -> None:
         node.target = next(same, name)
         if node.target == name:
             known.append((name, value))
-
-
-def _plain(graph: fx.Graph) -> fx.Graph:
-    """Leave out what has no result: assertions."""
-    for node in reversed([*graph.nodes]):
-        if node.op in ("call_function", "call_module") and not node.users:
-            graph.erase_node(node)
-    return graph
 
 
 def _is_same(subject: Subject, inner: Subject) -> bool:

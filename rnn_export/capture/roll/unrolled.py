@@ -66,6 +66,7 @@ class Unrolled:
         self.extents = {node: PLAIN for node, time in self.times.items() if time == WHOLE}
         self.windows: dict[Node, Window] = {}
         self.sums: dict[Node, int] = {}  # over the time steps so far, and their axes
+        self.turned = set[Node]()  # sequences whose last time step stands in front
         for node in graph.nodes:
             if node.op == "call_function":
                 self.times[node] = self._time(node)
@@ -93,16 +94,32 @@ class Unrolled:
             return read
         parts = self._parts(node)
         if parts is not None:
-            self.collected[node] = parts
             return WHOLE
         found = {self.times.get(given) for given in node.all_input_nodes} - {None}
         if WHOLE in found and len(found) > 1:
             raise NotRolledError(f"{node.name} reads one time step and all of them")
+        self._turn(node)
         return (
             WHOLE
             if found == {WHOLE}
             else max((time for time in found if isinstance(time, int)), default=None)
         )
+
+    def _turn(self, node: Node) -> None:
+        """Note whether what is made of sequences is turned around.
+
+        Raises:
+            NotRolledError: some of them are, and some are not.
+        """
+        given = {each in self.turned for each in node.all_input_nodes if self.times.get(each) == WHOLE}
+        if len(given) > 1:
+            raise NotRolledError(f"{node.name} reads sequences of both directions")
+        flips = node.target is aten.flip.default and any(
+            self._is_along_time(node.all_input_nodes[0], axis)
+            for axis in node.args[1]  # type: ignore[union-attr]
+        )
+        if given and given.pop() != flips:
+            self.turned.add(node)
 
     def _extent(self, node: Node) -> Extent:
         """Say how many entries a sequence has beside those of the time steps.
@@ -116,9 +133,12 @@ class Unrolled:
         given = {self.extents[each] for each in node.all_input_nodes if each in self.extents}
         if len(given) > 1 or (node.target in RECURRENT and given != {PLAIN}):
             raise NotRolledError(f"{node.name} reads time steps and others")
+        flips = node.target is aten.flip.default
+        if (node in self.turned and (found or node.target in RECURRENT)) or (flips and given != {PLAIN}):
+            raise NotRolledError(f"{node.name} looks ahead")
         if node.target is aten.cumsum.default and given == {PLAIN}:
             axis = int(argument(node, 1, 0))
-            if node.meta["val"].shape[axis] == self.steps:
+            if node.meta["val"].shape[axis] == self.steps and node not in self.turned:
                 self.sums[node] = axis
         if found is None:
             return given.pop()
@@ -127,6 +147,14 @@ class Unrolled:
 
     def read(self, node: Node) -> int | None:
         """Give the time step that a node picks out of a whole sequence."""
+        source, entry = node.args[0] if node.args else None, self._entry(node)
+        if entry is None or not isinstance(source, Node):
+            return None
+        whole = source.args[0] if source.target in PIECES else source
+        return self.steps - 1 - entry if whole in self.turned else entry
+
+    def _entry(self, node: Node) -> int | None:
+        """Give the place at which a node reads a sequence."""
         source = node.args[0] if node.args else None
         if not isinstance(source, Node):
             return None
@@ -151,7 +179,14 @@ class Unrolled:
         if node.target not in COLLECTING:
             return None
         parts = tuple(node.args[0])  # type: ignore[arg-type]
-        return parts if [self.times.get(part) for part in parts] == [*range(self.steps)] else None
+        found = [self.times.get(part) for part in parts]
+        if found not in ([*range(self.steps)], [*reversed(range(self.steps))]):
+            return None
+        if found[0]:
+            self.turned.add(node)
+            parts = parts[::-1]
+        self.collected[node] = parts
+        return parts
 
     def _follow(self, one: Node, other: Node) -> None:
         """Note that one node stands where another one stands a time step later, and so what both read.
@@ -202,7 +237,7 @@ class Unrolled:
                 self._begin(given, begins)
             if self.times.get(given) != 0 or self.times.get(begins) is not None or given not in self.next:
                 continue
-            earlier = [each for each in given.all_input_nodes if self.times.get(each) == 0]
+            earlier = [each for each in given.all_input_nodes if self.times.get(each) in (0, FIRST)]
             if given.target is not begins.target or self.read(given) is not None or len(earlier) != 1:
                 continue
             known = dict(self.next)
@@ -218,12 +253,13 @@ class Unrolled:
     def _alike(self, one: Any, other: Any) -> None:
         """Compare what two nodes are given."""
         if isinstance(one, Node) and isinstance(other, Node):
+            if self.next.get(one) is other:
+                return
             times = self.times.get(one), self.times.get(other)
             if isinstance(times[0], int) and isinstance(times[1], int):
                 if times[1] != times[0] + 1:
                     raise NotRolledError(f"{one.name} and {other.name} are not a time step apart")
-                if self.next.get(one) is not other:
-                    self._follow(one, other)
+                self._follow(one, other)
             elif one is not other:
                 if times[0] != times[1] or one.target is not other.target:
                     raise NotRolledError(f"{one.name} is not {other.name}")
