@@ -38,7 +38,7 @@ ROOMS: dict[str, str] = {
         untrusted/archive golden layout bundle description signing
         """,
     "capture": """
-        decompositions complex_numbers traceable registry step script/source script/aliases
+        decompositions complex_numbers free_numbers traceable registry step script/source script/aliases
         script/specialize
         script/loop_to_onnx script/properties script/explained script/script onnx_file/affine_index
         onnx_file/first_step

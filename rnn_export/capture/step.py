@@ -11,11 +11,14 @@ import numpy as np
 import onnx_ir as ir
 import torch
 from onnx_ir.passes import common
+from torch import Tensor, nn
 from torch._decomp import get_decompositions
 
 from rnn_export.capture import traceable
 from rnn_export.capture.decompositions import decomposed, without_bags, without_unbind
+from rnn_export.capture.free_numbers import asks_for_numbers
 from rnn_export.capture.registry import unparsed
+from rnn_export.capture.traceable import Free
 from rnn_export.errors import CaptureError, class_name
 from rnn_export.failures import users_line
 from rnn_export.garbage import uncollected
@@ -63,43 +66,81 @@ def _trace(subject: Subject) -> ir.Model:
         {axis: sizes[str(spec.shape[axis])] for axis in spec.free_axes if spec.shape[axis] != TIME}
         for spec in specs
     ]
+    what = f"one time step of {class_name(subject.original)}"
+    step = exported(subject.flat().eval(), arguments, specs, free, what)
+    _name_sizes(step, specs)
+    return step
+
+
+def exported(
+    flat: nn.Module, arguments: Sequence[Tensor], specs: Sequence[TensorSpec], free: Free, what: str
+) -> ir.Model:
+    """Trace a flat module, and export it to ONNX.
+
+    Args:
+        flat: takes tensors alone. One that asks for sizes as Python numbers is traced once more.
+        arguments: of one call.
+        specs: what they are.
+        free: of each, the axes whose sizes are free, and what ``torch.export`` calls them.
+        what: is traced, for the error.
+
+    Raises:
+        CaptureError: the exporter cannot trace it, or fixes a size.
+    """
+    try:
+        return _exported(flat, arguments, specs, free, what, numbers=False)
+    except CaptureError as error:
+        if not asks_for_numbers(flat):
+            raise
+        try:
+            return _exported(flat, arguments, specs, free, what, numbers=True)
+        except CaptureError:
+            raise error from error.__cause__
+
+
+def _exported(
+    flat: nn.Module,
+    arguments: Sequence[Tensor],
+    specs: Sequence[TensorSpec],
+    free: Free,
+    what: str,
+    *,
+    numbers: bool,
+) -> ir.Model:
     try:
         with quiet(), uncollected(), unparsed(), unprinted(PRINTING), torch.no_grad():
-            step = traceable.trace(subject.flat().eval(), arguments, free)
-            without_unbind(step)
-            without_bags(step)
-            step = decomposed(step, get_decompositions(TIME_LOOPS))
-            exported = torch.onnx.export(step, dynamo=True, opset_version=OPSET, verbose=False)
+            traced = traceable.trace(flat, arguments, free, numbers=numbers)
+            without_unbind(traced)
+            without_bags(traced)
+            traced = decomposed(traced, get_decompositions(TIME_LOOPS))
+            made = torch.onnx.export(traced, dynamo=True, opset_version=OPSET, verbose=False)
     except Exception as error:
         reason = str(error.__cause__ or error).strip().partition("\n")[0].rstrip(".")
         line = users_line(error)
         place = line and f" ({line})"
         raise CaptureError(
-            f"one time step of {class_name(subject.original)} cannot be traced: {reason}{place}. "
+            f"{what} cannot be traced: {reason}{place}. "
             "Keep Python decisions that depend on values, and the batch size as a number, out of forward()."
         ) from error
-    if exported is None:
+    if made is None:
         raise CaptureError("the exporter gave nothing")
-    _name_sizes(exported.model, specs)
-    return exported.model
+    for value, spec, axes in zip(made.model.graph.inputs, specs, free, strict=True):
+        for axis in axes:
+            size, name = str((value.shape or ())[axis]), spec.shape[axis]
+            if size.isdigit():
+                called = "the batch" if name == BATCH else name
+                raise CaptureError(f"the exporter fixes {called} of {what} at {size}")
+    return made.model
 
 
 def _name_sizes(step: ir.Model, specs: Sequence[TensorSpec]) -> None:
-    """Call the free sizes by their names where the exporter has its own.
-
-    Raises:
-        CaptureError: it has fixed one.
-    """
-    names = dict[int | ir.SymbolicDim, str]()
-    for value, spec in zip(step.graph.inputs, specs, strict=True):
-        for axis in spec.free_axes:
-            name, free = str(spec.shape[axis]), (value.shape or ())[axis]
-            if name == TIME:
-                continue
-            if isinstance(free, int):
-                called = "the batch" if name == BATCH else name
-                raise CaptureError(f"the exporter fixes {called} of one time step at {free}")
-            names[free] = name
+    """Call the free sizes by their names where the exporter has its own."""
+    names = {
+        (value.shape or ())[axis]: str(spec.shape[axis])
+        for value, spec in zip(step.graph.inputs, specs, strict=True)
+        for axis in spec.free_axes
+        if spec.shape[axis] != TIME
+    }
     for node in step.graph:
         for value in (*step.graph.inputs, *node.outputs):
             if value.shape is not None:

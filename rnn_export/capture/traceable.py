@@ -17,16 +17,21 @@ from torch.jit._fuser import optimized_execution
 
 from rnn_export.capture.complex_numbers import in_reals, is_complex
 from rnn_export.capture.decompositions import without_cancellation
+from rnn_export.capture.free_numbers import NUMBERS, OURS
 from rnn_export.exclusive import LOCK
 
 FAKE_CONSTANT = "a fake tensor in the exported program constant's list"
-OURS = {"torch", __name__.partition(".")[0]}
 aten = torch.ops.aten
 Free = Sequence[Mapping[int, Any]]
 
 
 def trace(
-    module: nn.Module, arguments: Sequence[Tensor], free: Free, *, computed: bool = True
+    module: nn.Module,
+    arguments: Sequence[Tensor],
+    free: Free,
+    *,
+    computed: bool = True,
+    numbers: bool = False,
 ) -> ExportedProgram:
     """Trace a module that takes tensors alone.
 
@@ -36,13 +41,14 @@ def trace(
         arguments: of one call.
         free: of each argument, the axes whose sizes are free, and what ``torch.export`` calls them.
         computed: whether complex numbers that are made of weights alone are computed now.
+        numbers: whether ``int`` and ``float`` of a size are free as well.
 
     Raises:
         Exception: whatever upstream raises that cannot trace it, or has to fix a free size.
     """
     if is_scripted(module):
         return _exported(operators(module, arguments), arguments, free)
-    with _free_len(module):
+    with _free(module, numbers=numbers):
         traced = _without_wrapped_constants(module, arguments, free)
     without_cancellation(traced)
     return _exported(in_reals(traced, computed=computed), arguments, free) if is_complex(traced) else traced
@@ -89,9 +95,11 @@ def _exported(graph: nn.Module, arguments: Sequence[Tensor], free: Free) -> Expo
     return torch.export.export(graph, tuple(arguments), dynamic_shapes=tuple(free))
 
 
-def scripted(module: nn.Module, arguments: Sequence[Tensor]) -> torch.jit.ScriptModule:
-    """Trace a module that takes tensors alone, as TorchScript."""
-    with _free_len(module):
+def scripted(
+    module: nn.Module, arguments: Sequence[Tensor], *, numbers: bool = False
+) -> torch.jit.ScriptModule:
+    """Trace a module that takes tensors alone, as TorchScript; ``numbers`` is that of :func:`trace`."""
+    with _free(module, numbers=numbers):
         traced: torch.jit.ScriptModule = torch.jit.trace(module, tuple(arguments), check_trace=False)  # type: ignore[no-untyped-call]
     return traced
 
@@ -101,7 +109,7 @@ def scripted_operators(module: nn.Module, arguments: Sequence[Tensor]) -> torch.
 
     Sizes that they read stay free, which such a trace of operators would fix.
     """
-    with _free_len(module):
+    with _free(module, numbers=False):
         graph = _without_vmap(module, arguments)
     for node in graph.graph.find_nodes(op="call_function", target=aten.sym_size.int):
         node.target = aten.size
@@ -116,24 +124,26 @@ def scripted_operators(module: nn.Module, arguments: Sequence[Tensor]) -> torch.
 
 
 @contextmanager
-def _free_len(module: nn.Module) -> Iterator[None]:
+def _free(module: nn.Module, *, numbers: bool) -> Iterator[None]:
     """Let ``len(x)`` of a tensor be its first size: Python wants a number of it, which a trace would keep.
 
     ::
 
-        torch.zeros(len(x), 8)          is torch.zeros(x.shape[0], 8)
+        torch.zeros(len(x), 8)             is torch.zeros(x.shape[0], 8)
+        torch.zeros(int(x.shape[0]), 8)    as well, of ``numbers``
 
     That is so in the packages that the module's classes come from, as long as this lasts.
     """
+    names = {"len": _length, **(NUMBERS if numbers else {})}
     with LOCK:
-        spaces = [space for space in _namespaces(module) if "len" not in space]
-        for space in spaces:
-            space["len"] = _length
+        changed = [(space, name) for space in _namespaces(module) for name in names if name not in space]
+        for space, name in changed:
+            space[name] = names[name]
         try:
             yield
         finally:
-            for space in spaces:
-                del space["len"]
+            for space, name in changed:
+                del space[name]
 
 
 def _length(value: Any) -> Any:

@@ -17,6 +17,7 @@ from torch import nn
 from torch.jit import _monkeytype_config, _recursive, _script, _state
 
 from rnn_export.capture import traceable
+from rnn_export.capture.free_numbers import asks_for_numbers
 from rnn_export.capture.script import loop_to_onnx, source
 from rnn_export.capture.script.aliases import line_that_changes_a_list, line_that_changes_an_entry
 from rnn_export.capture.script.explained import explained, file_of, first_line, place_in
@@ -170,11 +171,23 @@ def trace(subject: Subject) -> torch.jit.ScriptModule:
     Raises:
         ScriptError: it cannot be traced, saved, or holds for the example's sizes alone.
     """
+    try:
+        return _traced(subject, numbers=False)
+    except ScriptError as error:
+        if not asks_for_numbers(subject.original):
+            raise
+        try:
+            return _traced(subject, numbers=True)
+        except ScriptError:
+            raise error from error.__cause__
+
+
+def _traced(subject: Subject, *, numbers: bool) -> torch.jit.ScriptModule:
     signature, name = subject.signature, class_name(subject.original)
     with _compiler(subject.original), without_warnings(), torch.no_grad():
         flat = subject.flat().eval()
         try:
-            traced = traceable.scripted(flat, subject.arguments)
+            traced = traceable.scripted(flat, subject.arguments, numbers=numbers)
             whole = _around(traced, source.traced(signature, WRAPPED))
             whole.save_to_buffer()  # what cannot be saved is of no use
         except Exception as error:
@@ -262,9 +275,13 @@ def _content(scripted: torch.jit.ScriptModule, subject: Subject) -> bytes:
     sizes, short = signature.sizes(inputs), [*inputs, *state]
     if signature.lengths:
         short.append(torch.full((sizes[BATCH],), sizes[TIME]))
+    return loop_to_onnx.content(flat(scripted, signature), short)
+
+
+def flat(scripted: torch.jit.ScriptModule, signature: Signature) -> torch.jit.ScriptModule:
+    """Give a scripted module with every leaf of its state a parameter and a result of its own."""
     with without_warnings(), _compiler(scripted):
-        flat = _around(scripted, source.flat(signature, WRAPPED))
-    return loop_to_onnx.content(flat, short)
+        return _around(scripted, source.flat(signature, WRAPPED))
 
 
 @contextmanager
