@@ -9,16 +9,18 @@ from torch.jit import ScriptModule
 
 from rnn_export.bundle.layout import MODEL_PT
 from rnn_export.capture import step
+from rnn_export.capture.around.around import Around, around
 from rnn_export.capture.onnx_file import reader
 from rnn_export.capture.roll.rolled import roll
 from rnn_export.capture.script import script
 from rnn_export.capture.script.script import LoopExport
 from rnn_export.errors import CaptureError, ModelError, OnnxFileError, ScriptError, class_name, mismatch, warn
+from rnn_export.failures import typed
 from rnn_export.module.arranged import Arranged
 from rnn_export.module.subject import Subject
 from rnn_export.module.wrappers import Wrapper
 from rnn_export.program.program import Program
-from rnn_export.progress import ProgressCallback
+from rnn_export.progress import ProgressCallback, silent
 from rnn_export.workers import Workers
 
 HALVES = ir.DataType.FLOAT16, ir.DataType.BFLOAT16
@@ -68,17 +70,20 @@ def capture(subject: Subject, report_progress: ProgressCallback, workers: Worker
     return captured
 
 
-def _captured(subject: Subject, report_progress: ProgressCallback, workers: Workers) -> Captured:
+def _captured(
+    subject: Subject, report_progress: ProgressCallback, workers: Workers, *, part: bool = False
+) -> Captured:
+    """Capture a module, or a ``part`` of one, around whose recurrences nothing is traced."""
     dense = _dense(subject)
     failures: list[ModelError] = []
     report_progress("Scripting the module", 0, 3)
-    if not dense.signature.streamable and (captured := _rolled(subject, report_progress, workers)):
+    if not dense.signature.streamable and (captured := _rolled(subject, report_progress, workers, part=part)):
         return captured
     around = (part for part in dense.model.modules() if isinstance(part, Wrapper))
     ours = not all(isinstance(part, Arranged) for part in around)
     scripted = None if ours else _tried(script.script, dense, failures)
     if not dense.signature.streamable:
-        return _whole(subject, scripted, failures, workers)
+        return _whole(subject, scripted, failures, workers, part=part)
     module = None if scripted is None else script.with_lengths(scripted, subject.signature)
     loop = None if module is None else LoopExport(module, subject, workers)
     report_progress("Tracing one time step", 1, 3)
@@ -90,45 +95,86 @@ def _captured(subject: Subject, report_progress: ProgressCallback, workers: Work
     if program is None:
         own = LoopExport(scripted, dense, workers) if subject.signature.lengths else loop
         try:
-            program = _scanned_or_none(own, dense, failures)
+            program = _scanned_or_none(own, dense, failures, part=part)
         except ScriptError as error:
             raise refusal(subject, error, *failures) from error
     return Captured(subject, module, loop, program)
 
 
-def _rolled(subject: Subject, report_progress: ProgressCallback, workers: Workers) -> Captured | None:
+def _rolled(
+    subject: Subject, report_progress: ProgressCallback, workers: Workers, *, part: bool
+) -> Captured | None:
     """Capture a module with its local variables as a state, if it can be rolled up and its step be traced."""
     rolled = roll(_dense(subject))
     if rolled is None:
         return None
     signature = replace(rolled.signature, lengths=subject.signature.lengths)
     try:
-        return _captured(replace(rolled, signature=signature), report_progress, workers)
+        return _captured(replace(rolled, signature=signature), report_progress, workers, part=part)
     except ModelError:  # then whole sequences are what is left
         return None
 
 
 def _whole(
-    subject: Subject, scripted: ScriptModule | None, failures: list[ModelError], workers: Workers
+    subject: Subject,
+    scripted: ScriptModule | None,
+    failures: list[ModelError],
+    workers: Workers,
+    *,
+    part: bool,
 ) -> Captured:
-    """Capture a module that runs over whole sequences: scripted, or else traced.
+    """Capture a module that runs over whole sequences: scripted, or else traced, or around its recurrences.
 
     Raises:
-        ModelError: neither can be exported.
+        ModelError: it can be exported in none of these ways.
     """
-    dense = _dense(subject)
+    dense, modules = _dense(subject), list[ScriptModule]()
     for form in (lambda _: scripted, script.trace):
         module = _tried(form, dense, failures)
         if module is None:
             continue
         ragged = script.with_lengths(module, subject.signature)
+        modules.append(ragged)
         loop = LoopExport(ragged, subject, workers)
         own = LoopExport(module, dense, workers) if subject.signature.lengths else loop
         try:
-            return Captured(subject, ragged, loop, _scanned_or_none(own, dense, []))
+            return Captured(subject, ragged, loop, _scanned_or_none(own, dense, [], part=part))
         except ScriptError as error:
             failures.append(error)
-    raise refusal(subject, *failures)
+    if part:
+        raise refusal(subject, *failures)
+    try:
+        with typed("a trace around its recurrences", CaptureError, "Please report it."):
+            parts = around(dense, lambda inner: _by_itself(inner, workers))
+            program = parts.program()
+    except ModelError as error:
+        raise refusal(subject, *failures, error) from error
+    captured = Captured(subject, modules[0] if modules else None, None, program)
+    return captured if modules else _traced_around(captured, parts, failures)
+
+
+def _traced_around(captured: Captured, parts: Around, failures: list[ModelError]) -> Captured:
+    """Trace a model around scripted loops, if all of its recurrences are such."""
+    try:
+        module = script.trace(replace(parts.subject, model=parts.scripted()))
+    except ScriptError as error:
+        reasons = [failure.reason for failure in [*failures, error] if isinstance(failure, ScriptError)]
+        return replace(captured, left_out=(f"{MODEL_PT}: {'; '.join(reasons)}",))
+    return replace(captured, module=script.with_lengths(module, captured.subject.signature))
+
+
+def _by_itself(subject: Subject, workers: Workers) -> tuple[Program, ScriptModule | None]:
+    """Give a submodule as a Program, and as TorchScript that takes and gives tensors, if there is that.
+
+    Raises:
+        ModelError: there is no Program.
+    """
+    captured = _captured(subject, silent, workers, part=True)
+    if captured.program is None:
+        raise CaptureError(f"{class_name(subject.original)} has loops that cannot be rewritten.")
+    signature = captured.subject.signature
+    program = replace(captured.program, signature=signature)
+    return program, captured.module and script.flat(captured.module, signature)
 
 
 def loop_around_step(subject: Subject) -> ScriptModule:
@@ -166,15 +212,20 @@ def _without_script(captured: Captured, failures: list[ModelError]) -> Captured:
         return replace(captured, left_out=(f"{MODEL_PT}: {'; '.join(reasons)}",))
 
 
-def _scanned_or_none(loop: LoopExport, subject: Subject, failures: list[ModelError]) -> Program | None:
+def _scanned_or_none(
+    loop: LoopExport, subject: Subject, failures: list[ModelError], *, part: bool
+) -> Program | None:
     """Give the scripted module as a Program; warn if its loops cannot be rewritten.
 
     Raises:
         ScriptError: it cannot be exported to ONNX.
+        CaptureError: its loops cannot be rewritten, and it is a ``part`` of a module.
     """
     try:
         return _scanned(loop, subject)
     except CaptureError as error:
+        if part:
+            raise
         failures.append(error)
     warn(f"{failures[0]} model.onnx is the scripted loop.")
     return None
