@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 from rnn_export.errors import RnnExportError
 from rnn_export.module.axes import Axes
 from rnn_export.module.calling import Reading
@@ -50,19 +52,31 @@ def free_sizes(run: Run, inputs: Inputs, state: Any, axes: Axes) -> list[FreeSiz
 
 
 def a_state_grows(run: Run, inputs: Inputs, state: Any, axes: Axes) -> bool:
-    """Whether a tensor that was taken for a state may grow with time, and comes back so: it is a sequence."""
+    """Whether a tensor that was taken for a state may grow with time, and comes back so: it is a sequence.
+
+    It alone, or with all that is as long: a loop over the time steps of one tensor may read others.
+    """
     leaves, steps = tree_leaves(state), size_along(inputs, axes.time)
     more_steps = all_longer(inputs, axes.time)
+    every = [longer(each, _as_long(each, steps, axis)) for each, axis in zip(inputs, axes.batch, strict=True)]
+    grows = [_as_long(leaf, steps, batch) for leaf, batch in zip(leaves, axes.state, strict=True)]
     for place, (leaf, batch) in enumerate(zip(leaves, axes.state, strict=True)):
         for axis in (axis for axis, size in enumerate(leaf.shape) if size == steps and axis != batch):
             others = [longer(each, axis) if at == place else each for at, each in enumerate(leaves)]
-            try:
-                new = run(more_steps, tuple(others)).state
-            except RnnExportError:
-                continue
-            if new and grown(leaf, new[place]) == [axis]:
-                return True
+            together = all_longer(leaves, tuple(grows))
+            for given, states in ((more_steps, others), (tuple(every), together)):
+                try:
+                    new = run(given, tuple(states)).state
+                except RnnExportError:
+                    continue
+                if new and grown(leaf, new[place]) == [axis]:
+                    return True
     return False
+
+
+def _as_long(tensor: Tensor, steps: int, batch: int | None) -> int | None:
+    """Give the first axis that is as long as the sequences, and not the batch."""
+    return next((axis for axis, size in enumerate(tensor.shape) if size == steps and axis != batch), None)
 
 
 def _groups(inputs: Inputs, axes: Axes) -> Iterator[Along]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from rnn_export.errors import InputError, ModelError
 from rnn_export.module.inspection import inspect_export
 from rnn_export.signature.as_json import from_json, to_json
+from tests.support.around_nets import NETS
 from tests.support.calls import CALLS, WHOLE, Call, DictState, KeywordState
 from tests.support.cases import sample
 
@@ -84,6 +85,13 @@ class OneStep(Step):
 def test_several_readings_that_reproduce_themselves_are_refused() -> None:
     with pytest.raises(InputError, match=r"one way to tell the outputs from the state, got 3, with"):
         inspect_export(OneStep().eval(), (X[0], H, H), step=True)
+
+
+def test_what_is_as_long_as_all_sequences_together_is_no_state() -> None:
+    net = NETS["imputing"]
+    signature = inspect_export(net.make().eval(), net.draw(7, 4)).signature
+    assert [spec.shape for spec in signature.inputs] == [("batch", "time", 3)] * 3
+    assert [spec.shape for spec in signature.outputs] == [("batch", "time", 3), ("batch", 1)]
 
 
 class Conditioned(nn.Module):
