@@ -70,8 +70,9 @@ def export(
             ``"state"``.
         batch_first: whether the batch stands in front of the time in all sequences, where that is left open.
         folder: where the bundle goes. It appears there after everything was verified, whole.
-        step: whether the model takes a single time step: ``inputs`` has no time axis in the example then. The
-            files run it over any number of steps, the time axis in front.
+        step: whether the model takes a single time step, and its state: its inputs have no time axis in the
+            example then. The files run it over any number of steps, the time axis in front; an input whose
+            role is ``"context"`` is that of every step.
         lengths: whether the files take the number of time steps of each row as well, int64 ``lengths[B]``.
             After the end of a row its outputs are zero and its state stops changing; the padding of the
             inputs has no effect, even if it is NaN.

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from rnn_export.errors import InputError, ModelError, class_name, mismatch
@@ -98,6 +99,29 @@ class Arranged(Wrapper):
         state = tuple(found[path] for path in self.new)
         outputs = [found[path] for path in self.outputs] or [state[0]]
         return (*outputs, state) if state else outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+
+class StepsOverTime(Wrapper):
+    """An arranged one-step module, ``(*inputs, state) -> (*outputs, state)``, over all time steps.
+
+    ``timed`` says which of its inputs have a time axis here, in front; the others are those of every time
+    step. Each of its outputs has one.
+    """
+
+    def __init__(self, step: Arranged, timed: Sequence[bool]) -> None:
+        super().__init__(step)
+        self.timed = tuple(timed)
+
+    def forward(self, *given: Any) -> Any:
+        """Run the step over time."""
+        *inputs, state = given
+        steps = next(len(each.unbind(0)) for each, timed in zip(inputs, self.timed, strict=True) if timed)
+        outputs = list[list[Tensor]]()
+        for step in range(steps):
+            now = [each[step] if timed else each for each, timed in zip(inputs, self.timed, strict=True)]
+            *results, state = self.original(*now, map_leaves(state, Tensor.clone))  # it may change its state
+            outputs.append(results)
+        return (*map(torch.stack, zip(*outputs, strict=True)), state)
 
 
 def readings(

@@ -62,6 +62,10 @@ class OtherCallError(ModelError):
     """A call is not ``(inputs, state) -> (outputs, state)`` in tuples and lists."""
 
 
+class OtherStepError(OtherCallError, InputError):
+    """A call of a single time step is not ``(x_t, state) -> (output, state)``."""
+
+
 class OpenAxesError(InputError):
     """An example leaves it open which axis is which, or which argument is a sequence."""
 

@@ -11,7 +11,7 @@ from torch import nn
 from rnn_export.errors import InputError, ModelError, RnnExportError, class_name, mismatch, warn
 from rnn_export.exclusive import LOCK
 from rnn_export.module.arguments import Arguments, arguments_of
-from rnn_export.module.arranged import begin_arranged, readings
+from rnn_export.module.arranged import Arranged, StepsOverTime, begin_arranged, readings
 from rnn_export.module.attributes import KeptError
 from rnn_export.module.calling import OpenAxesError, OtherCallError, describe, equal
 from rnn_export.module.candidates import NOTHING_SAID, Said
@@ -211,15 +211,31 @@ def _looked_at(
     alone: bool,
     step: bool,
 ) -> Subject:
-    if step and len(inputs) > 1:
-        got = ", ".join(map(describe, inputs))
-        remedy = "Export a module that runs it over time: that shows which of them are sequences."
-        raise InputError(mismatch("example of a step", "(x_t, state), one tensor of inputs", got, remedy))
     if step:
         state = begin(inputs[0].shape[0]) if begin and state is None else state
-        own, state = over_time(own, inputs[0], state)
-        inputs = (inputs[0][None],)
+        if isinstance(own, Arranged) and max(len(inputs), len(own.outputs)) > 1:
+            own, inputs = _steps_over_time(own, inputs, state, names, said)
+        else:
+            own, state = over_time(own, inputs[0], state)
+            inputs = (inputs[0][None],)
     return find_out(own, inputs, state, begin, names, alone, said)
+
+
+def _steps_over_time(
+    own: Arranged, inputs: Inputs, state: Any, names: Names, said: Said
+) -> tuple[StepsOverTime, Inputs]:
+    """Give a one-step module over time, and its inputs with a time axis in front unless they are contexts.
+
+    Raises:
+        InputError: nothing that goes in comes back, or all are contexts.
+    """
+    timed = [not any(said.roles.get(name) == "context" for name in called) for called in names.of_inputs]
+    if state is None or not any(timed):
+        got = ", ".join(map(describe, inputs))
+        remedy = "Pass the state as well: what a step returns of the shape that it takes."
+        raise InputError(mismatch("example of a step", "inputs and a state", got, remedy))
+    longer = tuple(each[None] if over else each for each, over in zip(inputs, timed, strict=True))
+    return StepsOverTime(own, timed).eval(), longer
 
 
 def _warn_of_numbers(model: nn.Module, arguments: Arguments) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from rnn_export.errors import InputError, class_name, mismatch
-from rnn_export.module.calling import Calling, describe
+from rnn_export.module.calling import Calling, OtherStepError, describe
 from rnn_export.module.output_length import Along, size_along
 from rnn_export.signature.signature import Signature
 from rnn_export.signature.sizes import BATCH, TIME
@@ -167,7 +167,7 @@ def over_time(cell: nn.Module, x_t: Tensor, state: Any) -> tuple[CellOverTime, A
             if not only_state and len(result) > 2:
                 _check_output_is_first(cell, x_t, state, result)
             return CellOverTime(cell, tree_of(start, names_of(start)), only_state), start
-    raise InputError(
+    raise OtherStepError(
         mismatch(
             f"result of a step of {class_name(cell)}",
             "its new state, or (output, state)",

@@ -1,13 +1,14 @@
 """Calls as people write them are read as inputs and a state; what is neither is refused by its name."""
 
 import json
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from rnn_export.errors import InputError, ModelError
+from rnn_export.module.candidates import Said
 from rnn_export.module.inspection import inspect_export
 from rnn_export.signature.as_json import from_json, to_json
 from tests.support.around_nets import NETS
@@ -92,6 +93,56 @@ def test_what_is_as_long_as_all_sequences_together_is_no_state() -> None:
     signature = inspect_export(net.make().eval(), net.draw(7, 4)).signature
     assert [spec.shape for spec in signature.inputs] == [("batch", "time", 3)] * 3
     assert [spec.shape for spec in signature.outputs] == [("batch", "time", 3), ("batch", 1)]
+
+
+class Policy(nn.Module):
+    """One step of an agent: forgets what was before an episode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.cell = nn.Embedding(5, 3), nn.LSTMCell(9, 6)
+        self.action, self.value = nn.Linear(6, 5), nn.Linear(6, 1)
+
+    def forward(self, seen: Tensor, did: Tensor, done: Tensor, goal: Tensor, state: Any) -> dict[str, Any]:
+        h, c = (leaf * ~done[:, None] for leaf in state)
+        state = self.cell(torch.cat([seen, self.embed(did), goal], -1), (h, c))
+        return {"action": self.action(state[0]), "value": self.value(state[0])[:, 0], "state": state}
+
+
+def test_a_step_of_several_inputs_and_outputs_is_run_over_time() -> None:
+    torch.manual_seed(0)
+    model, start = Policy().eval(), (torch.zeros(3, 6), torch.zeros(3, 6))
+    first = torch.randn(3, 4), torch.tensor([1, 0, 4]), torch.tensor([True, False, True])
+    goal = torch.randn(3, 2)
+    subject = inspect_export(model, (*first, goal, start), step=True, said=Said(roles={"goal": "context"}))
+    signature = subject.signature
+    assert {spec.name: spec.shape for spec in (*signature.inputs, *signature.outputs)} == {
+        "seen": ("time", "batch", 4),
+        "did": ("time", "batch"),
+        "done": ("time", "batch"),
+        "goal": ("batch", 2),
+        "action": ("time", "batch", 5),
+        "value": ("time", "batch"),
+    }
+    assert signature.streamable
+    seen, did, done = torch.randn(4, 3, 4), torch.randint(5, (4, 3)), torch.rand(4, 3) < 0.5
+    got = subject.flat()(seen, did, done, goal, *start)
+    state: Any = start
+    for step in range(4):
+        want = model(seen[step], did[step], done[step], goal, state)
+        state = want["state"]
+        torch.testing.assert_close((got[0][step], got[1][step]), (want["action"], want["value"]))
+    torch.testing.assert_close(got[2:], state)
+
+
+class Stateless(Step):
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.cell(torch.cat([x, y], 1))[0]
+
+
+def test_a_step_of_several_inputs_needs_its_state() -> None:
+    with pytest.raises(InputError, match=r"example of a step: expected inputs and a state, got"):
+        inspect_export(Stateless().eval(), (torch.randn(3, 1), torch.randn(3, 3)), step=True)
 
 
 class Conditioned(nn.Module):
