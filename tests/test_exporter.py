@@ -17,6 +17,7 @@ from tests.support.cases import CASES, CPU, ModelCase, sample
 from tests.support.exports import Exported
 
 
+@pytest.mark.several(2)
 @pytest.mark.parametrize(
     "case", sample(CASES, "rnn", "deep_mixed", "bidirectional", "char_rnn", "list_state")
 )

@@ -60,7 +60,7 @@ def read_length(text: str) -> Length | None:
     """Read what :class:`Length` writes; ``None`` if it is something else.
 
     >>> read_length("(time - 3)//2"), read_length("batch")
-    (Length(times=1, more=-3, by=2, each=1, plus=0), None)
+    (Length(times=1, more=-3, by=2, each=1, plus=0, base='time'), None)
     >>> read_length("2*(time//2) + 1")
     Length(times=1, more=0, by=2, each=2, plus=1, base='time')
     """

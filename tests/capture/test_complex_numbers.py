@@ -51,6 +51,7 @@ class Function(nn.Module):
         return torch.view_as_real(self.function(x, self.weight).to(torch.complex64))
 
 
+@pytest.mark.several(8)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_graph_of_pairs_gives_the_same(name: str) -> None:
     torch.manual_seed(0)

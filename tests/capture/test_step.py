@@ -21,6 +21,7 @@ from rnn_export.verification import grid
 from tests.support.cases import CPU, ModelCase, each_fold
 
 
+@pytest.mark.several(4)
 @each_fold
 def test_the_fold_is_the_module(case: ModelCase) -> None:
     subject = inspect_module(*case.build())

@@ -157,6 +157,7 @@ def made(kind: Callable[[], nn.Module]) -> Any:
     return kind().eval()
 
 
+@pytest.mark.several(3)
 @pytest.mark.parametrize("name", NETS)
 def test_what_it_reads_again_is_kept(name: str) -> None:
     kind, state = NETS[name]

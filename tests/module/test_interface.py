@@ -108,6 +108,7 @@ READ = {
 }
 
 
+@pytest.mark.several(4)
 @pytest.mark.parametrize(("net", "example", "takes", "gives"), READ.values(), ids=list(READ))
 def test_what_is_no_state_is_an_input_or_an_output(
     net: nn.Module, example: Any, takes: list[str], gives: list[str]

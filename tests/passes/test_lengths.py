@@ -29,6 +29,7 @@ each_ragged = pytest.mark.parametrize("case", sample(RAGGED, *QUICK))
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")  # said by torch.nn itself
 
 
+@pytest.mark.several(1)
 @each_ragged
 def test_each_row_is_as_if_run_alone(case: ModelCase | CallCase, exported_ragged: Exported) -> None:
     bundle = exported_ragged(case)

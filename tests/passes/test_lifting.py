@@ -18,6 +18,7 @@ QUICK = ("every convolution 1d", "multi-head attention", "writes")
 SIZED = ("every pooling",)  # it has a Resize that lists all sizes, the batch's too
 
 
+@pytest.mark.several(1)
 @pytest.mark.parametrize("name", sample(STEP_NETS, *QUICK))
 def test_a_step_becomes_one_loop_that_computes_the_same(name: str) -> None:
     net = STEP_NETS[name]

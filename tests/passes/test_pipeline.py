@@ -98,6 +98,7 @@ def test_every_way_of_a_fold_is_here() -> None:
     assert {case.name for case in CALL_CASES} == {*LAYERS, *others}
 
 
+@pytest.mark.several(4)
 def test_every_layer_is_an_operator(optimized: tuple[CallCase, Subject, list[pipeline.Stage]]) -> None:
     case, _, stages_of_case = optimized
     names = [stage.name for stage in stages_of_case]

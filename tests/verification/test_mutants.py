@@ -213,6 +213,7 @@ def parameters(table: tuple[ModelCase | CallCase, bool]) -> Any:
     return pytest.param(case, ragged, marks=marks, id=f"{case.name}{'-lengths' * ragged}")
 
 
+@pytest.mark.several(1)
 @pytest.mark.parametrize(("case", "ragged"), [*map(parameters, TABLES)])
 def test_every_wrong_file_is_caught(case: ModelCase | CallCase, ragged: bool, judge: Judge) -> None:
     found = judge(case, ragged)

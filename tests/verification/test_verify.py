@@ -77,6 +77,7 @@ def test_single_steps_are_at_most_four_times_as_far_from_float64_as_eager(
         assert check.step.error <= 4 * check.step.eager + last_bits
 
 
+@pytest.mark.several(1)
 @pytest.mark.usefixtures("fresh_processes")
 @pytest.mark.parametrize("case", sample(CASES, "rnn", "deep_bidirectional"))
 def test_a_folder_can_be_verified_again(case: ModelCase, exported: Exported, tmp_path: Path) -> None:

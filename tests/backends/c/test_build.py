@@ -39,6 +39,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.several(1)
 @pytest.mark.parametrize("case", sample(COMPILED, "lstm", "tagger", "deep_bidirectional"))
 def test_the_sanitizers_report_nothing(
     case: ModelCase | CallCase, exported: Exported, tmp_path: Path
@@ -68,6 +69,7 @@ def test_nothing_is_read_that_was_not_written(
     run_driver(bundle, program)
 
 
+@pytest.mark.several(2)
 @pytest.mark.parametrize("case", sample(COMPILED, "lstm", "deep_bidirectional"))
 @pytest.mark.parametrize(
     ("command", "options"),
@@ -83,6 +85,7 @@ def test_no_compiler_warns(
     compile_c(command, tmp_path / "model.o", *STRICT, *options, "-c", source)
 
 
+@pytest.mark.several(2)
 @pytest.mark.parametrize("name", sample(["lstm", "deep_bidirectional"], "lstm"))
 @pytest.mark.parametrize(
     ("command", "options"),
@@ -113,6 +116,7 @@ def test_cpp_calls_it(name: str, exported: Exported, tmp_path: Path) -> None:
     assert subprocess.run([tmp_path / "main"], check=False).returncode == 0
 
 
+@pytest.mark.several(1)
 @pytest.mark.parametrize("case", sample(COMPILED, "lstm", "tagger", "deep_bidirectional"))
 def test_nothing_is_called_locked_or_changed(
     case: ModelCase | CallCase, exported: Exported, tmp_path: Path
@@ -140,12 +144,13 @@ def exactness(name: str, *options: str) -> float:
     return float(found[1])
 
 
-@pytest.mark.several(9)
+@pytest.mark.several(4)
 @pytest.mark.parametrize(("name", "kernel"), kernels().items())
 def test_functions_are_as_exact_as_they_say(name: str, kernel: Kernel) -> None:
     assert exactness(name) <= kernel.error
 
 
+@pytest.mark.several(1)
 @pytest.mark.skipif(not has_avx512(), reason="a processor without AVX-512")
 @pytest.mark.parametrize(
     ("name", "most"),

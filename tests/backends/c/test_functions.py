@@ -164,6 +164,7 @@ def test_a_cell_with_it_gives_in_c_what_eager_gives(name: str, tmp_path: Path) -
         np.testing.assert_allclose(result, want.numpy(), rtol=0, atol=2e-5)
 
 
+@pytest.mark.several(1)
 @needs_compiler
 @pytest.mark.parametrize("options", [[], ["-DPLAIN_LOOPS"], ["-march=x86-64"]], ids=str)
 @pytest.mark.parametrize("name", sample(["cos", "pow_computed", "remainder"], "remainder"))

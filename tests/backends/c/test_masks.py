@@ -56,6 +56,7 @@ MASKS: dict[str, Mask] = {
 }
 
 
+@pytest.mark.several(4)
 @pytest.mark.parametrize("keep", sample(["where", "turned", "fill", "product"], "where"))
 @pytest.mark.parametrize("mask", MASKS)
 def test_a_mask_keeps_what_it_keeps_in_eager(

@@ -16,6 +16,7 @@ pytestmark = needs_compiler
 AARCH64 = "aarch64-linux-gnu-gcc"
 
 
+@pytest.mark.several(1)
 @pytest.mark.parametrize(
     ("command", "options"),
     [
@@ -53,6 +54,7 @@ def test_eight_threads_share_one_library(name: str, exported: Exported, tmp_path
     run_driver(bundle, program, "8")
 
 
+@pytest.mark.several(1)
 @pytest.mark.parametrize(
     "options", [["-DPLAIN_LOOPS"], ["-mno-avx512f"], ["-march=x86-64"]], ids=lambda options: options[0]
 )

@@ -19,6 +19,7 @@ STEPS, BATCH, TOLERANCE = 7, 11, 2e-5
 QUICK = ("causal buffer", "conv LSTM", "memory attention", "sums", "writes")
 
 
+@pytest.mark.several(3)
 @pytest.mark.parametrize("name", sample(STEP_NETS, *QUICK))
 def test_it_is_as_in_eager_with_the_same_bits_in_any_batch_and_in_pieces(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -46,6 +46,7 @@ def test_its_numbers_stand_in_a_file(large: rnn_export.Bundle) -> None:
     assert [check.verdict for check in report.checks if check.file == "model.c"] == [PASSED]
 
 
+@pytest.mark.several(1)
 @each_command
 def test_it_compiles_without_a_warning_and_runs(
     command: str, large: rnn_export.Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

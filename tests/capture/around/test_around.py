@@ -62,6 +62,7 @@ def parts_of(model: nn.Module, net: Net) -> Around:
     return around(inspect_export(model.eval(), net.draw(7, 3), said=Said(batch_first=True)), by_step)
 
 
+@pytest.mark.several(1)
 @pytest.mark.parametrize("name", TRACED)
 def test_a_program_is_right_at_other_sizes(name: str) -> None:
     net = NETS[name]

@@ -58,6 +58,7 @@ KINDS = {
 EXHAUSTIVE = "both ways", "both ways, and both ends"  # seconds each
 
 
+@pytest.mark.several(2)
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=pytest.mark.exhaustive if name in EXHAUSTIVE else []) for name in KINDS],

@@ -41,6 +41,7 @@ def operators(program: Program) -> set[str]:
     return {node.op_type for graph in program.model.graphs() for node in graph}
 
 
+@pytest.mark.several(2)
 @pytest.mark.parametrize("case", sample(CASES, "lstm", "bidirectional", "char_rnn", "layers_first"))
 def test_the_loops_that_torch_writes_are_folds(case: ModelCase) -> None:
     subject = inspect_module(*case.build())

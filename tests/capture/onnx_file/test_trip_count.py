@@ -214,6 +214,7 @@ READ = {
 }
 
 
+@pytest.mark.several(4)
 @pytest.mark.parametrize("name", READ)
 def test_a_sequence_is_read_as_far_as_the_condition_says(name: str) -> None:
     model = READ[name]

@@ -185,6 +185,7 @@ QUICK = ("relu", "without bias", "n + z * (h - n)", "reset after the product", "
 QUICK += ("gru of three layers", "lstm of eight layers")
 
 
+@pytest.mark.several(4)
 @pytest.mark.parametrize("name", sample([*WRITTEN], *QUICK))
 def test_a_cell_written_differently_is_the_same_operator(name: str) -> None:
     model, state, operator = WRITTEN[name]
