@@ -124,7 +124,7 @@ def _tile(build: Builder, node: ir.Node, arguments: list[Argument | None]) -> li
 RULES: dict[str, Rule] = {
     **dict.fromkeys(
         """
-        AveragePool BatchNormalization Conv ConvTranspose DepthToSpace GlobalAveragePool GlobalMaxPool
+        AveragePool BatchNormalization Conv ConvTranspose DFT DepthToSpace GlobalAveragePool GlobalMaxPool
         InstanceNormalization LRN LpPool MaxPool Resize SpaceToDepth
         """.split(),  # noqa: SIM905
         _as_rows,
