@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -11,11 +10,10 @@ import onnx.parser
 import onnx_ir as ir
 from onnx import numpy_helper
 
-from rnn_export.backends.c.write.model import compile_program
 from rnn_export.program.program import IR_VERSION, OPSET, Program
-from rnn_export.runtimes import c
-from rnn_export.signature.signature import Call, Signature
+from rnn_export.signature.signature import Signature
 from rnn_export.signature.tensors import Array, InputSpec, OutputSpec, StateSpec, TensorSpec
+from tests.support.written_in_c import WrittenInC
 
 X, MEMORY, MASK = (
     "float[batch,time,4] x",
@@ -26,7 +24,7 @@ DTYPES = {"float": "float32"}
 
 
 @dataclass(frozen=True)
-class PairNet:
+class PairNet(WrittenInC):
     """A graph's nodes as text, what it takes and gives, and the sizes of its weights.
 
     What it takes and gives under one name is a state: such a net is streamed.
@@ -68,17 +66,6 @@ class PairNet:
         opset = onnx.helper.make_opsetid("", OPSET)
         model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
         return Program(ir.from_proto(model), self.signature)
-
-    def call(self, folder: Path) -> Call:
-        """Write it as C, and build that."""
-        self.write(folder)
-        return c.start(folder / "model.c", self.signature)
-
-    def write(self, folder: Path) -> None:
-        """Write it as C."""
-        files = compile_program(self.program(), self.signature, "net")
-        (folder / "model.c").write_text(files.source)
-        (folder / "model.h").write_text(files.header)
 
     def sizes(self, steps: int, batch: int, places: int) -> dict[str, int]:
         """Give the free sizes of a call; each context has one place more than the one before."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -10,18 +9,17 @@ import onnx.parser
 import onnx_ir as ir
 from onnx import numpy_helper
 
-from rnn_export.backends.c.write.model import compile_program
 from rnn_export.program.program import IR_VERSION, OPSET, Program
-from rnn_export.runtimes import c
-from rnn_export.signature.signature import Call, Signature
+from rnn_export.signature.signature import Signature
 from rnn_export.signature.sizes import read_length
 from rnn_export.signature.tensors import Array, InputSpec, OutputSpec
+from tests.support.written_in_c import WrittenInC
 
 SEQUENCE, MAPS, IMAGES = "[batch,time,4]", "[batch,4,time]", "[batch,2,6,time]"
 
 
 @dataclass(frozen=True)
-class TimeNet:
+class TimeNet(WrittenInC):
     """A graph's nodes as text, its inputs and outputs, and the sizes of its weights.
 
     ``least`` are the fewest time steps that it takes. Lengths are an input of int64, ``[batch]``.
@@ -77,17 +75,6 @@ class TimeNet:
             not_streamable_because="it mixes time steps",
             least=self.least,
         )
-
-    def call(self, folder: Path) -> Call:
-        """Write it as C, and build that."""
-        self.write(folder)
-        return c.start(folder / "model.c", self.signature)
-
-    def write(self, folder: Path) -> None:
-        """Write it as C."""
-        files = compile_program(self.program(), self.signature, "net")
-        (folder / "model.c").write_text(files.source)
-        (folder / "model.h").write_text(files.header)
 
     def draw(self, steps: int, batch: int) -> list[Array]:
         """Draw the arguments of a call."""

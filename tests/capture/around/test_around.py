@@ -21,7 +21,8 @@ from rnn_export.module.inspection import inspect_export
 from rnn_export.module.subject import Subject
 from rnn_export.program.program import Program
 from rnn_export.signature.tree import tree_leaves
-from tests.support.around_nets import NETS, Loop, Net, Past, features
+from tests.support.around_loops import Loop
+from tests.support.around_nets import NETS, Net, Past, features
 
 EVERY_DAY = "advantage"
 TRACED = "tagger", "handed"  # every day without their files

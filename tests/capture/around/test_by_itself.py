@@ -16,7 +16,7 @@ from rnn_export.capture.roll.rolled import roll
 from rnn_export.errors import CaptureError
 from rnn_export.module.subject import Subject
 from rnn_export.program.program import Program
-from tests.support.around_nets import BothEnds, BothWays, Discount, FromLearned, Looking, Loop
+from tests.support.around_loops import BothEnds, BothWays, Discount, FromLearned, Looking, Loop
 
 AXES = (7, 3), (11, 3), (7, 4)  # time steps and rows
 SIZES = (2, 1), (19, 5)

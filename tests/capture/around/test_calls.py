@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from rnn_export.capture.around.calls import along, calls_of, recurrent
-from tests.support.around_nets import BothWays, Loop
+from tests.support.around_loops import BothWays, Loop
 
 
 class Scripted(nn.Module):
