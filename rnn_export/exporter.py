@@ -23,7 +23,8 @@ from rnn_export.module.subject import Subject
 from rnn_export.passes.forms import improve
 from rnn_export.program.program import OPSET
 from rnn_export.progress import ProgressCallback, watched
-from rnn_export.report.page import REPORT, write_report
+from rnn_export.report.page import REPORT
+from rnn_export.report.write import write_report
 from rnn_export.verification.choose import check_demand, choose_form
 from rnn_export.verification.verdict import check_runtimes, demanded
 from rnn_export.verification.verify import VerificationReport, workers_ahead

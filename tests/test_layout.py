@@ -78,7 +78,7 @@ ROOMS: dict[str, str] = {
         """,
     "benchmark": "eager bench",
     "scaffolding": "scaffold",
-    "report": "graph layout picture charts calls unchecked page latency",
+    "report": "graph layout picture charts calls unchecked page readme write latency",
     "exporter": "",
     "optimizer": "",
     "cli": "user_code checkpoint target options command terminal main",

@@ -4,6 +4,7 @@ Each is written from a template of ``templates/calls/``; numbers and names are t
 """
 
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,6 +45,20 @@ LANGUAGES = (
     Language("C", "model.c", "call.c", "cc -O2 -march=native -I{folder} call.c {folder}/model.c -o call"),
     Language("C++, libtorch", "model.pt", "call_libtorch.cpp", "find_package(Torch), C++20"),
     Language("C++, ONNX Runtime", "model.onnx", "call_onnxruntime.cpp", "c++ -std=c++17, -lonnxruntime"),
+    Language(
+        "Rust",
+        "model.c",
+        "call.rs",
+        "cc -O2 -march=native -c {folder}/model.c && ar rcs libmodel.a model.o"
+        " && rustc -O -L. -lstatic=model call.rs",
+    ),
+    Language("Go", "model.c", "call.go", "go run call.go"),
+    Language(
+        "Java, JNA",
+        "model.c",
+        "Call.java",
+        "cc -O2 -march=native -shared -fPIC {folder}/model.c -o libmodel.so && java -cp jna.jar Call.java",
+    ),
     Language("Node", "model.onnx", "call.mjs", "npm install onnxruntime-node && node call.mjs"),
 )
 
@@ -57,6 +72,12 @@ class Snippet:
     file: str
     code: str
     build: str
+
+    @property
+    def language(self) -> str:
+        """Name the language as Markdown does after its three backticks."""
+        ending = Path(self.file).suffix[1:]
+        return {"py": "python", "rs": "rust", "mjs": "js"}.get(ending, ending)
 
 
 def snippets(bundle: Bundle) -> list[Snippet]:
@@ -126,6 +147,8 @@ def _render(template: str, bundle: Bundle) -> str:
             rows=ROWS,
             places=PLACES,
             workspaces=_workspace(signature, name.upper(), header),
+            workspace_floats=_workspace_floats(signature, name.upper(), header, steps),
+            state_floats=_defined(header, f"{name.upper()}_STATE_SIZE"),
             given=_given(signature),
             returned=_returned(signature),
             header=header,
@@ -187,6 +210,20 @@ def _workspace(signature: Signature, upper: str, header: str) -> str:
     named |= {size.upper(): f"{upper}_{size.upper()}_WORKSPACE_SIZE" for size in signature.free_sizes}
     terms = [f"{count} * BATCH * {size}" for count, size in named.items() if f" {size} " in header]
     return " + ".join(terms)
+
+
+def _workspace_floats(signature: Signature, upper: str, header: str, steps: int) -> int:
+    """Count the floats of the workspace of the call that is shown."""
+    counts = {f"{size.upper()}_": PLACES for size in signature.free_sizes} | {"": steps}
+    return sum(
+        ROWS * count * _defined(header, f"{upper}_{size}WORKSPACE_SIZE") for size, count in counts.items()
+    )
+
+
+def _defined(header: str, macro: str) -> int:
+    """Give the number that a header defines a macro as; 0 if it does not."""
+    found = re.search(rf"^#define {macro} (\d+)", header, re.MULTILINE)
+    return int(found[1]) if found else 0
 
 
 def _number(value: float, language: str) -> str:

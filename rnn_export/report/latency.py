@@ -12,7 +12,8 @@ from rnn_export.bundle.golden import RUN
 from rnn_export.bundle.untrusted.files import MANIFEST
 from rnn_export.errors import BundleError
 from rnn_export.progress import ProgressCallback
-from rnn_export.report.page import REPORT, render, write_report
+from rnn_export.report.page import REPORT, render
+from rnn_export.report.write import write_report
 from rnn_export.runtimes.table import RUNTIMES
 from rnn_export.version import __version__
 

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,8 @@ import jinja2
 import onnx
 
 from rnn_export.benchmark.bench import other_forms
-from rnn_export.bundle.bundle import Bundle, Manifest, chosen_form, describe_files
+from rnn_export.bundle.bundle import Bundle, Manifest, chosen_form
 from rnn_export.bundle.layout import MODEL_ONNX
-from rnn_export.bundle.untrusted.files import MANIFEST
 from rnn_export.capture.onnx_file.opset import opset_of
 from rnn_export.report.calls import scaffolds, snippets
 from rnn_export.report.charts import errors, latencies
@@ -25,6 +24,8 @@ from rnn_export.verification.compare import NOT_CHECKED, PASSED
 from rnn_export.verification.verify import VerificationReport
 
 REPORT = "report.html"
+README = "README.md"
+PAGES = {REPORT, README}  # for people; they are not listed in each other
 TEMPLATES = Path(__file__).parent / "templates"
 ABOUT = {  # what a file is, by its name or its folder
     "model.pt": "TorchScript, the loop still a loop. It is code: load it only if you trust who wrote it",
@@ -53,15 +54,6 @@ class FileRow:
     sha256: str
 
 
-def write_report(folder: Path, manifest: Manifest) -> Bundle:
-    """Write the report and the manifest of a folder that holds all other files of a bundle."""
-    bundle = Bundle(folder, replace(manifest, files=describe_files(folder)))
-    (folder / REPORT).write_text(render(bundle), encoding="utf-8")
-    complete = Bundle(folder, replace(manifest, files=describe_files(folder)))
-    (folder / MANIFEST).write_text(complete.manifest.to_json())
-    return complete
-
-
 def render(bundle: Bundle) -> str:
     """Write the page of a bundle; the same bundle gives the same bytes."""
     report = VerificationReport.stored(bundle.manifest)
@@ -80,7 +72,7 @@ def render(bundle: Bundle) -> str:
             rule=bundle.manifest.verification.get("tolerance", {}).get("rule", ""),
             step=draw(bundle),
             passes=_passes(bundle.manifest),
-            files=_files(bundle),
+            files=file_rows(bundle),
             errors=errors(report),
             latency=bundle.manifest.latency,
             faster=_faster(bundle.manifest.latency),
@@ -114,11 +106,12 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _files(bundle: Bundle) -> list[FileRow]:
+def file_rows(bundle: Bundle) -> list[FileRow]:
+    """List the files of a bundle that programs read, with what each is."""
     model = onnx.load_model_from_string(bundle.files.read(bundle.folder / MODEL_ONNX))
     kind = f"{ABOUT[MODEL_ONNX]}, opset {opset_of(model)}"
     about = {**ABOUT, MODEL_ONNX: f"{kind}: {chosen_form(bundle.manifest)}"}
-    files = {file: facts for file, facts in bundle.manifest.files.items() if file != REPORT}
+    files = {file: facts for file, facts in bundle.manifest.files.items() if file not in PAGES}
     largest = max((facts["bytes"] for facts in files.values()), default=1) or 1
     return [
         FileRow(file, about.get(file, ""), facts["bytes"], 100 * facts["bytes"] / largest, facts["sha256"])

@@ -27,6 +27,7 @@ def test_opens_with_everything_in_it(case: ModelCase, exported: Exported) -> Non
         "golden/index.json",
         "golden/tensors.bin",
         "report.html",
+        "README.md",
     }
     assert bundle.manifest == exported(case).manifest
 
@@ -39,7 +40,7 @@ def test_a_bundle_is_shown_in_three_lines(rnn: ModelCase, exported: Exported) ->
         "  call: inputs float32 [time, batch, 4], state_0 float32 [batch, 6]"
         " -> outputs float32 [time, batch, 3], state_0_out float32 [batch, 6]"
     )
-    assert files.startswith("  files: model.c, model.h, model.onnx, model.pt, report.html and ")
+    assert files.startswith("  files: README.md, model.c, model.h, model.onnx, model.pt, report.html and ")
     assert files.endswith(" bytes")
 
 

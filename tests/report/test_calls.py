@@ -19,7 +19,7 @@ from rnn_export.runtimes.compiler import compiler
 from rnn_export.signature.tensors import Array
 from tests.support.cases import the
 from tests.support.exports import Exported
-from tests.support.report_pages import page_of
+from tests.support.report_pages import COMPILERS, built_and_run, page_of
 
 NAMES = (
     "rnn",
@@ -97,6 +97,22 @@ def test_c_runs(bundle: Bundle, tmp_path: Path) -> None:
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     printed = subprocess.run([tmp_path / "call"], capture_output=True, text=True, check=True).stdout.split()
+    first = [want.ravel()[0] for want in expected(bundle)]
+    assert [float(text) for text in printed] == pytest.approx(first, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("file", COMPILERS)
+@each
+def test_the_other_languages_of_c_run(
+    bundle: Bundle, file: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """They are built and run as the page says, in the folder that holds the bundle."""
+    if "model.c" not in bundle.manifest.files:
+        return
+    request.applymarker(pytest.mark.needs(COMPILERS[file]))
+    (tmp_path / bundle.manifest.name).symlink_to(bundle.folder)
+    printed = built_and_run(bundle, file, tmp_path)
     first = [want.ravel()[0] for want in expected(bundle)]
     assert [float(text) for text in printed] == pytest.approx(first, rel=1e-4, abs=1e-6)
 

@@ -18,7 +18,7 @@ from rnn_export.errors import BundleError
 from rnn_export.report import latency
 from rnn_export.report.charts import errors
 from rnn_export.report.latency import make_report
-from rnn_export.report.page import ABOUT, REPORT, render
+from rnn_export.report.page import ABOUT, PAGES, REPORT, render
 from rnn_export.report.unchecked import gaps
 from rnn_export.scaffolding.scaffold import HOSTS
 from rnn_export.verification.verify import NOT_CHECKED, VerificationReport
@@ -41,7 +41,7 @@ def test_every_bundle_has_its_report(case: ModelCase, exported: Exported) -> Non
         assert spec.name in page.text["model"]
     for leaf in bundle.signature.returned_state:
         assert leaf.output_name in page.text["model"]
-    for file in {*bundle.manifest.files} - {REPORT}:
+    for file in {*bundle.manifest.files} - PAGES:
         assert file in page.text["files"]
         assert file in ABOUT
     for check in VerificationReport.stored(bundle.manifest).checks:

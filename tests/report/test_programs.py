@@ -1,5 +1,6 @@
 """The programs of a page for a bundle with several inputs and outputs run as they stand."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import rnn_export
 from rnn_export.report.calls import snippets
 from rnn_export.runtimes.compiler import compiler
 from tests.support.general_calls import GENERAL
+from tests.support.report_pages import COMPILERS, built_and_run
 
 NAMES = ("outputs_0", "outputs_1")
 
@@ -45,3 +47,8 @@ def test_programs_of_several_inputs_and_outputs_run(
     subprocess.run([*(compiler() or []), "-O1", *strict, "-Iagent", *sources, "-o", "call"], check=True)
     printed = subprocess.run(["./call"], capture_output=True, text=True, check=True).stdout.split()
     assert len(printed) == 2
+    for file, tool in COMPILERS.items():
+        if shutil.which(tool):
+            assert [*map(float, built_and_run(bundle, file, tmp_path))] == pytest.approx(
+                [*map(float, printed)]
+            )

@@ -1,17 +1,21 @@
 """What the tests of the report share: a page taken apart, and errors over time that nobody measured."""
 
 import math
+import subprocess
 from collections import defaultdict
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 from rnn_export.bundle.bundle import Bundle
 from rnn_export.bundle.golden import Dynamics
+from rnn_export.report.calls import snippets
 from rnn_export.report.page import REPORT
 from rnn_export.verification.compare import Curve, Tokens
 from rnn_export.verification.verify import VerificationReport
 
 TIME = (1, 2, 5, 10, 20)
+COMPILERS = {"call.rs": "rustc", "call.go": "go", "Call.java": "javac"}  # of programs that run model.c
 VOID = {"meta", "link", "img", "input", "br", "hr"}
 
 
@@ -85,3 +89,13 @@ def with_curves(
 
 def page_of(bundle: Bundle) -> Page:
     return Page((bundle.folder / REPORT).read_text(encoding="utf-8"))
+
+
+def built_and_run(bundle: Bundle, file: str, folder: Path) -> list[str]:
+    """Build and run one of ``COMPILERS``' programs as the page says, beside the bundle."""
+    [shown] = [snippet for snippet in snippets(bundle) if snippet.file == file]
+    (folder / file).write_text(shown.code)
+    line = shown.build.replace("jna.jar", "/usr/share/java/jna.jar") + " && ./call" * (file == "call.rs")
+    done = subprocess.run(line, shell=True, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
