@@ -42,7 +42,7 @@ from tables import (
 )
 from torch import nn
 
-from rnn_export.benchmark.bench import attempt, measure, number, one_core
+from rnn_export.benchmark.bench import attempt, number, one_core
 from rnn_export.bundle.bundle import Bundle
 from rnn_export.capture import step
 from rnn_export.cli.terminal import progress, reporting
@@ -50,6 +50,7 @@ from rnn_export.exporter import export
 from rnn_export.module.reading import inspect_module
 from rnn_export.passes.pipeline import optimize
 from rnn_export.runtimes.table import RUNTIMES
+from rnn_export.runtimes.turns import measure
 from rnn_export.signature.signature import Signature
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -17,12 +17,13 @@ from rich.console import Console
 from rich.table import Table
 
 import rnn_export
-from rnn_export.benchmark.bench import measure, number, one_core
+from rnn_export.benchmark.bench import number, one_core
 from rnn_export.errors import OnnxFileError
 from rnn_export.program.program import Program
 from rnn_export.program.session import running
 from rnn_export.runtimes.model_runs import model_runs
 from rnn_export.runtimes.sample_calls import told_apart
+from rnn_export.runtimes.turns import measure
 from rnn_export.signature.tensors import Array
 
 SHAPES = ((1, 100), (8, 100), (100, 1), (100, 8))  # the first free size of a file, and the second

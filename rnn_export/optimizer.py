@@ -7,9 +7,9 @@ is. All that runs a model runs in a process of its own, which may crash, and has
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from rnn_export.capture.onnx_file import reader
 from rnn_export.capture.onnx_file.opset import check_opset, lowered, opset_of, raised
 from rnn_export.errors import OnnxFileError, mismatch, path_of
 from rnn_export.failures import typed
+from rnn_export.optimization import Loop, Optimization, Speed
 from rnn_export.passes import pipeline
 from rnn_export.passes.choose import rank
 from rnn_export.passes.operators.guard import unguarded, usual
@@ -35,6 +36,7 @@ from rnn_export.program.session import running
 from rnn_export.runtimes.empty_comparison import empty_fault
 from rnn_export.runtimes.model_runs import ModelRuns, RunError, model_runs
 from rnn_export.runtimes.sample_calls import trial_of
+from rnn_export.signature.sizes import BATCH, TIME
 
 CALLS = ((1, 1), (2, 1), (1, 3), (5, 3), (7, 2))  # time steps and rows, where a file leaves them free
 LARGEST = (1 << 31) - 1  # bytes of a protobuf message
@@ -43,58 +45,12 @@ TYPICAL = (100, 1)  # time steps and rows of a call, where a file does not fix t
 
 
 @dataclass(frozen=True)
-class Loop:
-    """A loop of the file: its operator, its node's name, its states, what it is now, or why it is left."""
+class Asked:
+    """What runs models, the opset of the result, if another is wanted, and how long to time calls."""
 
-    kind: str
-    where: str
-    states: int
-    became: tuple[str, ...] = ()
-    left: str = ""
-
-    def __str__(self) -> str:
-        states = f"{self.states} state{'s' if self.states != 1 else ''}"
-        now = f"left: {self.left}" if self.left else " + ".join(self.became) or "all time steps at once"
-        return f"{self.kind} {self.where!r}, {states}: {now}"
-
-
-@dataclass(frozen=True)
-class Optimization:
-    """What :func:`optimize` gives: the model, and what was done.
-
-    ``form`` is empty if the model is the one that came; ``left`` then says why, if it is not for its loops.
-    ``before`` and ``after`` count the operators, inside of loops as well, and without those that run only for
-    an empty call, or numbers that are not finite.
-    """
-
-    model: onnx.ModelProto
-    loops: tuple[Loop, ...]
-    form: str
-    left: str
-    before: Mapping[str, int]
-    after: Mapping[str, int]
-
-    def lines(self) -> list[str]:
-        """Describe what was found and done: a line a loop, the operators before and after, the verdict."""
-        if not self.form:
-            return [
-                *map(str, self.loops),
-                f"Nothing was changed: {self.left or 'no loop could be rewritten'}.",
-            ]
-        counts = (", ".join(f"{n} {op}" for op, n in sorted(c.items())) for c in (self.before, self.after))
-        totals = (f"{when}: {listed}" for when, listed in zip(("Before", "After"), counts, strict=True))
-        verdict = f"Both give the same in ONNX Runtime, in {len(CALLS)} random calls."
-        return [*map(str, self.loops), *totals, verdict]
-
-    def to_json(self) -> dict[str, Any]:
-        """Give plain data, without the model."""
-        return {
-            "loops": [asdict(loop) for loop in self.loops],
-            "form": self.form,
-            "left": self.left,
-            "before": dict(self.before),
-            "after": dict(self.after),
-        }
+    runs: ModelRuns
+    opset: int | None
+    seconds: float
 
 
 def optimize(
@@ -103,6 +59,7 @@ def optimize(
     *,
     overwrite: bool = False,
     opset: int | None = None,
+    seconds: float = 0.0,
 ) -> Optimization:
     """Rewrite the loops of an ONNX model so that ONNX Runtime runs them as fast as it can.
 
@@ -111,6 +68,8 @@ def optimize(
         out: where the result goes. It appears there whole, after it was compared with the model.
         overwrite: whether to replace a file that is there.
         opset: the version of ONNX's operators that the result is written for; that of the model if it is not
+            given.
+        seconds: how long to time calls of the model and of the result, in turns; they are not timed unless
             given.
 
     Raises:
@@ -124,7 +83,7 @@ def optimize(
     with typed("the optimization", OnnxFileError, "Nothing was written. Please report it."):
         given = _loaded(model)
         with model_runs() as runs, running(runs):
-            result = _tried(given, runs, opset)
+            result = _tried(given, Asked(runs, opset, seconds))
     if out is not None:
         _write(result.model, Path(out), overwrite=overwrite)
     return result
@@ -196,18 +155,16 @@ def _tensors(model: ir.Model) -> Iterator[ir.TensorProtocol]:
             yield from (value for value in values if isinstance(value, ir.TensorProtocol))
 
 
-def _tried(given: onnx.ModelProto, runs: ModelRuns, opset: int | None) -> Optimization:
+def _tried(given: onnx.ModelProto, asked: Asked) -> Optimization:
     original = Program(ir.from_proto(given))
     reason, sampling = "", AS_ASKED
     if {"Loop", "Scan"} & set(_operators(original.model)):
         original, sampling, reason = trial_of(original, CALLS)
     with sampled(sampling):
-        return _rewritten(given, original, runs, reason, opset)
+        return _rewritten(given, original, asked, reason)
 
 
-def _rewritten(
-    given: onnx.ModelProto, original: Program, runs: ModelRuns, reason: str, opset: int | None
-) -> Optimization:
+def _rewritten(given: onnx.ModelProto, original: Program, asked: Asked, reason: str) -> Optimization:
     count = _operators(original.model)
     try:
         reading = reader.read(original.proto(), same=None if reason else _agree_after, marked=True)
@@ -219,19 +176,22 @@ def _rewritten(
         return Optimization(given, loops, "", "", count, count)
     forms = pipeline.forms_of(pipeline.optimize(reading.program))
     faults = []
-    for form in rank(forms, *_sizes(reading.program.model)):
+    sizes = _sizes(reading.program.model)
+    for form in rank(forms, *(size for _, size in sizes)):
         try:
-            finished = _finished(no_steps(forms[form]).copy().model, given, opset)
+            finished = _finished(no_steps(forms[form]).copy().model, given, asked.opset)
         except OnnxFileError as error:
             faults.append(f"{error}. Ask for another opset")
             continue
         made = Program(ir.from_proto(finished))
-        with running(partial(runs, optimized=True)):
+        with running(partial(asked.runs, optimized=True)):
             same = _agree(original, made, CALLS)
             fault = _fault(original, made) if same else ""
         if same and not fault:
             loops = tuple(_with_outcome(loop, number, forms[form].model) for number, loop in enumerate(loops))
-            return Optimization(finished, loops, form, "", count, _operators(_read(finished)))
+            after = _operators(_read(finished))
+            speed = _timed(original, finished, asked, sizes) if asked.seconds else None
+            return Optimization(finished, loops, form, "", count, after, len(CALLS), speed)
         faults += [fault] if fault else []
     if faults:
         loops = tuple(replace(loop, left=loop.left or faults[0]) for loop in loops)
@@ -240,6 +200,14 @@ def _rewritten(
         f"no form ({', '.join(forms)}) gives in ONNX Runtime what the model gives; nothing was written. "
         "Please report it."
     )
+
+
+def _timed(original: Program, made: onnx.ModelProto, asked: Asked, sizes: Sequence[tuple[str, int]]) -> Speed:
+    """Time a call of both, of the sizes that the form was chosen for."""
+    steps, rows = (size for _, size in sizes)
+    models = [model.SerializeToString() for model in (original.proto(), made)]
+    before, after = asked.runs.time(models, original.sample(steps, rows, dict(sizes)), asked.seconds)
+    return Speed(steps, rows, before, after)
 
 
 def _fault(original: Program, made: Program) -> str:
@@ -271,14 +239,13 @@ def _read(finished: onnx.ModelProto) -> ir.Model:
     return unguarded(ir.from_proto(finished))
 
 
-def _sizes(model: ir.Model) -> tuple[int, int]:
-    """Give the time steps and rows of a call, as far as the file fixes them."""
+def _sizes(model: ir.Model) -> list[tuple[str, int]]:
+    """Give the time steps and rows of a call, each with its name: the file's, as far as it fixes them."""
     sequences = [scan.sequences[-1] for scan in scans(model.graph)]
     shapes = [value.shape for value in sequences if value.shape is not None]
     known = [list(shape)[:2] for shape in shapes if len(shape) > 2]
-    pairs = zip(known[0] if known else TYPICAL, TYPICAL, strict=True)
-    steps, rows = (size if isinstance(size, int) else typical for size, typical in pairs)
-    return steps, rows
+    pairs = zip(known[0] if known else (TIME, BATCH), TYPICAL, strict=True)
+    return [(str(size), size if isinstance(size, int) else typical) for size, typical in pairs]
 
 
 def _finished(model: ir.Model, given: onnx.ModelProto, opset: int | None) -> onnx.ModelProto:

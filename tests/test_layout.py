@@ -71,7 +71,7 @@ ROOMS: dict[str, str] = {
         """,
     "runtimes": """
         compiler static_memory bound c ship onnxruntime reference torchscript arrays session table empty_calls
-        load model_runs empty_comparison sample_calls ending worker
+        load turns model_runs empty_comparison sample_calls ending worker
         """,
     "verification": """
         dynamics rounding disturbed grid tolerance sensitivity compare verdict verify verify_export choose
@@ -80,6 +80,7 @@ ROOMS: dict[str, str] = {
     "scaffolding": "scaffold",
     "report": "graph layout picture charts calls unchecked page readme write latency",
     "exporter": "",
+    "optimization": "",
     "optimizer": "",
     "cli": "user_code checkpoint target options command terminal main",
     "__init__": "",

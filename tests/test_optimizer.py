@@ -63,6 +63,18 @@ def test_what_torch_writes_is_rewritten(case: ModelCase, tmp_path: Path) -> None
     assert len(backward) == ("bidirectional" in case.name)
 
 
+def test_both_files_are_timed_where_that_is_asked_for(tmp_path: Path) -> None:
+    model = model_of(CASES[1])
+    assert rnn_export.optimize(model).speed is None
+    result = rnn_export.optimize(model, tmp_path / "out.onnx", seconds=0.2)
+    speed = result.speed
+    assert speed is not None
+    assert 0 < speed.after < speed.before
+    said = f"T=100, B=1: {speed.before:.0f} us a call before, {speed.after:.0f} us after, "
+    assert result.lines()[-1].startswith(said)
+    assert result.to_json()["speed"]["before"] == speed.before
+
+
 @pytest.mark.several(8)
 @pytest.mark.parametrize("name", loops.FOLDS)
 def test_other_loops_are_rewritten(name: str) -> None:

@@ -4,14 +4,11 @@ The calls take turns on the same inputs; medians in microseconds. Read the ratio
 """
 
 import os
-import statistics
 import sys
-import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,21 +21,17 @@ from rnn_export.bundle.golden import ORDINARY, RUN, Case
 from rnn_export.bundle.layout import MODEL_ONNX
 from rnn_export.progress import ProgressCallback
 from rnn_export.runtimes.table import RUNTIMES, Runtime
+from rnn_export.runtimes.turns import SECONDS, Key, measure
 from rnn_export.signature.signature import Call, Signature
 from rnn_export.signature.sizes import BATCH, TIME
 from rnn_export.signature.tensors import Array
 from rnn_export.verification import tolerance
 
 LONGEST = 1000  # time steps of the golden run that is timed
-SECONDS = 3.0  # for all calls of one shape together
-WARM_UP = 3  # calls: TorchScript specialises itself in the first ones
-LEAST = 5  # turns
-TURN = 0.003  # seconds; shorter ones measure cold caches
 FORMS_RUN_IN = "onnxruntime"
 CLEARLY = 1.1  # times as fast: less may be noise
 NOT_INSTALLED = "not installed"
 
-Key = TypeVar("Key", bound=Hashable)
 Made = TypeVar("Made")
 Shape = tuple[int, int]  # time steps, batch
 Origin = tuple[Any, Any, Mapping[str, Any]]  # a module, and the arguments and keyword arguments of a call
@@ -86,44 +79,6 @@ class Benchmark:
         """For which shapes another form than ``model.onnx`` is faster."""
         times = {(row.file, row.runtime): row.microseconds for row in self.rows}
         return other_forms(times, self.shapes)
-
-
-def measure(
-    calls: Mapping[Key, Callable[[], object]],
-    *,
-    seconds: float = SECONDS,
-    clock: Callable[[], float] = time.perf_counter,
-) -> dict[Key, float]:
-    """Give each call's median time in microseconds, the calls taking turns.
-
-    A turn is calls for ``TURN`` seconds, and at least two; the first is not timed, as it brings back into the
-    caches what the others drove out. Who has had a share of ``seconds``, and ``LEAST`` turns, sits out.
-    """
-    times: dict[Key, list[float]] = {name: [] for name in calls}
-    spent = dict.fromkeys(calls, 0.0)
-    for call in calls.values():
-        for _ in range(WARM_UP):
-            call()
-    waiting = list(calls)
-    turn = 0
-    while waiting:
-        for name in waiting:
-            begin = clock()
-            times[name] += _turn(calls[name], clock, begin + TURN)
-            spent[name] += clock() - begin
-        turn += 1
-        waiting = [name for name in waiting if turn < LEAST or spent[name] < seconds / len(calls)]
-    return {name: statistics.median(values) * 1e6 for name, values in times.items()}
-
-
-def _turn(call: Callable[[], object], clock: Callable[[], float], until: float) -> list[float]:
-    """Call until a moment; give the times of all calls but the first."""
-    call()
-    moments = [clock()]
-    while len(moments) < 2 or moments[-1] < until:
-        call()
-        moments.append(clock())
-    return [end - start for start, end in pairwise(moments)]
 
 
 def ratios(times: Mapping[Key, float]) -> dict[Key, float]:

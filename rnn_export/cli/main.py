@@ -40,6 +40,7 @@ from rnn_export.cli.terminal import (
     show,
 )
 from rnn_export.runtimes.load import ship
+from rnn_export.runtimes.turns import SECONDS
 from rnn_export.scaffolding.scaffold import HOSTS, scaffold
 from rnn_export.verification.verify import VerificationReport, verify
 from rnn_export.version import __version__
@@ -214,6 +215,7 @@ def optimize_command(
         int | None,
         typer.Option(help="The opset of the result.", show_default="that of IN.onnx"),
     ] = None,
+    seconds: Annotated[float, typer.Option(help="How long to time both files; 0 not to.")] = 1.0,
     debug: Debug = False,
     as_json: Json = False,
 ) -> None:
@@ -223,7 +225,7 @@ def optimize_command(
             report_progress("Rewriting the loops", 0, 1)
             from rnn_export.optimizer import optimize  # noqa: PLC0415 (takes a second)
 
-            done = optimize(file, result, overwrite=overwrite, opset=opset)
+            done = optimize(file, result, overwrite=overwrite, opset=opset, seconds=seconds)
         if as_json:
             out.print_json(json.dumps({"file": str(result), **done.to_json()}))
             return
@@ -241,7 +243,7 @@ def bench_command(
     ] = None,
     eager: Eager = None,
     checkpoint: Checkpoint = None,
-    seconds: Annotated[float, typer.Option(help="How long to time one shape.")] = bench.SECONDS,
+    seconds: Annotated[float, typer.Option(help="How long to time one shape.")] = SECONDS,
     as_json: Json = False,
 ) -> None:
     """Time every file of a bundle in every runtime that is installed, on one core."""

@@ -14,19 +14,21 @@ FATAL_ONLY = 4
 Run = Callable[[bytes, Mapping[str, Array], Sequence[str]], list[Any]]
 
 
-def run_here(
-    model: bytes, feeds: Mapping[str, Array], outputs: Sequence[str], *, optimized: bool = False
-) -> list[Any]:
-    """Run an ONNX model once, on one thread, in this process.
-
-    It runs as it is, or ``optimized`` by ONNX Runtime, as hosts run it.
-    """
+def session_of(model: bytes, *, optimized: bool) -> onnxruntime.InferenceSession:
+    """Load an ONNX model for one thread, as it is, or ``optimized`` by ONNX Runtime, as hosts run it."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = FATAL_ONLY
     if not optimized:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def run_here(
+    model: bytes, feeds: Mapping[str, Array], outputs: Sequence[str], *, optimized: bool = False
+) -> list[Any]:
+    """Run an ONNX model once, on one thread, in this process: see :func:`session_of`."""
+    session = session_of(model, optimized=optimized)
     results: list[Any] = session.run(outputs, dict(feeds))
     return results
 

@@ -9,18 +9,21 @@ import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
+from types import ModuleType
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from rnn_export.runtimes.turns import measure
 from rnn_export.signature.tensors import Array
 from rnn_export.workers import Conversation, Workers, read_message
 
 LIMIT = 60.0  # seconds for one run of a few time steps
 LARGEST = (1 << 31) - 1  # bytes of the results of a run
-# Keys beside the arrays of a message: the model, and what else is asked; or the length of each list, or why
-# there are none.
+# Keys beside the arrays of a message: the models, each with its number, and what else is asked; or the length
+# of each list, or why there are none.
 MODEL, ASKED, LENGTHS, ERROR = "model", "asked", "lengths", "error"
 REQUEST = {"task": "run_models", "runtime": "onnxruntime", "blocked": []}
 
@@ -48,10 +51,28 @@ class ModelRuns:
             RunError: ONNX Runtime cannot run it.
             DeadRunError: it takes the process with it, or more than :data:`LIMIT` seconds.
         """
-        asked = {"feeds": list(feeds), "outputs": list(outputs), "optimized": optimized}
-        head = {MODEL: np.frombuffer(model, np.uint8), ASKED: np.array(json.dumps(asked))}
-        request = _packed(head | _arrays(list(feeds.values())))
-        answer, failure = self._conversation.ask(request, LARGEST, LIMIT)
+        asked = {"outputs": list(outputs), "optimized": optimized}
+        return self._asked([model], feeds, asked, LIMIT)
+
+    def time(self, models: Sequence[bytes], feeds: Mapping[str, Array], seconds: float) -> list[float]:
+        """Give the median time of a call of each model in microseconds, the models taking turns.
+
+        They run ``optimized`` by ONNX Runtime, on one thread.
+
+        Raises:
+            RunError: ONNX Runtime cannot run one.
+            DeadRunError: one takes the process with it, or far more time than was asked for.
+        """
+        [times] = self._asked(models, feeds, {"seconds": seconds}, LIMIT + seconds)
+        return [float(number) for number in times]
+
+    def _asked(
+        self, models: Sequence[bytes], feeds: Mapping[str, Array], asked: Mapping[str, Any], limit: float
+    ) -> list[Any]:
+        head = {f"{MODEL}{number}": np.frombuffer(model, np.uint8) for number, model in enumerate(models)}
+        told = json.dumps({**asked, "models": len(models), "feeds": list(feeds)})
+        request = _packed(head | {ASKED: np.array(told)} | _arrays(list(feeds.values())))
+        answer, failure = self._conversation.ask(request, LARGEST, limit)
         if failure:
             raise DeadRunError(failure)
         return _read(answer)
@@ -83,14 +104,27 @@ def answers(_: Mapping[str, Any], asked: BinaryIO) -> Iterator[bytes]:
     while message := read_message(asked):
         with np.load(io.BytesIO(message), allow_pickle=False) as file:
             given = dict(file)
-        model, wanted = given.pop(MODEL).tobytes(), json.loads(str(given.pop(ASKED)))
+        wanted = json.loads(str(given.pop(ASKED)))
+        models = [given.pop(f"{MODEL}{number}").tobytes() for number in range(wanted["models"])]
         feeds = dict(zip(wanted["feeds"], _values(given), strict=True))
         try:
-            results = session.run_here(model, feeds, wanted["outputs"], optimized=wanted["optimized"])
+            if "seconds" in wanted:
+                results = [np.array(_times(session, models, feeds, wanted["seconds"]))]
+            else:
+                results = session.run_here(*models, feeds, wanted["outputs"], optimized=wanted["optimized"])
         except Exception as error:  # ONNX Runtime has an exception for every kind of failure
             yield _written({ERROR: np.array(str(error).strip() or type(error).__name__)})
             continue
         yield _written(_arrays(results))
+
+
+def _times(
+    session: ModuleType, models: Sequence[bytes], feeds: Mapping[str, Any], seconds: float
+) -> list[float]:
+    """Time a call of each model, the models taking turns."""
+    loaded = [session.session_of(model, optimized=True) for model in models]
+    calls = {place: partial(each.run, None, dict(feeds)) for place, each in enumerate(loaded)}
+    return list(measure(calls, seconds=seconds).values())
 
 
 def _arrays(values: Sequence[Any]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """``bench``: who takes turns, and what is said of those that are not timed. Never how fast."""
 
-import itertools
 import json
 import shutil
 import sys
@@ -25,30 +24,6 @@ from tests.support.exports import Exported
 from tests.support.raising import raising
 
 runner = CliRunner()
-
-
-class Clock:
-    """Time that passes in calls only; keeps who was called."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.called: list[str] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    def call(self, name: str, *durations: float):
-        remaining = itertools.cycle(durations)
-
-        def run() -> None:
-            self.called.append(name)
-            self.now += next(remaining)
-
-        return run
-
-    @property
-    def turns(self) -> list[str]:
-        return [name for name, _ in itertools.groupby(self.called)]
 
 
 def test_a_form_that_wins_at_another_size_is_named() -> None:
@@ -88,28 +63,6 @@ def test_bench_and_report_say_which_form_wins_elsewhere(
     assert shown.exit_code == 0
     assert said in page.read_text()
     assert "expected to be the fastest at T=9, B=3" in page.read_text()
-
-
-def test_the_calls_take_turns_and_the_median_counts() -> None:
-    clock = Clock()
-    calls = {"fast": clock.call("fast", 0.002, 0.002, 0.010), "slow": clock.call("slow", 0.004)}
-    times = bench.measure(calls, seconds=0.0, clock=clock)
-    assert clock.turns == ["fast", "slow"] * (1 + bench.LEAST)
-    assert times == pytest.approx({"fast": 2000.0, "slow": 4000.0})
-
-
-def test_who_had_a_share_of_the_time_sits_out() -> None:
-    clock = Clock()
-    bench.measure({"a": clock.call("a", 1.0), "b": clock.call("b", 0.001)}, seconds=2.0, clock=clock)
-    assert clock.turns.count("a") == 1 + bench.LEAST
-    assert clock.called.count("b") >= 1000
-    assert clock.now < 3 + 2 * bench.LEAST + 1.1
-
-
-def test_the_first_call_of_a_turn_is_not_timed() -> None:
-    clock = Clock()
-    call = clock.call("a", *[0.0] * bench.WARM_UP, *[0.5, 0.002, 0.002] * bench.LEAST)
-    assert bench.measure({"a": call}, seconds=0.0, clock=clock) == pytest.approx({"a": 2000.0})
 
 
 def test_ratios_of_one_alone() -> None:
