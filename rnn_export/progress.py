@@ -60,7 +60,10 @@ def console() -> Any:
 
 @contextmanager
 def bar(own: Any) -> Iterator[ProgressCallback]:
-    """Show a bar on a console, gone when it is done; ``sys.stdout`` and ``sys.stderr`` stay as they are."""
+    """Show a bar on a terminal, gone when it is done; ``sys.stdout`` and ``sys.stderr`` stay as they are.
+
+    A log is no terminal, even where its colours are asked for.
+    """
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
     columns = (
@@ -73,7 +76,7 @@ def bar(own: Any) -> Iterator[ProgressCallback]:
         *columns,
         console=own,
         transient=True,
-        disable=not own.is_terminal,
+        disable=not (own.is_terminal and own.file.isatty()),
         redirect_stdout=False,
         redirect_stderr=False,
     ) as shown:

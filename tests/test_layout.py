@@ -82,7 +82,7 @@ ROOMS: dict[str, str] = {
     "exporter": "",
     "optimization": "",
     "optimizer": "",
-    "cli": "user_code checkpoint target options command terminal main",
+    "cli": "user_code checkpoint target options command terminal shipping main",
     "__init__": "",
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

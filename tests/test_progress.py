@@ -21,8 +21,16 @@ from tests.support.paths import ARTIFACTS
 BUNDLE = ARTIFACTS / "rnn_scratch"
 
 
-def terminal(*, forced: bool) -> rich.console.Console:
-    return rich.console.Console(file=io.StringIO(), force_terminal=forced, width=100, emoji=False)
+class Screen(io.StringIO):
+    """What somebody looks at."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def terminal(*, forced: bool, screen: bool = True) -> rich.console.Console:
+    file = Screen() if screen else io.StringIO()
+    return rich.console.Console(file=file, force_terminal=forced, width=100, emoji=False)
 
 
 def text_of(console: rich.console.Console) -> str:
@@ -41,6 +49,15 @@ def test_a_terminal_shows_stages_and_the_last_lines(monkeypatch: pytest.MonkeyPa
         watch.say(["all :factory: [b]well[/b]"])
     assert "Verified [red]:factory:" in text_of(console)
     assert "all :factory: [b]well[/b]" in text_of(console)
+
+
+def test_a_log_in_colours_has_the_last_lines_and_no_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    console = terminal(forced=True, screen=False)
+    monkeypatch.setattr(progress, "console", lambda: console)
+    with watched(None) as watch:
+        watch.report("Verified", 1, 2)
+        watch.say(["all well"])
+    assert text_of(console) == "all well\n"
 
 
 @pytest.mark.parametrize(("asked", "forced"), [(None, False), (False, True), (False, False)])

@@ -15,6 +15,7 @@ EXAMPLES = {
     "bench": "bundles/my_model --shape 100,2 --eager my_model.py:factory",
     "report": "bundles/my_model --open",
     "compile": "bundles/my_model --out lib --static",
+    "cache": "--clear",
     "scaffold": "bundles/my_model --host c --out my_program",
 }
 

@@ -19,7 +19,6 @@ from rnn_export.cli.options import (
     Eager,
     Folder,
     Json,
-    March,
     Require,
     Role,
     Signature,
@@ -27,6 +26,7 @@ from rnn_export.cli.options import (
     load_model,
     shape_of,
 )
+from rnn_export.cli.shipping import SHIPPING
 from rnn_export.cli.terminal import (
     call_table,
     check_table,
@@ -38,10 +38,9 @@ from rnn_export.cli.terminal import (
     progress,
     reporting,
     show,
+    write_anything,
 )
-from rnn_export.runtimes.load import ship
 from rnn_export.runtimes.turns import SECONDS
-from rnn_export.scaffolding.scaffold import HOSTS, scaffold
 from rnn_export.verification.verify import VerificationReport, verify
 from rnn_export.version import __version__
 
@@ -55,6 +54,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line."""
+    write_anything()
     app()
 
 
@@ -289,51 +289,9 @@ def report_command(
             module = load_model(eager, checkpoint)
             page = make_report(folder, measure=measure, out=result, eager=module, progress=report_progress)
         line(f"[green]Written:[/] {escape(str(page))}")
-        if show_it:
-            typer.launch(page.resolve().as_uri())
+        if show_it and typer.launch(page.resolve().as_uri()):
+            line("[yellow]warning:[/] no browser was found: open the page in one yourself")
 
 
-@command(app, "compile")
-def compile_command(
-    folder: Folder,
-    result: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Where the library goes.", show_default=False)
-    ],
-    shared: Annotated[
-        bool, typer.Option("--shared", help="A shared library, unless another is named.")
-    ] = False,
-    static: Annotated[bool, typer.Option("--static", help="A static library.")] = False,
-    as_object: Annotated[bool, typer.Option("--object", help="An object file.")] = False,
-    march: March = "",
-) -> None:
-    """Compile a bundle's model.c to a library to ship, with its header."""
-    flags = {"shared": shared, "static": static, "object": as_object}
-    kinds = [kind for kind, wanted in flags.items() if wanted]
-    if len(kinds) > 1:
-        raise typer.BadParameter(f"expected one of --shared, --static and --object, got {len(kinds)}")
-    with reporting():
-        library = ship(folder, result, "".join(kinds) or "shared", march)
-        line(f"[green]Written:[/] {escape(str(library))}, {escape(str(result / 'model.h'))}")
-        linked = library if as_object or static else f"-L{result} -l{library.stem.removeprefix('lib')}"
-        line("[dim]" + escape(f"Use it: cc yours.c -I{result} {linked}"))
-
-
-@command(app, "scaffold")
-def scaffold_command(
-    folders: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="The folders of the bundles.", show_default=False)
-    ],
-    host: Annotated[
-        str, typer.Option("--host", metavar="HOST", help=f"One of {', '.join(HOSTS)}.", show_default=False)
-    ],
-    result: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Where the program goes.", show_default=False)
-    ],
-) -> None:
-    """Write a program in another language that runs bundles, and checks itself: a folder to start from."""
-    with reporting():
-        scaffold(folders, host, result)
-        line(f"[green]Written:[/] {escape(str(result))}")
-        line(
-            "[dim]" + escape(f"Build it and check its numbers: {result / 'ci.sh'}; then read README.md there")
-        )
+for name, function in SHIPPING.items():
+    command(app, name)(function)

@@ -1,7 +1,10 @@
 """What the commands print: tables, one line an error, a bar while something is being done."""
 
+import codecs
+import io
 import json
 import shlex
+import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
@@ -30,6 +33,33 @@ err = Console(stderr=True, emoji=False)
 MARKS = {PASSED: "[green]✓ passed", NOT_CHECKED: "[yellow]- not checked"}
 FAILED_MARK = "[bold red]✗ failed"
 DETAILS = {NOT_CHECKED: "[yellow]not checked:[/] ", FAILED: "[bold red]failed:[/] "}
+
+
+# What a terminal that cannot write a character is given instead.
+PLAIN = {"✓": "+", "✗": "x", "→": "->", "…": "...", "•": "*"}
+PLAIN |= {"\N{EN DASH}": "-", "\N{MULTIPLICATION SIGN}": "x", "\N{RIGHT SINGLE QUOTATION MARK}": "'"}
+
+
+def in_plain_characters(error: UnicodeError) -> tuple[str, int]:
+    """Write characters that an encoding does not have in others that it has.
+
+    >>> codecs.register_error("plain", in_plain_characters)
+    >>> print("✓ passed, MatMul: 3→2, é".encode("ascii", "plain").decode())
+    + passed, MatMul: 3->2, \\xe9
+    """
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letters = error.object[error.start : error.end]
+    plain = (PLAIN.get(letter, letter.encode("ascii", "backslashreplace").decode()) for letter in letters)
+    return "".join(plain), error.end
+
+
+def write_anything() -> None:
+    """Let standard output and error take any text, whatever their encoding."""
+    codecs.register_error("plain", in_plain_characters)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="plain")
 
 
 def escape(text: str) -> str:
@@ -130,8 +160,8 @@ def line(marked: str) -> None:
 def check_table(report: VerificationReport) -> Table:
     """Show what each runtime made of each file."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in HEADING[:2]:
-        table.add_column(heading, no_wrap=True)
+    for heading in HEADING[:2]:  # where the terminal is narrow these are broken, and no number is cut
+        table.add_column(heading, overflow="fold")
     for heading in HEADING[2:5]:
         table.add_column(heading.replace(" ", "\n", 1), justify="right", no_wrap=True)
     table.add_column(HEADING[5], no_wrap=True)

@@ -16,6 +16,7 @@ Run = Callable[[bytes, Mapping[str, Array], Sequence[str]], list[Any]]
 
 def session_of(model: bytes, *, optimized: bool) -> onnxruntime.InferenceSession:
     """Load an ONNX model for one thread, as it is, or ``optimized`` by ONNX Runtime, as hosts run it."""
+    onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = FATAL_ONLY

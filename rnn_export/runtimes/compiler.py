@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from rnn_export.signature.sizes import TIME
 COMPILERS = ("cc", "gcc", "clang")
 OPTIONS = ("-O2", "-fno-math-errno", "-fno-trapping-math")
 LIMIT = 600.0  # seconds
+MOST = 200_000_000  # bytes of built libraries that are kept
 MISSING = f"no C compiler ({', '.join(COMPILERS)}, or what CC names). Install one, or set CC."
 BUILD = "build"  # what folders are called in which libraries are built
 ALLOWED = (
@@ -124,6 +126,8 @@ def library(source: Path, read: Read = Path.read_bytes) -> Path:
                 build(write_parts(parts, own), built, "-shared", "-fPIC", "-include", str(before))
                 sync(built)
                 built.replace(target)
+                forget(folder, MOST, target)
+        os.utime(target)
     return target
 
 
@@ -146,6 +150,34 @@ def _versions(command: list[str]) -> list[str]:
         return []
     answer = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
     return [*command, answer.stdout]
+
+
+def libraries(folder: Path) -> dict[Path, int]:
+    """Give the built libraries of a cache with their bytes, the one first that was not used for longest."""
+    found = list[tuple[float, Path, int]]()
+    for path in folder.glob("*.so"):
+        with suppress(FileNotFoundError):  # another process removes the same ones
+            facts = path.stat()
+            found.append((facts.st_mtime, path, facts.st_size))
+    return {path: size for _, path, size in sorted(found)}
+
+
+def forget(folder: Path, most: int, but: Path | None = None) -> list[Path]:
+    """Remove libraries until a cache has at most so many bytes, those first that were not used for long.
+
+    Returns:
+        What was removed, which is not ``but``. A process that has loaded one keeps it.
+    """
+    found = libraries(folder)
+    total = sum(found.values())
+    removed = list[Path]()
+    for path, size in found.items():
+        if total <= most or path == but:
+            break
+        path.unlink(missing_ok=True)
+        removed.append(path)
+        total -= size
+    return removed
 
 
 def cache() -> Path:

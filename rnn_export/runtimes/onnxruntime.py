@@ -40,6 +40,7 @@ def start(path: Path, signature: Signature, read: Read = Path.read_bytes) -> Cal
 
 
 def _session(content: bytes, path: Path) -> Any:
+    onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = ERRORS_ONLY

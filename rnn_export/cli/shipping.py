@@ -1,0 +1,78 @@
+"""The commands for who embeds a bundle: libraries of its C, and programs around it."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rnn_export.cli.options import Folder, March
+from rnn_export.cli.terminal import escape, line, reporting
+from rnn_export.runtimes import compiler
+from rnn_export.runtimes.load import ship
+from rnn_export.scaffolding.scaffold import HOSTS, scaffold
+
+
+def compile_command(
+    folder: Folder,
+    result: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Where the library goes.", show_default=False)
+    ],
+    shared: Annotated[
+        bool, typer.Option("--shared", help="A shared library, unless another is named.")
+    ] = False,
+    static: Annotated[bool, typer.Option("--static", help="A static library.")] = False,
+    as_object: Annotated[bool, typer.Option("--object", help="An object file.")] = False,
+    march: March = "",
+) -> None:
+    """Compile a bundle's model.c to a library to ship, with its header."""
+    flags = {"shared": shared, "static": static, "object": as_object}
+    kinds = [kind for kind, wanted in flags.items() if wanted]
+    if len(kinds) > 1:
+        raise typer.BadParameter(f"expected one of --shared, --static and --object, got {len(kinds)}")
+    with reporting():
+        library = ship(folder, result, "".join(kinds) or "shared", march)
+        line(f"[green]Written:[/] {escape(str(library))}, {escape(str(result / 'model.h'))}")
+        linked = library if as_object or static else f"-L{result} -l{library.stem.removeprefix('lib')}"
+        line("[dim]" + escape(f"Use it: cc yours.c -I{result} {linked}"))
+
+
+def cache_command(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove them.")] = False,
+) -> None:
+    """Show where the libraries lie that were built of model.c to run it here, and how much they take."""
+    with reporting():
+        folder = compiler.cache()
+        built = compiler.forget(folder, 0) if clear else compiler.libraries(folder)
+        size = "" if clear else f", {sum(compiler.libraries(folder).values()):,} bytes"
+        many = f"{len(built)} librar{'y' if len(built) == 1 else 'ies'}{size}"
+        line(f"{escape(str(folder))}: {'removed ' if clear else ''}{many}")
+        if not clear:
+            line(f"[dim]At most {compiler.MOST:,} bytes are kept, those that were used last.")
+
+
+def scaffold_command(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="The folders of the bundles.", show_default=False)
+    ],
+    host: Annotated[
+        str, typer.Option("--host", metavar="HOST", help=f"One of {', '.join(HOSTS)}.", show_default=False)
+    ],
+    result: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Where the program goes.", show_default=False)
+    ],
+) -> None:
+    """Write a program in another language that runs bundles, and checks itself: a folder to start from."""
+    with reporting():
+        scaffold(folders, host, result)
+        line(f"[green]Written:[/] {escape(str(result))}")
+        line(
+            "[dim]" + escape(f"Build it and check its numbers: {result / 'ci.sh'}; then read README.md there")
+        )
+
+
+SHIPPING: Mapping[str, Callable[..., None]] = {
+    "compile": compile_command,
+    "cache": cache_command,
+    "scaffold": scaffold_command,
+}
