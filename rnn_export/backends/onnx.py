@@ -14,6 +14,7 @@ from rnn_export.program.program import IR_VERSION
 from rnn_export.signature.as_json import to_json
 from rnn_export.signature.signature import Signature
 from rnn_export.signature.tensors import TensorSpec
+from rnn_export.version import __version__
 
 PRODUCER = "rnn_export"
 
@@ -31,7 +32,7 @@ def finish(
     graph = ir.from_proto(model)
     graph.ir_version = IR_VERSION
     graph.producer_name = PRODUCER
-    graph.producer_version = None
+    graph.producer_version = __version__
     graph.graph.name = name
     read = {value.name: value for value in graph.graph.inputs}
     inputs = [read.get(name) or ir.Value(name=name) for name in signature.input_names]
@@ -44,10 +45,17 @@ def finish(
     answer_empty_calls(graph.graph, signature)
     _flatten(graph.graph, signature)
     _put_in_order(graph.graph, signature)
+    graph.graph.doc_string = _explained(graph.graph)
     graph.metadata_props.update(_metadata(signature, name, metadata))
     finished = ir.to_proto(graph)
     onnx.checker.check_model(finished, full_check=True)
     return finished
+
+
+def _explained(graph: ir.Graph) -> str:
+    """Say in one text what is said of single nodes: viewers of graphs show it beside the picture."""
+    said = {node.doc_string: node.op_type for node in graph.all_nodes() if node.doc_string}
+    return "\n".join(f"{operator}: {text}" for text, operator in said.items())
 
 
 def _flatten(graph: ir.Graph, signature: Signature) -> None:

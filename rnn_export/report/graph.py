@@ -213,7 +213,7 @@ def _read_loop(reading: _Reading, node: onnx.NodeProto, body: onnx.GraphProto, k
     states = [(ahead + number, number) for number in range(carried) if given[number].kind == STATE]
     diagram = _read(body, taken, given, states, {**reading.outside, **reading.constants})
     back = 1 in attributes.get("scan_input_directions", [])
-    way = "from the last time step to the first" if back else "once every time step"
+    way = "every step, backwards" if back else "every step"
     reading.nodes[key] = Node(node.op_type, FRAME, (way,), f"{node.op_type}: {way}", diagram)
     arriving = {f"in {number}": name for number, name in enumerate(node.input) if number >= ahead and name}
     arriving |= {inner: inner.removeprefix("around ") for inner in diagram.nodes if "around " in inner}

@@ -28,7 +28,7 @@ from rnn_export.signature.sizes import BATCH, TIME
 from rnn_export.signature.tensors import StateSpec, TensorSpec
 
 CROWDED = 120  # operators; a picture of more is not looked at
-TITLE, DETAIL = 7.3, 6.1  # pixels a character
+TITLE, NAME, DETAIL = 7.3, 6.7, 6.1  # pixels a character
 LINE, PADDING = 13.0, 9.0
 NARROWEST, PORT = 52.0, 20.0
 HEADER, EDGE, CHANNEL = 22.0, 14.0, 9.0  # over a loop's body, around it, between the lines that lead back
@@ -36,13 +36,14 @@ HEADER, EDGE, CHANNEL = 22.0, 14.0, 9.0  # over a loop's body, around it, betwee
 
 @dataclass(frozen=True)
 class Box:
-    """A box with its lines of text; ``kind`` and ``on_path`` say how it looks."""
+    """A box with its lines of text, as its node says; the caption of a loop begins at ``caption``."""
 
     x: float
     y: float
     width: float
     height: float
     node: Node
+    caption: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -141,8 +142,9 @@ def _picture(diagram: Diagram) -> Picture:
     boxes = [box for key, box in places.items() if key not in inside]
     for key, body in inside.items():
         inner = _moved(body, places[key].x + ports.margin(key), places[key].y + ports.top(key))
+        framed = replace(places[key], caption=places[key].x + ports.caption(key))
         used = {str(wire.slot) for wire in diagram.wires if wire.source == key}
-        frames += [places[key], *inner.frames]
+        frames += [framed, *inner.frames]
         lines += [*inner.lines, *_borders(places[key], inner, used), *_back(places[key], inner)]
         boxes += inner.boxes
     return Picture(placed.width, placed.height, tuple(frames), tuple(lines), tuple(boxes), places)
@@ -170,12 +172,18 @@ class _Ports:
         """Give the room above a loop's body."""
         return HEADER + self.margin(key)
 
+    def caption(self, key: str) -> float:
+        """Say where a loop's caption begins: beside all lines that come in, which would cross it."""
+        lines = [self._end(key, inner, set()) for inner in self.inside[key].places if _comes_in(inner)]
+        return max(lines, default=0.0) + PADDING
+
     def size(self, key: str) -> tuple[float, float]:
         """Give width and height of a box."""
         node = self.nodes[key]
         if key in self.inside:
             inner, margin = self.inside[key], self.margin(key)
-            return inner.width + margin + EDGE, inner.height + HEADER + 2 * margin
+            named = self.caption(key) + len(f"{node.title}: {node.details[0]}") * NAME + PADDING
+            return max(inner.width + margin + EDGE, named), inner.height + HEADER + 2 * margin
         text = max([len(node.title) * TITLE, *(len(detail) * DETAIL for detail in node.details)])
         ends = max(len(self.slots[key]), len(self.places[key]))
         return max(NARROWEST, text + 2 * PADDING, ends * PORT), LINE * (1 + len(node.details)) + PADDING
@@ -193,6 +201,11 @@ class _Ports:
             box = self.inside[key].places[end]
             return self.margin(key) + box.x + box.width / 2
         return self.size(key)[0] * (sorted(ends).index(end) + 1) / (len(ends) + 1)
+
+
+def _comes_in(key: str) -> bool:
+    """Whether something is what a loop's body takes."""
+    return not key.startswith(("out ", "node "))
 
 
 def _told(diagram: Diagram) -> dict[str, Node]:
@@ -218,7 +231,7 @@ def _borders(frame: Box, inner: Picture, used: set[str]) -> list[Line]:
         if key in used:
             points = ((middle, box.y + box.height), (middle, frame.y + frame.height))
             lines.append(Line(points, box.node.on_path, tip=False))
-        elif not key.startswith(("out ", "node ")) and box.node.title != TURN:
+        elif _comes_in(key) and box.node.title != TURN:
             lines.append(Line(((middle, frame.y), (middle, box.y)), box.node.on_path))
     return lines
 

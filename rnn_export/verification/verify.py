@@ -129,7 +129,8 @@ class VerificationReport:
                 "factor": tolerance.FACTOR,
                 "floor": tolerance.FLOOR,
                 "rule": "|file - float64| <= factor * |eager float32 - float64| + floor * eps * |float64|, "
-                "per unit, eager's worst over single steps and runs no longer; see rnn_export/tolerance.py",
+                "per unit, eager's worst over single steps and runs no longer; "
+                "see rnn_export/verification/tolerance.py",
             },
             "dynamics": self.dynamics and asdict(self.dynamics),
             "curve": _finite(asdict(self.curve)),

@@ -53,6 +53,7 @@ def test_inputs_and_outputs_are_the_signature(case: ModelCase, exported: Exporte
 def test_versions_are_set_and_nothing_is_outside(case: ModelCase, exported: Exported, file: str) -> None:
     model = load(case, exported, file)
     assert model.ir_version == IR_VERSION == 8
+    assert (model.producer_name, model.producer_version) == ("rnn_export", rnn_export.__version__)
     assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 18)]
     assert not any(tensor.external_data for tensor in model.graph.initializer)
     onnx.checker.check_model(model, full_check=True)
@@ -68,6 +69,15 @@ def test_metadata_tells_the_same_as_the_manifest(case: ModelCase, exported: Expo
     assert json.loads(properties["rnn_export.streamable"]) == case.streamable
     pairs = json.loads(properties["rnn_export.state"])
     assert pairs == {leaf.output_name: leaf.name for leaf in manifest.signature.state}
+
+
+@each_case
+def test_the_graph_says_why_a_plain_net_is_a_gru(case: ModelCase, exported: Exported) -> None:
+    model = load(case, exported, "model.onnx")
+    operators = {node.op_type for node in model.graph.node}
+    operators |= {node.op_type for at in model.graph.node for part in at.attribute for node in part.g.node}
+    gated = "GRU" in operators and exported(case).manifest.form == "gated"
+    assert ("GRU: This GRU is an RNN" in model.graph.doc_string) == gated
 
 
 @each_case

@@ -76,7 +76,22 @@ def test_loops_say_which_way_they_run(exported: Exported) -> None:
     step = draw(exported(the("bidirectional")))
     assert step.picture is not None
     ways = [box.node.details[0] for box in step.picture.frames]
-    assert sorted(ways) == ["from the last time step to the first", "once every time step"]
+    assert sorted(ways) == ["every step", "every step, backwards"]
+
+
+@pytest.mark.parametrize("case", DRAWN, ids=lambda case: case.name)
+def test_no_line_crosses_a_caption_and_none_leaves_its_loop(
+    case: ModelCase | CallCase, exported: Exported
+) -> None:
+    drawn = draw(exported(case)).picture
+    assert drawn is not None
+    for frame in drawn.frames:
+        ends = frame.caption + picture.NAME * len(f"{frame.node.title}: {frame.node.details[0]}")
+        assert frame.x < frame.caption < ends < frame.x + frame.width
+        text = frame.y + picture.HEADER / 2
+        pieces = [piece for line in drawn.lines for piece in itertools.pairwise(line.points)]
+        crossing = [x for (x, y), (to_x, to_y) in pieces if min(y, to_y) < text < max(y, to_y) and x == to_x]
+        assert not [x for x in crossing if frame.caption < x < ends]
 
 
 def test_the_layers_of_a_stack_are_loops_one_above_the_other(exported: Exported) -> None:
