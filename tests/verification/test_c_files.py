@@ -110,8 +110,8 @@ def test_the_initial_state_is_compared(old: str, new: str, folder: Path) -> None
 def test_a_call_that_writes_too_much_is_seen(folder: Path) -> None:
     changed(
         folder / "model.c",
-        "run_all(&call);\n",
-        "run_all(&call);\n    state_out[batch * LSTM_STATE_SIZE] = 1;\n",
+        "run_all(&call, first, first + rows);\n",
+        "run_all(&call, first, first + rows);\n    state_out[batch * LSTM_STATE_SIZE] = 1;\n",
     )
     check = judged(folder)
     assert check.verdict == FAILED

@@ -181,7 +181,8 @@ def _source(source: Source, name: str) -> str:
     zeros = _zeros(signature, name) if signature.lengths else {}
     functions = dict.fromkeys(OWN.findall("\n".join([*source.kernels, *source.tiles, *source.walk])))
     runs = ("run_all",) if signature.lengths else ("run_row", "run_rows", "run_all")
-    named = {*members, *zeros, *re.findall(r"\w+", " ".join(zeros.values()))}
+    named = {*members, *zeros, *re.findall(r"\w+", " ".join(map(" ".join, zeros.values())))}
+    taken = [re.split(r"[ *]", argument)[-1] for argument in arguments.split(", ")]
     return _template(MODEL_C).render(
         name=name,
         version=__version__,
@@ -192,11 +193,8 @@ def _source(source: Source, name: str) -> str:
         pad=PAD,
         sizes=source.sizes,
         members=members,
-        unused=[
-            word
-            for argument in arguments.split(", ")
-            if (word := re.split(r"[ *]", argument)[-1]) not in named
-        ],
+        unused=[word for word in taken if word not in named],
+        handed_on=", ".join(taken),
         weights=source.weights.declarations(name),
         arguments=arguments,
         zeros=zeros,
@@ -208,16 +206,19 @@ def _source(source: Source, name: str) -> str:
     )
 
 
-def _zeros(signature: Signature, name: str) -> dict[str, str]:
-    """Count the numbers of each output, by its parameter."""
+def _zeros(signature: Signature, name: str) -> dict[str, tuple[str, str]]:
+    """Say of each output, by its parameter, how many parts it has and what a row has in one."""
     sizes, names = _sizes(signature, name), parameters(signature)
-    counts = {TIME: "steps", BATCH: "batch"} | {name: name for name in signature.free_sizes}
-    return {
-        names[spec.name]: " * ".join(
-            [*(count for size, count in counts.items() if size in spec.shape), sizes[names[spec.name]]]
-        )
-        for spec in signature.outputs
-    }
+    counts = {TIME: "steps"} | {name: name for name in signature.free_sizes}
+    found = {}
+    for spec in signature.outputs:
+        before, behind = spec.shape[: spec.batch_axis], spec.shape[spec.batch_axis + 1 :]
+        parts = prod(size for size in before if isinstance(size, int))
+        numbers = sizes[names[spec.name]] if parts == 1 else str(units(spec) // parts)
+        times = [*([str(parts)] if parts > 1 else []), *(counts[size] for size in before if size in counts)]
+        each = [*(counts[size] for size in behind if size in counts), numbers]
+        found[names[spec.name]] = " * ".join(times) or "1", " * ".join(each)
+    return found
 
 
 def _sizes(signature: Signature, name: str) -> dict[str, str]:
