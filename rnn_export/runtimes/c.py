@@ -17,6 +17,7 @@ from rnn_export.bundle.untrusted.files import Read
 from rnn_export.errors import BuildError, BundleError, mismatch
 from rnn_export.runtimes.bound import Bound
 from rnn_export.runtimes.compiler import ALLOWED, Entry, entry, library
+from rnn_export.runtimes.row_threads import RowThreads
 from rnn_export.runtimes.static_memory import held, writable
 from rnn_export.signature.signature import Call, Signature
 from rnn_export.signature.sizes import BATCH, TIME
@@ -32,8 +33,10 @@ Address = ctypes.Array[ctypes.c_char]
 pointer: Callable[[Any], Address] = (ctypes.c_char * 0).from_buffer
 
 
-def start(path: Path, signature: Signature, read: Read = Path.read_bytes) -> Call:
+def start(path: Path, signature: Signature, read: Read = Path.read_bytes, threads: int = 1) -> Call:
     """Build and load a ``model.c``, with its ``model.h`` beside it. It is code: load what you trust.
+
+    Several ``threads`` share the rows of each batch, with no change in the result.
 
     Raises:
         RuntimeUnavailableError: there is no compiler.
@@ -42,7 +45,21 @@ def start(path: Path, signature: Signature, read: Read = Path.read_bytes) -> Cal
     """
     declared = entry(path, read)
     loaded = _loaded(path, signature, read, declared)
-    return caller(getattr(loaded, declared.name), signature, declared.workspaces(signature.free_sizes))
+    function: Callable[..., object] = getattr(loaded, declared.name)
+    if threads > 1:
+        function = RowThreads(_rows_apart(path, loaded, declared), threads)
+    return caller(function, signature, declared.workspaces(signature.free_sizes))
+
+
+def _rows_apart(path: Path, loaded: ctypes.CDLL, declared: Entry) -> Callable[..., object]:
+    """Give the function that runs some rows of a batch; files of earlier versions have none."""
+    name = f"{declared.name}_rows"
+    function: Callable[..., object] | None = getattr(loaded, name, None)
+    if function is None:
+        remedy = "It is of an earlier version: export it again, or load it with threads=1."
+        raise BundleError(mismatch(f"{path} for several threads", f"a function {name}", "none", remedy))
+    function.restype = None  # type: ignore[attr-defined]
+    return function
 
 
 def variants(path: Path, signature: Signature, read: Read) -> list[Call]:

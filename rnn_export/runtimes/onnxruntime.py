@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU, one thread: a recurrent step is too small to be shared between cores."""
+"""ONNX Runtime on the CPU, in one thread unless more are asked for: a step is too small to be shared."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,13 +15,13 @@ ERRORS_ONLY = 3
 NAMES = {"float": "float32", "double": "float64"}  # the others are called as everywhere
 
 
-def start(path: Path, signature: Signature, read: Read = Path.read_bytes) -> Call:
+def start(path: Path, signature: Signature, read: Read = Path.read_bytes, threads: int = 1) -> Call:
     """Load an ONNX file, from its bytes: no file beside it can be meant.
 
     Raises:
         BundleError: ONNX Runtime refuses it, or it takes or gives something else than the signature says.
     """
-    session = _session(read(path), path)
+    session = _session(read(path), path, threads)
     names, results = signature.input_names, signature.output_names
     told = dict(zip(names, map(_told, names, signature.arguments), strict=True))
     specs = [*(spec.in_file for spec in signature.outputs), *signature.returned_state]
@@ -39,10 +39,10 @@ def start(path: Path, signature: Signature, read: Read = Path.read_bytes) -> Cal
     return call
 
 
-def _session(content: bytes, path: Path) -> Any:
+def _session(content: bytes, path: Path, threads: int) -> Any:
     onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     options.log_severity_level = ERRORS_ONLY
     providers = ["CPUExecutionProvider"]
     try:

@@ -2,8 +2,9 @@
 
 A runtime's file has ``start(path, signature, read)``, which loads a bundle's file and returns a
 :data:`Call`. ``read`` gives what a path holds; a bundle's own, ``bundle.files.read``, only if it is what was
-hashed. No file is opened past it. It may have ``prepare(path)``, which does ahead what can be kept, and
-``variants``, which gives several calls where the file computes in several ways.
+hashed. No file is opened past it. If the runtime is ``threaded``, a number of threads follows. It may have
+``prepare(path)``, which does ahead what can be kept, and ``variants``, which gives several calls where the
+file computes in several ways.
 """
 
 import sys
@@ -38,7 +39,7 @@ class Runtime:
     failure if it is ``optional``. A slow one is asked for runs of at most ``longest`` time steps. It is
     ``shared`` if workers are to be forked from a process that has imported it, and has no thread of it. It
     ``answers_empty`` calls, those without a time step or a row, if its files have to. It ``compiles`` its
-    files with the system's C compiler.
+    files with the system's C compiler. One that is ``threaded`` is told how many threads may share a call.
     """
 
     name: str
@@ -49,25 +50,37 @@ class Runtime:
     shared: bool = False
     answers_empty: bool = False
     compiles: bool = False
+    threaded: bool = False
 
     @property
     def installed(self) -> bool:
         """Whether its package can be found."""
         return find_spec(self.package) is not None
 
-    def start(self, path: Path, signature: Signature, read: Read = Path.read_bytes) -> Call:
+    def start(self, path: Path, signature: Signature, read: Read = Path.read_bytes, threads: int = 1) -> Call:
         """Load a file, from the bytes that ``read`` gives.
 
         Raises:
             RuntimeUnavailableError: its package is not installed.
             BundleError: it cannot be loaded.
+            InputError: there is no such number of threads here.
         """
+        self._check_threads(threads)
         if not self.installed:
             raise RuntimeUnavailableError(
                 f"runtime {self.name!r} needs the package {self.package!r}. Run: pip install {self.package}"
             )
-        call: Call = self.load().start(path, signature, read)
+        call: Call = self.load().start(path, signature, read, *([threads] if self.threaded else []))
         return call
+
+    def _check_threads(self, threads: int) -> None:
+        if not isinstance(threads, int) or threads < 1:
+            remedy = "Pass the number of cores that a call may use."
+            raise InputError(mismatch("threads", "a whole number from 1 on", repr(threads), remedy))
+        if threads > 1 and not self.threaded:
+            others = " or ".join(repr(name) for name, each in RUNTIMES.items() if each.threaded)
+            remedy = f"Load it with runtime {others}."
+            raise InputError(mismatch(f"threads for runtime {self.name!r}", "1", threads, remedy))
 
     def variants(self, path: Path, signature: Signature, read: Read) -> list[Call]:
         """Load a file in each way in which it computes: one of C chooses by the processor that it runs on.
@@ -92,15 +105,15 @@ class Runtime:
 
 
 # What makes a runner again, and its arguments.
-Origin = tuple[Callable[..., "Runner"], tuple[str, str]]
+Origin = tuple[Callable[..., "Runner"], tuple[str, str, int]]
 
 RUNTIMES = {
     runtime.name: runtime
     for runtime in (
-        Runtime("onnxruntime", ".onnx", "onnxruntime", answers_empty=True),
+        Runtime("onnxruntime", ".onnx", "onnxruntime", answers_empty=True, threaded=True),
         Runtime("reference", ".onnx", "onnx", shared=True, longest=300),
         Runtime("torchscript", ".pt", "torch", shared=True),
-        Runtime("c", ".c", "ctypes", optional=True, compiles=True),
+        Runtime("c", ".c", "ctypes", optional=True, compiles=True, threaded=True),
     )
 }
 
