@@ -35,7 +35,7 @@ ROOMS: dict[str, str] = {
         """,
     "bundle": """
         staging untrusted/files untrusted/json_text untrusted/schema untrusted/signature untrusted/protobuf
-        untrusted/archive golden layout bundle description signing
+        untrusted/archive golden thinned layout bundle description signing
         """,
     "capture": """
         decompositions complex_numbers free_numbers traceable registry step script/source script/aliases

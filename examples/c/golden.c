@@ -82,14 +82,24 @@ static size_t count_of(Tensor t)
     return t.outer * t.time * t.inner;
 }
 
+/* Tell which numbers of a large tensor the file holds: each first, second, third, ... one. */
+static size_t every_of(const char *entry)
+{
+    const char *every = json_member(entry, "every");
+    return every ? (size_t)json_number(every) : 1;
+}
+
 static Tensor read_tensor(const Check *check, const char *entry, const char *spec)
 {
     Tensor result = room(entry, spec);
     const char *from = check->tensors + (size_t)json_number(json_member(entry, "offset"));
-    if (!json_is(result.dtype, "bool"))
-        memcpy(result.data, from, count_of(result) * result.width);
-    else
-        for (size_t i = 0; i < count_of(result); i++) ((int32_t *)result.data)[i] = from[i] ? RECURRENT_TRUE : 0;
+    for (size_t i = 0, every = every_of(entry); i < count_of(result); i += every)
+        if (json_is(result.dtype, "bool"))
+            ((int32_t *)result.data)[i] = *from++ ? RECURRENT_TRUE : 0;
+        else {
+            memcpy(result.data + i * result.width, from, result.width);
+            from += result.width;
+        }
     return result;
 }
 
@@ -124,9 +134,10 @@ static void compare(Check *check, const char *one, const char *how, const char *
 {
     const char *open = json_member(json_member(one, "undecided"), name);
     double allowed = json_number(json_member(json_member(one, "tolerance"), name));
-    Tensor expected = read_tensor(check, json_member(json_member(one, "float64"), name), NULL);
+    const char *entry = json_member(json_member(one, "float64"), name);
+    Tensor expected = read_tensor(check, entry, NULL);
     Tensor undecided = open ? read_tensor(check, open, NULL) : (Tensor){0}; /* by rounding: either value is right */
-    for (size_t i = 0; i < count_of(expected); i++) {
+    for (size_t i = 0, every = every_of(entry); i < count_of(expected); i += every) {
         double want = element(expected, i), have = element(got, i), error = have == want ? 0 : fabs(have - want);
         if (open && element(undecided, i)) continue;
         if (error > check->worst) check->worst = error;

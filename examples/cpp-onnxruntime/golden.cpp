@@ -48,16 +48,24 @@ Golden read_golden(const std::filesystem::path &folder)
     return golden;
 }
 
+/* Tell which numbers of a large tensor the file holds: each first, second, third, ... one. */
+std::size_t every_of(const Json &entry)
+{
+    return std::max<std::size_t>(1, entry.value("every", std::size_t{1}));
+}
+
 template <typename Number> std::vector<Number> numbers_at(const Golden &golden, const Json &entry)
 {
     std::size_t count = 1;
     for (const Json &size : entry.at("shape")) count *= size.get<std::size_t>();
     const auto offset = entry.at("offset").get<std::size_t>();
-    if (offset > golden.tensors.size() || count > (golden.tensors.size() - offset) / sizeof(Number))
-        throw Error("golden/tensors.bin: expected " + std::to_string(count) + " numbers at byte " +
+    const std::size_t every = every_of(entry), stored = count / every + (count % every != 0);
+    if (offset > golden.tensors.size() || stored > (golden.tensors.size() - offset) / sizeof(Number))
+        throw Error("golden/tensors.bin: expected " + std::to_string(stored) + " numbers at byte " +
                     std::to_string(offset) + ", got the end of the file");
     std::vector<Number> numbers(count);
-    std::memcpy(numbers.data(), golden.tensors.data() + offset, count * sizeof(Number));
+    const char *from = golden.tensors.data() + offset;
+    for (std::size_t i = 0; i < count; i += every, from += sizeof(Number)) std::memcpy(&numbers[i], from, sizeof(Number));
     return numbers;
 }
 
@@ -193,7 +201,7 @@ private:
         const Json undecided = entry_.value("undecided", Json::object()); /* by rounding: either value is right */
         const std::vector<double> open =
             undecided.contains(name) ? expected(golden_, undecided.at(name)) : std::vector<double>(want.size());
-        for (std::size_t i = 0; i < want.size(); i++) {
+        for (std::size_t i = 0, every = every_of(entry_.at("float64").at(name)); i < want.size(); i += every) {
             const bool right = have[i] == want[i] || open[i] != 0; /* an infinity, where it is the same one */
             const double error = right ? 0 : std::abs(have[i] - want[i]);
             if (!(error <= allowed)) throw Error(off(how, name, i, want[i], have[i], allowed)); /* so is NaN */

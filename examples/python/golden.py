@@ -25,10 +25,12 @@ class Golden:
         self._tensors = (folder / "golden/tensors.bin").read_bytes()
 
     def tensor(self, entry: dict[str, Any]) -> Array:
-        """Read a tensor: raw, little-endian, the last axis varying fastest."""
-        dtype = np.dtype(entry["dtype"]).newbyteorder("<")
-        flat = np.frombuffer(self._tensors, dtype, int(np.prod(entry["shape"])), entry["offset"])
-        return flat.reshape(entry["shape"]).astype(entry["dtype"])
+        """Read a tensor: raw, little-endian, the last axis varying fastest; of a large one each k-th."""
+        dtype, every = np.dtype(entry["dtype"]).newbyteorder("<"), entry.get("every", 1)
+        flat = np.zeros(int(np.prod(entry["shape"])), entry["dtype"])
+        kept = flat[::every]
+        kept[:] = np.frombuffer(self._tensors, dtype, kept.size, entry["offset"])
+        return flat.reshape(entry["shape"])
 
     def call(self, model: Model, case: dict[str, Any]) -> tuple[dict[str, Array], State]:
         """Give the inputs of a case, by name, and the leaves of its state."""
@@ -37,9 +39,10 @@ class Golden:
         return inputs, tuple(given[leaf["name"]] for leaf in model.leaves)
 
     def decided(self, case: dict[str, Any], name: str) -> Array:
-        """Tell which numbers of a result are so: rounding may turn a whole number into another one."""
-        undecided = case.get("undecided", {})
-        return ~self.tensor(undecided[name]).ravel() if name in undecided else np.ones(1, bool)
+        """Tell which numbers of a result are known: rounding may turn a whole number into another one."""
+        undecided, entry = case.get("undecided", {}), case["float64"][name]
+        known: Array = np.arange(int(np.prod(entry["shape"]))) % entry.get("every", 1) == 0
+        return known & ~self.tensor(undecided[name]).ravel() if name in undecided else known
 
 
 def results(model: Model, outputs: Any, state: State) -> dict[str, Array]:

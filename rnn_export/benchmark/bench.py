@@ -166,7 +166,7 @@ def _load(bundle: Bundle, case: Case, eager: Origin | None) -> dict[tuple[str, s
     allowed = tolerance.bounds(bundle.cases, bundle.signature)[case.name]
 
     def find_fault(call: Call) -> str:
-        results = call(*case.arguments)
+        results = case.kept(call(*case.arguments))
         found = tolerance.deviation(case, results, allowed, bundle.signature)
         return found.where if found.share > 1 else ""
 

@@ -1,7 +1,8 @@
 """Golden vectors: calls with the results of eager PyTorch, for any language to compare itself with.
 
 ``tensors.bin`` holds raw little-endian tensors, row-major, each at a multiple of eight bytes;
-``index.json`` lists the calls and where their tensors lie. Calls with a NaN or an infinity in their inputs
+``index.json`` lists the calls and where their tensors lie. Of a large result each ``every``-th number is
+there (:mod:`rnn_export.bundle.thinned`). Calls with a NaN or an infinity in their inputs
 are in a list of their own, ``non_finite``: no tolerance says what NaN is compared with.
 """
 
@@ -31,6 +32,9 @@ ALIGNMENT = 8
 RUN = "run"  # a sequence from its start; the state feeds back
 STEP = "step"  # one time step from states that eager reached; every row is another moment of a run
 
+RESULTS = ("float32", "float64", "rounding", "undecided")  # the parts of a case that are not its call
+MOST_NUMBERS = 1 << 28  # of results of which a file holds some
+
 OF_ROUNDING = {"rounding": "float32", "undecided": "bool"}  # the dtype of what a case says of rounding
 
 ORDINARY = "ordinary"  # inputs as large as the example's
@@ -49,6 +53,9 @@ class Case:
     ``float64`` rounding can take it in the net's precision; it is empty for the runs of a net that forgets
     rounding errors, where eager's own error says enough. ``undecided`` says the same of results that are not
     floats, in order: where rounding may turn a whole number or a truth value into another one.
+
+    Of large results not all numbers are kept: in flat order, each ``every``-th of a result. The others are
+    zeros, in what :meth:`kept` gives as well. Of results that are whole it is 1, and empty if all are.
     """
 
     name: str
@@ -63,6 +70,7 @@ class Case:
     rounding: tuple[Array, ...] = ()
     values: str = ORDINARY
     undecided: tuple[Array, ...] = ()
+    every: tuple[int, ...] = ()
 
     @property
     def arguments(self) -> tuple[Array, ...]:
@@ -73,6 +81,25 @@ class Case:
     def arrays(self) -> tuple[Array, ...]:
         """All that a case holds."""
         return (*self.arguments, *self.float32, *self.float64, *self.rounding, *self.undecided)
+
+    def is_whole(self, place: int) -> bool:
+        """Whether all numbers of a result are kept."""
+        return not self.every or self.every[place] == 1
+
+    def kept(self, results: Sequence[Array]) -> list[Array]:
+        """Give results with zeros in place of the numbers that are not kept."""
+        if not self.every:
+            return [*results]
+        return [only(array, each) for array, each in zip(results, self.every, strict=True)]
+
+    def stored(self, part: str) -> list[tuple[Array, int]]:
+        """Give the arrays of a part of results, each with which numbers are kept: one of so many."""
+        arrays: tuple[Array, ...] = getattr(self, part)
+        every = self.every or (1,) * len(self.float64)
+        if part == "undecided":
+            results = zip(every, self.float64, strict=True)
+            every = tuple(each for each, array in results if array.dtype.kind != "f")
+        return list(zip(arrays, every, strict=True)) if arrays else []
 
     def results(self, dtype: str) -> tuple[Array, ...]:
         """Give what eager computes in ``"float64"``, or for any other dtype in ``"float32"``."""
@@ -112,28 +139,30 @@ def write(folder: Path, golden: Golden, signature: Signature, tolerances: dict[s
     """Write golden vectors into a bundle's folder, each case with one tolerance a result."""
     blob = bytearray()
 
-    def place(array: Array) -> dict[str, Any]:
+    def place(array: Array, every: int = 1) -> dict[str, Any]:
         blob.extend(b"\0" * (-len(blob) % ALIGNMENT))
         little = array.astype(array.dtype.newbyteorder("<"), order="C")
         entry = {"dtype": array.dtype.name, "shape": list(array.shape), "offset": len(blob)}
-        blob.extend(little.tobytes())
-        return entry
+        blob.extend(little.reshape(-1)[::every].tobytes())
+        return entry | ({"every": every} if every > 1 else {})
 
-    def place_all(names: Sequence[str], arrays: Sequence[Array]) -> dict[str, Any]:
-        return {name: place(array) for name, array in zip(names, arrays, strict=True)}
+    def place_part(case: Case, part: str, names: Sequence[str]) -> dict[str, Any]:
+        arrays = case.stored(part)
+        return {name: place(*array) for name, array in zip(names, arrays, strict=True)} if arrays else {}
 
     def entry(case: Case) -> dict[str, Any]:
-        undecided = place_all([*_discrete(signature)], case.undecided) if case.undecided else {}
+        undecided = place_part(case, "undecided", [*_discrete(signature)])
+        given = zip(signature.input_names, case.arguments, strict=True)
         return {
             "name": case.name,
             "kind": case.kind,
             "values": case.values,
             "time": case.time,
             "batch": case.batch,
-            "call": place_all(signature.input_names, case.arguments),
-            "float32": place_all(signature.output_names, case.float32),
-            "float64": place_all(signature.output_names, case.float64),
-            "rounding": place_all(signature.output_names, case.rounding) if case.rounding else {},
+            "call": {name: place(array) for name, array in given},
+            "float32": place_part(case, "float32", signature.output_names),
+            "float64": place_part(case, "float64", signature.output_names),
+            "rounding": place_part(case, "rounding", signature.output_names),
             "tolerance": dict(zip(signature.output_names, tolerances[case.name], strict=True)),
             **({"undecided": undecided} if undecided else {}),
         }
@@ -164,20 +193,30 @@ def read(folder: Path, signature: Signature, bytes_of: Read = Path.read_bytes) -
     entries = [*index.cases, *index.non_finite]
     schema.distinct((entry.name for entry in entries), where)
     try:
+        _check_places(entries, len(blob))
         cases = [_case(entry, blob, signature) for entry in entries]
-        _check_cases(cases, signature, len(blob), where)
+        for case in cases:
+            signature.check_call(case.inputs, case.state, case.lengths, where)
     except (KeyError, ValueError, InputError) as error:
         raise BundleError(f"{where} cannot be read: {error}. Export the bundle again.") from error
     return Golden(cases, None if index.dynamics is None else Dynamics(**structs.asdict(index.dynamics)))
 
 
-def _check_cases(cases: Sequence[Case], signature: Signature, size: int, where: str) -> None:
-    """Check that no byte stands for two numbers, which would let a small file take much memory."""
-    arrays = [array for case in cases for array in case.arrays]
-    if sum(array.nbytes for array in arrays) > size:
+def _check_places(entries: Sequence[schema.Case], size: int) -> None:
+    """Check that no byte stands for two numbers, nor few for many: a small file would take much memory."""
+    every = [place for entry in entries for part in RESULTS for place in getattr(entry, part).values()]
+    places = [place for entry in entries for place in entry.call.values()] + every
+    if sum(_stored(place) * np.dtype(place.dtype).itemsize for place in places) > size:
         raise ValueError("expected a place of its own for every tensor")
-    for case in cases:
-        signature.check_call(case.inputs, case.state, case.lengths, where)
+    if any(place.every > 1 for entry in entries for place in entry.call.values()):
+        raise ValueError("expected all numbers of what a call takes")
+    if sum(prod(place.shape) for place in every if place.every > 1) > MOST_NUMBERS:
+        raise ValueError(f"expected results of at most {MOST_NUMBERS} numbers, of which some are kept")
+
+
+def _stored(place: schema.Place) -> int:
+    """Count the numbers that a file holds of a tensor."""
+    return -(-prod(place.shape) // place.every)
 
 
 def _case(entry: schema.Case, blob: bytes, signature: Signature) -> Case:
@@ -206,6 +245,13 @@ def _case(entry: schema.Case, blob: bytes, signature: Signature) -> Case:
     rounding = arrays("rounding", signature.output_names, signature.results) if entry.rounding else ()
     discrete = _discrete(signature)
     undecided = arrays("undecided", [*discrete], [*discrete.values()]) if entry.undecided else ()
+    every = tuple(entry.float64[name].every for name in signature.output_names)
+    if any(
+        getattr(entry, part)[name].every != entry.float64[name].every
+        for part in RESULTS
+        for name in getattr(entry, part)
+    ):
+        raise ValueError(f"case {entry.name!r}: expected the same numbers of a result in all precisions")
     if sorted(entry.tolerance) != sorted(signature.output_names):
         raise ValueError(f"case {entry.name!r}: expected a tolerance of {signature.output_names}")
     return Case(
@@ -221,6 +267,7 @@ def _case(entry: schema.Case, blob: bytes, signature: Signature) -> Case:
         rounding,
         entry.values,
         undecided,
+        every if any(each > 1 for each in every) else (),
     )
 
 
@@ -247,8 +294,26 @@ def _tensor(place: schema.Place, blob: bytes, name: str, shape: tuple[int, ...])
     if (place.dtype, tuple(place.shape)) != (name, shape):
         raise ValueError(f"expected a tensor of {name} {list(shape)}, got {place.dtype} {place.shape}")
     dtype = np.dtype(name).newbyteorder("<")
-    end = place.offset + prod(shape) * dtype.itemsize
+    end = place.offset + _stored(place) * dtype.itemsize
     if end > len(blob):
         raise ValueError(f"a tensor ends at byte {end} of {len(blob)}")
-    array = np.frombuffer(blob, dtype, prod(shape), place.offset).reshape(shape)
+    array = np.frombuffer(blob, dtype, _stored(place), place.offset)
+    if place.every > 1:
+        array, kept = np.zeros(prod(shape), dtype), array
+        array[:: place.every] = kept
+    array = array.reshape(shape)
     return array if sys.byteorder == "little" else array.astype(dtype.newbyteorder("="))
+
+
+def only(array: Array, every: int) -> Array:
+    """Give the numbers of an array that are kept, with zeros in place of the others.
+
+    >>> only(np.array([[1, 2, 3], [4, 5, 6]]), 2)
+    array([[1, 0, 3],
+           [0, 5, 0]])
+    """
+    if every == 1:
+        return array
+    found = np.zeros_like(array, order="C")
+    found.reshape(-1)[::every] = array.reshape(-1)[::every]
+    return found

@@ -326,6 +326,7 @@ def _run_all(request: dict[str, Any]) -> dict[str, Any]:
                     every = [run(call, case, mode, signature) for call in calls]
                 for arrays in every:
                     check_results(arrays, case)
+                every = [case.kept(arrays) for arrays in every]
             except Exception as error:  # whatever a runtime raises is a finding of this case
                 reason = traceback.format_exception_only(error)
                 errors[f"{case.name}/{mode}"] = "".join(reason).strip()

@@ -219,17 +219,19 @@ def _curve(results: Mapping[str, Array], standard: Standard) -> tuple[float | No
 
 
 def _tokens(results: Mapping[str, Array], standard: Standard) -> Tokens | None:
-    """Compare what the first outputs of a model of token ids say of the next token."""
+    """Compare what the first outputs of a model of token ids say of the next token, where all are known."""
     signature, last = standard.signature, standard.signature.outputs[0].shape[-1]
     if np.dtype(signature.sequence.dtype).kind != "i" or not isinstance(last, int) or last < 2:
         return None
     same, furthest = [], [0.0]
     for case, place, outputs in _outputs(results, standard):
-        if place:
+        if place or not case.is_whole(place):
             continue
         same.append(outputs.argmax(-1) == case.results(signature.dtype)[0].argmax(-1))
         furthest.append(float(np.abs(_log_softmax(outputs) - _log_softmax(case.float64[0])).max()))
     places = sum(map(np.size, same))
+    if not places:
+        return None
     agreement = sum(map(np.sum, same)) / max(places, 1)
     return Tokens(float(agreement), max(furthest), places)
 

@@ -10,7 +10,7 @@ neither takes too many numbers nor is beyond what can be compared; and rows with
 others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import prod, sqrt
 
@@ -37,6 +37,8 @@ AMPLIFYING = 10  # times the longest run: a horizon that is nearer is that of a 
 FEW = 3  # time steps of many rows
 FAR = ((300, 1), (1025, 1), (4097, 1), (FEW, 33), (FEW, 257))  # time steps and rows
 MOST_NUMBERS = 1 << 17  # of the inputs and outputs of such a run
+MOST_OF_ALL = 1 << 21  # of those of the runs that are no such ones, for each kind of state
+LEAST_SHAPES = 4  # that are tried all the same
 MOST_WORK = 1 << 32  # products of numbers that it may take
 LEAST_DECIDED = 0.5  # of results that are not floats
 LEAST_FINITE = 0.9  # of eager's results, where those of the example are finite
@@ -65,6 +67,26 @@ def shapes(example: int, least: int = 1, *, timed: bool = True) -> list[tuple[in
     """
     long = [(min(example, LONG), 1)] if example > LONGEST else []
     return [*((steps, batch) for steps in times(example, least, timed=timed) for batch in BATCHES), *long]
+
+
+def _affordable(found: Sequence[tuple[int, int]], subject: Subject) -> list[tuple[int, int]]:
+    """Leave out the largest time steps and rows of a model with very many numbers at each."""
+    units, room = _units(subject), MOST_OF_ALL
+    kept = set[tuple[int, int]]()
+    for steps, batch in sorted(found, key=prod):
+        room -= steps * batch * units(steps)
+        if room >= 0 or len(kept) < LEAST_SHAPES:
+            kept.add((steps, batch))
+    return [shape for shape in found if shape in kept]
+
+
+def _units(subject: Subject) -> Callable[[int], int]:
+    """Count the numbers of inputs and outputs of a row, at each of some time steps."""
+    signature = subject.signature
+    one = signature.sizes(subject.inputs) | {TIME: 1, BATCH: 1}
+    specs = (*signature.inputs, *signature.outputs)
+    sizes = [(prod(spec.sized(**one)), max(0, spec.shape.count(TIME) - 1)) for spec in specs]
+    return lambda steps: sum(size * steps**more for size, more in sizes)
 
 
 def build(subject: Subject) -> Golden:
@@ -98,7 +120,7 @@ def build(subject: Subject) -> Golden:
 
     short = max(TIMES[-1], signature.least)
     cases = []
-    for steps, batch in shapes(subject.steps, signature.least, timed=signature.timed):
+    for steps, batch in _affordable(shapes(subject.steps, signature.least, timed=signature.timed), subject):
         for kind in STATES:
             inputs = draw.inputs(steps, batch)
             state = draw.state(batch) if kind == "random" else signature.initial_state(batch)
@@ -232,12 +254,7 @@ def _far(sizes: Sequence[int], signature: Signature) -> list[tuple[int, int]]:
 
 def _is_in_reach(steps: int, batch: int, subject: Subject, found: Dynamics | None) -> bool:
     """Whether so many time steps and rows are few enough to be run and kept, and can be compared."""
-    signature = subject.signature
-    one = signature.sizes(subject.inputs) | {TIME: 1, BATCH: 1}
-    units = sum(
-        prod(spec.sized(**one)) * steps ** max(0, spec.shape.count(TIME) - 1)
-        for spec in (*signature.inputs, *signature.outputs)
-    )
+    units = _units(subject)(steps)
     work = sum(parameter.numel() for parameter in subject.model.parameters())
     horizon = None if found is None else found.horizon
     return (

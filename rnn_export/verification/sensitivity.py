@@ -73,7 +73,7 @@ def _changed(weight: Tensor, cases: Sequence[Case]) -> Iterator[Case]:
 
 
 def _is_noticed(call: Call, case: Case, allowed: Sequence[Array], subject: Subject) -> bool:
-    results = call(*case.arguments)
+    results = case.kept(call(*case.arguments))
     return any(
         bool((tolerance.distance(got, own, want) > most).any())
         for got, own, want, most in zip(

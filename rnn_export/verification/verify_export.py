@@ -10,6 +10,7 @@ from rnn_export.bundle.bundle import Bundle, describe_files
 from rnn_export.bundle.description import describe
 from rnn_export.bundle.golden import Dynamics
 from rnn_export.bundle.layout import MODEL_C, MODEL_PT
+from rnn_export.bundle.thinned import thinned
 from rnn_export.capture.capture import loop_around_step
 from rnn_export.errors import ScriptError, VerificationError, class_name, mismatch, warn
 from rnn_export.module.subject import Subject
@@ -42,7 +43,7 @@ def verify_files(written: Written, report_progress: ProgressCallback, workers: W
     subject = written.improved.captured.subject
     workers.prepare("c", written.folder / MODEL_C)
     report_progress("Running eager PyTorch over the grid", 0, 1)
-    vectors = grid.build(subject)
+    vectors = thinned(grid.build(subject), subject.signature)
     _check_horizon(vectors.dynamics, subject)
     allowed = tolerance.bounds(vectors.cases, subject.signature)
     golden.write(written.folder, vectors, subject.signature, _tolerances(allowed))

@@ -155,11 +155,12 @@ class Manifest(Strict, frozen=True):
 
 
 class Place(Strict, frozen=True):
-    """Where a golden tensor lies."""
+    """Where a golden tensor lies, of which each first, second, third, ... number is there."""
 
     dtype: Dtype
     shape: Annotated[list[Size], Meta(max_length=RANK)]
     offset: Count
+    every: Size = 1
 
 
 Places = Annotated[dict[Word, Place], Meta(max_length=2 * LEAVES)]

@@ -157,7 +157,8 @@ final class Golden {
         boolean[] open = undecided == null || !undecided.has(name)
                 ? new boolean[expected.count()]
                 : (boolean[]) Tensor.read(undecided.getAsJsonObject(name), new JsonArray(), tensors).values();
-        for (int i = 0; i < expected.count(); i++) {
+        int every = Tensor.every(one.getAsJsonObject("float64").getAsJsonObject(name));
+        for (int i = 0; i < expected.count(); i += every) {
             boolean same = open[i] || got.get(i) == expected.get(i); // of an infinity as well
             double error = same ? 0 : Math.abs(got.get(i) - expected.get(i));
             worst = Math.max(worst, error);

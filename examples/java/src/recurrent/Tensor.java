@@ -34,10 +34,21 @@ final class Tensor {
         int time = axis < 0 ? 1 : sizes.get(axis).getAsInt();
         int inner = product(sizes, axis + 1, sizes.size());
         int offset = entry.get("offset").getAsInt();
-        int end = offset + outer * time * inner * width(dtype);
-        if (end > file.length) // copyOfRange would fill up with zeros
+        int every = every(entry);
+        int count = outer * time * inner;
+        int stored = (count + every - 1) / every;
+        int end = offset + stored * width(dtype);
+        if (end > file.length)
             throw new IllegalArgumentException("tensors.bin of " + end + " bytes or more, not of " + file.length);
-        return new Tensor(dtype, Arrays.copyOfRange(file, offset, end), outer, time, inner);
+        byte[] bytes = new byte[count * width(dtype)];
+        for (int i = 0; i < stored; i++)
+            System.arraycopy(file, offset + i * width(dtype), bytes, i * every * width(dtype), width(dtype));
+        return new Tensor(dtype, bytes, outer, time, inner);
+    }
+
+    /** Tells which numbers of a large tensor the file holds: each first, second, third, ... one. */
+    static int every(JsonObject entry) {
+        return entry.has("every") ? entry.get("every").getAsInt() : 1;
     }
 
     /** Takes some numbers of a dtype from floats, where an int64 lies in the bits of two, a truth value in those of one. */

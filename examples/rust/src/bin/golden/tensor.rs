@@ -1,11 +1,13 @@
 //! Tensors of `golden/tensors.bin`, which is little-endian, and their time steps.
 
+use std::borrow::Cow;
+
 use crate::json::Json;
 use recurrent::Values;
 
 /// A tensor: the sizes of and behind the time axis; with none, it is the same for all, or of the last step.
 pub struct Tensor<'a> {
-    bytes: &'a [u8],
+    bytes: Cow<'a, [u8]>,
     dtype: &'a str,
     time: usize,
     inner: usize,
@@ -19,15 +21,17 @@ impl<'a> Tensor<'a> {
         let axis = spec.get("shape").list().iter().position(|size| size.text() == "time");
         let (_, behind) = shape.split_at(axis.unwrap_or(shape.len()).min(shape.len()));
         let (time, behind) = behind.split_first().unwrap_or((&1, &[]));
-        let size = shape.iter().product::<usize>() * width(dtype);
+        let (count, every) = (shape.iter().product::<usize>(), every(entry));
+        let size = (count / every + usize::from(count % every != 0)) * width(dtype);
         let start = entry.get("offset").number() as usize;
         let bytes = file.get(start..).and_then(|rest| rest.get(..size));
         let bytes = bytes.ok_or_else(|| format!("expected a tensor in tensors.bin, got {entry:?}"))?;
+        let bytes = if every == 1 { Cow::from(bytes) } else { apart(bytes, every, count, width(dtype)) };
         Ok(Tensor { bytes, dtype, time: *time, inner: behind.iter().product() })
     }
 
     pub fn values(&self) -> Values {
-        values(self.bytes, self.dtype)
+        values(&self.bytes, self.dtype)
     }
 
     /// Give the numbers for comparison.
@@ -73,6 +77,23 @@ impl<'a> Tensor<'a> {
             place.copy_from_slice(piece);
         }
     }
+}
+
+/// Tell which numbers of a large tensor the file holds: each first, second, third, ... one.
+pub fn every(entry: &Json<'_>) -> usize {
+    match entry.get("every") {
+        Json::Nothing => 1,
+        every => (every.number() as usize).max(1),
+    }
+}
+
+/// Put the numbers that the file holds to their places, zeros between them.
+fn apart(stored: &[u8], every: usize, count: usize, width: usize) -> Cow<'static, [u8]> {
+    let mut all = vec![0; count * width];
+    for (place, number) in all.chunks_exact_mut(width).step_by(every).zip(stored.chunks_exact(width)) {
+        place.copy_from_slice(number);
+    }
+    Cow::from(all)
 }
 
 /// Give values as numbers.
