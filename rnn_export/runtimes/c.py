@@ -188,23 +188,66 @@ class Kind:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a call with arrays of some kinds needs: its sizes as C takes them, and room."""
+    """Runs calls with arrays of some kinds, which were checked: a function of C, its sizes, and room.
 
+    Attributes:
+        function: takes what ``model.h`` says.
+        sizes: of the call, as C takes them.
+        given: how many inputs there are.
+        outputs: what comes out beside the state.
+        leaves: of the state.
+        workspace: its floats.
+        returns_state: whether the new state is a result.
+        truths: which results are truth values.
+        takes_truths: whether truth values go in.
+    """
+
+    function: Callable[..., object]
     sizes: tuple[ctypes.c_size_t, ...]
+    given: int
     outputs: tuple[Kind, ...]
     leaves: tuple[Kind, ...]
     workspace: int
+    returns_state: bool
+    truths: tuple[int, ...]
+    takes_truths: bool
 
     @cached_property
-    def words(self) -> int:
-        """How many words of four bytes the state takes."""
-        return sum(leaf.words for leaf in self.leaves)
+    def rooms(self) -> list[tuple[tuple[int, ...], np.dtype[Any]]]:
+        """What C writes: the outputs; a new state, in its own shape or all leaves as words; the workspace."""
+        alone = len(self.leaves) == 1
+        state = self.leaves[0] if alone else Kind((sum(leaf.words for leaf in self.leaves),), WORD)
+        kinds = [*self.outputs, state, *([Kind((self.workspace,), WORD)] if self.workspace else [])]
+        return [(kind.shape, kind.dtype) for kind in kinds]
 
-    def state(self) -> Array:
-        """Make room for a new state: a leaf that is alone in its own shape, or all as words."""
-        if len(self.leaves) == 1:
-            return np.empty(self.leaves[0].shape, self.leaves[0].dtype)
-        return np.empty(self.words, WORD)
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether what goes in and what comes out is as C has it."""
+        plain = self.returns_state and len(self.leaves) == 1 and not self.workspace
+        return plain and not self.truths and not self.takes_truths
+
+    def __call__(self, *arguments: Array) -> list[Array]:
+        """Run; lengths come last."""
+        if not self.is_plain:
+            arguments = self._as_in_c(arguments)
+        # dense, and such as may be written to, which is what ctypes wants to point at
+        taken = [array if array.flags.carray else np.array(array, order="C") for array in arguments]
+        written = [np.empty(shape, dtype) for shape, dtype in self.rooms]
+        taken[self.given + 1 : self.given + 1] = written
+        self.function(*self.sizes, *[pointer(array) for array in taken])
+        return written if self.is_plain else self._results(written)
+
+    def _as_in_c(self, arguments: tuple[Array, ...]) -> tuple[Array, ...]:
+        end = self.given + len(self.leaves)
+        state = _together(arguments[self.given : end])
+        return (*map(_numbers, arguments[: self.given]), state, *arguments[end:])
+
+    def _results(self, written: list[Array]) -> list[Array]:
+        results, count = written[: len(self.outputs)], len(self.outputs)
+        results += self.apart(written[count]) if self.returns_state else []
+        for place in self.truths:
+            results[place] = results[place] != 0
+        return results
 
     def apart(self, state: Array) -> list[Array]:
         """Take the leaves of a state apart."""
@@ -235,6 +278,7 @@ class InC:
 
     C would read and write out of bounds if a shape was wrong, so every call is checked. A call of a kind that
     was right before is right again: for a single time step the check would take longer than the net.
+    ``prepared`` gives what runs calls of some kinds, a shape and a dtype for each array.
     """
 
     def __init__(
@@ -242,37 +286,33 @@ class InC:
     ) -> None:
         self._function, self._signature, self._workspaces = function, signature, workspaces
         self._inputs, self._leaves = len(signature.inputs), len(signature.state)
-        self._truths = [place for place, spec in enumerate(signature.results) if spec.dtype == "bool"]
-        self._plan = lru_cache(PLANS)(self._planned)
+        self._truths = tuple(place for place, spec in enumerate(signature.results) if spec.dtype == "bool")
+        self.prepared = lru_cache(PLANS)(self._planned)
 
     def _planned(self, *kinds: tuple[tuple[int, ...], np.dtype[Any]]) -> Plan:
         signature, inputs = self._signature, self._inputs
         given = [Kind(*kind) for kind in kinds]
         state = given[inputs : inputs + self._leaves]
         sizes = signature.check_call(given[:inputs], state)
-        outputs = tuple(Kind(spec.sized(**sizes), _in_c(spec.dtype)) for spec in signature.outputs)
-        kept = tuple(Kind(leaf.shape, _in_c(leaf.dtype)) for leaf in state)
-        return Plan(in_order(signature, sizes), outputs, kept, floats(self._workspaces, sizes))
+        return Plan(
+            self._function,
+            in_order(signature, sizes),
+            inputs,
+            tuple(Kind(spec.sized(**sizes), _in_c(spec.dtype)) for spec in signature.outputs),
+            tuple(Kind(leaf.shape, _in_c(leaf.dtype)) for leaf in state),
+            floats(self._workspaces, sizes),
+            signature.returns_state,
+            self._truths,
+            any(spec.dtype == "bool" for spec in signature.inputs + signature.state),
+        )
 
     def __call__(self, *arguments: Array) -> list[Array]:
         """Run."""
-        signature, inputs = self._signature, self._inputs
-        planned = self._plan(*[(array.shape, array.dtype) for array in arguments])
-        if signature.lengths:
-            signature.check_call(arguments[:inputs], arguments[inputs:-1], arguments[-1])
-        given = [_writable(_numbers(array)) for array in arguments[:inputs]]
-        before, after = _together(arguments[inputs : inputs + self._leaves]), planned.state()
-        outputs = [np.empty(kind.shape, kind.dtype) for kind in planned.outputs]
-        pointers = [*map(pointer, given), pointer(before), *map(pointer, outputs), pointer(after)]
-        if self._workspaces:
-            pointers.append(pointer(np.empty(planned.workspace, WORD)))
-        if signature.lengths:
-            pointers.append(pointer(_writable(arguments[-1])))
-        self._function(*planned.sizes, *pointers)
-        results = [*outputs, *planned.apart(after)] if signature.returns_state else outputs
-        for place in self._truths:
-            results[place] = results[place] != 0
-        return results
+        plan = self.prepared(*[(array.shape, array.dtype) for array in arguments])
+        if self._signature.lengths:
+            inputs = self._inputs
+            self._signature.check_call(arguments[:inputs], arguments[inputs:-1], arguments[-1])
+        return plan(*arguments)
 
     def bind(self, sizes: Mapping[str, int]) -> Bound | None:
         """Make arrays of some sizes that stay; ``None`` if truth values or lengths are among them."""
@@ -282,7 +322,7 @@ class InC:
             return None
         inputs = [np.zeros(spec.sized(**sizes), spec.dtype) for spec in signature.inputs]
         begun = signature.initial_state(sizes[BATCH])
-        planned = self._plan(*[(array.shape, array.dtype) for array in (*inputs, *begun)])
+        planned = self.prepared(*[(array.shape, array.dtype) for array in (*inputs, *begun)])
         state = np.array(_together(begun))
         outputs = [np.zeros(kind.shape, kind.dtype) for kind in planned.outputs]
         room = [np.empty(planned.workspace, WORD)] if self._workspaces else []
@@ -294,7 +334,7 @@ class InC:
 def _together(leaves: tuple[Array, ...]) -> Array:
     """Put the leaves of a state one after another, as words; one that is alone stays as it is."""
     if len(leaves) == 1:
-        return _writable(_numbers(leaves[0]))
+        return _numbers(leaves[0])
     words = [_numbers(leaf).ravel().view(WORD) for leaf in leaves]
     return np.concatenate(words) if leaves else np.empty(0, WORD)
 
@@ -307,8 +347,3 @@ def _numbers(array: Array) -> Array:
 def _in_c(dtype: str | np.dtype[Any]) -> np.dtype[Any]:
     """Give the dtype that numbers of a dtype have in C."""
     return TRUTH if np.dtype(dtype) == np.bool_ else np.dtype(dtype)
-
-
-def _writable(array: Array) -> Array:
-    """Give an array that is dense and that may be written to, which is what ctypes wants to point at."""
-    return array if array.flags.carray else np.array(array, order="C")

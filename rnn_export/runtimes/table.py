@@ -10,11 +10,12 @@ file computes in several ways.
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,6 +30,14 @@ from rnn_export.signature.sizes import BATCH, TIME
 from rnn_export.signature.tensors import LENGTHS, Array
 
 UNBOUNDED = sys.maxsize  # time steps
+KINDS = 256  # of calls that are known to be right, by the shapes and dtypes of their arrays
+
+
+class Kind(NamedTuple):
+    """The shape and the dtype of an array."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
 
 
 @dataclass(frozen=True)
@@ -133,6 +142,12 @@ class Runner:
     def __init__(self, call: Call, signature: Signature, name: str, origin: Origin) -> None:
         self.signature = signature
         self._call, self._name, self._origin = call, name, origin
+        self._alone = len(signature.inputs) == 1
+        self._ids = any(spec.vocabulary is not None for spec in signature.inputs)
+        self._by_values = signature.lengths or any(spec.counts_steps for spec in signature.inputs)
+        plain = len(signature.outputs) == 1 and not signature.outputs[0].flattened
+        self._outputs = None if plain else signature.outputs
+        self._prepared, self._initial = lru_cache(KINDS)(self._prepare), lru_cache(KINDS)(self._initial_of)
 
     def __repr__(self) -> str:
         outputs = "outputs" if len(self.signature.outputs) == 1 else "{name: array, ...}"
@@ -166,31 +181,17 @@ class Runner:
                 sequences only, or lengths to one that was exported without.
             BundleError: the file fails.
         """
-        signature = self.signature
-        given = self._given(inputs)
-        state = None if state is None else self._arrays_of(state)
-        lengths = None if lengths is None else as_array(lengths, LENGTHS)
-        if state is not None and not signature.streamable:
-            raise InputError(
-                "argument 'state': this model takes whole sequences only: "
-                f"{signature.not_streamable_because}. Leave the state out, and pass the whole sequence."
-            )
-        if state is None:
-            sizes: dict[str, int] = {}
-            for spec, value in zip(signature.inputs, given, strict=True):
-                spec.bind(value, sizes, "argument")
-            state = signature.initial_state(sizes[BATCH])
-        if lengths is not None and not signature.lengths:
-            raise InputError(
-                "argument 'lengths': this model was exported without. Export it with lengths=True, "
-                "or leave them out."
-            )
-        sizes = signature.check_call(given, state, lengths)
-        signature.check_ids(given, lengths)
-        if signature.lengths and lengths is None:
-            lengths = np.full(sizes[BATCH], sizes[TIME], np.int64)
+        given = [inputs] if self._alone and type(inputs) is np.ndarray else self._given(inputs)
+        leaves = self._begun(given) if state is None else self._leaves_of(state)
+        arguments = (*given, *leaves)
+        if lengths is not None or self._by_values:
+            run, arguments = self._call, self._checked(given, leaves, lengths)
+        else:
+            run = self._prepared(*[(array.shape, array.dtype) for array in arguments])
+        if self._ids:
+            self.signature.check_ids(given, arguments[-1] if self.signature.lengths else None)
         try:
-            results = self._call(*given, *state, *([] if lengths is None else [lengths]))
+            results = run(*arguments)
         except RnnExportError:
             raise
         except Exception as error:  # each runtime has exceptions of its own
@@ -199,11 +200,46 @@ class Runner:
                 f"{explain(self._name, error)}, on inputs {shapes}. Check the bundle with "
                 "rnn_export.verify()."
             ) from error
-        outputs = [spec.from_module(value) for spec, value in zip(signature.outputs, results, strict=False)]
-        new_state = results[len(outputs) :]
+        if self._outputs is None:  # an array alone, as it comes
+            return results[0], tuple(results[1:])
+        outputs = [spec.from_module(value) for spec, value in zip(self._outputs, results, strict=False)]
+        new_state = tuple(results[len(outputs) :])
         if len(outputs) == 1:
-            return outputs[0], tuple(new_state)
-        return dict(zip(signature.output_names, outputs, strict=False)), tuple(new_state)
+            return outputs[0], new_state
+        return dict(zip(self.signature.output_names, outputs, strict=False)), new_state
+
+    def _checked(self, given: Sequence[Array], leaves: Sequence[Array], lengths: Any) -> tuple[Array, ...]:
+        """Check a call of which values count, not shapes alone; give its arguments."""
+        signature = self.signature
+        if lengths is not None:
+            lengths = as_array(lengths, LENGTHS)
+        if lengths is not None and not signature.lengths:
+            raise InputError(
+                "argument 'lengths': this model was exported without. Export it with lengths=True, "
+                "or leave them out."
+            )
+        sizes = signature.check_call(given, leaves, lengths)
+        if signature.lengths and lengths is None:
+            lengths = np.full(sizes[BATCH], sizes[TIME], np.int64)
+        return (*given, *leaves, *([] if lengths is None else [lengths]))
+
+    def _prepare(self, *kinds: Kind) -> Call:
+        """Check the shapes and dtypes of a call; give what runs calls of these."""
+        count = len(self.signature.inputs)
+        arrays = [Kind(*kind) for kind in kinds]
+        self.signature.check_call(arrays[:count], arrays[count:])
+        prepared: Callable[..., Call] | None = getattr(self._call, "prepared", None)
+        return prepared(*kinds) if prepared else self._call
+
+    def _begun(self, given: Sequence[Array]) -> list[Array]:
+        """Give the initial state for some inputs."""
+        return [np.array(leaf) for leaf in self._initial(*[(array.shape, array.dtype) for array in given])]
+
+    def _initial_of(self, *kinds: Kind) -> tuple[Array, ...]:
+        sizes: dict[str, int] = {}
+        for spec, kind in zip(self.signature.inputs, kinds, strict=True):
+            spec.bind(Kind(*kind), sizes, "argument")
+        return self.signature.initial_state(sizes[BATCH])
 
     def _given(self, inputs: Any) -> list[Array]:
         """Give the inputs in the signature's order.
@@ -223,20 +259,28 @@ class Runner:
             got, remedy = ", ".join(map(repr, inputs)) or "none", "Pass an array for each of these names."
         raise InputError(mismatch("argument 'inputs'", ", ".join(map(repr, names)), got, remedy))
 
-    def _arrays_of(self, state: Sequence[Any]) -> Sequence[Array]:
+    def _leaves_of(self, state: Sequence[Any]) -> Sequence[Array]:
         """Give the state as arrays; what is no tuple or list is refused.
 
         Raises:
-            InputError: it is not, or one is none.
+            InputError: it is not, or one is none; or the model takes no state.
         """
         if not isinstance(state, tuple | list):
             expected = "a tuple of arrays"
             remedy = "Pass the state that the last call gave; of one tensor: (state,)."
             raise InputError(mismatch("argument 'state'", expected, type(state).__name__, remedy))
-        specs = self.signature.state
-        if len(state) != len(specs):
-            return state  # which is named where the call is checked
-        return [as_array(value, spec) for value, spec in zip(state, specs, strict=True)]
+        signature = self.signature
+        if not signature.streamable:
+            raise InputError(
+                "argument 'state': this model takes whole sequences only: "
+                f"{signature.not_streamable_because}. Leave the state out, and pass the whole sequence."
+            )
+        if len(state) != len(signature.state):
+            signature.check_call((), state)  # which names the number
+        return [
+            leaf if type(leaf) is np.ndarray else as_array(leaf, spec)
+            for leaf, spec in zip(state, signature.state, strict=True)
+        ]
 
     def session(self, batch: int = 1, contexts: Mapping[str, Any] | None = None) -> Session:
         """Begin a stream of ``batch`` rows at the initial state, which is kept from step to step.

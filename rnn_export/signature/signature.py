@@ -28,6 +28,7 @@ def pieces(steps: int) -> Iterator[slice]:
         start, length = stop, 2 * length
 
 
+FEW = 64  # numbers, of which a list is made sooner than an array is compared
 CALL_HEADING = "Call", "Type", "Comes back as"  # of Signature.described
 
 
@@ -255,7 +256,7 @@ class Signature:
             InputError: one is not in the vocabulary.
         """
         for spec, ids in zip(self.inputs, inputs, strict=True):
-            if spec.vocabulary is None:
+            if spec.vocabulary is None or _within(ids, spec.vocabulary):
                 continue
             wrong = (ids < 0) | (ids >= spec.vocabulary)
             if lengths is not None and spec.time_axis is not None:
@@ -268,6 +269,12 @@ class Signature:
                 expected, got = f"token ids from 0 to {spec.vocabulary - 1}", f"{ids[place]} at {position}"
                 remedy = "Pass ids of the vocabulary that the model was made for."
                 raise InputError(mismatch(f"{where} {spec.name!r}", expected, got, remedy))
+
+
+def _within(ids: Array, vocabulary: int) -> bool:
+    """Whether a few ids are known, behind the lengths as well; of many it is not looked at."""
+    few = ids.ravel().tolist() if ids.size <= FEW else [-1]
+    return min(few) >= 0 and max(few) < vocabulary
 
 
 def identifier(name: str) -> str:
