@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from rnn_export.cli.options import Folder, March
-from rnn_export.cli.terminal import escape, line, reporting
+from rnn_export.cli.terminal import escape, line, reporting, show_shipped
 from rnn_export.runtimes import compiler
 from rnn_export.runtimes.load import ship
 from rnn_export.scaffolding.scaffold import HOSTS, scaffold
+from rnn_export.verification.wasm import ship_wasm
 
 
 def compile_command(
@@ -23,14 +24,22 @@ def compile_command(
     ] = False,
     static: Annotated[bool, typer.Option("--static", help="A static library.")] = False,
     as_object: Annotated[bool, typer.Option("--object", help="An object file.")] = False,
+    as_wasm: Annotated[
+        bool, typer.Option("--wasm", help="WebAssembly, in one file that needs no header.")
+    ] = False,
     march: March = "",
 ) -> None:
     """Compile a bundle's model.c to a library to ship, with its header."""
-    flags = {"shared": shared, "static": static, "object": as_object}
+    flags = {"shared": shared, "static": static, "object": as_object, "wasm": as_wasm}
     kinds = [kind for kind, wanted in flags.items() if wanted]
     if len(kinds) > 1:
-        raise typer.BadParameter(f"expected one of --shared, --static and --object, got {len(kinds)}")
+        raise typer.BadParameter(f"expected one of --shared, --static, --object and --wasm, got {len(kinds)}")
+    if as_wasm and march:
+        raise typer.BadParameter(f"expected no --march beside --wasm, got {march}: WebAssembly has one")
     with reporting():
+        if as_wasm:
+            show_shipped(*ship_wasm(folder, result))
+            return
         library = ship(folder, result, "".join(kinds) or "shared", march)
         line(f"[green]Written:[/] {escape(str(library))}, {escape(str(result / 'model.h'))}")
         linked = library if as_object or static else f"-L{result} -l{library.stem.removeprefix('lib')}"

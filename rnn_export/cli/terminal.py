@@ -23,7 +23,7 @@ from rnn_export.bundle.untrusted.json_text import CONTROL
 from rnn_export.errors import RnnExportError
 from rnn_export.progress import ProgressCallback, bar
 from rnn_export.signature.signature import CALL_HEADING
-from rnn_export.verification.compare import FAILED, NOT_CHECKED, PASSED, Tokens
+from rnn_export.verification.compare import FAILED, NOT_CHECKED, PASSED, Check, Tokens
 from rnn_export.verification.verdict import passing
 from rnn_export.verification.verify import HEADING, VerificationReport
 
@@ -124,6 +124,17 @@ def show(report: VerificationReport, folder: Path, *, as_json: bool = False) -> 
     complete = {check.file for check in report.checks} == {*passing(report.checks)}
     colour = "bold red" if not report.passed else "green" if complete else "yellow"
     line(f"{escape(str(folder))}: [{colour}]{escape(report.verdict)}")
+
+
+def show_shipped(file: Path, check: Check) -> None:
+    """Show what was built of a bundle, and how it compares with eager PyTorch."""
+    line(f"[green]Written:[/] {escape(str(file))}, {file.stat().st_size:,} bytes")
+    if check.worst is None:
+        line(f"{DETAILS[NOT_CHECKED]}{escape(check.detail)}. Run: pip install {check.runtime}")
+    else:
+        count, share = check.worst.cases, f"{check.worst.share:.0%}"
+        line(f"{MARKS[PASSED]}[/] in {check.runtime}: {count} calls, worst error {share} of what is allowed")
+    line("[dim]Use it: rnn-export scaffold DIR --host wasm --out my_page")
 
 
 def growth(dynamics: Dynamics) -> str:

@@ -46,7 +46,7 @@ def compiler() -> list[str] | None:
 def build(source: Path, target: Path, *options: str) -> None:
     """Compile a C file; the environment's ``CFLAGS`` come last.
 
-    The compiler's own temporary files lie beside the target, which is in a folder that is removed.
+    The target is in a folder that is removed.
 
     Raises:
         RuntimeUnavailableError: there is no compiler, or it cannot be started.
@@ -57,16 +57,27 @@ def build(source: Path, target: Path, *options: str) -> None:
     if command is None:
         raise RuntimeUnavailableError(MISSING)
     line = [*command, *OPTIONS, *options, *shlex.split(os.environ.get("CFLAGS", "")), str(source)]
-    environment = {**os.environ, "TMPDIR": str(target.parent), "LC_ALL": "C"}
+    run_tool([*line, "-o", str(target)], target.parent)
+
+
+def run_tool(line: list[str], folder: Path) -> None:
+    """Run a compiler or a linker, whose own temporary files lie in a folder that is removed.
+
+    Raises:
+        RuntimeUnavailableError: it cannot be started.
+        BuildError: it fails, does not end in time, or dies.
+        OSError: the disk is full.
+    """
+    environment = {**os.environ, "TMPDIR": str(folder), "LC_ALL": "C"}
     try:
-        status, messages = _run([*line, "-o", str(target)], environment)
+        status, messages = _run(line, environment)
     except OSError as error:
         raise RuntimeUnavailableError(f"{shlex.join(line)} cannot be started: {error}") from error
     except subprocess.TimeoutExpired as error:
         raise BuildError(f"{shlex.join(line)} did not finish within {LIMIT:.0f} s") from error
     for reason in map(os.strerror, FULL) if status else ():
         if reason in messages:
-            raise OSError(errno.ENOSPC, f"{shlex.join(line)}: {reason}", str(target))
+            raise OSError(errno.ENOSPC, f"{shlex.join(line)}: {reason}", str(folder))
     if status:
         raise BuildError(f"{shlex.join(line)} failed: {_first_error(messages) or f'status {status}'}")
 

@@ -14,6 +14,7 @@ from rnn_export.backends.c.write.names import Names
 from rnn_export.backends.c.write.pack import Weights
 from rnn_export.cli.main import app
 from rnn_export.verification.verify import PASSED, VerificationReport
+from rnn_export.verification.wasm import ship_wasm
 from tests.support.c_programs import SANITIZE, STRICT, build_driver, compile_c, needs_compiler, run_driver
 from tests.support.cases import LARGE, ModelCase
 from tests.support.exports import Exported
@@ -97,3 +98,10 @@ def test_a_library_holds_the_numbers(large: rnn_export.Bundle, tmp_path: Path) -
 
 def test_a_small_model_is_one_file(rnn: ModelCase, exported: Exported) -> None:
     assert "model.c.weights" not in exported(rnn).manifest.files
+
+
+@pytest.mark.needs("clang", "wasm-ld")
+def test_its_numbers_are_in_the_webassembly(large: rnn_export.Bundle, tmp_path: Path) -> None:
+    file, check = ship_wasm(large.folder, tmp_path)
+    assert check.verdict == PASSED
+    assert file.stat().st_size > large.manifest.files["model.c.weights"]["bytes"]

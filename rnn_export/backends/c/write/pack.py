@@ -115,6 +115,10 @@ def included(model: str, count: int) -> Iterator[str]:
 #define IN_SECTION(text) ".section .rodata\n.hidden {symbol}\n" text ".previous\n"
 #elif defined(__GNUC__) && defined(__APPLE__)
 #define IN_SECTION(text) ".const\n.private_extern {symbol}\n" text ".text\n"
+#elif defined(__wasm__)
+#define IN_SECTION(text) \
+    ".section .rodata.{symbol},\"\",@\n.hidden {symbol}\n.type {symbol},@object\n" text \
+    ".size {symbol}, {4 * count}\n"
 #endif
 #ifdef IN_SECTION
 __asm__(IN_SECTION(".globl {symbol}\n.balign 64\n{symbol}: .incbin \"" {place} "\"\n"));
