@@ -48,6 +48,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "java": ("libjna-java", "libgoogle-gson-java"),
     "node": (),
     "browser": ("chromium",),
+    "wasm": ("clang", "lld", "chromium"),
     "python": (),
     "service-cpp": (
         "libcpp-httplib-dev",

@@ -53,6 +53,7 @@ HOSTS = {
     "java": Host(("model.c",)),
     "node": Host(("model.onnx",)),
     "browser": Host(("model.onnx",)),
+    "wasm": Host(("model.c",)),
     "python": Host(("model.onnx",), shapes=True),
     "service-cpp": Host(("model.c",), ("models.c",)),
     "service-node": Host(("model.onnx",)),

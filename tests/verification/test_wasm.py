@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,14 @@ KILOBYTES = 20_000  # what rnn_scratch may have
 GENERAL_CALLS = ["a machine", "a mask of the memory's length", "flattened"]
 
 
-def section(content: bytes, name: str) -> Any:
-    """Read the custom section at the end of a module."""
-    return json.loads(content[content.rindex(name.encode() + b"{") + len(name) :])
+def apart(content: bytes) -> tuple[bytes, Any]:
+    """Give what a module has before its custom section at the end, and what that says."""
+    name = wasm_build.SECTION.encode()
+    start = content.rindex(name + b"{") + len(name)
+    said = content[start:]
+    section = wasm_build.custom_section(wasm_build.SECTION, said)
+    assert content.endswith(section)
+    return content.removesuffix(section), json.loads(said)
 
 
 def test_gives_one_small_file_that_agrees_and_says_so(tmp_path: Path) -> None:
@@ -41,10 +47,18 @@ def test_gives_one_small_file_that_agrees_and_says_so(tmp_path: Path) -> None:
     content = (tmp_path / "lib" / "rnn_scratch.wasm").read_bytes()
     assert len(content) <= KILOBYTES
     assert wasm.Module(content).heap > 0  # it loads, and there is nothing that could be imported
-    said = section(content, wasm_build.SECTION)
+    _, said = apart(content)
     manifest = json.loads((SCRATCH / "manifest.json").read_text())
     assert said["signature"] == manifest["signature"]
     assert (said["model"], said["workspaces"], said["metadata"]) == ("rnn_scratch", {}, {})
+
+
+@pytest.mark.needs("node")
+def test_the_example_compiles_the_same_without_rnn_export(tmp_path: Path) -> None:
+    file, _ = ship_wasm(SCRATCH, tmp_path)
+    script = ROOT / "examples" / "wasm" / "compile.mjs"
+    subprocess.run(["node", str(script), str(SCRATCH), str(tmp_path / "other.wasm")], check=True)
+    assert apart((tmp_path / "other.wasm").read_bytes()) == apart(file.read_bytes())
 
 
 def test_what_disagrees_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
