@@ -1,7 +1,7 @@
 /** The page: settings, a loop that runs steps between frames, and what it shows of them. */
 import { Chart, gradients } from "./chart.js";
+import { ENGINES, enginesOf, load } from "./engines.js";
 import { Noise, tokensOf, Writer } from "./generate.js";
-import { Model, Session } from "./recurrent.js";
 
 const PACES = [2, 5, 10, 20, 40, 80, 160, 320, Infinity]; // steps per second
 const FRAME_MILLISECONDS = 8; // of each frame, for steps; the rest is for drawing
@@ -11,7 +11,8 @@ const FIGURES_MILLISECONDS = 300;
 const $ = (id) => document.getElementById(id);
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const chart = new Chart($("chart"));
-const loaded = new Map(); // the models that were chosen before
+const loaded = new Map(); // the models that were chosen before, by name and engine
+const listed = new Map(); // what index.json says of each model
 
 let model, session, stream; // what is shown; no stream before the first step
 let running = false;
@@ -48,7 +49,8 @@ class Figures {
     const now = performance.now();
     if (!this.#steps || now - this.#since < FIGURES_MILLISECONDS) return;
     $("rate").textContent = grouped((1000 * this.#steps) / (now - this.#since));
-    $("cost").textContent = grouped((1000 * this.#spent) / this.#steps);
+    const cost = (1000 * this.#spent) / this.#steps;
+    $("cost").textContent = cost < 10 ? cost.toFixed(1) : grouped(cost);
     [this.#since, this.#steps, this.#spent] = [now, 0, 0];
   }
 }
@@ -155,22 +157,33 @@ async function stop() {
   await finished.catch(() => {}); // run() says what went wrong
 }
 
-/** Load a model, and fit the page to what it takes. */
-async function choose(name) {
+/** Load the chosen model in the chosen engine, and fit the page to what it takes. */
+async function choose() {
+  const [name, engine] = [$("model").value, $("engine").value];
+  const key = `${engine}/${name}`;
   await stop();
   [model, stream] = [null, null];
   enable();
   say(`Loading ${name} …`);
   try {
-    if (!loaded.has(name)) loaded.set(name, await Model.load(`models/${name}/`));
-    if ($("model").value !== name) return; // another one was chosen meanwhile
-    model = loaded.get(name);
-    session = new Session(model);
+    if (!loaded.has(key)) loaded.set(key, await load(name, engine));
+    if ($("model").value !== name || $("engine").value !== engine) return; // another one was chosen meanwhile
+    model = loaded.get(key);
+    session = model.session();
     present(name);
   } catch (error) {
     say(error.message, true);
   }
   enable();
+}
+
+/** Offer the engines that the chosen model has a file for; the one that was chosen before stays, if it can. */
+function offerEngines() {
+  const before = $("engine").value;
+  const engines = enginesOf(listed.get($("model").value));
+  $("engine").replaceChildren(...engines.map((engine) => new Option(ENGINES[engine].title, engine)));
+  if (engines.includes(before)) $("engine").value = before;
+  $("engine").disabled = engines.length < 2;
 }
 
 function present(name) {
@@ -233,7 +246,11 @@ function listen() {
   $("new-seed").addEventListener("click", () => ($("seed").value = Math.floor(Math.random() * 10000)));
   $("prompt").addEventListener("input", checkPrompt);
   $("controls").addEventListener("input", showSettings);
-  $("model").addEventListener("change", () => choose($("model").value));
+  $("model").addEventListener("change", () => {
+    offerEngines();
+    choose();
+  });
+  $("engine").addEventListener("change", choose);
   for (const name of ["pointerdown", "pointermove"]) $("chart").addEventListener(name, describe);
   $("chart").addEventListener("pointerleave", () => describe());
   document.addEventListener("keydown", ({ key, ctrlKey, metaKey }) => {
@@ -255,11 +272,13 @@ async function start() {
   const models = await (await fetch("models/index.json")).json();
   if (!models.length) throw new Error("Expected models, got none: put bundles into models/ and build again");
   const first = models.find(({ text }) => text) ?? models[0];
-  for (const { name, text } of models) {
+  for (const { name, text, wasm } of models) {
+    listed.set(name, { wasm });
     $("model").append(new Option(text ? name : `${name} (no text)`, name, false, name === first.name));
   }
   $("model-field").hidden = models.length < 2;
-  await choose(first.name);
+  offerEngines();
+  await choose();
 }
 
 start().catch((error) => say(error.message, true));

@@ -1,14 +1,13 @@
 /**
- * Check build/site in Chromium: every golden vector, and the text that the page writes, offline.
+ * Check build/site in Chromium: every golden vector in each engine, and the text that the page writes, offline.
  *
- * node check.mjs [MODELS] [PROMPT LENGTH SEED]
- * MODELS: a folder of bundles that takes the place of the site's own.
+ * node check.mjs [PROMPT LENGTH SEED]
  */
 import { createReadStream, existsSync, readFileSync, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname, join, resolve } from "node:path";
 import { chromium } from "playwright-core";
-import { listModels } from "./build.mjs";
+import { enginesOf } from "./engines.js";
 
 const SITE = resolve("build/site");
 const TYPES = {
@@ -23,28 +22,25 @@ const TYPES = {
 const SCREENSHOTS = {
   "screenshot.png": { colorScheme: "light", width: 1180, height: 840 },
   "screenshot-dark.png": { colorScheme: "dark", width: 1180, height: 840 },
-  "screenshot-narrow.png": { colorScheme: "light", width: 390, height: 844 },
+  "screenshot-wide.png": { colorScheme: "light", width: 1500, height: 840 },
+  "screenshot-narrow.png": { colorScheme: "light", width: 360, height: 844 },
 };
 const FASTEST = "8"; // the right end of the page's pace
 
-const OWN = join(SITE, "models");
-const [models = OWN, prompt = "The ", length = "100", seed = "1"] = process.argv.slice(2);
+const [prompt = "The ", length = "100", seed = "1"] = process.argv.slice(2);
+const models = JSON.parse(readFileSync(join(SITE, "models/index.json"), "utf8"));
 const problems = [];
 
-/** Find what a request asks for: below the site, or for /models/ below another folder. */
+/** Find what a request asks for below the site. */
 function fileOf(path) {
   if (path.includes("..")) return null;
-  if (path.endsWith("/")) path += "index.html";
-  if (path.startsWith("/models/")) return join(models, path.slice("/models/".length));
-  return join(SITE, path);
+  return join(SITE, path.endsWith("/") ? `${path}index.html` : path);
 }
 
 function answer(request, response) {
   const path = decodeURIComponent(new URL(request.url, "http://localhost").pathname);
   const file = fileOf(path);
-  if (path === "/models/index.json" && models !== OWN) {
-    response.writeHead(200, { "Content-Type": TYPES[".json"] }).end(JSON.stringify(listModels(models)));
-  } else if (!file || !existsSync(file) || !statSync(file).isFile()) {
+  if (!file || !existsSync(file) || !statSync(file).isFile()) {
     response.writeHead(404).end();
   } else {
     response.writeHead(200, { "Content-Type": TYPES[extname(file)] ?? "application/octet-stream" });
@@ -91,17 +87,18 @@ async function checkGolden(browser, address) {
 }
 
 /** In a page: give each input of a model token ids that there are not; tell what is wrong with what it says of them. */
-async function tryTokens({ name, unknown }) {
-  const { Model, Session } = await import(new URL("recurrent.js", document.baseURI).href);
-  const session = new Session(await Model.load(`models/${name}/`), 2);
+async function tryTokens({ name, engine, unknown }) {
+  const { load } = await import(new URL("engines.js", document.baseURI).href);
+  const model = await load(name, engine);
+  const session = model.session(2);
   const before = session.state;
   const wrong = [];
-  for (const { name: input, vocabulary: end } of session.model.signature.inputs) {
+  for (const { name: input, vocabulary: end } of model.signature.inputs) {
     for (const id of end === undefined ? [] : [BigInt(end), ...unknown.map(BigInt)]) {
-      const step = session.model.zeros(2);
+      const step = model.zeros(2);
       step[input][1] = id;
       const expected = `RangeError: ${input}[1]: expected a token id from 0 to ${end - 1}, got ${id}`;
-      const got = await session.step(step).then(() => "no error", String);
+      const got = await (async () => session.step(step))().then(() => "no error", String);
       if (got !== expected) wrong.push(`expected ${expected}, got ${got}`);
     }
   }
@@ -113,17 +110,20 @@ async function checkTokens(browser, address) {
   const page = await open(browser, address);
   await page.goto(address);
   await settled(page);
-  for (const { name } of listModels(models)) {
-    const wrong = await page.evaluate(tryTokens, { name, unknown: ["-1", String(-(2n ** 63n)), String(2n ** 63n - 1n)] });
-    problems.push(...wrong.map((problem) => `${name}: ${problem}`));
+  const unknown = ["-1", String(-(2n ** 63n)), String(2n ** 63n - 1n)];
+  for (const model of models) {
+    for (const engine of enginesOf(model)) {
+      const wrong = await page.evaluate(tryTokens, { name: model.name, engine, unknown });
+      problems.push(...wrong.map((problem) => `${model.name} in ${engine}: ${problem}`));
+    }
   }
   await page.context().close();
 }
 
-/** In a page: load a model; tell what is said of it. */
+/** In a page: load a model in ONNX Runtime Web; tell what is said of it. */
 async function tryLoad(name) {
-  const { Model } = await import(new URL("recurrent.js", document.baseURI).href);
-  return Model.load(`models/${name}/`).then(() => "no error", String);
+  const { load } = await import(new URL("engines.js", document.baseURI).href);
+  return load(name, "onnxruntime-web").then(() => "no error", String);
 }
 
 /** Give a page manifests of another format and of another call. */
@@ -131,8 +131,8 @@ async function checkManifests(browser, address) {
   const page = await open(browser, address);
   await page.goto(address);
   await settled(page);
-  const [{ name }] = listModels(models);
-  const manifest = JSON.parse(readFileSync(join(models, name, "manifest.json"), "utf8"));
+  const [{ name }] = models;
+  const manifest = JSON.parse(readFileSync(join(SITE, "models", name, "manifest.json"), "utf8"));
   const { signature } = manifest;
   for (const [change, words] of [
     [{ format_version: 1 }, "expected manifest format 2, got 1: export and scaffold with one rnn-export"],
@@ -146,6 +146,25 @@ async function checkManifests(browser, address) {
   await page.context().close();
 }
 
+/** Give a page models that were not compiled: it takes ONNX Runtime Web, which it does not ask for otherwise. */
+async function checkFallback(browser, address) {
+  for (const compiled of [true, false]) {
+    const page = await open(browser, address);
+    const asked = [];
+    page.on("request", (request) => asked.push(request.url()));
+    const listed = models.map((model) => ({ ...model, wasm: compiled && model.wasm }));
+    await page.route("**/models/index.json", (route) => route.fulfill({ json: listed }));
+    await page.goto(address);
+    await settled(page);
+    const [engine] = enginesOf(listed.find(({ text }) => text) ?? listed[0]);
+    const got = await page.locator("#engine").inputValue();
+    if (got !== engine) problems.push(`expected the engine ${engine}, got ${got}`);
+    const loaded = asked.some((url) => url.includes("/ort/")) ? "onnxruntime-web" : "wasm";
+    if (loaded !== engine) problems.push(`expected that ${engine} is loaded alone, got ${asked.join(", ")}`);
+    await page.context().close();
+  }
+}
+
 async function settled(page) {
   await page.waitForFunction(() => /ready|Done|cannot/.test(document.querySelector("#status").textContent));
 }
@@ -154,9 +173,10 @@ async function fillPrompt(page) {
   if (await page.locator("#prompt").isVisible()) await page.locator("#prompt").fill(prompt);
 }
 
-/** Let the page write with one model, while it cannot ask any server; give what it wrote. */
-async function write(page, name) {
+/** Let the page write with one model in an engine, while it cannot ask any server; give what it wrote. */
+async function write(page, name, engine) {
   await page.locator("#model").selectOption(name, { force: true });
+  await page.locator("#engine").selectOption(engine, { force: true });
   await settled(page);
   if (await page.locator("#write").isDisabled()) return "";
   await page.context().setOffline(true);
@@ -176,9 +196,14 @@ async function checkText(browser, address) {
   const page = await open(browser, address);
   await page.goto(address);
   await settled(page);
-  for (const { name, text } of listModels(models)) {
-    const written = await write(page, name);
-    if (text) console.log(`text: ${written}`);
+  for (const model of models) {
+    const [first, ...others] = enginesOf(model);
+    const text = await write(page, model.name, first);
+    if (model.text) console.log(`text: ${text}`);
+    for (const engine of others) {
+      const other = await write(page, model.name, engine);
+      if (model.text && other !== text) problems.push(`${model.name} in ${engine}: expected the text ${text}, got ${other}`);
+    }
   }
   await page.context().close();
 }
@@ -206,6 +231,7 @@ try {
     await checkText(browser, address);
     await checkTokens(browser, address);
     await checkManifests(browser, address);
+    await checkFallback(browser, address);
     const wanted = problems.length ? [] : Object.entries(SCREENSHOTS);
     for (const [file, options] of wanted) await photograph(browser, address, file, options);
   } else process.exitCode = 1;

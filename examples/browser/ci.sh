@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # Build the site, run every golden vector of every bundle in Chromium, and let the page write some text: ci.sh [MODELS]
 set -euo pipefail
-given=${1:+$(realpath "$1")}
+models=$(realpath "${1:-$(dirname "$0")/models}")
 cd "$(dirname "$0")"
-[ "$given" != "$(realpath models)" ] || given=
 for tool in node npm; do
     command -v $tool > /dev/null || { echo "not checked: needs $tool; get it with: apt-get install nodejs npm" >&2; exit 77; }
 done
@@ -13,5 +12,5 @@ CHROMIUM=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || com
 [ -n "$CHROMIUM" ] || { echo "not checked: needs Chromium; get it with: apt-get install chromium" >&2; exit 77; }
 export CHROMIUM
 [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --silent
-npm run --silent build
-node check.mjs ${given:+"$given"}
+node build.mjs "$models"
+node check.mjs

@@ -1,11 +1,12 @@
 /** Run a bundle's golden vectors, whole and step by step, and compare them with eager PyTorch's results. */
-import { alone, byName, Model, Session, sizesOf } from "./recurrent.js";
+import { alone, byName, sizesOf, ARRAYS as TAKEN } from "./tensors.js";
 
-const ARRAYS = { float32: Float32Array, float64: Float64Array, int64: BigInt64Array, bool: Uint8Array };
+const ARRAYS = { ...TAKEN, float64: Float64Array };
 const UNSET = { float32: NaN, int64: -(2n ** 63n), bool: 255 }; // what is left out is found
 const ROUNDS = 11;
 const STEPS = 1000; // of a round that is timed, fewer where they take long
 const ROUND_MILLISECONDS = 100;
+const [SECONDS, RATE] = [20, 48000]; // of sound
 
 /** Cut a shape at its time axis: how many pieces lie before it, how many numbers behind it. */
 function aroundTime(spec, sizes) {
@@ -64,7 +65,7 @@ class Check {
 
   async streamed(vector) {
     const { inputs, state } = this.#call(vector);
-    const session = new Session(this.model, vector.batch);
+    const session = this.model.session(vector.batch);
     session.reset(state);
     const { inputs: taken, outputs: given } = this.model.signature;
     const sizes = this.model.sizes(inputs, vector.time, vector.batch);
@@ -77,6 +78,14 @@ class Check {
       for (const spec of given) placeStep(spec, outputs[spec.name], sizes, t, all[spec.name]);
     }
     this.#compareAll(vector, "streamed", { outputs: alone(all), state: session.state });
+  }
+
+  /** Run it where no state comes back. */
+  async elsewhere(vector, run) {
+    const { inputs, state } = this.#call(vector);
+    const [{ name }] = this.model.signature.outputs;
+    this.#compare(vector, "whole", name, await run(this.model, alone(inputs), state));
+    this.vectors.whole++;
   }
 
   #call({ call }) {
@@ -112,9 +121,31 @@ class Check {
   }
 }
 
+/**
+ * Run the golden vectors of one row from begin to end somewhere else, such as in an AudioWorklet.
+ * @param {(model: object, inputs: Float32Array, state: Array) => Promise<Float32Array>} run gives the outputs of a sequence
+ * @returns {Promise<{passed: boolean, line: string}>} what to print
+ */
+export async function checkAudio(name, model, read, run) {
+  const index = JSON.parse(new TextDecoder().decode(await read("index.json")));
+  const check = new Check(name, model, await read(index.tensors));
+  for (const vector of index.cases) {
+    if (vector.kind === "run" && vector.batch === 1) await check.elsewhere(vector, run);
+  }
+  if (check.failure || !check.vectors.whole) return { passed: false, line: check.failure ?? `${name}: no golden vectors` };
+  const samples = new Float32Array(SECONDS * RATE * model.signature.inputs[0].shape.at(-1)).fill(0.5);
+  const start = performance.now();
+  await run(model, samples, model.initialState());
+  const seconds = ((performance.now() - start) / 1000).toFixed(2);
+  const line =
+    `${name}: ${check.vectors.whole} vectors, worst error ${scientific(check.worst)} ` +
+    `(${Math.round(100 * check.share)}% of allowed), ${SECONDS} s of ${RATE / 1000} kHz in ${seconds} s`;
+  return { passed: true, line };
+}
+
 /** Measure a step of one row in microseconds: the median of some rounds, after one to warm up. */
-async function timeStep(model, inputs) {
-  const session = new Session(model);
+export async function timeStep(model, inputs) {
+  const session = model.session();
   const round = async (steps) => {
     const start = performance.now();
     for (let i = 0; i < steps; i++) await session.step(inputs);
@@ -128,30 +159,25 @@ async function timeStep(model, inputs) {
 }
 
 /** Write 2.1e-08, as other languages do. */
-function scientific(number) {
+export function scientific(number) {
   return number.toExponential(1).replace(/e([+-])(\d)$/, "e$10$2");
 }
 
 /**
  * Run all golden vectors of a bundle.
  * @param {string} name what the bundle is called in what is reported
- * @param {URL} url the folder of the bundle, with a slash at its end
+ * @param {object} model of it
+ * @param {(file: string) => Promise<ArrayBuffer>} read gives a file of the bundle's folder `golden`
  * @returns {Promise<{passed: boolean, line: string}>} what to print
  */
-export async function checkBundle(name, url) {
-  const model = await Model.load(url);
-  const fetched = async (file) => {
-    const response = await fetch(new URL(`golden/${file}`, url));
-    if (!response.ok) throw new Error(`${name}: expected golden/${file}, got HTTP ${response.status}`);
-    return response;
-  };
-  const index = await (await fetched("index.json")).json();
-  const check = new Check(name, model, await (await fetched(index.tensors)).arrayBuffer());
+export async function checkBundle(name, model, read) {
+  const index = JSON.parse(new TextDecoder().decode(await read("index.json")));
+  const check = new Check(name, model, await read(index.tensors));
   for (const vector of index.cases) {
     await check.whole(vector);
     if (vector.kind === "run") await check.streamed(vector);
   }
-  if (!check.vectors.whole) return { passed: false, line: `${name}: no golden vectors in ${url}` };
+  if (!check.vectors.whole) return { passed: false, line: `${name}: no golden vectors` };
   if (check.failure) return { passed: false, line: check.failure };
   const { whole, streamed } = check.vectors;
   const microseconds = (await timeStep(model, alone(model.zeros()))).toFixed(2);

@@ -1,149 +1,81 @@
 /**
- * A bundle's model in a browser: Model runs whole sequences, Session streams them one time step at a time.
+ * A model.c as WebAssembly, in a browser, a worker, an AudioWorklet or Node.
  *
- * ONNX Runtime Web is seen here alone. Values are row-major typed arrays: Float32Array, BigInt64Array where the
- * manifest says int64 (token ids, as a rule), Uint8Array of 0 and 1 where it says bool. A model of one tensor of inputs
- * takes such an array, one of several an object of them by name; outputs alike. A state is a list of arrays, a leaf
- * each, in the manifest's order.
+ *     const net = await load("model.wasm");
+ *     const y = net.step(x); // one time step; the state is kept
+ *
+ * `rnn-export compile DIR --wasm` and compile.mjs write such files: they import nothing, and say in a section of their
+ * own what a call looks like. Values are row-major typed arrays: Float32Array, BigInt64Array where the signature says
+ * int64 (token ids, as a rule), Uint8Array of 0 and 1 where it says bool. A model of one tensor of inputs takes such an
+ * array, one of several an object of them by name; outputs alike. A state is a list of arrays, one for each leaf.
  */
-import * as ort from "./ort/ort.wasm.min.mjs";
+import { ARRAYS, alone, byName, checkCount, checkSignature, checkState, checkTokens, checkValues } from "./tensors.js";
+import { countOf, sizesOfCall, zerosOf } from "./tensors.js";
 
-ort.env.wasm.wasmPaths = new URL("./ort/", import.meta.url).href;
-ort.env.wasm.numThreads = 1; // more would need the server to send COOP and COEP headers
-ort.env.logLevel = "error";
+const SECTION = "rnn_export";
+const FORMAT_VERSION = 1; // of that section
+const IN_C = { ...ARRAYS, bool: Int32Array }; // where true is -1
+const ALIGNMENT = 16;
+const PAGE = 65536; // bytes, in which a memory grows
 
-const FORMAT_VERSION = 2; // of manifest.json
-const ARRAYS = { float32: Float32Array, int64: BigInt64Array, bool: Uint8Array };
-
-async function download(url) {
-  const response = await fetch(url);
-  if (!response.ok) throw new Error(`expected ${url}, got HTTP ${response.status}: is this the folder of a bundle?`);
-  return response;
+/**
+ * Load a model, and begin a stream of one or more rows.
+ * @param {string | URL | BufferSource} source where the file is (in Node, a path), or what is in it
+ * @param {number} [batch] how many rows are streamed side by side
+ * @returns {Promise<Session>}
+ */
+export async function load(source, batch = 1) {
+  return (await Model.load(source)).session(batch);
 }
 
-/** Give the sizes of a tensor of the manifest; `sizes` has those that a call may choose: `time`, `batch`, others. */
-export function sizesOf(spec, sizes) {
-  return spec.shape.map((size) => (typeof size === "number" ? size : sizes[size]));
-}
-
-const product = (sizes) => sizes.reduce((all, size) => all * size, 1);
-
-/** Give arrays by name, of which one that is alone needs none. */
-export function byName(specs, given) {
-  const names = specs.map(({ name }) => name);
-  const isObject = Object.getPrototypeOf(given ?? 0) === Object.prototype;
-  if (!isObject && names.length === 1) return { [names[0]]: given };
-  const got = isObject ? Object.keys(given) : [];
-  if (got.length === names.length && names.every((name) => got.includes(name))) return given;
-  const came = isObject ? got.join(", ") || "none" : given?.constructor?.name;
-  throw new TypeError(`expected an object of arrays called ${names.join(", ")}, got ${came}`);
-}
-
-/** Give the array itself where there is one, else all by name. */
-export function alone(arrays) {
-  const all = Object.values(arrays);
-  return all.length === 1 ? all[0] : arrays;
-}
-
-function checkCount(what, count) {
-  if (!Number.isInteger(count) || count < 1) throw new RangeError(`expected 1 or more ${what}, got ${count}`);
-}
-
-function checkValues(spec, values, sizes) {
-  const expected = ARRAYS[spec.dtype];
-  if (!(values instanceof expected)) {
-    throw new TypeError(`${spec.name}: expected a ${expected.name}, got ${values?.constructor?.name}`);
-  }
-  if (values.length !== product(sizes)) {
-    throw new RangeError(`${spec.name}: expected ${product(sizes)} values [${sizes}], got ${values.length}`);
-  }
-  const wrong = spec.dtype === "bool" ? values.findIndex((value) => value > 1) : -1;
-  if (wrong >= 0) throw new RangeError(`${spec.name}[${wrong}]: expected 0 or 1, got ${values[wrong]}`);
-}
-
-/** Refuse token ids that are not in the vocabulary: ONNX Runtime may give something for them. */
-function checkTokens({ name, vocabulary }, values) {
-  if (vocabulary === undefined) return;
-  const at = values.findIndex((id) => id < 0 || id >= vocabulary);
-  if (at < 0) return;
-  throw new RangeError(`${name}[${at}]: expected a token id from 0 to ${vocabulary - 1}, got ${values[at]}`);
-}
-
-function checkManifest(url, { format, format_version: version, signature }) {
-  if (format !== "rnn_export.bundle") throw new Error(`${url}: expected an rnn_export.bundle, got ${format}`);
-  if (version !== FORMAT_VERSION) {
-    const expected = `expected manifest format ${FORMAT_VERSION}, got ${version}`;
-    throw new Error(`${url}: ${expected}: export and scaffold with one rnn-export`);
-  }
-  const { inputs, state, outputs } = signature;
-  if (!signature.streamable || signature.lengths) {
-    throw new Error(`${url}: expected a streamable model without lengths: export it so`);
-  }
-  for (const { name, dtype } of [...inputs, ...state, ...outputs]) {
-    if (!ARRAYS[dtype]) throw new Error(`${url}: ${name}: expected float32, int64 or bool, got ${dtype}`);
-  }
-}
-
-/** Read one element of a number or nested lists, as if they were broadcast to the shape that `index` is of. */
-function broadcast(values, index) {
-  if (!Array.isArray(values)) return values;
-  let depth = 0;
-  for (let list = values; Array.isArray(list); list = list[0]) depth++;
-  return index.slice(index.length - depth).reduce((list, at) => list[list.length === 1 ? 0 : at], values);
-}
-
-/** Give the first value of one leaf of the state: the manifest has it for a row. */
-function initialValue(spec, batch) {
-  const sizes = sizesOf(spec, { batch });
-  const values = new ARRAYS[spec.dtype](product(sizes));
-  const convert = spec.dtype === "int64" ? BigInt : Number;
-  for (let i = 0; i < values.length; i++) {
-    let rest = i;
-    const index = sizes.map(() => 0);
-    for (let axis = sizes.length - 1; axis >= 0; rest = Math.floor(rest / sizes[axis]), axis--) {
-      index[axis] = rest % sizes[axis];
-    }
-    values[i] = convert(broadcast(spec.initial, index.filter((_, axis) => spec.shape[axis] !== "batch")));
-  }
-  return values;
-}
-
-/** A model of a bundle, ready to run. Any number of sessions share it. */
+/** A model, ready to run. Any number of sessions share it and its memory. */
 export class Model {
-  #runtime;
+  #exports;
+  #name;
+  #workspaces;
+  #room = null; // where the arrays of the last call lie, and the session whose state is among them
 
-  constructor(manifest, runtime) {
-    /** The bundle's manifest.json. */
-    this.manifest = manifest;
+  /**
+   * @param {WebAssembly.Module} module
+   * @param {WebAssembly.Instance} [instance] of it; on the thread of a page, browsers want that of a large module to be
+   *   made by `WebAssembly.instantiate`, as `Model.load` does
+   */
+  constructor(module, instance = new WebAssembly.Instance(module)) {
+    const { format, format_version: version, model, signature, workspaces, metadata } = described(module);
+    if (version !== FORMAT_VERSION) throw new Error(`expected ${format} of format ${FORMAT_VERSION}, got ${version}`);
+    checkSignature(model, signature);
+    /** The module, which `postMessage` takes, as the options of an AudioWorkletNode do. */
+    this.module = module;
     /** The names, dtypes and shapes of the inputs, the leaves of the state, and the outputs. */
-    this.signature = manifest.signature;
-    this.#runtime = runtime;
+    this.signature = signature;
+    /** The character of each token id, or null: not a text model. */
+    this.vocabulary = metadata.vocabulary ? Array.from(metadata.vocabulary) : null;
+    this.#exports = instance.exports;
+    this.#name = model;
+    this.#workspaces = workspaces;
   }
 
   /**
-   * Load manifest.json and model.onnx from the folder of a bundle.
-   * @param {string | URL} url ends with a slash
+   * @param {string | URL | BufferSource} source
    * @returns {Promise<Model>}
-   * @throws {Error} if there is no bundle, or one that cannot be streamed
+   * @throws {Error} if there is no such file, or it is none of a streamable model
    */
-  static async load(url) {
-    const base = new URL(url, location.href);
-    const manifest = await (await download(new URL("manifest.json", base))).json();
-    checkManifest(base, manifest);
-    const bytes = await (await download(new URL("model.onnx", base))).arrayBuffer();
-    return new Model(manifest, await ort.InferenceSession.create(new Uint8Array(bytes)));
+  static async load(source) {
+    const module = await WebAssembly.compile(await bytesOf(source));
+    return new Model(module, await WebAssembly.instantiate(module));
   }
 
-  /** The character of each token id, or null: not a text model. */
-  get vocabulary() {
-    const { vocabulary } = this.manifest.metadata;
-    return vocabulary ? Array.from(vocabulary) : null;
+  /** Begin a stream of one or more rows. */
+  session(batch = 1) {
+    return new Session(this, batch);
   }
 
   /** Give the state that a model begins with. */
   initialState(batch = 1) {
     checkCount("rows", batch);
-    return this.signature.state.map((leaf) => initialValue(leaf, batch));
+    const room = this.enter(null, { time: 0, batch });
+    this.#exports[`${this.#name}_initial_state`](batch, room.at.state);
+    return apart(this.signature.state, room.bytes, { batch });
   }
 
   /**
@@ -153,104 +85,203 @@ export class Model {
    * @param {number} steps
    * @param {number} batch
    * @param {Array} [state] of the shapes in `signature.state`; without it, the initial state
-   * @returns {Promise<{outputs: any, state: Array}>} the outputs, of the shapes in `signature.outputs`, several by name
-   *   (without "time" there: of the last time step), and the state behind the last time step
+   * @returns {{outputs: any, state: Array}} the outputs, of the shapes in `signature.outputs`, several by name (without
+   *   "time" there: of the last time step), and the state behind the last time step
    * @throws {TypeError | RangeError} if an array is missing or is not of the type or the size that the model takes, or
    *   there is no such token id
    */
-  async run(inputs, steps, batch, state = this.initialState(batch)) {
-    checkCount("time steps", steps);
-    checkCount("rows", batch);
-    const { inputs: taken, state: leaves, outputs } = this.signature;
-    if (state.length !== leaves.length) {
-      throw new RangeError(`state: expected ${leaves.length} leaves, got ${state.length}`);
-    }
-    const given = byName(taken, inputs);
-    const sizes = this.sizes(given, steps, batch);
-    const feeds = {};
-    [...taken, ...leaves].forEach((spec, i) => {
-      const values = i < taken.length ? given[spec.name] : state[i - taken.length];
-      checkValues(spec, values, sizesOf(spec, sizes));
-      feeds[spec.name] = new ort.Tensor(spec.dtype, values, sizesOf(spec, sizes));
-    });
-    for (const spec of taken) checkTokens(spec, given[spec.name]);
-    const results = await this.#runtime.run(feeds);
-    return {
-      outputs: alone(Object.fromEntries(outputs.map(({ name }) => [name, results[name].data]))),
-      state: leaves.map((leaf) => results[leaf.output_name].data),
-    };
+  run(inputs, steps, batch, state = this.initialState(batch)) {
+    const once = new Session(this, batch, state);
+    const outputs = byName(this.signature.outputs, once.step(inputs, steps));
+    const copies = Object.entries(outputs).map(([name, values]) => [name, values.slice()]);
+    return { outputs: alone(Object.fromEntries(copies)), state: once.state };
   }
 
   /** Make zeros for one time step, by name; sizes that are free, and not the batch, are 1. */
   zeros(batch = 1) {
-    const of = (spec) => product(spec.shape.map((size) => (size === "batch" ? batch : typeof size === "number" ? size : 1)));
-    return Object.fromEntries(this.signature.inputs.map((spec) => [spec.name, new ARRAYS[spec.dtype](of(spec))]));
+    return zerosOf(this.signature.inputs, batch);
   }
 
   /** Give the sizes of a call: those that are not time or batch follow from how many values there are. */
   sizes(inputs, steps, batch) {
-    const sizes = { time: steps, batch };
-    for (const spec of this.signature.inputs) {
-      const free = spec.shape.find((size) => typeof size === "string" && !(size in sizes));
-      if (!free) continue;
-      const others = product(sizesOf(spec, { ...sizes, [free]: 1 }));
-      sizes[free] = Math.max(1, Math.floor(inputs[spec.name]?.length / others));
+    return sizesOfCall(this.signature.inputs, inputs, steps, batch);
+  }
+
+  /** Give the arrays of a session's calls, in this model's memory; for the session alone. */
+  enter(session, sizes) {
+    const room = this.#room;
+    if (room && room.session === session && session && room.fits(sizes)) return room;
+    room?.session?.leave(room.bytes.slice());
+    this.#room = new Room(this.#exports, this.#name, this.signature, this.#workspaces, session, sizes);
+    return this.#room;
+  }
+}
+
+/** The arrays of a call in a model's memory, one behind the other. */
+class Room {
+  #sizes;
+  #run;
+  #arguments;
+  #inputs;
+  #outputs;
+
+  constructor(exports, name, { inputs, state, outputs }, workspaces, session, sizes) {
+    this.session = session;
+    this.#sizes = sizes;
+    let end = exports.__heap_base.value;
+    const place = (count) => {
+      const start = Math.ceil(end / ALIGNMENT) * ALIGNMENT;
+      end = start + count;
+      return start;
+    };
+    const bytes = (spec) => countOf(spec, sizes) * IN_C[spec.dtype].BYTES_PER_ELEMENT;
+    const all = (specs) => specs.map((spec) => [spec, place(bytes(spec))]);
+    const words = state.reduce((sum, leaf) => sum + bytes(leaf), 0);
+    const timed = sizes.time ? [all(inputs), all(outputs)] : [[], []]; // else there is no call but for the state
+    const held = place(words);
+    const floats = Object.entries(workspaces).reduce((sum, [size, count]) => sum + count * (sizes[size] ?? 0), 0);
+    const workspace = place(4 * floats * sizes.batch);
+    const missing = end - exports.memory.buffer.byteLength;
+    if (missing > 0) exports.memory.grow(Math.ceil(missing / PAGE));
+    const view = ([spec, start]) => new IN_C[spec.dtype](exports.memory.buffer, start, countOf(spec, sizes));
+    this.at = { state: held };
+    this.bytes = new Uint8Array(exports.memory.buffer, held, words);
+    this.#inputs = timed[0].map((placed) => ({ spec: placed[0], view: view(placed) }));
+    this.#outputs = timed[1].map((placed) => ({ spec: placed[0], view: view(placed) }));
+    const starts = (placed) => placed.map(([, start]) => start);
+    const addresses = [...starts(timed[0]), held, ...starts(timed[1]), held];
+    if (Object.keys(workspaces).length) addresses.push(workspace);
+    this.#arguments = [...Object.values(sizes), ...addresses]; // time, batch, and free sizes in the order of the inputs
+    this.#run = exports[`${name}_run`];
+  }
+
+  fits(sizes) {
+    for (const name in sizes) if (sizes[name] !== this.#sizes[name]) return false;
+    return true;
+  }
+
+  /** Check inputs, then put them here: what is refused changes nothing. */
+  put(given) {
+    for (const { spec } of this.#inputs) {
+      checkValues(spec, given[spec.name], this.#sizes);
+      checkTokens(spec, given[spec.name]);
     }
-    return sizes;
+    for (const { spec, view } of this.#inputs) {
+      if (spec.dtype === "bool") given[spec.name].forEach((truth, i) => (view[i] = -truth));
+      else view.set(given[spec.name]);
+    }
+  }
+
+  run() {
+    this.#run(...this.#arguments);
+  }
+
+  get outputs() {
+    if (this.#outputs.length === 1) return this.#given(this.#outputs[0]);
+    return Object.fromEntries(this.#outputs.map((output) => [output.spec.name, this.#given(output)]));
+  }
+
+  #given({ spec, view }) {
+    return spec.dtype === "bool" ? Uint8Array.from(view, Boolean) : view;
   }
 }
 
 /** A stream of one or more rows: keeps the state between time steps. */
 export class Session {
-  #state;
-  #running = false;
+  #room = null; // where the state lies in the model's memory, or
+  #away = null; // its bytes, while others use the memory
 
   /**
    * @param {Model} model
    * @param {number} [batch] how many rows are streamed side by side
+   * @param {Array} [state] that the stream begins with
    */
-  constructor(model, batch = 1) {
+  constructor(model, batch = 1, state = model.initialState(batch)) {
     this.model = model;
     this.batch = batch;
-    this.#state = model.initialState(batch);
+    this.reset(state);
   }
 
   /**
-   * Run one time step.
+   * Run one time step, or several.
    * @param {Float32Array | BigInt64Array | Uint8Array | object} inputs of one time step, [batch, ...], several by name;
    *   what is the same for a whole call goes into every step
-   * @returns {Promise<any>} the outputs of that time step, [batch, ...], several by name
-   * @throws {Error} if the step before has not ended: await it
+   * @param {number} [steps] how many time steps the inputs are of
+   * @returns {any} the outputs, [batch, ...], several by name: arrays in the model's memory, which the next call of any of
+   *   its sessions writes to. Keep a copy: `.slice()`
+   * @throws {TypeError | RangeError} as `Model.run` does; the state then is as before
    */
-  async step(inputs) {
-    this.#checkIdle();
-    this.#running = true;
-    try {
-      const { outputs, state } = await this.model.run(inputs, 1, this.batch, this.#state);
-      this.#state = state;
-      return outputs;
-    } finally {
-      this.#running = false;
-    }
+  step(inputs, steps = 1) {
+    checkCount("time steps", steps);
+    const { model, batch } = this;
+    const given = byName(model.signature.inputs, inputs);
+    const room = model.enter(this, model.sizes(given, steps, batch));
+    if (room !== this.#room) room.bytes.set(this.#away);
+    this.#room = room;
+    room.put(given);
+    room.run();
+    return room.outputs;
   }
 
   /** Begin again, from the initial state or from one that `state` gave. */
   reset(state = this.model.initialState(this.batch)) {
-    this.#checkIdle();
-    const { state: leaves } = this.model.signature;
-    if (state.length !== leaves.length) {
-      throw new RangeError(`state: expected ${leaves.length} leaves, got ${state.length}`);
-    }
-    leaves.forEach((leaf, i) => checkValues(leaf, state[i], sizesOf(leaf, { batch: this.batch })));
-    this.#state = state.map((values) => values.slice());
+    const leaves = this.model.signature.state;
+    checkState(leaves, state, this.batch);
+    this.#away = together(leaves, state);
+    this.#room?.bytes.set(this.#away);
   }
 
   /** A copy of the state behind the last time step: an array for each leaf of `model.signature.state`. */
   get state() {
-    return this.#state.map((values) => values.slice());
+    const bytes = this.#room ? this.#room.bytes : this.#away;
+    return apart(this.model.signature.state, bytes, { batch: this.batch });
   }
 
-  #checkIdle() {
-    if (this.#running) throw new Error("expected no step to be running, got one: await it first");
+  /** Take the state out of the memory; the model says so. */
+  leave(bytes) {
+    [this.#room, this.#away] = [null, bytes];
   }
+}
+
+/** Read what a module says of itself, in ASCII: an AudioWorklet has no TextDecoder. */
+function described(module) {
+  const [section] = WebAssembly.Module.customSections(module, SECTION);
+  if (!section) throw new Error(`expected WebAssembly by rnn-export, got some without a section "${SECTION}"`);
+  let text = "";
+  for (const byte of new Uint8Array(section)) text += String.fromCharCode(byte);
+  return JSON.parse(text);
+}
+
+async function bytesOf(source) {
+  if (typeof source !== "string" && !(source instanceof URL)) return source;
+  if (globalThis.process?.versions?.node) {
+    const { readFile } = await import("node:fs/promises");
+    return readFile(source);
+  }
+  const response = await fetch(source);
+  if (!response.ok) throw new Error(`expected ${source}, got HTTP ${response.status}: is there a model?`);
+  return response.arrayBuffer();
+}
+
+/** Put the leaves of a state one after another, as C has them. */
+function together(leaves, state) {
+  const parts = leaves.map(({ dtype }, i) => (dtype === "bool" ? Int32Array.from(state[i], (truth) => -truth) : state[i]));
+  const bytes = new Uint8Array(parts.reduce((sum, { byteLength }) => sum + byteLength, 0));
+  let at = 0;
+  for (const { buffer, byteOffset, byteLength } of parts) {
+    bytes.set(new Uint8Array(buffer, byteOffset, byteLength), at);
+    at += byteLength;
+  }
+  return bytes;
+}
+
+/** Take them apart again, as copies: one of int64 need not lie at a multiple of eight bytes. */
+function apart(leaves, bytes, sizes) {
+  let at = 0;
+  return leaves.map((leaf) => {
+    const kind = IN_C[leaf.dtype];
+    const size = countOf(leaf, sizes) * kind.BYTES_PER_ELEMENT;
+    const values = new kind(bytes.slice(at, (at += size)).buffer);
+    return leaf.dtype === "bool" ? Uint8Array.from(values, Boolean) : values;
+  });
 }

@@ -3,7 +3,7 @@
  *
  * Needs clang with wasm-ld (Debian: apt-get install clang lld), or what CLANG and WASM_LD name.
  */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -17,9 +17,9 @@ OPTIONS.push("-msimd128", "-mbulk-memory");
 const FORMAT = { format: "rnn_export.wasm", format_version: 1 };
 const SECTION = "rnn_export";
 
-/** Say which compiler that is. */
-export function version() {
-  return execFileSync(CLANG, ["--version"], { encoding: "utf8" }).match(/clang version [\d.]+/)[0];
+/** Name what is not installed of what compiles; empty if all is. */
+export function missing() {
+  return [CLANG, LINKER].filter((tool) => spawnSync(tool, ["--version"]).status !== 0).join(" and ");
 }
 
 /** Compile the model.c of a bundle's folder. */
