@@ -23,6 +23,7 @@ from limits import Limits, limits, machine
 from native import Repeated, repeated
 from peers import PEERS, Run, Task, eager
 from rich.console import Console
+from sections import OUT, kept
 from shapes import FORM_SHAPES, SHAPES, Shape
 from tables import (
     ANOTHER,
@@ -53,8 +54,6 @@ from rnn_export.runtimes.table import RUNTIMES
 from rnn_export.runtimes.turns import measure
 from rnn_export.signature.signature import Signature
 
-ROOT = Path(__file__).resolve().parents[1]
-OUT = ROOT / "BENCHMARKS.md"
 COMMAND = "make bench"
 WIDTH = 110
 SECONDS = 4.0  # for one row
@@ -242,7 +241,7 @@ def main(
     show(console, *form_rows(lines))
     console.print(machine(), highlight=False)
     if write:
-        OUT.write_text(document(lines, found))
+        OUT.write_text(document(lines, found) + kept(OUT.read_text()))
 
 
 if __name__ == "__main__":

@@ -75,11 +75,15 @@ def best(call: Callable[[], object]) -> float:
     return min(found)
 
 
-def machine() -> str:
-    """Describe the processor and the versions."""
+def processor() -> str:
+    """Name the kind of processor."""
     info = Path("/proc/cpuinfo")
     names = [row.partition(":")[2].strip() for row in info.read_text().splitlines() if "model name" in row]
-    name = names[0] if names else platform.processor()
+    return names[0] if names else platform.processor()
+
+
+def machine() -> str:
+    """Describe the processor and the versions."""
     found = []
     for package in PACKAGES:
         try:
@@ -87,4 +91,4 @@ def machine() -> str:
         except PackageNotFoundError:
             found.append(f"{package} not installed")
     python = f"Python {platform.python_version()}"
-    return f"{name}, {os.cpu_count()} cores, one of them used; {python}, {', '.join(found)}"
+    return f"{processor()}, {os.cpu_count()} cores, one of them used; {python}, {', '.join(found)}"

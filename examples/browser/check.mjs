@@ -3,22 +3,12 @@
  *
  * node check.mjs [PROMPT LENGTH SEED]
  */
-import { createReadStream, existsSync, readFileSync, statSync } from "node:fs";
-import { createServer } from "node:http";
-import { extname, join, resolve } from "node:path";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { chromium } from "playwright-core";
 import { enginesOf } from "./engines.js";
+import { SITE, serve } from "./serve.mjs";
 
-const SITE = resolve("build/site");
-const TYPES = {
-  ".html": "text/html; charset=utf-8",
-  ".css": "text/css",
-  ".js": "text/javascript",
-  ".mjs": "text/javascript",
-  ".json": "application/json",
-  ".svg": "image/svg+xml",
-  ".wasm": "application/wasm",
-};
 const SCREENSHOTS = {
   "screenshot.png": { colorScheme: "light", width: 1180, height: 840 },
   "screenshot-dark.png": { colorScheme: "dark", width: 1180, height: 840 },
@@ -30,30 +20,6 @@ const FASTEST = "8"; // the right end of the page's pace
 const [prompt = "The ", length = "100", seed = "1"] = process.argv.slice(2);
 const models = JSON.parse(readFileSync(join(SITE, "models/index.json"), "utf8"));
 const problems = [];
-
-/** Find what a request asks for below the site. */
-function fileOf(path) {
-  if (path.includes("..")) return null;
-  return join(SITE, path.endsWith("/") ? `${path}index.html` : path);
-}
-
-function answer(request, response) {
-  const path = decodeURIComponent(new URL(request.url, "http://localhost").pathname);
-  const file = fileOf(path);
-  if (!file || !existsSync(file) || !statSync(file).isFile()) {
-    response.writeHead(404).end();
-  } else {
-    response.writeHead(200, { "Content-Type": TYPES[extname(file)] ?? "application/octet-stream" });
-    createReadStream(file).pipe(response);
-  }
-}
-
-/** Serve the site on the loopback interface, and give its address. */
-async function serve() {
-  const server = createServer(answer);
-  await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
-  return [server, `http://127.0.0.1:${server.address().port}`];
-}
 
 /** Open a page that has nothing to complain of and that asks no other server. */
 async function open(browser, address, options = {}) {

@@ -109,9 +109,7 @@ export class Model {
 
   /** Give the arrays of a session's calls, in this model's memory; for the session alone. */
   enter(session, sizes) {
-    const room = this.#room;
-    if (room && room.session === session && session && room.fits(sizes)) return room;
-    room?.session?.leave(room.bytes.slice());
+    this.#room?.session?.leave(this.#room.bytes.slice());
     this.#room = new Room(this.#exports, this.#name, this.signature, this.#workspaces, session, sizes);
     return this.#room;
   }
@@ -120,6 +118,7 @@ export class Model {
 /** The arrays of a call in a model's memory, one behind the other. */
 class Room {
   #sizes;
+  #free;
   #run;
   #arguments;
   #inputs;
@@ -128,6 +127,7 @@ class Room {
   constructor(exports, name, { inputs, state, outputs }, workspaces, session, sizes) {
     this.session = session;
     this.#sizes = sizes;
+    this.#free = Object.keys(sizes).length > 2;
     let end = exports.__heap_base.value;
     const place = (count) => {
       const start = Math.ceil(end / ALIGNMENT) * ALIGNMENT;
@@ -155,16 +155,17 @@ class Room {
     this.#run = exports[`${name}_run`];
   }
 
-  fits(sizes) {
-    for (const name in sizes) if (sizes[name] !== this.#sizes[name]) return false;
-    return true;
+  /** Whether it is for calls of so many time steps; those of contexts of any size are told by their inputs. */
+  fits(steps) {
+    return this.#sizes.time === steps && !this.#free;
   }
 
   /** Check inputs, then put them here: what is refused changes nothing. */
   put(given) {
-    for (const { spec } of this.#inputs) {
-      checkValues(spec, given[spec.name], this.#sizes);
-      checkTokens(spec, given[spec.name]);
+    for (const { spec, view } of this.#inputs) {
+      const values = given[spec.name];
+      if (values?.constructor !== view.constructor || values.length !== view.length) checkValues(spec, values, this.#sizes);
+      checkTokens(spec, values);
     }
     for (const { spec, view } of this.#inputs) {
       if (spec.dtype === "bool") given[spec.name].forEach((truth, i) => (view[i] = -truth));
@@ -213,14 +214,19 @@ export class Session {
    */
   step(inputs, steps = 1) {
     checkCount("time steps", steps);
-    const { model, batch } = this;
-    const given = byName(model.signature.inputs, inputs);
-    const room = model.enter(this, model.sizes(given, steps, batch));
-    if (room !== this.#room) room.bytes.set(this.#away);
-    this.#room = room;
+    const given = byName(this.model.signature.inputs, inputs);
+    const room = this.#room?.fits(steps) ? this.#room : this.#enter(given, steps);
     room.put(given);
     room.run();
     return room.outputs;
+  }
+
+  /** Move into the model's memory, with arrays for so many time steps. */
+  #enter(given, steps) {
+    const room = this.model.enter(this, this.model.sizes(given, steps, this.batch));
+    room.bytes.set(this.#away);
+    this.#room = room;
+    return room;
   }
 
   /** Begin again, from the initial state or from one that `state` gave. */
