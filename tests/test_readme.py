@@ -30,7 +30,7 @@ COMMANDS = [
     for line in block.splitlines()
     if line.startswith("rnn-export ")
 ]
-CODE = {".c", ".cpp", ".rs", ".go", ".java", ".js", ".py"}
+CODE = {".c", ".cpp", ".rs", ".go", ".java", ".js", ".mjs", ".py"}
 
 each_page = pytest.mark.parametrize("page", [ROOT / "README.md", *DOCS], ids=lambda path: path.name)
 

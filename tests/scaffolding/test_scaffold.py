@@ -39,6 +39,15 @@ def test_every_example_is_a_host() -> None:
     assert {path.name for path in examples().iterdir() if path.is_dir()} == {*HOSTS}
 
 
+SHARED = ("compile.mjs", "generate.js", "golden.js", "recurrent.js", "tensors.js")
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_the_page_has_webassembly_as_its_own_example_has_it(name: str) -> None:
+    own, other = (ROOT / "examples" / host / name for host in ("wasm", "browser"))
+    assert own.read_bytes() == other.read_bytes()
+
+
 @each_host
 def test_examples_are_what_scaffold_writes(host: str, tmp_path: Path) -> None:
     written = scaffold(COMMITTED, host, tmp_path / "new")
