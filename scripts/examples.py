@@ -47,7 +47,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "go": (),
     "java": ("libjna-java", "libgoogle-gson-java"),
     "node": (),
-    "browser": ("chromium",),
+    "browser": ("clang", "lld", "chromium"),
     "wasm": ("clang", "lld", "chromium"),
     "python": (),
     "service-cpp": (

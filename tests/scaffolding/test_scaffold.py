@@ -222,6 +222,33 @@ def test_contexts_of_several_free_sizes_are_for_arrays_that_know_theirs(
         scaffold([bundle.folder], "node", tmp_path / "new")
 
 
+def test_contexts_of_one_free_size_are_for_arrays_that_know_their_length(exported: Exported) -> None:
+    bundle = exported(NAMED["gru"])
+    memory = InputSpec("memory", "float32", ("batch", "places", 3))
+    signature = replace(bundle.signature, inputs=(*bundle.signature.inputs, memory))
+    changed = replace(bundle, manifest=replace(bundle.manifest, signature=signature))
+    around_c = {"c", "rust", "go", "java", "service-cpp"}
+    assert {*fitting_hosts(changed)} == {*HOSTS} - around_c
+
+
+@pytest.mark.exhaustive
+@pytest.mark.needs("clang", "wasm-ld", "node")
+@pytest.mark.parametrize("name", ["a mask of the memory's length", "flattened", "a machine"])
+def test_webassembly_runs_contexts_of_a_free_size_and_every_dtype(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    call = GENERAL[name]
+    bundle = rnn_export.export(call.make().eval(), call.draw(7, 3, 5), tmp_path / "net")
+    folder = scaffold([bundle.folder], "wasm", tmp_path / "new")
+    site = folder / "build" / "site" / "models"
+    shutil.copytree(bundle.folder / "golden", site / "net" / "golden")
+    (site / "index.json").write_text(json.dumps([{"name": "net"}]))
+    built = run("node", folder / "compile.mjs", folder / MODELS / "net", site / "net" / "model.wasm")
+    assert built.returncode == 0, built.stderr
+    done = run("node", folder / "node" / "golden.mjs", site.parent)
+    assert done.returncode == 0, done.stderr
+    assert "vectors whole" in done.stdout
+
+
 def test_lengths_are_refused(exported_ragged: Exported, tmp_path: Path) -> None:
     with pytest.raises(ScaffoldError, match="expected a net without lengths"):
         scaffold([exported_ragged(NAMED["gru"]).folder], "node", tmp_path / "new")
