@@ -62,7 +62,18 @@ def ship(folder: str | Path, result: Path, kind: str = "shared", march: str = ""
             or the result's folder cannot be written, or the compiler fails.
         RuntimeUnavailableError: the bundle has no C, or there is no compiler.
     """
+    bundle = with_c(folder)
+    return shipping.ship(bundle.folder / MODEL_C, result, kind, march, bundle.files.read)
+
+
+def with_c(folder: str | Path) -> Bundle:
+    """Open a bundle that has a ``model.c``.
+
+    Raises:
+        BundleError: there is no bundle, or a file is not the one that was written.
+        RuntimeUnavailableError: it has no C.
+    """
     bundle = Bundle.open(folder)
     if MODEL_C not in bundle.manifest.files:
         raise RuntimeUnavailableError(f"{folder} has no {MODEL_C}: {bundle.why_without(MODEL_C)}")
-    return shipping.ship(bundle.folder / MODEL_C, result, kind, march, bundle.files.read)
+    return bundle

@@ -36,14 +36,14 @@ class Host:
         generated: the files that hold the models' names and sizes, each from the template of its name.
         each: files of which every model has one, its name for ``{}``; the template's is ``model``.
         shapes: its arrays know their shapes: contexts may have any number of free sizes.
-        lengths: its arrays know how long they are: contexts may have one, also around ``model.c``.
+        sized: its arrays know how long they are: contexts may have one, also around ``model.c``.
     """
 
     files: tuple[str, ...]
     generated: tuple[str, ...] = ()
     each: tuple[str, ...] = ()
     shapes: bool = False
-    lengths: bool = False
+    sized: bool = False
 
 
 HOSTS = {
@@ -55,7 +55,7 @@ HOSTS = {
     "java": Host(("model.c",)),
     "node": Host(("model.onnx",)),
     "browser": Host(("model.onnx",)),
-    "wasm": Host(("model.c",), lengths=True),
+    "wasm": Host(("model.c",), sized=True),
     "python": Host(("model.onnx",), shapes=True),
     "service-cpp": Host(("model.c",), ("models.c",)),
     "service-node": Host(("model.onnx",)),
@@ -244,7 +244,7 @@ def _requirements(signature: Signature, host: Host) -> list[tuple[str, str]]:
         ("a net without lengths", ", ".join(lengths)),
         ("tensors of float32, int64 and bool", ", ".join(sorted(dtypes - {*C_TYPES}))),
     ]
-    if "model.c" in host.files and not host.lengths:
+    if "model.c" in host.files and not host.sized:
         needed.append(
             ("contexts of known sizes in a program around model.c", ", ".join(signature.free_sizes))
         )

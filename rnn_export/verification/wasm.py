@@ -13,6 +13,7 @@ from rnn_export.bundle.staging import beside, explained, sync
 from rnn_export.errors import BundleError, RuntimeUnavailableError, VerificationError, mismatch
 from rnn_export.runtimes import wasm, wasm_build
 from rnn_export.runtimes.compiler import Entry, entry
+from rnn_export.runtimes.load import with_c
 from rnn_export.runtimes.worker import ERRORS, MODES, run
 from rnn_export.signature.signature import Call
 from rnn_export.verification.compare import FAILED, NOT_CHECKED, Check, Standard, compare
@@ -37,9 +38,7 @@ def ship_wasm(folder: str | Path, result: Path) -> tuple[Path, Check]:
         RuntimeUnavailableError: the bundle has no C, or there is no compiler for WebAssembly.
         VerificationError: what was built does not agree with eager PyTorch.
     """
-    bundle = Bundle.open(folder)
-    if MODEL_C not in bundle.manifest.files:
-        raise RuntimeUnavailableError(f"{folder} has no {MODEL_C}: {bundle.why_without(MODEL_C)}")
+    bundle = with_c(folder)
     source = bundle.folder / MODEL_C
     declared = entry(source, bundle.files.read)
     target = result / f"{declared.model}{ENDING}"
