@@ -44,7 +44,7 @@ def build_driver(
     """Build the program that runs calls from its standard input."""
     header = (folder / "model.h").read_text()
     prefix = identifier(name)
-    [stack] = re.findall(r"(\w+_STACK_SIZE) \d", header)
+    [stack] = {*re.findall(r"(\w+_STACK_SIZE) \d", header)}
     names = [f"-DRUN={prefix}_run", f"-DSTACK={stack}"]
     names += ["-DWORKSPACE"] if "WORKSPACE_SIZE" in header else []
     names += [f"-Wl,--wrap={allocator}" for allocator in ALLOCATORS]

@@ -32,6 +32,7 @@ FLAGS = [
     ("clang", "-O3 -mavx2 -mfma -ffp-contract=fast"),
     ("gcc", "-O2 -march=native -ffp-contract=fast"),
     ("gcc", "-O2 -march=native -DPLAIN_LOOPS"),
+    ("gcc", "-O2 -march=native -DPLAIN_LOOPS -DNET_SMALL=1"),
     ("gcc", "-O1 -march=native -std=c11"),
     ("clang", "-O1"),
 ]

@@ -41,6 +41,7 @@ from rnn_export.signature.tensors import InputSpec
 
 SLOTS = 64  # rows times time steps that are computed together, at the most
 STACK = 256 << 10  # bytes of the buffers of a sweep, about
+AROUND = 2 * 64  # bytes at a buffer beside its slots: PAD numbers behind it, and what aligns it
 BYTES = {FLOAT: 4, INT: 8, BOOL: 4}
 WORKSPACE = "workspace"  # the leaf of what an earlier sweep left there
 # What reads its operands number by number, and never behind the last one. Others load whole vectors of C.
@@ -289,9 +290,17 @@ class Plan:
 
     def stack(self) -> int:
         """Give the bytes of all buffers, and of what operations use for themselves."""
+        return self.slots * self._bytes() + self._scratch()
+
+    def small_stack(self) -> int:
+        """Give the same with a single slot, and with what stands behind each buffer and before it."""
+        sweeps = max(len(self.buffered(number)) for number in range(len(self.net.sweeps)))
+        count = sweeps + len(self.lasting()) + len(self.net.states())
+        return self._bytes() + count * AROUND + self._scratch()
+
+    def _scratch(self) -> int:
         operations = [vector.operation for vector in self.net.vectors]
-        own = [sum(scratch(each)) for each in operations if isinstance(each, Convolution)]
-        return self.slots * self._bytes() + BYTES[FLOAT] * sum(own)
+        return BYTES[FLOAT] * sum(sum(scratch(each)) for each in operations if isinstance(each, Convolution))
 
 
 def scratch(operation: Convolution) -> tuple[int, int]:

@@ -38,6 +38,8 @@ INLINE vec fused(vec a, vec b, vec c) { return (vec)_mm512_fmadd_ps((__m512)a, (
 INLINE vec fused(vec a, vec b, vec c) { return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
 #elif LANES == 4 && defined(__aarch64__)
 INLINE vec fused(vec a, vec b, vec c) { return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
+#elif LANES == 4 && defined(__ARM_FEATURE_MVE)
+INLINE vec fused(vec a, vec b, vec c) { return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
 #elif LANES == 1 && defined(__GNUC__) && (defined(__FMA__) || defined(__FP_FAST_FMAF) || defined(__ARM_FEATURE_FMA))
 INLINE vec fused(vec a, vec b, vec c) { return __builtin_fmaf(a, b, c); }
 #else
@@ -48,7 +50,7 @@ INLINE vec horner(vec a, vec x, float c) { return fused(a, x, splat(c)); }
 
 //! tiles
 /* The rows of a tile of so many sums a row: they stay in registers. */
-#define TALL(sums) (REGISTERS / (sums) > 8 ? 8 : REGISTERS / (sums))
+#define TALL(sums) (REGISTERS / (sums) > TALLEST ? TALLEST : REGISTERS / (sums))
 /* Call tile(rows, ...) for all i < count, as many rows at once as there can be; its arguments name i. */
 #define TILES(sums, count, tile, ...) \
     for (size_t i = 0, tall_ = TALL(sums); i < (count);) { \
@@ -65,7 +67,7 @@ INLINE vec horner(vec a, vec x, float c) { return fused(a, x, splat(c)); }
 //! product
 /* Add row i of W times number i of every x, and the same in each part of k. */
 INLINE void terms(const int rows, const int gates, const int each, const int parts, const int part, const float *x,
-                  size_t x_step, const float *w, const int width, const int gap, vec sum[8][8][4])
+                  size_t x_step, const float *w, const int width, const int gap, vec sum[TALLEST][8][4])
 {
     UNROLL for (int p = 0; p < parts; p++)
         UNROLL for (int v = 0; v < gates * each; v++) {
@@ -77,10 +79,10 @@ INLINE void terms(const int rows, const int gates, const int each, const int par
 /* sum += x W for some rows and `each` vectors of some gates. Row i of W begins at w + i * width, and what belongs to
    the next gate stands a gap further. Every number is the sum of sums over a part of k each, whatever the tile. */
 INLINE void product(const int rows, const int gates, const int each, const int parts, const int k, const float *x,
-                    size_t x_step, const float *w, const int width, const int gap, vec sum[8][8])
+                    size_t x_step, const float *w, const int width, const int gap, vec sum[TALLEST][8])
 {
     const int part = (k + parts - 1) / parts, all = k - (parts - 1) * part;
-    vec some[8][8][4];
+    vec some[TALLEST][8][4];
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < gates * each; v++) {
             some[r][v][0] = sum[r][v];
@@ -107,7 +109,7 @@ INLINE void product(const int rows, const int gates, const int each, const int p
 INLINE void affine_tile(const int rows, const int panels, const int each, const int parts, const int k, const float *x,
                         size_t x_step, const float *w, const float *b, float *y, size_t y_step)
 {
-    vec sum[8][8];
+    vec sum[TALLEST][8];
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < panels * each; v++) sum[r][v] = splat(0.0f);
     product(rows, panels, each, parts, k, x, x_step, w, each * 16, 64 * k, sum);

@@ -31,9 +31,9 @@ from rnn_export.version import __version__
 
 LINE = 110  # characters
 FRAME = 32 << 10  # bytes; what GCC and clang use beside the buffers, from -O1 on, as tests measure
+SMALL_FRAME = 1 << 10  # bytes; the same with one slot alone
 TRIES = 12  # sizes for batch and time
 MOST_TEXTS = 4  # of which two have to be alike: a size may be that of something else without being seen
-FEW_SLOTS = 8  # time steps that are computed together where there is a row alone
 OWN = re.compile(r"^INLINE \w+ (\w+)\(", re.MULTILINE)  # functions that each kind of processor has
 
 Decided = list[tuple[tuple[int, ...], bytes]]  # the numbers by which branches were chosen
@@ -189,7 +189,6 @@ def _source(source: Source, name: str) -> str:
         file=MODEL_C,
         functions=["vec", "ivec", *functions, *runs],
         slots=source.plan.slots,
-        few_slots=min(FEW_SLOTS, source.plan.slots),
         pad=PAD,
         sizes=source.sizes,
         members=members,
@@ -287,5 +286,6 @@ def _header(source: Source, name: str) -> str:
         workspaces=_workspaces(source.plan.workspaces, name),
         workspace=_workspace(source.plan.workspaces, name),
         stack=source.plan.stack() + FRAME,
+        small_stack=source.plan.small_stack() + SMALL_FRAME,
         arguments=_arguments(source),
     )

@@ -129,7 +129,7 @@ class Tile:
         # a long sum is added up by itself first
         late = begin is not None and max(view.size for view in known.operation.views()) >= LONG
         every = [EVERY_ROW, f"    UNROLL for (int v = 0; v < {vectors}; v++)"]
-        yield f"vec {name}[8][8];"
+        yield f"vec {name}[TALLEST][8];"
         yield from every
         yield f"        {name}[r][v] = {'splat(0.0f)' if late or begin is None else begin};"
         for view, matrix in known.operation.parts():

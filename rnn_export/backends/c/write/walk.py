@@ -177,7 +177,7 @@ class Walk:
         else:
             yield "const size_t most = (rows <= FEW ? FEW_SLOTS : SLOTS) / rows; /* time steps of a block */"
         yield f"for (size_t begin = 0, count; begin < {steps}; begin += count) {{"
-        yield f"    count = {steps} - begin < most ? {steps} - begin : most;"
+        yield f"    count = SLOTS == 1 || {steps} - begin > most ? most : {steps} - begin;"
         yield "    const size_t slots = count * rows;"
         yield from indented(self._every_slot(self.loads.lines(buffered), reverse, steps))
         for vector in buffered:
