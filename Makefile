@@ -10,7 +10,7 @@ test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	for part in python service-cpp; do \
+	for part in python service-cpp mcu; do \
 	(cd examples/$$part && ../../$(BIN)/mypy --strict --config-file= --ignore-missing-imports .) || exit; done
 	$(BIN)/pytest $(PYTEST)
 

@@ -50,6 +50,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "browser": ("clang", "lld", "chromium"),
     "wasm": ("clang", "lld", "chromium"),
     "python": (),
+    "mcu": ("gcc-arm-none-eabi", "gcc-riscv64-unknown-elf", "qemu-system-arm", "qemu-system-misc"),
     "service-cpp": (
         "libcpp-httplib-dev",
         "nlohmann-json3-dev",
@@ -71,7 +72,8 @@ BUILT = re.compile(r"^built with: (.*)$", re.MULTILINE)
 GOLDEN = re.compile(
     r"^(?P<model>\w+)(?: \((?P<runtime>[\w.-]+)\))?: "
     r"(?P<whole>\d+) vectors whole, (?P<streamed>\d+) streamed, "
-    r"worst error (?P<error>\S+) \((?P<share>\d+)% of allowed\), (?P<step>[\d.]+) us per step$",
+    r"worst error (?P<error>\S+) \((?P<share>\d+)% of allowed\), "
+    r"(?:(?P<step>[\d.]+) us|\d+ instructions) per step$",
     re.MULTILINE,
 )
 
@@ -242,7 +244,7 @@ def table(outcomes: Sequence[Outcome]) -> Table:
 def _numbers(lines: Sequence[re.Match[str]]) -> Sequence[str]:
     if not lines:
         return [""] * 5
-    timed = [line["step"] for line in lines if line["model"] == TIMED]
+    timed = [line["step"] or "" for line in lines if line["model"] == TIMED]
     return [
         str(sum(int(line["whole"]) for line in lines)),
         str(sum(int(line["streamed"]) for line in lines)),

@@ -45,6 +45,7 @@ typedef struct {
     size_t input_count, output_count;
     const RecurrentTensor *inputs, *outputs; /* in the manifest's order */
     size_t state_size;                       /* floats for each row */
+    size_t stack_size;                       /* bytes that a call takes, at the most */
     const char *const *vocabulary; /* the character of each token id, NULL at the end; NULL: not a text model */
     void (*run)(size_t steps, size_t batch, const RecurrentInput *inputs, const float *state_in,
                 const RecurrentOutput *outputs, float *state_out);

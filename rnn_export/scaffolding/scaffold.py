@@ -57,6 +57,7 @@ HOSTS = {
     "browser": Host(("model.onnx",)),
     "wasm": Host(("model.c",), sized=True),
     "python": Host(("model.onnx",), shapes=True),
+    "mcu": Host(("model.c",), ("models.c",)),
     "service-cpp": Host(("model.c",), ("models.c",)),
     "service-node": Host(("model.onnx",)),
 }

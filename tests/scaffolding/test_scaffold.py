@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,8 @@ COMMITTED = [ROOT / "artifacts" / name for name in ("char_rnn", "rnn_scratch")]
 # Rows first with two leaves, the last step alone, token ids, a state that begins elsewhere, a deep one.
 UNUSUAL = ["torch_lstm_rows_first", "classifier", "tagger", "starts_elsewhere", "deep_mixed", "list_state"]
 NAMED = {case.name: case for case in [*CASES, *CALL_CASES]}
+
+CHIPS = ("arm-none-eabi-gcc", "riscv64-unknown-elf-gcc", "qemu-system-arm", "qemu-system-riscv32", "make")
 
 each_host = pytest.mark.parametrize("host", HOSTS)
 
@@ -111,6 +114,15 @@ def test_c_runs_several_inputs_and_outputs(machine: Path, tmp_path: Path) -> Non
     assert "machine: " in golden("c", [machine], tmp_path / "new")
 
 
+@pytest.mark.needs(*CHIPS)
+def test_a_microcontroller_runs_several_inputs_and_outputs(
+    machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOARDS", "mps2-an386")
+    printed = golden("mcu", [machine], tmp_path / "new")
+    assert re.search(r"^machine \(mps2-an386\): .* [1-9]\d+ instructions per step$", printed, re.MULTILINE)
+
+
 def test_python_runs_several_inputs_and_outputs(machine: Path, tmp_path: Path) -> None:
     folder = scaffold([machine], "python", tmp_path / "new")
     done = run(sys.executable, folder / "golden.py", folder / MODELS / "machine")
@@ -168,6 +180,15 @@ def test_c_runs_bundles_of_every_kind(unusual: Path, tmp_path: Path) -> None:
     done = run(folder / "ci.sh")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("vectors whole") == len(UNUSUAL)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.needs(*CHIPS)
+def test_microcontrollers_run_bundles_of_every_kind(unusual: Path, tmp_path: Path) -> None:
+    folder = scaffold([unusual / name for name in UNUSUAL], "mcu", tmp_path / "new")
+    done = run(folder / "ci.sh")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("vectors whole") == len(UNUSUAL) * len([*(folder / "boards").glob("*.mk")])
 
 
 @pytest.mark.exhaustive
