@@ -3,13 +3,18 @@
 
 #include <stdint.h>
 
+typedef struct {
+    uint32_t words[4];
+} __attribute__((may_alias)) Words;
+
 /* Words where both ends allow it: the weights and the state are floats. */
 void *memcpy(void *restrict to, const void *restrict from, size_t size)
 {
     unsigned char *end = to;
     const unsigned char *source = from;
     if (((uintptr_t)to | (uintptr_t)from) % 4 == 0)
-        for (; size >= 4; size -= 4, end += 4, source += 4) *(uint32_t *)(void *)end = *(const uint32_t *)(const void *)source;
+        for (; size >= sizeof(Words); size -= sizeof(Words), end += sizeof(Words), source += sizeof(Words))
+            *(Words *)(void *)end = *(const Words *)(const void *)source;
     while (size--) *end++ = *source++;
     return to;
 }

@@ -17,8 +17,9 @@ typedef float vec;
 typedef int32_t ivec;
 INLINE vec splat(float x) { return x; }
 INLINE ivec isplat(int32_t x) { return x; }
-INLINE ivec bits(vec x) { ivec y; memcpy(&y, &x, sizeof y); return y; }
-INLINE vec number(ivec x) { vec y; memcpy(&y, &x, sizeof y); return y; }
+/* By a union: with -ffreestanding, memcpy is a call. */
+INLINE ivec bits(vec x) { const union { vec from; ivec to; } y = {.from = x}; return y.to; }
+INLINE vec number(ivec x) { const union { ivec from; vec to; } y = {.from = x}; return y.to; }
 INLINE ivec to_exponent(ivec x) { return (ivec)((uint32_t)x << 23); } /* any, where a number is NaN */
 INLINE ivec less(vec a, vec b) { return -(a < b); }
 INLINE ivec less_or_equal(vec a, vec b) { return -(a <= b); }
@@ -44,6 +45,12 @@ INLINE vec fused(vec a, vec b, vec c) { return (vec)vfmaq_f32((float32x4_t)c, (f
 INLINE vec fused(vec a, vec b, vec c) { return __builtin_fmaf(a, b, c); }
 #else
 INLINE vec fused(vec a, vec b, vec c) { return a * b + c; }
+#endif
+/* The same with one number for all of b. */
+#if LANES == 4 && defined(__ARM_FEATURE_MVE)
+INLINE vec fused_by(vec a, float b, vec c) { return (vec)vfmaq_n_f32((float32x4_t)c, (float32x4_t)a, b); }
+#else
+INLINE vec fused_by(vec a, float b, vec c) { return fused(a, splat(b), c); }
 #endif
 /* a x + c: a step of Horner's scheme */
 INLINE vec horner(vec a, vec x, float c) { return fused(a, x, splat(c)); }
@@ -73,7 +80,7 @@ INLINE void terms(const int rows, const int gates, const int each, const int par
         UNROLL for (int v = 0; v < gates * each; v++) {
             const vec column = load(w + p * part * width + v / each * gap + v % each * LANES);
             UNROLL for (int r = 0; r < rows; r++)
-                sum[r][v][p] = fused(column, splat(x[r * x_step + p * part]), sum[r][v][p]);
+                sum[r][v][p] = fused_by(column, x[r * x_step + p * part], sum[r][v][p]);
         }
 }
 /* sum += x W for some rows and `each` vectors of some gates. Row i of W begins at w + i * width, and what belongs to
