@@ -26,12 +26,13 @@ ROOMS: dict[str, str] = {
     "workers": "",
     "models": "rnn gru lstm stack char",
     "signature": "tree sizes tensors signature as_json",
-    "program": "quiet session values build program scan operator_facts agree",
+    "program": "quiet session values build program scan operator_facts agree small_weights",
     "module": """
         calling attributes output_length numbers_behind rows candidates axes_refused axes counts free_sizes
         call_specs wrappers copying interface arguments each_row left_out pairs unbatched naming arranged
         preparation purity starts subject reading precision eager repeatable values sizes kinds sampling
-        vocabulary fold_check submodule_state kept_state inspection asked
+        vocabulary fold_check submodule_state kept_state inspection asked matrices
+        rounded_weights
         """,
     "bundle": """
         staging untrusted/files untrusted/json_text untrusted/schema untrusted/signature untrusted/protobuf
@@ -56,7 +57,7 @@ ROOMS: dict[str, str] = {
         operators/rnn_as_gru choose time/no_steps pipeline forms
         """,
     "backends": """
-        torchscript empty_calls onnx
+        torchscript empty_calls onnx_weights onnx
         c/trace/elementwise c/trace/graph c/trace/net c/trace/operations c/trace/symbols c/trace/clocks
         c/trace/nodes c/trace/source_names c/trace/operators c/trace/order c/trace/walks c/trace/tracing
         c/trace/pairs c/trace/frames c/trace/flattened c/trace/loops c/trace/numbered
@@ -66,7 +67,7 @@ ROOMS: dict[str, str] = {
         c/plan/buffers c/plan/tiles c/plan/merge c/plan/schedule c/plan/plan
         c/write/literals c/write/names c/write/pack c/write/context c/write/equations c/write/tiles
         c/write/copies c/write/maps c/write/pairs c/write/emit c/write/layout c/write/loads c/write/walk
-        c/write/source c/write/model
+        c/write/small_kernels c/write/source c/write/model
         write
         """,
     "runtimes": """
