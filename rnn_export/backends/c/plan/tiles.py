@@ -71,7 +71,7 @@ def cuts(count: int, size: int) -> list[Cut]:
 
 def interleaved(matrix: Array, known: Gates, size: int, tiles: list[Cut]) -> Array:
     """Order a matrix as the tiles read it: for each tile all rows, in a row the same units of every gate."""
-    padded = np.zeros((matrix.shape[0], known.offsets[-1] + wide(size)), np.float32)
+    padded = np.zeros((matrix.shape[0], known.offsets[-1] + wide(size)), matrix.dtype)
     for offset in known.offsets:
         padded[:, offset : offset + size] = matrix[:, offset : offset + size]
     found = []

@@ -8,7 +8,7 @@ from rnn_export.backends.c.plan.buffers import place_length, row_length, wide
 from rnn_export.backends.c.plan.plan import Plan
 from rnn_export.backends.c.trace.graph import ONCE, TIME_STEPS, Constant, Operand, Vector, View
 from rnn_export.backends.c.trace.operations import Each
-from rnn_export.backends.c.write.pack import Weights
+from rnn_export.backends.c.write.pack import Stored, Weights
 from rnn_export.signature.sizes import TIME, Length
 from rnn_export.signature.tensors import TensorSpec
 
@@ -113,6 +113,11 @@ class Context:
             self.stems[spec.name] = spec.name.upper()
         # model.h has sizes of these names
         self.stems |= {f"{self.model} {what}": f"{self.model}_{what}".upper() for what in PUBLIC}
+
+    def kernel(self, name: str, matrix: Stored) -> str:
+        """Name the kernel that reads a matrix, and note that it is needed."""
+        self.kernels.add(f"{name}{matrix.suffix}")
+        return f"{name}{matrix.suffix}"
 
     def steps(self, clock: Length) -> str:
         """Name a number of time steps in the function that walks over them."""

@@ -3,9 +3,6 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from rnn_export.backends.c.plan.buffers import wide
 from rnn_export.backends.c.plan.schedule import Group, Stage
 from rnn_export.backends.c.plan.tiles import partial_sums
 from rnn_export.backends.c.trace.elementwise import FLOAT
@@ -28,8 +25,10 @@ from rnn_export.backends.c.write.copies import copies
 from rnn_export.backends.c.write.equations import equations
 from rnn_export.backends.c.write.literals import constant_text
 from rnn_export.backends.c.write.maps import convolution, pick, put, ranked, several
+from rnn_export.backends.c.write.pack import padded_rows
 from rnn_export.backends.c.write.pairs import across, product, single_numbers
 from rnn_export.backends.c.write.tiles import Tile, bias
+from rnn_export.program.small_weights import FLOAT32
 
 ACCUMULATE = {  # what a reduction does with the next value
     "max": "result = value > result || value != value ? value : result;",
@@ -139,34 +138,31 @@ class Emitter:
 
     def _affine(self, vector: Vector, operation: Affine, first: str, count: str) -> Iterator[str]:
         context = self.context
-        context.kernels.add("affine")
         begin = "NULL" if operation.start else bias(context, vector)
         yield from self._equation(vector)
         for view, matrix in operation.parts():
-            sums = partial_sums(vector.size, view, loop=bool(first))
+            sums, stored = partial_sums(vector.size, view, loop=bool(first)), context.weights.matrix(matrix)
             arguments = [
                 *(str(sums), count, context.count(view), context.wide(vector)),
                 *(str(context.pointer(view, first)), context.row(view.vector)),
-                *(context.weights.matrix(matrix.values, matrix.name), begin),
+                *(*stored.arrays, begin),
                 *(str(context.all_of(vector, first)), context.row(vector)),
             ]
-            yield f"affine({', '.join(arguments)});"
+            yield f"{context.kernel('affine', stored)}({', '.join(arguments)});"
             begin = "NULL"
 
     def _dot(self, vector: Vector, operation: Dot, first: str, count: str) -> Iterator[str]:
         context = self.context
-        context.kernels.add("dot")
         [(view, matrix)] = operation.parts()
-        columns = np.zeros((vector.size, wide(view.size)), np.float32)
-        columns[:, : view.size] = matrix.values.T
+        stored = context.weights.matrix(matrix, lambda values: padded_rows(values.T))
         arguments = [
             *(count, context.count(view), context.size(vector)),
             *(str(context.pointer(view, first)), context.row(view.vector)),
-            *(context.weights.packed(columns.ravel(), matrix.name), bias(context, vector)),
+            *(*stored.arrays, bias(context, vector)),
             *(str(context.all_of(vector, first)), context.row(vector)),
         ]
         yield from self._equation(vector)
-        yield f"dot({', '.join(arguments)});"
+        yield f"{context.kernel('dot', stored)}({', '.join(arguments)});"
 
     def _gather(self, vector: Vector, operation: Gather, slot: str) -> Iterator[str]:
         if len(operation.operands) > FEW:
@@ -183,14 +179,18 @@ class Emitter:
 
     def _lookup(self, vector: Vector, operation: Lookup, slot: str) -> Iterator[str]:
         [index], weight, context = operation.views(), operation.table, self.context
-        count, size = weight.values.shape[0], context.size(vector)
-        padded = np.zeros((count + 1, wide(vector.size)), np.float32)
-        padded[:-1, : vector.size] = weight.values
-        table = context.weights.packed(padded.ravel(), weight.name or "table")
+        count, to, size = weight.values.shape[0], context.all_of(vector, slot), context.size(vector)
+        stored, by_row = context.weights.table(weight)
         yield f"const int64_t index = {context.pointer(index, slot).item()};"
         yield f"const int64_t known = index >= 0 && index < {count} ? index : {count}; /* then zeros */"
-        row = f"known * {context.wide(vector)}"
-        yield f"memcpy({context.all_of(vector, slot)}, {table} + {row}, {size} * sizeof(float));"
+        row = f"{stored.name} + known * {context.wide(vector)}"
+        if stored.kind == FLOAT32:
+            yield f"memcpy({to}, {row}, {size} * sizeof(float));"
+            return
+        context.kernels.add(stored.kind)
+        scales = [f"{stored.scales} + known", "0"] if by_row else [stored.scales, "1"]
+        arguments = [str(to), size, row, *(scales if stored.scales else ())]
+        yield f"decode{stored.suffix}({', '.join(arguments)});"
 
     def _product(self, vector: Vector, operation: Product, slot: str) -> Iterator[str]:
         left, right = operation.views()

@@ -55,6 +55,71 @@ INLINE vec fused_by(vec a, float b, vec c) { return fused(a, splat(b), c); }
 /* a x + c: a step of Horner's scheme */
 INLINE vec horner(vec a, vec x, float c) { return fused(a, x, splat(c)); }
 
+//! int8
+/* Whole numbers of 8 bits as floats. */
+INLINE vec load_int8(const int8_t *x)
+{
+#if LANES == 16
+    return (vec)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)x)));
+#elif LANES == 8
+    return (vec)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)x)));
+#elif LANES == 4 && defined(__x86_64__)
+    int32_t four;
+    memcpy(&four, x, sizeof four);
+    const __m128i bytes = _mm_cvtsi32_si128(four), pairs = _mm_unpacklo_epi8(bytes, bytes);
+    return (vec)_mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpacklo_epi16(pairs, pairs), 24));
+#elif LANES == 4 && defined(__aarch64__)
+    int32_t four;
+    memcpy(&four, x, sizeof four);
+    return (vec)vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four))))));
+#elif LANES > 1
+    float y[LANES];
+    for (int i = 0; i < LANES; i++) y[i] = (float)x[i];
+    return load(y);
+#else
+    return (float)*x;
+#endif
+}
+/* Numbers of a row, each times its scale, or all times one where `apart` is 0. */
+INLINE void decode_int8(float *y, const int n, const int8_t *w, const float *scale, const int apart)
+{
+    int j = 0;
+    for (; j + LANES <= n; j += LANES) store(y + j, load_int8(w + j) * (apart ? load(scale + j) : splat(*scale)));
+    for (; j < n; j++) y[j] = (float)w[j] * scale[j * apart];
+}
+//! bf16
+/* The upper halves of the bits of floats, as floats. */
+INLINE float upper(uint16_t x)
+{
+    const uint32_t word = (uint32_t)x << 16;
+    float y;
+    memcpy(&y, &word, sizeof y);
+    return y;
+}
+INLINE vec load_bf16(const uint16_t *x)
+{
+#if LANES == 16
+    return (vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)x)), 16);
+#elif LANES == 8
+    return (vec)_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)x)), 16);
+#elif LANES == 4 && defined(__x86_64__)
+    return (vec)_mm_unpacklo_epi16(_mm_setzero_si128(), _mm_loadl_epi64((const __m128i *)x));
+#elif LANES == 4 && defined(__aarch64__)
+    return (vec)vshll_n_u16(vld1_u16(x), 16);
+#elif LANES > 1
+    float y[LANES];
+    for (int i = 0; i < LANES; i++) y[i] = upper(x[i]);
+    return load(y);
+#else
+    return upper(*x);
+#endif
+}
+INLINE void decode_bf16(float *y, const int n, const uint16_t *w)
+{
+    int j = 0;
+    for (; j + LANES <= n; j += LANES) store(y + j, load_bf16(w + j));
+    for (; j < n; j++) y[j] = upper(w[j]);
+}
 //! tiles
 /* The rows of a tile of so many sums a row: they stay in registers. */
 #define TALL(sums) (REGISTERS / (sums) > TALLEST ? TALLEST : REGISTERS / (sums))
@@ -194,7 +259,7 @@ INLINE void convolve_alone(const int channels, const int height, const int width
         }
 }
 
-//! dot
+//! total
 INLINE float total(vec x)
 {
 #if LANES == 16
@@ -213,6 +278,7 @@ INLINE float total(vec x)
     return x;
 #endif
 }
+//! dot total
 /* y = b + x W for a few columns, which stand one after the other. */
 INLINE void dot(size_t rows, const int k, const int n, const float *x, size_t x_step, const float *w, const float *b,
                 float *y, size_t y_step)
@@ -269,7 +335,7 @@ INLINE void istore_some(int32_t *x, ivec y, size_t left)
     if (left >= LANES) istore(x, y);
     else memcpy(x, &y, left * sizeof *x);
 }
-//! match_places dot places
+//! match_places total places
 /* y[m] = the sum of x[m][i] z[m][i] over i < k, for m < count, at each place. */
 INLINE void match_places(size_t places, const int count, const int k, const float *x, size_t x_step,
                          const float *z, size_t z_step, float *y, size_t y_step)
@@ -286,7 +352,7 @@ INLINE void match_places(size_t places, const int count, const int k, const floa
             y[m] = total(sum);
         }
 }
-//! add_up_places dot places
+//! add_up_places total places
 /* y = the sum of all places. What 64 of them add up to is one term of it: less is rounded. */
 INLINE void add_up_places(size_t places, const int size, const float *x, size_t x_step, float *y)
 {

@@ -7,6 +7,7 @@ import numpy as np
 from rnn_export.backends.c.trace.elementwise import BOOL, FLOAT, INT
 
 PLACE = "int"  # the type of places in an array
+EIGHTH, HALF = "int8_t", "uint16_t"  # those of smaller weights: whole numbers, and the upper bits of floats
 
 
 def literal(value: float) -> str:
@@ -26,7 +27,7 @@ def constant_text(value: float, dtype: str) -> str:
     """Write one number of a C type."""
     if dtype == FLOAT:
         return "0" if value == 0 and copysign(1, value) > 0 else literal(value)
-    if dtype == PLACE:
+    if dtype in (PLACE, EIGHTH, HALF):
         return str(int(value))
     return integer(int(value)) if dtype == INT else str(-int(bool(value)))
 

@@ -6,10 +6,10 @@ import numpy as np
 
 from rnn_export.backends.c.plan.plan import scratch
 from rnn_export.backends.c.trace.elementwise import FLOAT
-from rnn_export.backends.c.trace.graph import Vector
+from rnn_export.backends.c.trace.graph import Vector, Weight
 from rnn_export.backends.c.trace.operations import Convolution, Pick, Put, Ranked, Rows
 from rnn_export.backends.c.write.context import Context
-from rnn_export.backends.c.write.pack import pack
+from rnn_export.backends.c.write.pack import Groups
 
 NARROW = 2  # channels of a group, up to which each number is summed up by itself
 # Whether a number stands before another one; NaN is the largest.
@@ -24,23 +24,24 @@ def convolution(context: Context, vector: Vector, operation: Convolution, slot: 
     own, name = channels // groups, operation.matrices[0].name
     sizes = [own, *(each for pair in (window.sizes, window.kernel, window.strides) for each in pair)]
     sizes += [*window.dilations, *window.before, *window.results, columns]
-    alone = columns <= NARROW
+    alone, kernels, biases = columns <= NARROW, context.weights, operation.biases
     if alone:
-        weights = np.concatenate([matrix.values.T.ravel() for matrix in operation.matrices])
-        biases = np.concatenate([bias.values for bias in operation.biases])
-        steps = operation.depth * columns, columns
+        flat = np.concatenate([matrix.values.T.ravel() for matrix in operation.matrices])
+        weights = [kernels.packed(flat.astype(np.float32), name or "kernel")]
+        begin = np.concatenate([bias.values for bias in biases])
+        call = "convolve_alone"
+        steps: tuple[int, ...] = operation.depth * columns, columns
+        context.kernels.add(call)
+        kernels.keep(name, flat.shape)
     else:
         wide = -(-columns // 16) * 16
-        weights = np.concatenate([pack(matrix.values) for matrix in operation.matrices])
-        padded = [np.pad(bias.values, (0, wide - columns)) for bias in operation.biases]
-        biases = np.concatenate(padded)
-        steps = operation.depth * wide, wide
-    context.kernels.add("convolve_alone" if alone else "convolve")
-    arrays = [
-        context.pointer(operand, slot),
-        context.weights.packed(weights.astype(np.float32), name or "kernel"),
-        context.weights.packed(biases.astype(np.float32), operation.biases[0].name or "zeros"),
-    ]
+        every = np.concatenate([matrix.values for matrix in operation.matrices], 1)
+        stored = kernels.matrix(Weight.of(every.astype(np.float32), name or "kernel"), Groups(groups))
+        begin = np.concatenate([np.pad(bias.values, (0, wide - columns)) for bias in biases])
+        call, weights = context.kernel("convolve", stored), stored.arrays
+        steps = operation.depth * wide, *[wide] * len(weights)
+    bias = kernels.packed(begin.astype(np.float32), biases[0].name or "zeros")
+    arrays = [context.pointer(operand, slot), *weights, bias]
     moves = own * window.sizes[0] * window.sizes[1], *steps
     given = [
         f"{array} + group * {step}" if groups > 1 else str(array)
@@ -51,22 +52,20 @@ def convolution(context: Context, vector: Vector, operation: Convolution, slot: 
         patches, sums = scratch(operation)
         yield f"float patches[{patches}], totals[{sums}]; /* of {sums // steps[1]} places */"
         given += ["patches", "totals"]
-    call = f"{'convolve_alone' if alone else 'convolve'}({', '.join([*map(str, sizes), *given, to])});"
-    yield from [f"for (int group = 0; group < {groups}; group++)", f"    {call}"] if groups > 1 else [call]
+    line = f"{call}({', '.join([*map(str, sizes), *given, to])});"
+    yield from [f"for (int group = 0; group < {groups}; group++)", f"    {line}"] if groups > 1 else [line]
 
 
 def several(context: Context, vector: Vector, operation: Rows, slot: str) -> Iterator[str]:
     """Write a product of several rows of numbers with one matrix."""
     [operand], matrix = operation.views(), operation.matrix
     inner, columns = matrix.values.shape
-    context.kernels.add("affine")
+    stored = context.weights.matrix(matrix)
     filled = -(-columns // 16) * 16
     bias = context.weights.vector(np.zeros(columns, np.float32), "zeros")
-    numbers = (
-        f"{context.pointer(operand, slot)}, {inner}, {context.weights.matrix(matrix.values, matrix.name)}"
-    )
-    to = context.all_of(vector, slot)
-    yield f"affine(1, {operation.count}, {inner}, {filled}, {numbers}, {bias}, {to}, {filled});"
+    numbers = f"{context.pointer(operand, slot)}, {inner}, {', '.join(stored.arrays)}"
+    to, affine = context.all_of(vector, slot), context.kernel("affine", stored)
+    yield f"{affine}(1, {operation.count}, {inner}, {filled}, {numbers}, {bias}, {to}, {filled});"
 
 
 def pick(context: Context, vector: Vector, operation: Pick, slot: str) -> Iterator[str]:

@@ -24,6 +24,7 @@ from rnn_export.backends.c.write.source import Source, resource
 from rnn_export.bundle.layout import MODEL_C, MODEL_H
 from rnn_export.errors import CompileError
 from rnn_export.program.program import Program
+from rnn_export.program.small_weights import FLOAT32
 from rnn_export.signature.signature import Signature, identifier
 from rnn_export.signature.sizes import BATCH, TIME
 from rnn_export.signature.tensors import StateSpec, TensorSpec
@@ -41,14 +42,20 @@ Decided = list[tuple[tuple[int, ...], bytes]]  # the numbers by which branches w
 
 @dataclass(frozen=True)
 class Files:
-    """The text of both files, and the numbers of a large model, which stand beside them."""
+    """The text of both files, and the numbers of a large model, which stand beside them.
+
+    ``kept`` names the matrices in float32 where smaller weights are asked for.
+    """
 
     source: str
     header: str
     weights: bytes
+    kept: tuple[str, ...] = ()
 
 
-def compile_program(program: Program, signature: Signature, name: str, prefix: str = "") -> Files:
+def compile_program(
+    program: Program, signature: Signature, name: str, prefix: str = "", weights: str = FLOAT32
+) -> Files:
     """Turn a Program into C.
 
     Args:
@@ -56,6 +63,7 @@ def compile_program(program: Program, signature: Signature, name: str, prefix: s
         signature: its call; whether the function takes lengths, too.
         name: what the functions are called after.
         prefix: what the names of the model's parameters begin with in the Program; others have none.
+        weights: the format of its matrices, those that are rounded to it.
 
     Raises:
         CompileError: it cannot be done; the message is the reason.
@@ -78,7 +86,7 @@ def compile_program(program: Program, signature: Signature, name: str, prefix: s
         space = Space(rows, sizes_of(clocks, others), taken)
         try:
             tracer = Tracer(program, signature, space, RULES, prefix)
-            files = _write(tracer, identifier(name))
+            files = _write(tracer, identifier(name), weights)
         except TakenError as error:
             reason = str(error)
             continue
@@ -97,11 +105,12 @@ def _differing(texts: Sequence[tuple[Decided, Files]]) -> str:
     return f"the batch or the number of time steps {what}"
 
 
-def _write(tracer: Tracer, name: str) -> Files:
+def _write(tracer: Tracer, name: str, weights: str) -> Files:
     net = net_of(tracer, tracer.run())
     merge(net)
-    source = Source(net, tracer.signature, name)
-    return Files(_source(source, name), _header(source, name), source.weights.content())
+    source = Source(net, tracer.signature, name, weights)
+    kept = tuple(dict.fromkeys(source.weights.kept))
+    return Files(_source(source, name), _header(source, name), source.weights.content(), kept)
 
 
 @cache
@@ -264,6 +273,14 @@ def _workspace(floats: Mapping[str, int], name: str) -> str:
     return f"batch * {terms[0]}" if len(terms) == 1 else f"batch * ({' + '.join(terms)})"
 
 
+def _beside(source: Source) -> str:
+    """Say what stands in the file of a large model; nothing of another."""
+    size = len(source.weights.content())
+    if source.kind == FLOAT32:
+        return f"{size // 4} numbers" if size else ""
+    return f"{size} bytes of weights, the matrices in {source.kind}," if size else ""
+
+
 def _vocabulary(size: str) -> str:
     """Name the number of token ids of an input, after its size."""
     return size.replace("_INPUT_SIZE", "_SIZE").removesuffix("_SIZE") + "_VOCABULARY_SIZE"
@@ -281,7 +298,7 @@ def _header(source: Source, name: str) -> str:
         vocabularies={_vocabulary(sizes[names[spec.name]]): spec.vocabulary for spec in ids},
         names=names,
         sizes={sizes[names[spec.name]]: spec for spec in (*signature.inputs, *signature.outputs)},
-        numbers=len(source.weights.content()) // 4,
+        numbers=_beside(source),
         state_size=sum(map(words, signature.state)),
         workspaces=_workspaces(source.plan.workspaces, name),
         workspace=_workspace(source.plan.workspaces, name),

@@ -18,7 +18,7 @@ RESERVED = frozenset(
     volatile while linux unix NULL memcpy memmove memset
     at batch begin behind best c call column constant count each evenly from group i index item j k known last
     left lengths m most n patches place r result right row rows run_all run_row run_rows s slot slots state
-    state_in state_out steps sum t tall_ to totals u update v value walk workspace
+    state_in state_out steps sum t tall_ to totals u update v value walk whole workspace
     """.split()  # noqa: SIM905
 )
 

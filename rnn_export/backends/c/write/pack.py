@@ -1,13 +1,15 @@
 """Weights in the order in which the kernels read them, and as C."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from rnn_export.backends.c.trace.elementwise import BOOL, FLOAT, INT
-from rnn_export.backends.c.write.literals import PLACE, constant_text
+from rnn_export.backends.c.trace.graph import Weight
+from rnn_export.backends.c.write.literals import EIGHTH, HALF, PLACE, constant_text
 from rnn_export.backends.c.write.names import Names
+from rnn_export.program.small_weights import BF16, FLOAT32, INT8, channels_of, is_bf16, to_bf16
 from rnn_export.signature.tensors import Array
 
 PANEL = 64  # columns that stand side by side
@@ -15,33 +17,109 @@ WIDTH = 16
 TEXT = 1 << 18  # numbers that a model may have as text; of a larger one the arrays stand in a file beside it
 SHORT = 1 << 12  # numbers; a shorter array is text in any model
 LINE = 110
+ROOM = 64  # bytes: where an array in the file begins is a multiple
+C_OF = {FLOAT32: FLOAT, BF16: HALF, INT8: EIGHTH}  # the type of a format's numbers
 NUMPY = {FLOAT: np.float32, INT: np.int64, BOOL: np.bool_}  # in which the constants of a type are
 
 
 def pack(matrix: Array) -> Array:
     """Cut a matrix into panels of columns, each row of a panel after the other; fill up with zeros.
 
-    >>> pack(np.arange(4.0).reshape(2, 2)).reshape(2, 16)[:, :3]
+    >>> pack(np.arange(4, dtype=np.float32).reshape(2, 2)).reshape(2, 16)[:, :3]
     array([[0., 1., 0.],
            [2., 3., 0.]], dtype=float32)
     """
-    rows, columns = matrix.shape
-    padded = np.zeros((rows, -(-columns // WIDTH) * WIDTH), np.float32)
-    padded[:, :columns] = matrix
+    padded = padded_rows(matrix).reshape(len(matrix), -1)
     starts = range(0, padded.shape[1], PANEL)
     return np.concatenate([padded[:, start : start + PANEL].ravel() for start in starts])
 
 
+def padded_rows(matrix: Array) -> Array:
+    """Give the rows of a matrix one after the other, each filled up to whole vectors with zeros."""
+    rows, columns = matrix.shape
+    padded = np.zeros((rows, -(-columns // WIDTH) * WIDTH), matrix.dtype)
+    padded[:, :columns] = matrix
+    return padded.ravel()
+
+
+@dataclass(frozen=True)
+class Groups:
+    """How the matrices of several groups, side by side ``[K, groups N]``, are packed: one after the other."""
+
+    count: int = 1
+
+    def matrix(self, values: Array) -> Array:
+        """Pack them."""
+        return np.concatenate([pack(part) for part in np.split(values, self.count, axis=1)])
+
+    def scales(self, values: Array) -> Array:
+        """Arrange a number for each column."""
+        return padded_rows(values.reshape(self.count, -1))
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A matrix in memory: the name of its numbers, their format, and for int8 the name of their scales."""
+
+    name: str
+    kind: str = FLOAT32
+    scales: str = ""
+
+    @property
+    def type(self) -> str:
+        """The type of its numbers."""
+        return C_OF[self.kind]
+
+    @property
+    def suffix(self) -> str:
+        """What the names of kernels that read it end with."""
+        return "" if self.kind == FLOAT32 else f"_{self.kind}"
+
+    @property
+    def arrays(self) -> list[str]:
+        """What kernels that read it take."""
+        return [self.name, self.scales] if self.scales else [self.name]
+
+
 @dataclass
 class Weights:
-    """The constant arrays of a model, each but once."""
+    """The constant arrays of a model, each but once.
+
+    ``kind`` is the format of matrices whose numbers are rounded to it; ``kept`` names the others.
+    """
 
     names: Names
+    kind: str = FLOAT32
     arrays: dict[tuple[str, bytes], tuple[str, Array]] = field(default_factory=dict)
+    kept: list[str] = field(default_factory=list)
 
-    def matrix(self, matrix: Array, stem: str) -> str:
-        """Add a matrix, packed; give its name."""
-        return self.packed(pack(matrix), stem)
+    def matrix(self, weight: Weight, arranged: Callable[[Array], Array] | Groups = pack) -> Stored:
+        """Add a matrix ``[K, N]``, arranged as it is read, in the format of the model if it can be."""
+        values, stem = weight.values, weight.name
+        spread = arranged.scales if isinstance(arranged, Groups) else padded_rows
+        arranged = arranged.matrix if isinstance(arranged, Groups) else arranged
+        if self.kind == BF16 and is_bf16(values):
+            return Stored(self._add(arranged(to_bf16(values)), HALF, stem), BF16)
+        found = channels_of(values) if self.kind == INT8 else None
+        if found is not None:
+            scales = self.vector(spread(found.scales[None]), f"{stem or 'constants'} scale")
+            return Stored(self._add(arranged(found.numbers), EIGHTH, stem), INT8, scales)
+        self.keep(stem, values.shape)
+        return Stored(self.packed(arranged(values), stem))
+
+    def keep(self, stem: str, shape: Sequence[int]) -> None:
+        """Say that a matrix stays in float32."""
+        if self.kind != FLOAT32:
+            self.kept.append(f"{stem or 'a matrix'} {list(shape)}")
+
+    def table(self, weight: Weight) -> tuple[Stored, bool]:
+        """Add the rows of a table and one of zeros; say whether a scale is that of a row, not of a column."""
+        rows = np.concatenate([weight.values, np.zeros_like(weight.values[:1])])
+        whole = Weight(rows, weight.labels)
+        if self.kind == INT8 and channels_of(rows) is None:
+            turned = Weight.of(rows.T, weight.name)
+            return self.matrix(turned, lambda values: padded_rows(values.T)), True
+        return self.matrix(whole, padded_rows), False
 
     def packed(self, numbers: Array, stem: str) -> str:
         """Add a matrix in the order in which it is read; give its name."""
@@ -76,27 +154,35 @@ class Weights:
         return {
             name: values
             for (dtype, _), (name, values) in self.arrays.items()
-            if dtype == FLOAT and values.size >= SHORT
+            if dtype in C_OF.values() and values.size >= SHORT
         }
 
     def content(self) -> bytes:
-        """Give the bytes of the file: little-endian floats, each array at a multiple of 64 bytes."""
-        return b"".join(values.astype("<f4").tobytes() for values in self.apart().values())
+        """Give the bytes of the file: little-endian numbers, each array at a multiple of 64 bytes."""
+        arrays = (values.astype(values.dtype.newbyteorder("<")) for values in self.apart().values())
+        return b"".join(array.tobytes().ljust(room(array), b"\0") for array in arrays)
 
     def declarations(self, model: str) -> Iterator[str]:
         """Write them as C."""
         apart = self.apart()
         if apart:
-            yield from included(model, sum(values.size for values in apart.values()))
+            yield from included(model, sum(map(room, apart.values())) // 4)
         at = 0
         for (dtype, _), (name, values) in self.arrays.items():
             if name in apart:
-                yield f"#define {name} ({model}_weights + {at})"
-                at += values.size
+                place = f"({model}_weights + {at})"
+                yield f"#define {name} {place if dtype == FLOAT else f'((const {dtype} *){place})'}"
+                at += room(values) // 4
                 continue
             yield f"ALIGNED static const {dtype} {name}[{values.size}] = {{"
-            yield from _lines(constant_text(value, dtype) for value in values.tolist())
+            space = "" if dtype in (EIGHTH, HALF) else " "
+            yield from _lines((constant_text(value, dtype) for value in values.tolist()), space)
             yield "};"
+
+
+def room(array: Array) -> int:
+    """Give the bytes from the beginning of an array in the file to that of the next."""
+    return -(-array.nbytes // ROOM) * ROOM
 
 
 def included(model: str, count: int) -> Iterator[str]:
@@ -128,11 +214,11 @@ extern const float {symbol}[{count}]; /* in an object of its own */
 #endif"""
 
 
-def _lines(texts: Iterator[str]) -> Iterator[str]:
+def _lines(texts: Iterator[str], space: str) -> Iterator[str]:
     line = "   "
     for text in texts:
         if len(line) + len(text) + 2 > LINE:
             yield line
             line = "   "
-        line += f" {text},"
+        line += f"{space or ' ' * (line == '   ')}{text},"
     yield line

@@ -11,7 +11,9 @@ from rnn_export.backends.c.trace.net import Net
 from rnn_export.backends.c.write.context import Context
 from rnn_export.backends.c.write.names import Names, vector_names
 from rnn_export.backends.c.write.pack import Weights
+from rnn_export.backends.c.write.small_kernels import for_small_weights
 from rnn_export.backends.c.write.walk import Walk
+from rnn_export.program.small_weights import FLOAT32
 from rnn_export.signature.signature import Signature
 
 DEFINED = re.compile(r"^(?:INLINE \w+|#define|typedef \w+|ALIGNED static const \w+) (\w+)", re.MULTILINE)
@@ -24,15 +26,18 @@ class Source:
     net: Net
     signature: Signature
     name: str
+    kind: str = FLOAT32  # the format of its matrices
     plan: Plan = field(init=False)
     weights: Weights = field(init=False)
 
     def __post_init__(self) -> None:
         self.plan = Plan(self.net, self.signature)
         own = {f"{self.name}_{end}" for end in ("run", "initial_state", "version", "weights")}
-        names = Names(own | defined(resource("kernels.c")) | defined(resource("templates/model.c.jinja")))
+        kernels = defined(resource("kernels.c"))
+        own |= kernels | {f"{kernel}_{self.kind}" for kernel in kernels}
+        names = Names(own | defined(resource("templates/model.c.jinja")))
         vectors = vector_names(self.plan, names)
-        self.weights = Weights(names)
+        self.weights = Weights(names, self.kind)
         context = Context(self.plan, self.name, vectors, self.weights)
         for vector in self.plan.every:
             context.regions[vector] = names.new(f"every_{self._called(vector) or vectors[vector]}")
@@ -71,6 +76,8 @@ def kernel_text(needed: set[str]) -> list[str]:
     first, *sections = re.split(r"^//! (.*)\n", resource("kernels.c"), flags=re.MULTILINE)
     named = dict(zip([head.split()[0] for head in sections[::2]], sections[1::2], strict=True))
     more = {head.split()[0]: head.split()[1:] for head in sections[::2]}
+    for name in sorted(needed - set(named)):
+        named |= for_small_weights(name, named, more)
     wanted = set(needed)
     while missing := {other for name in wanted for other in more[name]} - wanted:
         wanted |= missing

@@ -19,10 +19,19 @@ from rnn_export.backends.c.trace.graph import Affine, Constant, Elementwise, Ope
 from rnn_export.backends.c.write.context import Address, Context, comment
 from rnn_export.backends.c.write.equations import equations
 from rnn_export.backends.c.write.literals import literal, splat_text
+from rnn_export.backends.c.write.pack import Stored
 
 LONG = 64  # terms, from which on they are added up apart from what a sum begins with: less is rounded
 ALL = "REGISTERS"  # sums of a row, of which one tile has no more than one row
 EVERY_ROW = "UNROLL for (int r = 0; r < rows; r++)"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A product within a sum: the matrix, and what the kernel ``product`` takes."""
+
+    stored: Stored
+    factors: tuple[str, ...]
 
 
 @dataclass
@@ -122,24 +131,45 @@ class Tile:
 
     def _product(self, number: int, known: Gates) -> Iterator[str]:
         """Write the sums of an affine operation, and remember where its gates are."""
-        self.context.kernels.add("product")
         vectors = f"{known.count} * each" if known.count > 1 else "each"
         name = f"sum_{number + 1}" if len(self.products) > 1 else "sum"
-        begin = self._begin(known)
-        # a long sum is added up by itself first
-        late = begin is not None and max(view.size for view in known.operation.views()) >= LONG
+        begin, parts = self._begin(known), [*self._parts(known)]
         every = [EVERY_ROW, f"    UNROLL for (int v = 0; v < {vectors}; v++)"]
         yield f"vec {name}[TALLEST][8];"
-        yield from every
-        yield f"        {name}[r][v] = {'splat(0.0f)' if late or begin is None else begin};"
-        for view, matrix in known.operation.parts():
-            yield f"product({', '.join(self._factors(known, view, matrix.values, matrix.name))}, {name});"
-        if late:
+        if any(part.stored.scales for part in parts):
+            yield from self._scaled(known, name, begin, parts, every)
+        else:
+            # a long sum is added up by itself first
+            late = begin is not None and max(view.size for view in known.operation.views()) >= LONG
             yield from every
-            yield f"        {name}[r][v] = {begin} + {name}[r][v];"
+            yield f"        {name}[r][v] = {'splat(0.0f)' if late or begin is None else begin};"
+            for part in parts:
+                yield self._multiplied(part, name)
+            if late:
+                yield from every
+                yield f"        {name}[r][v] = {begin} + {name}[r][v];"
         for gate, offset in enumerate(known.offsets):
             at = {0: "u", 1: "each + u"}.get(gate, f"{gate} * each + u")
             self.texts[View(known.vector, offset, self.size)] = f"{name}[r][{at}]"
+
+    def _scaled(
+        self, known: Gates, name: str, begin: str | None, parts: list[Part], every: list[str]
+    ) -> Iterator[str]:
+        """Write sums of numbers without their scales, each part by itself, and then times the scales."""
+        for part in parts:
+            yield "{"
+            yield "    vec whole[TALLEST][8];"
+            yield from (f"    {line}" for line in every)
+            yield "            whole[r][v] = splat(0.0f);"
+            yield f"    {self._multiplied(part, 'whole')}"
+            yield from (f"    {line}" for line in every)
+            scale = f"load({self._columns(known, part.stored.scales)})" if part.stored.scales else ""
+            yield f"            {name}[r][v] = {_sum('whole[r][v]', scale, begin)};"
+            yield "}"
+            begin = f"{name}[r][v]"
+
+    def _multiplied(self, part: Part, name: str) -> str:
+        return f"{self.context.kernel('product', part.stored)}({', '.join(part.factors)}, {name});"
 
     def _begin(self, known: Gates) -> str | None:
         """Write what the sums are added to: what was computed before, or the bias."""
@@ -153,22 +183,31 @@ class Tile:
         else:
             name = bias(context, vector)
             source = Address(name)
-        start = self._parameter("const float", f"{name}_j", source.plus(known.offsets[0], "j"))
-        at = f"v / each * {known.gap} + v % each * LANES" if known.count > 1 else "v * LANES"
-        return f"load({Address(start).plus(row, at)})"
+        return f"load({self._columns(known, name, source, row)})"
 
-    def _factors(self, known: Gates, view: View, matrix: np.ndarray, stem: str) -> Iterator[str]:
+    def _columns(self, known: Gates, name: str, source: Address | None = None, row: str = "") -> Address:
+        """Say where a number for each column of the sums stands."""
+        place = (source or Address(name)).plus(known.offsets[0], "j")
+        start = self._parameter("const float", f"{name}_j", place)
+        at = f"v / each * {known.gap} + v % each * LANES" if known.count > 1 else "v * LANES"
+        return Address(start).plus(row, at)
+
+    def _parts(self, known: Gates) -> Iterator[Part]:
         """List what is multiplied, as the kernel ``product`` takes it."""
         context = self.context
-        parts = partial_sums(known.vector.size, view, loop=self.loop)
-        name = context.names[context.owner(view.vector)]
-        x = self._parameter(f"const {view.vector.dtype}", name, context.pointer(view, self.slot))
-        packed = context.weights.packed(interleaved(matrix, known, self.size, self.cuts), stem)
-        self.matrices[packed] = known, context.count(view)
-        w = self._parameter("const float", f"{packed}_j", packed)
-        width = "each * 16" if known.count == 1 else f"{known.count} * each * 16"
-        count, row = context.count(view), self._row(view.vector)
-        yield from ("rows", str(known.count), "each", str(parts), count, x, row, w, width, "each * 16")
+        for view, matrix in known.operation.parts():
+            parts = partial_sums(known.vector.size, view, loop=self.loop)
+            name = context.names[context.owner(view.vector)]
+            x = self._parameter(f"const {view.vector.dtype}", name, context.pointer(view, self.slot))
+            stored = context.weights.matrix(
+                matrix, lambda values: interleaved(values, known, self.size, self.cuts)
+            )
+            self.matrices[stored.name] = known, context.count(view)
+            w = self._parameter(f"const {stored.type}", f"{stored.name}_j", stored.name)
+            width = "each * 16" if known.count == 1 else f"{known.count} * each * 16"
+            count, row = context.count(view), self._row(view.vector)
+            factors = ("rows", str(known.count), "each", str(parts), count, x, row, w, width, "each * 16")
+            yield Part(stored, factors)
 
     def _operations(self) -> Iterator[str]:
         fused = fusions(self.vectors)
@@ -251,6 +290,13 @@ def _is_product(operand: Operand, vectors: list[Vector]) -> bool:
         return False
     operation = operand.vector.operation
     return isinstance(operation, Elementwise) and operation.kind == "Mul"
+
+
+def _sum(product: str, scale: str, begin: str | None) -> str:
+    """Write a product, times its scale if it has one, added to what the sum begins with."""
+    if scale:
+        return f"fused({product}, {scale}, {begin})" if begin else f"{product} * {scale}"
+    return f"{begin} + {product}" if begin else product
 
 
 def _load(dtype: str) -> str:
