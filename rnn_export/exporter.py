@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from torch import nn
 from rnn_export.backends.write import write_files
 from rnn_export.bundle.bundle import Bundle, Manifest, check_target, staged
 from rnn_export.bundle.layout import MODEL_C
+from rnn_export.bundle.weights import weights_text
 from rnn_export.capture.capture import capture
 from rnn_export.capture.onnx_file.opset import check_opset
 from rnn_export.errors import DisagreementError, ModelError, class_name
@@ -19,9 +21,11 @@ from rnn_export.module.asked import check_asked
 from rnn_export.module.candidates import Said
 from rnn_export.module.fold_check import DISAGREES
 from rnn_export.module.inspection import as_whole_sequences, inspect_export
+from rnn_export.module.rounded_weights import RoundedWeights, check_format, with_rounded_weights
 from rnn_export.module.subject import Subject
 from rnn_export.passes.forms import improve
 from rnn_export.program.program import OPSET
+from rnn_export.program.small_weights import FLOAT32
 from rnn_export.progress import ProgressCallback, watched
 from rnn_export.report.page import REPORT
 from rnn_export.report.write import write_report
@@ -29,6 +33,7 @@ from rnn_export.verification.choose import check_demand, choose_form
 from rnn_export.verification.verdict import check_runtimes, demanded
 from rnn_export.verification.verify import VerificationReport, workers_ahead
 from rnn_export.verification.verify_export import verify_files
+from rnn_export.verification.weights_cost import weights_facts
 
 REMEDY = "Nothing was written. Change what stands in that line if it is yours; if not, please report it."
 
@@ -49,6 +54,7 @@ def export(
     overwrite: bool = False,
     require: str | Sequence[str] = (),
     opset: int | None = None,
+    weights: str = FLOAT32,
     progress: ProgressCallback | bool | None = None,
 ) -> Bundle:
     """Export a recurrent module as a bundle, every file proven equal to eager PyTorch.
@@ -84,6 +90,10 @@ def export(
         require: what has to be in the bundle and to have passed, or nothing is written: endings of
             ``model.*``, as ``["c", "onnx"]``, or runtimes.
         opset: the version of ONNX's operators that the ONNX files are written for; 18 unless given.
+        weights: ``"int8"`` or ``"bf16"`` rounds the matrices: to int8 with a scale for each output channel,
+            or to bfloat16. Biases, and all that is computed, stay in float32. Every file is compared with the
+            module that has the rounded weights; the manifest and the report say what rounding costs on the
+            example, and which matrices are in float32 all the same.
         progress: is called with the stage, the number of parts that are done, and the number of parts.
             Without it a terminal or a notebook shows them, and the verdict at the end; ``False`` is silence.
 
@@ -112,10 +122,12 @@ def export(
     folder = Path(folder)
     check_target(folder, overwrite=overwrite)
     check_opset(opset, f"Leave it out for {OPSET}.")
+    check_format(weights)
     required = demanded(require)
     check_runtimes(required)
     name, said = name or folder.resolve().name, Said(axes or {}, roles or {}, batch_first)
     with watched(progress) as watch, typed(f"the export of {class_name(model)}", ModelError, REMEDY):
+        model, rounding = with_rounded_weights(model, args, kwargs, weights)
         subject = inspect_export(model, args, kwargs=kwargs, step=step, lengths=lengths, said=said)
         finish = partial(
             _export,
@@ -126,6 +138,7 @@ def export(
             overwrite=overwrite,
             required=required,
             opset=opset,
+            weights=rounding,
         )
         try:
             manifest = finish(subject)
@@ -147,6 +160,7 @@ def _in_the_end(folder: Path, manifest: Manifest) -> list[str]:
     return [
         *(f"warning: left out: {reason.splitlines()[0]}" for reason in report.left_out),
         f"{folder}: {report.verdict}",
+        *weights_text(manifest.weights),
         f'run it: rnn_export.load("{folder}"{of_c}); which file is the fastest here: rnn-export bench {name}',
         f"report: {folder / REPORT}",
     ]
@@ -162,16 +176,18 @@ def _export(
     overwrite: bool,
     required: Sequence[str],
     opset: int | None,
+    weights: RoundedWeights,
 ) -> Manifest:
     """Go through the stages from a module that was looked at to a bundle; give its manifest."""
     with staged(folder, overwrite=overwrite) as staging, workers_ahead() as workers:
         captured = capture(subject, progress, workers)
         improved = improve(captured)
         progress("Writing the files", 2, 3)
-        written = write_files(improved, staging, name, metadata, opset)
+        written = write_files(improved, staging, name, metadata, opset, weights.kind)
         verified = verify_files(written, progress, workers)
         chosen = choose_form(verified)
         check_demand(VerificationReport.stored(chosen.manifest), required)
-        complete = write_report(chosen.folder, chosen.manifest)
+        facts = weights_facts(subject, weights, chosen.kept)
+        complete = write_report(chosen.folder, replace(chosen.manifest, weights=facts))
         Bundle.open(staging)  # nothing is written that could not be read
     return complete.manifest

@@ -36,7 +36,7 @@ ROOMS: dict[str, str] = {
         """,
     "bundle": """
         staging untrusted/files untrusted/json_text untrusted/schema untrusted/signature untrusted/protobuf
-        untrusted/archive golden thinned layout bundle description signing
+        untrusted/archive golden thinned layout weights bundle description signing
         """,
     "capture": """
         decompositions complex_numbers free_numbers traceable registry step script/source script/aliases
@@ -76,7 +76,7 @@ ROOMS: dict[str, str] = {
         """,
     "verification": """
         dynamics rounding disturbed grid tolerance sensitivity compare verdict verify verify_export choose
-        wasm
+        weights_cost wasm
         """,
     "benchmark": "eager bench",
     "scaffolding": "scaffold",

@@ -14,22 +14,33 @@ long), and makes a ``MatMulNBits`` of it in front of ``MatMul``, which gives oth
 from collections.abc import Iterable
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 
 from rnn_export.program.build import Builder, add_constant
 from rnn_export.program.small_weights import BF16, channels_of, is_bf16, to_bf16
 from rnn_export.signature.tensors import Array
 
+METADATA = "rnn_export.weights"
 LEAST = 64  # numbers: the nodes that decode fewer take as many bytes
 SHARE = 4  # numbers of a channel at least; of fewer the scales take as many bytes
 FLOAT: dict[str, object] = {"to": int(ir.DataType.FLOAT)}
 
 
-def with_small_weights(graph: ir.Graph, kind: str) -> list[str]:
-    """Write the matrices of a graph in fewer bits, where they are rounded; name those that are not.
+def with_small_weights(model: onnx.ModelProto, kind: str) -> tuple[onnx.ModelProto, list[str]]:
+    """Write the matrices of a finished model in fewer bits, where they are rounded; name those that are not.
 
     Those of fewer than 64 numbers stay as they are, and are not named.
     """
+    whole = ir.from_proto(model)
+    kept = _shrink(whole.graph, kind)
+    whole.metadata_props[METADATA] = kind
+    smaller = ir.to_proto(whole)
+    onnx.checker.check_model(smaller, full_check=True)
+    return smaller, kept
+
+
+def _shrink(graph: ir.Graph, kind: str) -> list[str]:
     build, kept = Builder(), list[str]()
     for value in list(graph.initializers.values()):
         tensor = value.const_value

@@ -1,7 +1,7 @@
 """Every file that can be written of a model: the fourth stage of an export."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import onnx_ir as ir
@@ -9,6 +9,7 @@ from onnx import ModelProto
 
 from rnn_export.backends import onnx, torchscript
 from rnn_export.backends.c.write.model import compile_program
+from rnn_export.backends.onnx_weights import with_small_weights
 from rnn_export.bundle.layout import LOOP, MODEL_C, MODEL_H, MODEL_PT, WEIGHTS, variant
 from rnn_export.capture.capture import refusal
 from rnn_export.capture.onnx_file.opset import at_opset
@@ -17,6 +18,7 @@ from rnn_export.errors import CompileError, OnnxFileError, ScriptError
 from rnn_export.failures import explain
 from rnn_export.passes.forms import Improved
 from rnn_export.program.operator_facts import inexact_functions
+from rnn_export.program.small_weights import FLOAT32
 
 PREFIX = f"{script.WRAPPED}."  # what exporters put before the names of the parameters
 
@@ -33,6 +35,7 @@ class Written:
         metadata: what the user has to say of it.
         left_out: why a file could not be written.
         inexact: of each variant, the functions that ONNX Runtime computes less exactly.
+        kept: of each file, the matrices in float32 where smaller weights are asked for.
     """
 
     improved: Improved
@@ -41,12 +44,20 @@ class Written:
     metadata: Mapping[str, str]
     left_out: tuple[str, ...]
     inexact: Mapping[str, list[str]]
+    kept: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def write_files(
-    improved: Improved, folder: Path, name: str, metadata: Mapping[str, str], opset: int | None = None
+    improved: Improved,
+    folder: Path,
+    name: str,
+    metadata: Mapping[str, str],
+    opset: int | None = None,
+    weights: str = FLOAT32,
 ) -> Written:
     """Write ``model.pt``, ``model.c``, and every form of the model as a variant, as far as they can be made.
+
+    Matrices that are rounded to the format of ``weights`` are written in it, but in ``model.pt``.
 
     Raises:
         ModelError: no form can be written.
@@ -55,19 +66,23 @@ def write_files(
     captured = improved.captured
     if captured.module is not None:
         torchscript.write(captured.module, folder / MODEL_PT)
-    left_out = [*captured.left_out, *improved.left_out, *_write_c(improved, folder, name)]
+    kept = dict[str, tuple[str, ...]]()
+    left_out = [*captured.left_out, *improved.left_out, *_write_c(improved, folder, name, weights, kept)]
     models = {form: program.proto() for form, program in improved.forms.items()}
     left_out += _add_loop(improved, models)
     inexact, finished = {}, {}
     for form, model in models.items():
         inexact[variant(form)] = inexact_functions(ir.from_proto(model))  # before its weights get other names
         finished[form] = onnx.finish(model, captured.subject.signature, name, metadata, prefix=PREFIX)
+        if weights != FLOAT32:
+            finished[form], wide = with_small_weights(finished[form], weights)
+            kept[variant(form)] = tuple(wide)
     written, reasons = forms_at(finished, opset)
     for form, model in written.items():
         onnx.write(model, folder / variant(form))
-    kept = {form: program for form, program in improved.forms.items() if form in written}
-    improved = replace(improved, forms=kept)
-    return Written(improved, folder, name, metadata, (*left_out, *reasons), inexact)
+    forms = {form: program for form, program in improved.forms.items() if form in written}
+    improved = replace(improved, forms=forms)
+    return Written(improved, folder, name, metadata, (*left_out, *reasons), inexact, kept)
 
 
 def forms_at(models: Mapping[str, ModelProto], opset: int | None) -> tuple[dict[str, ModelProto], list[str]]:
@@ -101,12 +116,14 @@ def _add_loop(improved: Improved, models: dict[str, ModelProto]) -> list[str]:
     return []
 
 
-def _write_c(improved: Improved, folder: Path, name: str) -> list[str]:
+def _write_c(
+    improved: Improved, folder: Path, name: str, weights: str, kept: dict[str, tuple[str, ...]]
+) -> list[str]:
     """Write the step as C; give the reason if it cannot be done."""
     if improved.dense is None:
         return [f"{MODEL_C}: no single time step of the module could be captured"]
     try:
-        files = compile_program(improved.dense, improved.captured.subject.signature, name, PREFIX)
+        files = compile_program(improved.dense, improved.captured.subject.signature, name, PREFIX, weights)
     except CompileError as error:
         return [f"{MODEL_C}: {error}"]
     except Exception as error:  # the other files do without it
@@ -115,4 +132,5 @@ def _write_c(improved: Improved, folder: Path, name: str) -> list[str]:
     (folder / MODEL_H).write_text(files.header)
     if files.weights:
         (folder / WEIGHTS).write_bytes(files.weights)
+    kept[MODEL_C] = files.kept
     return []

@@ -43,6 +43,8 @@ class Manifest:
             ``processor`` and the ``versions`` that ran; the ``shapes`` of the calls, each ``{"time": T,
             "batch": B}``; and ``rows`` of ``file``, ``runtime``, median ``microseconds`` for each shape, and
             a ``note`` where there are none.
+        weights: how the weights are rounded, what that costs, and which matrices are in float32 all the same
+            (:mod:`rnn_export.bundle.weights`); empty where all weights are.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Manifest:
     form: str = ""
     example: dict[str, int] = field(default_factory=dict)
     latency: dict[str, Any] = field(default_factory=dict)
+    weights: dict[str, Any] = field(default_factory=dict)
 
     def changes(self) -> list[tuple[str, dict[str, tuple[int, int]], str]]:
         """List the passes that changed something: how many of an operator before and after, and the form.
@@ -74,7 +77,8 @@ class Manifest:
 
     def to_json(self) -> str:
         """Give the text of ``manifest.json``."""
-        return manifest_text({**asdict(self), "signature": to_json(self.signature)})
+        data = {**asdict(self), "signature": to_json(self.signature)}
+        return manifest_text({name: value for name, value in data.items() if value or name != "weights"})
 
     @classmethod
     def from_json(cls, content: bytes, where: Path) -> "Manifest":

@@ -11,6 +11,7 @@ from rnn_export.benchmark import bench
 from rnn_export.bundle import signing
 from rnn_export.bundle.bundle import Bundle, chosen_form
 from rnn_export.bundle.layout import MODEL_ONNX
+from rnn_export.bundle.weights import weights_text
 from rnn_export.cli.command import Group, command
 from rnn_export.cli.options import (
     Axes,
@@ -102,6 +103,9 @@ def export_command(
     require: Require = None,
     checkpoint: Checkpoint = None,
     opset: Annotated[int | None, typer.Option(help="The opset of the ONNX files.", show_default="18")] = None,
+    weights: Annotated[
+        str, typer.Option(help="Round the matrices: to int8, a scale for each output channel, or bf16.")
+    ] = "float32",
     debug: Debug = False,
     as_json: Json = False,
 ) -> None:
@@ -127,6 +131,7 @@ def export_command(
                 overwrite=overwrite,
                 require=",".join(require or ()),
                 opset=opset,
+                weights=weights,
                 progress=report_progress,
             )
         report = VerificationReport.stored(bundle.manifest)
@@ -194,6 +199,8 @@ def inspect_command(
         out.print(call_table(bundle))
         line(escape(f"{MODEL_ONNX}: {chosen_form(manifest)}"))
         out.print(file_table(bundle))
+        for text in weights_text(manifest.weights):
+            line(escape(text))
         report = VerificationReport.stored(manifest)
         out.print(check_table(report))
         for reason in report.left_out:

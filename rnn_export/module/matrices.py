@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 Axes = tuple[int, ...]
-# Operators of PyTorch that multiply: the places of the operands, first what weights usually are, with the axes
-# that are summed up. None stands for all but the first.
+# Operators of PyTorch that multiply: the places of the operands, first what weights usually are, with the
+# axes that are summed up. None stands for all but the first.
 PRODUCTS: dict[str, tuple[tuple[int, Axes | None], ...]] = {
     "addbmm": ((2, (1,)), (1, (2,))),
     "addmm": ((2, (0,)), (1, (1,))),

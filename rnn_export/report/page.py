@@ -14,6 +14,7 @@ import onnx
 from rnn_export.benchmark.bench import other_forms
 from rnn_export.bundle.bundle import Bundle, Manifest, chosen_form
 from rnn_export.bundle.layout import MODEL_ONNX
+from rnn_export.bundle.weights import weights_text
 from rnn_export.capture.onnx_file.opset import opset_of
 from rnn_export.report.calls import scaffolds, snippets
 from rnn_export.report.charts import errors, latencies
@@ -80,6 +81,7 @@ def render(bundle: Bundle) -> str:
             snippets=snippets(bundle),
             scaffolds=scaffolds(bundle),
             gaps=gaps(bundle, report),
+            weights=weights_text(bundle.manifest.weights),
             style=style,
             script=script,
             style_hash=_hash(style),

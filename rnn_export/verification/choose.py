@@ -19,10 +19,14 @@ from rnn_export.verification.verify_export import Verified
 
 @dataclass(frozen=True)
 class Chosen:
-    """A folder in which every file agrees with eager PyTorch, and its manifest."""
+    """A folder in which every file agrees with eager PyTorch, and its manifest.
+
+    ``kept`` names the matrices in float32 where smaller weights are asked for, each with its file.
+    """
 
     folder: Path
     manifest: Manifest
+    kept: tuple[str, ...]
 
 
 def choose_form(verified: Verified) -> Chosen:
@@ -51,7 +55,7 @@ def choose_form(verified: Verified) -> Chosen:
         example={TIME: subject.steps, BATCH: subject.batch},
         verification=report.to_json(),
     )
-    return Chosen(folder, manifest)
+    return Chosen(folder, manifest, _kept(verified, left_out, chosen))
 
 
 def check_demand(report: VerificationReport, required: Sequence[str]) -> None:
@@ -77,6 +81,17 @@ def _inexact(verified: Verified, left_out: Sequence[str]) -> tuple[str, ...]:
     inexact = verified.written.inexact
     functions = {function for file in inexact if file not in left_out for function in inexact[file]}
     return tuple(f"{function}: {INEXACT[function]}" for function in sorted(functions))
+
+
+def _kept(verified: Verified, left_out: Sequence[str], chosen: str) -> tuple[str, ...]:
+    """Name the matrices that the files hold in float32 where smaller weights are asked for."""
+    names = {variant(chosen): MODEL_ONNX}
+    kept = verified.written.kept
+    return tuple(
+        f"{names.get(file, file)}: {', '.join(kept[file])}"
+        for file in kept
+        if kept[file] and file not in left_out
+    )
 
 
 def _remove(folder: Path, files: Sequence[str]) -> None:

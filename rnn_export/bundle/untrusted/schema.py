@@ -135,6 +135,32 @@ class Latency(Strict, frozen=True):
     rows: Annotated[list[Row], Meta(max_length=KINDS)] = []
 
 
+Share = Annotated[float, Meta(ge=0, le=1)]
+Error = Annotated[float, Meta(ge=0)]
+
+
+class Cost(Strict, frozen=True):
+    """How far smaller weights put an output off: root mean squares of it, and of the error at time steps."""
+
+    name: Word
+    size: Error
+    steps: Annotated[list[Size], Meta(min_length=1, max_length=KINDS)]
+    errors: Annotated[list[Error], Meta(min_length=1, max_length=KINDS)]
+    largest: Error
+    argmax: Share | None
+
+
+class Weights(Strict, frozen=True):
+    """How the weights are rounded; empty where they are not."""
+
+    format: Literal["bf16", "int8", ""] = ""
+    matrices: Annotated[list[Text], Meta(max_length=MODULES)] = []
+    float32: Annotated[list[Text], Meta(max_length=MODULES)] = []
+    example: Example = Example()
+    outputs: Annotated[list[Cost], Meta(max_length=LEAVES)] = []
+    perplexity: Annotated[list[Error], Meta(max_length=2)] = []
+
+
 class Manifest(Strict, frozen=True):
     """``manifest.json``."""
 
@@ -151,6 +177,7 @@ class Manifest(Strict, frozen=True):
     form: Text
     latency: Latency
     example: Example = Example()
+    weights: Weights = Weights()
     digest: Text = ""
 
 
