@@ -61,6 +61,7 @@ FMOD = Kernel(
     },
 )
 TANH = _kernel("tanh", "tanh(x)", 5, error_in_avx512=1.7)
+SIGMOID = _kernel("sigmoid", "1 / (1 + exp(-x))", 2.5, low="-88", error_in_avx512=3.1)
 POW = Kernel(
     "pow",
     1,
@@ -176,7 +177,7 @@ OPERATORS = {
         "choose(less(splat({lambd}), {0}), {0} - {bias}, splat(0.0f)))",
         attributes=("lambd", "bias"),
     ),
-    "Sigmoid": Operator("vsigmoid({0})", kernels=(_kernel("sigmoid", "1 / (1 + exp(-x))", 2.5, low="-88"),)),
+    "Sigmoid": Operator("vsigmoid({0})", kernels=(SIGMOID,)),
     "Sign": Operator(
         "choose(less({0}, splat(0.0f)), splat(-1.0f), choose(less(splat(0.0f), {0}), splat(1.0f), {0}))",
         "({0} > 0) - ({0} < 0)",

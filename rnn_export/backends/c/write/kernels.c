@@ -486,14 +486,13 @@ INLINE vec piece(int number, ivec at)
 }
 INLINE vec vtanh(vec x)
 {
-    const ivec sign = bits(x) & isplat(INT32_MIN), size = bits(x) ^ sign;
-    const __m512i most = _mm512_min_epu32((__m512i)size, (__m512i)isplat(0x415fffff)); /* up to 14 */
-    const ivec at = (ivec)_mm512_srli_epi32(_mm512_max_epu32(most, (__m512i)isplat(0x3d7fffff)), 21);
-    const vec near = (vec)_mm512_min_ps((__m512)splat(14.0f), (__m512)size); /* NaN, where x is */
-    const vec r = near - piece(6, at), rr = r * r;
+    const __m512 near = _mm512_range_ps((__m512)x, (__m512)splat(13.999999f), 10); /* the smaller |x| */
+    const ivec at = (ivec)_mm512_srli_epi32(_mm512_max_epu32((__m512i)near, (__m512i)isplat(0x3d7fffff)), 21);
+    const vec r = (vec)near - piece(6, at), rr = r * r;
     const vec low = fused(piece(1, at), r, piece(0, at)), high = fused(piece(3, at), r, piece(2, at));
     const vec y = fused(fused(fused(piece(5, at), r, piece(4, at)), rr, high), rr, low);
-    return number(bits(y) | sign);
+    const __mmask16 number = _mm512_cmp_ps_mask((__m512)x, (__m512)x, _CMP_ORD_Q); /* NaN stays, and the sign of x */
+    return (vec)_mm512_mask_ternarylogic_epi32((__m512i)x, number, (__m512i)y, (__m512i)isplat(INT32_MIN), 0xe4);
 }
 #else
 /* tanh(x) = x P(x^2) / Q(x^2) up to 9, where it rounds to 1; within 5 units in the last place */
@@ -510,8 +509,30 @@ INLINE vec vtanh(vec x)
 }
 #endif
 //! sigmoid exp
+#if LANES == 16
+/* sigmoid(x) = 1 / (1 + 2^n 2^(i/32) exp(r)), 0 <= r < log(2) / 32; within 3.1 units in the last place, down to -88 */
+ALIGNED static const float powers[32] = {
+    1.0f, 1.0218972f, 1.0442737f, 1.0671405f, 1.0905077f, 1.1143868f, 1.1387886f, 1.1637249f, 1.1892071f,
+    1.2152474f, 1.2418578f, 1.269051f, 1.2968396f, 1.3252367f, 1.3542556f, 1.38391f, 1.4142135f, 1.4451808f,
+    1.4768262f, 1.5091645f, 1.5422108f, 1.5759809f, 1.6104903f, 1.6457555f, 1.6817929f, 1.7186193f,
+    1.7562522f, 1.7947091f, 1.8340081f, 1.8741677f, 1.9152066f, 1.9571441f,
+};
+INLINE vec vsigmoid(vec x)
+{
+    const __m512 near = _mm512_max_ps((__m512)splat(-104.0f), _mm512_min_ps((__m512)splat(104.0f), (__m512)x));
+    const __m512 log2 = (__m512)splat(1.44269504088896341f), magic = (__m512)splat(393216.0f); /* 1.5 * 2^18 */
+    const __m512 shifted = _mm512_fnmadd_round_ps(near, log2, magic, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+    const __m512 n = (__m512)((vec)shifted - (vec)magic); /* in thirty-seconds, which are in the lowest bits as well */
+    const vec r = (vec)_mm512_fnmsub_ps(near, log2, n), rest = (vec)near * -1.33497551e-8f; /* of log2 */
+    const __m512 power = _mm512_permutex2var_ps((__m512)load(powers), (__m512i)shifted, (__m512)load(powers + 16));
+    const vec scaled = (vec)_mm512_scalef_ps(power, n);
+    const vec q = fused(r * r, horner(splat(0.055504109f), r, 0.24022651f), fused(r, splat(0.69314718f), rest));
+    return splat(1.0f) / fused(scaled, q, scaled + 1.0f);
+}
+#else
 /* sigmoid(x) = 1 / (1 + exp(-x)); within 2.5 units in the last place, down to -88 */
 INLINE vec vsigmoid(vec x) { return splat(1.0f) / fused_exp(1.0f, -x, 1.0f); }
+#endif
 //! log
 /* log(x) = n log(2) + log(1 + f), f in [sqrt(1/2) - 1, sqrt(2) - 1); after Cephes; within 1 unit in the last place */
 INLINE vec vlog(vec x)
