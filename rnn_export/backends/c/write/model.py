@@ -189,7 +189,7 @@ def _source(source: Source, name: str) -> str:
     signature, arguments, members = source.signature, _arguments(source), _members(source)
     zeros = _zeros(signature, name) if signature.lengths else {}
     functions = dict.fromkeys(OWN.findall("\n".join([*source.kernels, *source.tiles, *source.walk])))
-    runs = ("run_all",) if signature.lengths else ("run_row", "run_rows", "run_all")
+    runs = ("run_all",) if signature.lengths else ("run_step", "run_row", "run_rows", "run_all")
     named = {*members, *zeros, *re.findall(r"\w+", " ".join(map(" ".join, zeros.values())))}
     taken = [re.split(r"[ *]", argument)[-1] for argument in arguments.split(", ")]
     return _template(MODEL_C).render(
