@@ -120,6 +120,14 @@ INLINE void decode_bf16(float *y, const int n, const uint16_t *w)
     for (; j + LANES <= n; j += LANES) store(y + j, load_bf16(w + j));
     for (; j < n; j++) y[j] = upper(w[j]);
 }
+//! hand_on
+/* Copy rows of a buffer to where no row of these is, in whole vectors: a load that is wider than the store before it
+   would wait for the store. */
+INLINE void hand_on(float *to, const float *from, size_t count)
+{
+    for (size_t i = 0; i < count; i += LANES) store(to + i, load(from + i));
+}
+
 //! tiles
 /* The rows of a tile of so many sums a row: they stay in registers. */
 #define TALL(sums) (REGISTERS / (sums) > TALLEST ? TALLEST : REGISTERS / (sums))

@@ -53,6 +53,8 @@ class Walk:
         for state in self.net.states():
             room = f"2 * SLOTS * {self.context.buffer_row(state)} + PAD"
             yield f"    ALIGNED {state.dtype} {self.names[state]}[{room}];"
+        if self.net.states() and self._stays():
+            yield "    size_t last = 0; /* the slot from which on the state stands in the end */"
         for vector in self.plan.lasting():
             room = f"SLOTS * {self.context.buffer_row(vector)} + PAD"
             yield f"    ALIGNED {vector.dtype} {self.names[vector]}[{room}];"
@@ -154,7 +156,9 @@ class Walk:
             part = View(view.vector, view.offset + begin, count)
             [(_, address, _)] = self._given(part, view.vector)
             return address
-        return self._row_of(view.vector).plus(view.offset + begin)
+        slot = "last + i" if self._stays() else "i"
+        row = times(slot, self.context.buffer_row(view.vector))
+        return Address(self.names[view.vector]).plus(row, view.offset + begin)
 
     def _sweep(self, number: int, *, reverse: bool) -> Iterator[str]:
         """Write one walk over the time steps, a block of them at a time."""
@@ -185,19 +189,30 @@ class Walk:
                 yield from indented(self._inputs(vector))
         yield from indented(body)
         yield from indented(self._every_slot(self._stores(number), reverse, steps))
-        rest = [*self._last(number, steps), *self._hand_on(self.net.states(number))]
+        rest = [*self._last(number, steps), *self._hand_on(self.net.states(number), steps)]
         yield from indented(rest)
         if not (body or buffered) or not any(re.search(r"\bslots\b", line) for line in [*body, *rest]):
             yield "    (void)slots;"
         yield "}"
 
-    def _hand_on(self, states: list[Vector]) -> Iterator[str]:
+    def _stays(self) -> bool:
+        """Whether the state at the end is read where the last block left it: no later walk reads it."""
+        return len(self.net.sweeps) == 1
+
+    def _hand_on(self, states: list[Vector], steps: str) -> Iterator[str]:
         """Let the next block begin with the state that this one ends with."""
+        if states and self._stays():
+            yield "last = slots;"
+            yield f"if (begin + count == {steps}) break;"
         if states:
             yield "/* The next block begins with the last state of this one. */"
         for state in states:
             name, row = self.names[state], self.context.buffer_row(state)
-            yield f"memmove({name}, {name} + slots * {row}, rows * {row} * sizeof *{name});"
+            if state.dtype == FLOAT:
+                self.context.kernels.add("hand_on")
+                yield f"hand_on({name}, {name} + slots * {row}, rows * {row});"
+            else:
+                yield f"memmove({name}, {name} + slots * {row}, rows * {row} * sizeof *{name});"
 
     def _every_slot(self, lines: list[str], reverse: bool, steps: str = "steps") -> Iterator[str]:
         if not lines:
