@@ -145,23 +145,24 @@ INLINE void hand_on(float *to, const float *from, size_t count)
 #define PANEL(w, j, columns, rows) ((w) + (j) / (columns) * ((columns) * (rows)) + (j) % (columns))
 
 //! product
-/* Add row i of W times number i of every x, and the same in each part of k. */
-INLINE void terms(const int rows, const int gates, const int each, const int parts, const int part, const float *x,
-                  size_t x_step, const float *w, const int width, const int gap, vec sum[TALLEST][8][4])
+/* Add the first rows of W, one for each part of a sum, times as many numbers of every x. */
+INLINE void terms(const int rows, const int gates, const int each, const int parts, const float *x, size_t x_step,
+                  const float *w, const int width, const int gap, vec sum[TALLEST][8][4])
 {
     UNROLL for (int p = 0; p < parts; p++)
         UNROLL for (int v = 0; v < gates * each; v++) {
-            const vec column = load(w + p * part * width + v / each * gap + v % each * LANES);
+            const vec column = load(w + p * width + v / each * gap + v % each * LANES);
             UNROLL for (int r = 0; r < rows; r++)
-                sum[r][v][p] = fused_by(column, x[r * x_step + p * part], sum[r][v][p]);
+                sum[r][v][p] = fused_by(column, x[r * x_step + p], sum[r][v][p]);
         }
 }
 /* sum += x W for some rows and `each` vectors of some gates. Row i of W begins at w + i * width, and what belongs to
-   the next gate stands a gap further. Every number is the sum of sums over a part of k each, whatever the tile. */
+   the next gate stands a gap further. Every number is the sum of `parts` sums, which take terms in turn: the first
+   terms wait for the first numbers of x alone. */
 INLINE void product(const int rows, const int gates, const int each, const int parts, const int k, const float *x,
                     size_t x_step, const float *w, const int width, const int gap, vec sum[TALLEST][8])
 {
-    const int part = (k + parts - 1) / parts, all = k - (parts - 1) * part;
+    const int rounds = k / parts, left = k % parts;
     vec some[TALLEST][8][4];
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < gates * each; v++) {
@@ -169,13 +170,12 @@ INLINE void product(const int rows, const int gates, const int each, const int p
             UNROLL for (int p = 1; p < parts; p++) some[r][v][p] = splat(0.0f);
         }
     if (rows * gates * each * parts > 8)
-        for (int i = 0; i < all; i++)
-            terms(rows, gates, each, parts, part, x + i, x_step, w + i * width, width, gap, some);
+        for (int i = 0; i < rounds; i++)
+            terms(rows, gates, each, parts, x + i * parts, x_step, w + i * parts * width, width, gap, some);
     else
-        REPEAT for (int i = 0; i < all; i++)
-            terms(rows, gates, each, parts, part, x + i, x_step, w + i * width, width, gap, some);
-    for (int i = all; i < part; i++)
-        terms(rows, gates, each, parts - 1, part, x + i, x_step, w + i * width, width, gap, some);
+        REPEAT for (int i = 0; i < rounds; i++)
+            terms(rows, gates, each, parts, x + i * parts, x_step, w + i * parts * width, width, gap, some);
+    terms(rows, gates, each, left, x + rounds * parts, x_step, w + rounds * parts * width, width, gap, some);
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < gates * each; v++) {
             vec joined = some[r][v][0];
