@@ -18,6 +18,8 @@ from torch.export import ExportedProgram
 from torch.fx.node import map_aggregate
 from torch.nn import functional
 
+from rnn_export.capture.decompositions import remove_unread
+
 aten = torch.ops.aten
 # What moves numbers about, or adds them up: each of the two parts by itself.
 MOVING = frozenset(
@@ -67,7 +69,7 @@ def in_reals(traced: ExportedProgram, *, computed: bool) -> nn.Module:
     Raises:
         NotImplementedError: it holds a function of complex numbers that has no rule here.
     """
-    traced.graph.eliminate_dead_code()  # what upstream could not decompose, and nothing reads
+    remove_unread(traced.graph)  # what upstream could not decompose, and nothing reads
     module = traced.run_decompositions({}).module(check_guards=False)
     for node in reversed([*module.graph.nodes]):
         if node.op in ("call_function", "call_module") and not node.users:  # an assertion: all else is pure

@@ -265,8 +265,17 @@ def without_bags(step: torch.export.ExportedProgram) -> None:
             rows.meta.update(node.meta, val=aten.embedding.default(weight.meta["val"], ids.meta["val"]))
             bag.meta.update(used[0].meta)
             used[0].replace_all_uses_with(bag)
-        graph.eliminate_dead_code()
+        remove_unread(graph)
     step.graph_module.recompile()
+
+
+def remove_unread(graph: torch.fx.Graph) -> None:
+    """Take out what nobody reads; where ``torch.vmap`` begins and ends, which nobody does either, stays."""
+    graph.eliminate_dead_code(lambda node: node.is_impure() or _begins_or_ends_rows(node))
+
+
+def _begins_or_ends_rows(node: torch.fx.Node) -> bool:
+    return getattr(node.target, "__module__", "") == "torch._functorch.predispatch"
 
 
 def decomposed(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import rnn_export
 from rnn_export.bundle.layout import MODEL_C, MODEL_PT
-from rnn_export.capture import traceable
+from rnn_export.capture import step, traceable
 from rnn_export.errors import ExportWarning
 from rnn_export.module import eager
 from rnn_export.module.inspection import inspect_export
@@ -164,6 +164,38 @@ class RowByRow(LinearRecurrence):
             h = kept * h + taken @ x_t.to(self.B.dtype)
             outputs.append((self.C @ h).real)
         return torch.stack(outputs), h
+
+
+class CellOfEachRow(nn.Module):
+    """A cell that takes one row, and a loop over time that calls it for all of them."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.w, self.v = nn.Parameter(torch.randn(H, H, dtype=dtype) / 9), nn.Parameter(torch.randn(H, 4))
+
+    def _row(self, x: Tensor, h: Tensor) -> Tensor:
+        return self.w @ h + torch.exp(self.v @ x / 9) - 1
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        outputs = []
+        for x_t in x:
+            h = torch.vmap(self._row)(x_t, h)
+            outputs.append(h.real)
+        return torch.stack(outputs), h
+
+
+@pytest.mark.filterwarnings("ignore:.*complex numbers:rnn_export.errors.ExportWarning")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.complex64], ids=str)
+def test_a_cell_of_each_row_is_traced(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    model = CellOfEachRow(dtype).eval()
+    program = step.capture(inspect_export(model, (torch.randn(7, 3, 4), torch.zeros(3, H, dtype=dtype))))
+    session = onnxruntime.InferenceSession(program.proto().SerializeToString())
+    x, h = torch.randn(11, 5, 4), torch.randn(5, H, dtype=dtype)
+    state = torch.view_as_real(h) if dtype.is_complex else h
+    got, _ = session.run(None, {"inputs": x.numpy(), "state_0": state.numpy()})
+    with torch.no_grad():
+        np.testing.assert_allclose(got, model(x, h)[0].numpy(), atol=1e-5)
 
 
 X = torch.randn(7, 3, 4)
