@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.backends import mkldnn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -114,6 +115,9 @@ def calls_of(model: nn.Module, run: Callable[[], object]) -> list[Call]:
 
     def enter(path: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if any(map(is_functorch_wrapped_tensor, tensors_of((args, kwargs)))):
+                open_.append(open_[-1])  # torch.vmap runs it: what it takes is known only within
+                return
             given = Arguments(*copied((args, dict(kwargs))))
             found.append(Call(path, open_[-1], given, None, counted.count))
             open_.append(len(found) - 1)
@@ -122,6 +126,8 @@ def calls_of(model: nn.Module, run: Callable[[], object]) -> list[Call]:
 
     def leave(module: nn.Module, args: tuple[Any, ...], result: Any) -> None:
         number = open_.pop()
+        if number == open_[-1]:
+            return
         call = found[number]
         ran = counted.count - call.operators
         found[number] = replace(call, result=copied(result), operators=ran)

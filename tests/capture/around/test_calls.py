@@ -63,6 +63,44 @@ def test_what_a_loop_calls_belongs_to_it() -> None:
     assert found(Outside()) == [""]
 
 
+class Within(nn.Module):
+    """A loop over the time steps of one row, which calls another module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.again = nn.Linear(5, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.zeros(5)
+        for x_t in x:
+            h = torch.tanh(x_t + self.again(h))
+        return h
+
+
+class EachRow(nn.Module):
+    """Runs the rows of its inputs one by one through a loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = Within()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.vmap(self.loop)(x)
+
+
+class Rows(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.outer = EachRow()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.outer(x)
+
+
+def test_what_runs_within_vmap_belongs_to_what_runs_it() -> None:
+    assert found(Rows()) == ["outer"]
+
+
 def test_a_model_without_a_recurrence_has_none() -> None:
     assert found(nn.Sequential(nn.Linear(5, 5), nn.Softmax(1))) == []
 
