@@ -54,7 +54,7 @@ ROOMS: dict[str, str] = {
         lengths time/recurrences time/regroup time/lifted time/lift_rows time/lift time/distribute
         time/last_step cleanup/products operators/step_function operators/cells operators/recognize
         operators/definition operators/guard
-        operators/rnn_as_gru choose time/no_steps pipeline forms
+        operators/rnn_as_gru operators/exact_sigmoid choose time/no_steps pipeline forms
         """,
     "backends": """
         torchscript empty_calls onnx_weights onnx

@@ -36,6 +36,8 @@ class Written:
         left_out: why a file could not be written.
         inexact: of each variant, the functions that ONNX Runtime computes less exactly.
         kept: of each file, the matrices in float32 where smaller weights are asked for.
+        weights: the format of the other matrices.
+        opset: the one that was asked for, if any was.
     """
 
     improved: Improved
@@ -45,6 +47,39 @@ class Written:
     left_out: tuple[str, ...]
     inexact: Mapping[str, list[str]]
     kept: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    weights: str = FLOAT32
+    opset: int | None = None
+
+    def with_forms(self, improved: Improved, models: Mapping[str, ModelProto]) -> "Written":
+        """Write forms beside those that are there, as far as the opset has what is in them.
+
+        Args:
+            improved: has them beside others.
+            models: they, and a loop that is none of them.
+
+        Raises:
+            OnnxFileError: none can be written for the opset that is asked for.
+        """
+        inexact, wide, finished = dict(self.inexact), dict(self.kept), {}
+        signature = improved.captured.subject.signature
+        for form, model in models.items():
+            inexact[variant(form)] = inexact_functions(ir.from_proto(model))  # its weights get other names
+            finished[form] = onnx.finish(model, signature, self.name, self.metadata, prefix=PREFIX)
+            if self.weights != FLOAT32:
+                finished[form], names = with_small_weights(finished[form], self.weights)
+                wide[variant(form)] = tuple(names)
+        written, reasons = forms_at(finished, self.opset)
+        for form, model in written.items():
+            onnx.write(model, self.folder / variant(form))
+        known = {*self.improved.forms, *written}
+        kept = {form: program for form, program in improved.forms.items() if form in known}
+        return replace(
+            self,
+            improved=replace(improved, forms=kept),
+            left_out=(*self.left_out, *reasons),
+            inexact=inexact,
+            kept=wide,
+        )
 
 
 def write_files(
@@ -70,19 +105,9 @@ def write_files(
     left_out = [*captured.left_out, *improved.left_out, *_write_c(improved, folder, name, weights, kept)]
     models = {form: program.proto() for form, program in improved.forms.items()}
     left_out += _add_loop(improved, models)
-    inexact, finished = {}, {}
-    for form, model in models.items():
-        inexact[variant(form)] = inexact_functions(ir.from_proto(model))  # before its weights get other names
-        finished[form] = onnx.finish(model, captured.subject.signature, name, metadata, prefix=PREFIX)
-        if weights != FLOAT32:
-            finished[form], wide = with_small_weights(finished[form], weights)
-            kept[variant(form)] = tuple(wide)
-    written, reasons = forms_at(finished, opset)
-    for form, model in written.items():
-        onnx.write(model, folder / variant(form))
-    forms = {form: program for form, program in improved.forms.items() if form in written}
-    improved = replace(improved, forms=forms)
-    return Written(improved, folder, name, metadata, (*left_out, *reasons), inexact, kept)
+    bare = replace(improved, forms={})
+    written = Written(bare, folder, name, metadata, tuple(left_out), {}, kept, weights, opset)
+    return written.with_forms(improved, models)
 
 
 def forms_at(models: Mapping[str, ModelProto], opset: int | None) -> tuple[dict[str, ModelProto], list[str]]:

@@ -5,8 +5,9 @@ from typing import Any
 
 from rnn_export.capture.capture import Captured
 from rnn_export.errors import LengthsError
-from rnn_export.passes.choose import rank
-from rnn_export.passes.pipeline import Stage, forms_of, optimize
+from rnn_export.passes.choose import EXACT, rank
+from rnn_export.passes.operators.exact_sigmoid import exact_sigmoid
+from rnn_export.passes.pipeline import Stage, forms_of, optimize, run
 from rnn_export.program.program import Program
 
 DENSE = "layers"  # the pass after which a Program is as simple as it gets, and takes no lengths yet
@@ -40,6 +41,12 @@ class Improved:
             {"name": stage.name, "form": stage.form, "operators": dict(sorted(stage.operators().items()))}
             for stage in self.stages
         ]
+
+    def with_exact(self) -> "Improved":
+        """Add a form without the functions that ONNX Runtime computes less exactly, if there are such."""
+        loops = next((self.forms[form] for form in ("scan", "step") if form in self.forms), None)
+        exact = loops and run(exact_sigmoid, loops)
+        return self if exact is None or exact is loops else replace(self, forms={**self.forms, EXACT: exact})
 
 
 def improve(captured: Captured) -> Improved:

@@ -75,12 +75,22 @@ def optimize(program: Program) -> list[Stage]:
     stages = [Stage("capture", "", program, changed=True)]
     for each, form in PASSES:
         before = stages[-1].program
-        with typed(f"pass {each.name}", PassError, "Please report it."):
-            after = each(before)
-            if after is not before and not agree(before, after):
-                raise PassError(f"pass {each.name} changed what the Program computes. Please report it.")
+        after = run(each, before)
         stages.append(Stage(each.name, form, after, changed=after is not before))
     return stages
+
+
+def run(each: Pass, before: Program) -> Program:
+    """Run a pass; give what it makes of a Program.
+
+    Raises:
+        PassError: it changed what the Program computes, or what it requires or ensures does not hold.
+    """
+    with typed(f"pass {each.name}", PassError, "Please report it."):
+        after = each(before)
+        if after is not before and not agree(before, after):
+            raise PassError(f"pass {each.name} changed what the Program computes. Please report it.")
+    return after
 
 
 def forms_of(stages: Sequence[Stage]) -> dict[str, Program]:

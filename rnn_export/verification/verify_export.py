@@ -9,7 +9,7 @@ from rnn_export.bundle import golden
 from rnn_export.bundle.bundle import Bundle, describe_files
 from rnn_export.bundle.description import describe
 from rnn_export.bundle.golden import Dynamics
-from rnn_export.bundle.layout import MODEL_C, MODEL_PT
+from rnn_export.bundle.layout import MODEL_C, MODEL_PT, variant
 from rnn_export.bundle.thinned import thinned
 from rnn_export.capture.capture import loop_around_step
 from rnn_export.errors import ScriptError, VerificationError, class_name, mismatch, warn
@@ -58,7 +58,25 @@ def verify_files(written: Written, report_progress: ProgressCallback, workers: W
     report_progress("Verifying", 0, 1)
     report = check_bundle(bundle, report_progress, workers)
     report = replace(report, left_out=written.left_out, unnoticed=tuple(unnoticed))
-    return _second_script(Verified(written, bundle, report), report_progress, workers)
+    verified = _exact_form(Verified(written, bundle, report), report_progress, workers)
+    return _second_script(verified, report_progress, workers)
+
+
+def _exact_form(verified: Verified, report_progress: ProgressCallback, workers: Workers) -> Verified:
+    """Add a form that is exact where ONNX Runtime's functions are not, if every form is wrong."""
+    written, report = verified.written, verified.report
+    before = written.improved
+    wrong = {check.file for check in report.checks if check.verdict == FAILED}
+    if not all(variant(form) in wrong for form in before.forms):
+        return verified
+    improved = before.with_exact()
+    added = {form: improved.forms[form].proto() for form in improved.forms.keys() - before.forms.keys()}
+    if not added:
+        return verified
+    written = written.with_forms(improved, added)
+    bundle = _described(verified.bundle)
+    second = check_bundle(bundle, report_progress, workers, [variant(form) for form in added])
+    return Verified(written, bundle, report.with_checks_of(second))
 
 
 def _second_script(verified: Verified, report_progress: ProgressCallback, workers: Workers) -> Verified:
@@ -74,11 +92,14 @@ def _second_script(verified: Verified, report_progress: ProgressCallback, worker
         (folder / MODEL_PT).unlink()
         reason = f"{MODEL_PT} with a loop around the traced step: {error.reason}"
         return replace(verified, report=replace(report, left_out=(*report.left_out, reason)))
-    bundle = replace(
-        verified.bundle, manifest=replace(verified.bundle.manifest, files=describe_files(folder))
-    )
+    bundle = _described(verified.bundle)
     second = check_bundle(bundle, report_progress, workers, [MODEL_PT])
     return Verified(verified.written, bundle, report.with_checks_of(second))
+
+
+def _described(bundle: Bundle) -> Bundle:
+    """Give a bundle with the files that are there now."""
+    return replace(bundle, manifest=replace(bundle.manifest, files=describe_files(bundle.folder)))
 
 
 def _check_horizon(dynamics: Dynamics | None, subject: Subject) -> None:
