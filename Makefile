@@ -58,4 +58,6 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable . --group dev
+	rm -rf .venv/nets
+	$(BIN)/pip install --quiet --constraint constraints.txt --group nets --no-deps --target .venv/nets
 	touch $@

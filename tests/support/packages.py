@@ -1,11 +1,12 @@
-"""Nets of packages that bring more than their nets need: the file that defines a net, without the package around it.
+"""Nets of packages that bring more than their nets need: the file of a net, without the package around it.
 
-`make` installs the packages of the group `nets` into a folder of its own, without what they depend on, as some need
-another torch, or bring modules that are called `tests`.
+`make` installs the packages of the group `nets` into a folder of its own, without what they depend on: some
+want another torch, and one brings modules that are called `tests`.
 """
 
 import importlib
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
@@ -20,8 +21,6 @@ NETS = Path(sys.prefix) / "nets"
 class Absent(ModuleType):
     """A module that a file imports and its net does not use: whatever is asked of it is an empty class."""
 
-    __path__: list[str] = []
-
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
@@ -29,34 +28,34 @@ class Absent(ModuleType):
 
 
 class Bare(Loader):
-    """Loads a package without its ``__init__``, or a module that is not installed as one without contents."""
+    """Loads a package without its ``__init__``, or a module that is absent."""
 
-    def __init__(self, places: list[str] | None) -> None:
-        self.places = places
+    def __init__(self, kind: type[ModuleType]) -> None:
+        self.kind = kind
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        return ModuleType(spec.name) if self.places else Absent(spec.name)
+        return self.kind(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        if self.places:
-            module.__path__ = self.places
+        pass
 
 
 class Finder(MetaPathFinder):
-    """Finds what stands in NETS; the packages around ``file`` are bare, and those that are ``absent`` are empty."""
+    """Finds what stands in NETS: the packages around a file are bare, and some modules are absent."""
 
-    def __init__(self, file: str, absent: tuple[str, ...]) -> None:
+    def __init__(self, file: str, absent: Sequence[str]) -> None:
         parts = file.split(".")
         self.around = {".".join(parts[:count]) for count in range(1, len(parts))}
         self.absent = absent
 
-    def find_spec(self, name: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
-        if name.split(".")[0] in self.absent:
-            return ModuleSpec(name, Bare(None), is_package=True)
-        if name in self.around:
-            folder = [str(NETS / name.replace(".", "/"))]
-            return ModuleSpec(name, Bare(folder), is_package=True)
-        return PathFinder.find_spec(name, path or [str(NETS)], None)
+    def find_spec(self, name: str, path: Sequence[str] | None = None, _: Any = None) -> ModuleSpec | None:
+        if any(f"{name}.".startswith(f"{absent}.") for absent in self.absent):
+            return ModuleSpec(name, Bare(Absent), is_package=True)
+        if name not in self.around:
+            return PathFinder.find_spec(name, path or [str(NETS)], None)
+        spec = ModuleSpec(name, Bare(ModuleType), is_package=True)
+        spec.submodule_search_locations = [str(NETS.joinpath(*name.split(".")))]
+        return spec
 
 
 @contextmanager
@@ -71,9 +70,10 @@ def found(finder: Finder) -> Iterator[None]:
 
 
 def file_of(name: str, *absent: str) -> Any:
-    """Import one module, such as ``package.layers.recurrent``, of a package in NETS.
+    """Import one module of a package in NETS, such as ``package.layers.recurrent``.
 
     absent -- modules that it imports, at whatever depth, and that its nets do not use
     """
-    with found(Finder(name, absent)):
+    with found(Finder(name, absent)), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what the packages do while they are imported
         return importlib.import_module(name)
