@@ -71,8 +71,8 @@ ROOMS: dict[str, str] = {
         write
         """,
     "runtimes": """
-        compiler static_memory bound row_threads c ship wasm_build wasm onnxruntime reference torchscript arrays
-        session table empty_calls load turns model_runs empty_comparison sample_calls ending worker
+        compiler static_memory bound row_threads c ship wasm_build wasm onnxruntime reference torchscript
+        arrays session table empty_calls load turns model_runs empty_comparison sample_calls ending worker
         """,
     "verification": """
         dynamics rounding disturbed grid tolerance sensitivity compare verdict verify verify_export choose
