@@ -55,6 +55,8 @@ def export(
     require: str | Sequence[str] = (),
     opset: int | None = None,
     weights: str = FLOAT32,
+    c: bool = True,
+    quick: bool = False,
     progress: ProgressCallback | bool | None = None,
 ) -> Bundle:
     """Export a recurrent module as a bundle, every file proven equal to eager PyTorch.
@@ -94,6 +96,9 @@ def export(
             or to bfloat16. Biases, and all that is computed, stay in float32. Every file is compared with the
             module that has the rounded weights; the manifest and the report say what rounding costs on the
             example, and which matrices are in float32 all the same.
+        c: whether to write ``model.c``.
+        quick: whether to verify at few sizes only, which the verdict and the manifest then say: for a first
+            look at a large model.
         progress: is called with the stage, the number of parts that are done, and the number of parts.
             Without it a terminal or a notebook shows them, and the verdict at the end; ``False`` is silence.
 
@@ -139,6 +144,8 @@ def export(
             required=required,
             opset=opset,
             weights=rounding,
+            c=c,
+            quick=quick,
         )
         try:
             manifest = finish(subject)
@@ -177,14 +184,16 @@ def _export(
     required: Sequence[str],
     opset: int | None,
     weights: RoundedWeights,
+    c: bool,
+    quick: bool,
 ) -> Manifest:
     """Go through the stages from a module that was looked at to a bundle; give its manifest."""
     with staged(folder, overwrite=overwrite) as staging, workers_ahead() as workers:
         captured = capture(subject, progress, workers)
         improved = improve(captured)
         progress("Writing the files", 2, 3)
-        written = write_files(improved, staging, name, metadata, opset, weights.kind)
-        verified = verify_files(written, progress, workers)
+        written = write_files(improved, staging, name, metadata, opset, weights.kind, c=c)
+        verified = verify_files(written, progress, workers, quick=quick)
         chosen = choose_form(verified)
         check_demand(VerificationReport.stored(chosen.manifest), required)
         facts = weights_facts(subject, weights, chosen.kept)

@@ -85,6 +85,19 @@ def test_the_time_an_export_takes_grows_with_neither_time_nor_batch(rnn: ModelCa
         assert max(case.time for case in grid.build(subject).cases) <= max(steps for steps, _ in grid.FAR)
 
 
+def test_a_quick_export_without_c_says_what_it_is(rnn: ModelCase, tmp_path: Path) -> None:
+    bundle = rnn_export.export(*rnn.build(), tmp_path / "net", quick=True, c=False)
+    stored = VerificationReport.stored(bundle.manifest)
+    assert not [file for file in bundle.manifest.files if file.startswith("model.c")]
+    assert not [reason for reason in stored.left_out if "model.c" in reason]
+    assert max(stored.grid["time"]) <= 11
+    assert max(stored.grid["batch"]) <= 7
+    assert stored.verdict.startswith("every file agrees with eager PyTorch; a quick check, ")
+    assert rnn_export.verify(bundle.folder).verdict == stored.verdict
+    with pytest.raises(VerificationError, match=r"c is required: there is no model\.c"):
+        rnn_export.export(*rnn.build(), tmp_path / "net", overwrite=True, quick=True, c=False, require="c")
+
+
 def test_metadata_and_name_travel_with_the_model(rnn: ModelCase, tmp_path: Path) -> None:
     import onnx
 

@@ -89,8 +89,10 @@ def write_files(
     metadata: Mapping[str, str],
     opset: int | None = None,
     weights: str = FLOAT32,
+    *,
+    c: bool = True,
 ) -> Written:
-    """Write ``model.pt``, ``model.c``, and every form of the model as a variant, as far as they can be made.
+    """Write ``model.pt``, ``model.c`` if it is wanted, and every form as a variant, if they can be made.
 
     Matrices that are rounded to the format of ``weights`` are written in it, but in ``model.pt``.
 
@@ -102,7 +104,8 @@ def write_files(
     if captured.module is not None:
         torchscript.write(captured.module, folder / MODEL_PT)
     kept = dict[str, tuple[str, ...]]()
-    left_out = [*captured.left_out, *improved.left_out, *_write_c(improved, folder, name, weights, kept)]
+    left_out = [*captured.left_out, *improved.left_out]
+    left_out += _write_c(improved, folder, name, weights, kept) if c else []
     models = {form: program.proto() for form, program in improved.forms.items()}
     left_out += _add_loop(improved, models)
     bare = replace(improved, forms={})

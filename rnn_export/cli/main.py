@@ -106,6 +106,10 @@ def export_command(
     weights: Annotated[
         str, typer.Option(help="Round the matrices: to int8, a scale for each output channel, or bf16.")
     ] = "float32",
+    no_c: Annotated[bool, typer.Option("--no-c", help="Write no model.c.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Verify at few sizes only, for a first look at a large model.")
+    ] = False,
     debug: Debug = False,
     as_json: Json = False,
 ) -> None:
@@ -132,6 +136,8 @@ def export_command(
                 require=",".join(require or ()),
                 opset=opset,
                 weights=weights,
+                c=not no_c,
+                quick=quick,
                 progress=report_progress,
             )
         report = VerificationReport.stored(bundle.manifest)

@@ -89,8 +89,12 @@ def _units(subject: Subject) -> Callable[[int], int]:
     return lambda steps: sum(size * steps**more for size, more in sizes)
 
 
-def build(subject: Subject) -> Golden:
-    """Run eager, in float32 and float64, over the grid, and measure what the net does to rounding errors."""
+def build(subject: Subject, *, quick: bool = False) -> Golden:
+    """Run eager, in float32 and float64, over the grid, and measure what the net does to rounding errors.
+
+    If it is to be ``quick``, the grid is that of a short example, and nothing is tried beyond.
+    """
+    example = min(subject.steps, TIMES[-1]) if quick else subject.steps
     signature = subject.signature
     single, double = eager.start(subject, torch.float32), eager.start(subject, torch.float64)
     dense = eager.start(replace(subject, signature=replace(signature, lengths=False)), torch.float32)
@@ -120,12 +124,12 @@ def build(subject: Subject) -> Golden:
 
     short = max(TIMES[-1], signature.least)
     cases = []
-    for steps, batch in _affordable(shapes(subject.steps, signature.least, timed=signature.timed), subject):
+    for steps, batch in _affordable(shapes(example, signature.least, timed=signature.timed), subject):
         for kind in STATES:
             inputs = draw.inputs(steps, batch)
             state = draw.state(batch) if kind == "random" else signature.initial_state(batch)
             cases += run(f"T{steps}_B{batch}_{kind}", inputs, state)
-    for steps in times(subject.steps, signature.least, timed=signature.timed)[-2:] if draw.larger else ():
+    for steps in times(example, signature.least, timed=signature.timed)[-2:] if draw.larger else ():
         batch = 2 * draw.larger
         found = run(f"T{steps}_B{batch}_large", draw.large_inputs(steps, batch), draw.state(batch), LARGE)
         cases += found if _finite_share(found) == 1 else []
@@ -150,7 +154,7 @@ def build(subject: Subject) -> Golden:
             (draw.inputs if batch > 1 else draw.changing_inputs)(steps, batch),
             draw.state(batch),
         )
-        for steps, batch in _far(draw.sizes, signature)
+        for steps, batch in (() if quick else _far(draw.sizes, signature))
         if _is_in_reach(steps, batch, subject, golden.dynamics)
     ]
     if draw.finite:  # a module that overflows in the end is no reference there

@@ -42,7 +42,8 @@ class VerificationReport:
     the net does to rounding errors, where that could be measured, and for how long implementations can
     agree. ``unnoticed`` names the parameters and buffers whose change by 1 % no golden vector notices,
     ``inexact`` the functions that ONNX Runtime computes less exactly than PyTorch, and where. ``required``
-    names what has to be there and to have passed, by the ending of ``model.*`` or by the runtime.
+    names what has to be there and to have passed, by the ending of ``model.*`` or by the runtime. ``quick``
+    is whether only few sizes were tried.
     """
 
     name: str
@@ -55,6 +56,7 @@ class VerificationReport:
     unnoticed: tuple[str, ...] = ()
     inexact: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
+    quick: bool = False
 
     @property
     def passed(self) -> bool:
@@ -73,7 +75,7 @@ class VerificationReport:
     @property
     def verdict(self) -> str:
         """The report in one sentence: how many files agree, and what was not checked."""
-        return verdict.sentence(self.checks, self.unmet, passed=self.passed)
+        return verdict.sentence(self.checks, self.unmet, passed=self.passed, quick=self.quick)
 
     @property
     def rows(self) -> list[tuple[str, ...]]:
@@ -138,6 +140,7 @@ class VerificationReport:
             "left_out": list(self.left_out),
             "unnoticed": list(self.unnoticed),
             "inexact": list(self.inexact),
+            "quick": self.quick,
         }
 
     @classmethod
@@ -221,6 +224,7 @@ def check_bundle(
         tuple(bundle.manifest.verification.get("left_out", ())),
         tuple(bundle.manifest.verification.get("unnoticed", ())),
         tuple(bundle.manifest.verification.get("inexact", ())),
+        quick=bool(bundle.manifest.verification.get("quick", False)),
     )
 
 

@@ -34,8 +34,10 @@ class Verified:
     report: VerificationReport
 
 
-def verify_files(written: Written, report_progress: ProgressCallback, workers: Workers) -> Verified:
-    """Write golden vectors beside the files, and compare every file with them.
+def verify_files(
+    written: Written, report_progress: ProgressCallback, workers: Workers, *, quick: bool = False
+) -> Verified:
+    """Write golden vectors beside the files, and compare every file with them, of few sizes if ``quick``.
 
     Raises:
         VerificationError: the net amplifies rounding errors so much that no two time steps can be compared.
@@ -43,7 +45,7 @@ def verify_files(written: Written, report_progress: ProgressCallback, workers: W
     subject = written.improved.captured.subject
     workers.prepare("c", written.folder / MODEL_C)
     report_progress("Running eager PyTorch over the grid", 0, 1)
-    vectors = thinned(grid.build(subject), subject.signature)
+    vectors = thinned(grid.build(subject, quick=quick), subject.signature)
     _check_horizon(vectors.dynamics, subject)
     allowed = tolerance.bounds(vectors.cases, subject.signature)
     golden.write(written.folder, vectors, subject.signature, _tolerances(allowed))
@@ -57,7 +59,7 @@ def verify_files(written: Written, report_progress: ProgressCallback, workers: W
     bundle = Bundle(written.folder, manifest)
     report_progress("Verifying", 0, 1)
     report = check_bundle(bundle, report_progress, workers)
-    report = replace(report, left_out=written.left_out, unnoticed=tuple(unnoticed))
+    report = replace(report, left_out=written.left_out, unnoticed=tuple(unnoticed), quick=quick)
     verified = _exact_form(Verified(written, bundle, report), report_progress, workers)
     return _second_script(verified, report_progress, workers)
 

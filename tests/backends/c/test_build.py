@@ -207,4 +207,4 @@ def test_the_net_of_the_notebook_is_small(tmp_path: Path) -> None:
     bundle = rnn_export.export(model, example, tmp_path / "bundle")
     compile_c(compiler() or [], tmp_path / "model.o", "-O2", "-c", bundle.folder / "model.c")
     table = subprocess.run(["size", tmp_path / "model.o"], capture_output=True, text=True, check=True).stdout
-    assert int(table.splitlines()[1].split()[3]) < 40_000  # code and numbers, for three kinds of processor
+    assert int(table.splitlines()[1].split()[3]) < 45_000  # code and numbers, for three kinds of processor
