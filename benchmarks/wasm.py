@@ -3,8 +3,8 @@
     python benchmarks/wasm.py            prints the table; half a minute
     python benchmarks/wasm.py --write    writes it into BENCHMARKS.md as well
 
-Needs Node, clang, lld and Chromium. The page is that of examples/browser, which checks all golden vectors in
-both before anything is timed; then they take turns, through the adapters that the example has for them.
+Needs Node, clang, lld and Chromium. The page is that of examples/browser. Beside it all golden vectors have
+to be right in both before anything is timed; then they take turns, through the adapters of that example.
 """
 
 import json

@@ -57,6 +57,9 @@ try {
   const page = await browser.newPage();
   await page.goto(`${address}/golden.html`);
   await page.locator("#results[aria-busy=false]").waitFor({ timeout: 300_000 });
+  if (await page.locator("#results .failed").count()) throw new Error(await page.locator("#results").textContent());
+  await page.goto(address);
+  await page.waitForFunction(() => /ready/.test(document.querySelector("#status").textContent));
   const rows = [];
   for (const { name, wasm } of JSON.parse(readFileSync(join(SITE, "models/index.json"), "utf8"))) {
     if (!wasm) throw new Error(`expected ${name} compiled, got none: install clang and lld, and build again`);
