@@ -9,10 +9,11 @@ from torch import nn
 
 import rnn_export
 from rnn_export.bundle.bundle import Bundle
-from rnn_export.errors import ExportWarning, ModelError
+from rnn_export.errors import ExportWarning, ModelError, VerificationError
 from rnn_export.models import RNNScratch
 from rnn_export.module.reading import inspect_module
 from rnn_export.verification import grid
+from rnn_export.verification.verify import VerificationReport
 from tests.support.cases import CASES, CPU, ModelCase, sample
 from tests.support.exports import Exported
 

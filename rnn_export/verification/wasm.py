@@ -88,7 +88,7 @@ def _results(call: Call, bundle: Bundle) -> dict[str, Any]:
                 continue
             key = f"{case.name}/{mode}"
             try:
-                found = run(call, case, mode, bundle.signature)
+                found = case.kept(run(call, case, mode, bundle.signature))
             except Exception as error:  # a trap of the module is a finding of this case
                 errors[key] = "".join(traceback.format_exception_only(error)).strip()
                 continue
