@@ -37,7 +37,7 @@ def test_the_model_is_not_touched(case: ModelCase, tmp_path: Path, monkeypatch: 
     assert not list(tmp_path.iterdir())
 
 
-def stop(*_: object) -> None:
+def stop(*_: object, **__: object) -> None:
     raise StopIteration
 
 

@@ -112,7 +112,7 @@ def test_export_writes_nothing_if_a_file_is_wrong(
     model, example = rnn.build()
     shutil.copytree(exported(rnn).folder, tmp_path / "bundle")
     other, build = inspect_module(without_bias(rnn), example), grid.build
-    monkeypatch.setattr(grid, "build", lambda _: build(other))
+    monkeypatch.setattr(grid, "build", lambda _, **asked: build(other, **asked))
     with pytest.raises(VerificationError, match="nothing was written") as caught:
         rnn_export.export(model, example, tmp_path / "bundle", overwrite=True)
     assert "variants/loop.onnx in onnxruntime: failed, T" in str(caught.value)
