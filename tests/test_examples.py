@@ -96,13 +96,14 @@ def test_a_missing_toolchain_is_a_failure_in_ci(
 
 def test_the_table_has_a_row_for_each_runtime(examples: ModuleType) -> None:
     lines = [GOLDEN, GOLDEN.replace("rnn:", "rnn (c):"), GOLDEN.replace("rnn:", "rnn_scratch (c):")]
+    lines.append(lines[-1].replace("(c)", "(a-board)").replace("0.69 us", "6908 instructions"))
     found = list(examples.GOLDEN.finditer("\n".join(lines)))
     table = examples.table([examples.Outcome("host", "passed", golden=found)])
     columns = {str(column.header): list(column.cells) for column in table.columns}
-    assert columns["Host"] == ["host", "host (c)"]
-    assert columns["Vectors"] == ["60", "120"]
-    assert columns["Worst error"] == ["2.1e-08", "2.1e-08"]
-    assert columns["us/step"] == ["", "0.69"]
+    assert columns["Host"] == ["host", "host (c)", "host (a-board)"]
+    assert columns["Vectors"] == ["60", "120", "60"]
+    assert columns["Worst error"] == ["2.1e-08"] * 3
+    assert columns["us/step"] == ["", "0.69", ""]
 
 
 def test_every_example_is_run(examples: ModuleType) -> None:
