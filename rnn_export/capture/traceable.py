@@ -10,15 +10,17 @@ import torch
 from torch import Tensor, fx, nn
 from torch._C._functorch import is_functorch_wrapped_tensor
 from torch._ops import OpOverload
+from torch.backends import mkldnn
 from torch.export import ExportedProgram
 from torch.func import functional_call
+from torch.fx.experimental import _config
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.jit._fuser import optimized_execution
 
 from rnn_export.capture.complex_numbers import in_reals, is_complex
 from rnn_export.capture.decompositions import without_cancellation
 from rnn_export.capture.free_numbers import NUMBERS, OURS
-from rnn_export.exclusive import LOCK
+from rnn_export.exclusive import LOCK, without_warnings
 
 FAKE_CONSTANT = "a fake tensor in the exported program constant's list"
 aten = torch.ops.aten
@@ -75,7 +77,8 @@ def _without_vmap(module: nn.Module, arguments: Sequence[Tensor]) -> fx.GraphMod
         return functional_call(module, dict(zip(weights, given, strict=False)), given[len(weights) :])
 
     own = [weight.detach() for weight in weights.values()]
-    traced: fx.GraphModule = make_fx(run, tracing_mode="symbolic")(*own, *arguments)
+    with step_by_step(), _config.patch(use_duck_shape=False):  # as many rows as weights have are no such size
+        traced: fx.GraphModule = make_fx(run, tracing_mode="symbolic")(*own, *arguments)
     traced.graph.eliminate_dead_code()
     holder = nn.Module()
     for (name, tensor), node in zip(
@@ -121,6 +124,13 @@ def scripted_operators(module: nn.Module, arguments: Sequence[Tensor]) -> torch.
     graph.recompile()
     compiled: torch.jit.ScriptModule = torch.jit.script(graph)
     return compiled
+
+
+@contextmanager
+def step_by_step() -> Iterator[None]:
+    """Let recurrent layers run one time step after another: kernels for all of them crash on no rows."""
+    with without_warnings(), mkldnn.flags(enabled=False):
+        yield
 
 
 @contextmanager

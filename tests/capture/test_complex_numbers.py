@@ -121,6 +121,23 @@ def test_vmap_leaves_the_batch_free() -> None:
             torch.testing.assert_close(traced.module()(x), model(x))
 
 
+class Layer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.LSTM(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.layer(x)[0]
+        return y
+
+
+def test_operators_of_a_layer_take_no_rows() -> None:
+    with quiet():
+        compiled = traceable.scripted_operators(Layer().eval(), [torch.randn(1, 3, 4)])
+    assert "mkldnn" not in str(compiled.graph)
+    assert compiled(torch.randn(1, 0, 4)).shape == (1, 0, 3)  # three as in the example are the units
+
+
 class LinearRecurrence(nn.Module):
     """A diagonal recurrence of complex numbers, whose state may be left out."""
 

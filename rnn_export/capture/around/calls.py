@@ -10,17 +10,16 @@ in, or is a recurrent layer. What it calls in its loop is called more often, and
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch._C._functorch import is_functorch_wrapped_tensor
-from torch.backends import mkldnn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from rnn_export.exclusive import without_warnings
+from rnn_export.capture.traceable import step_by_step
 from rnn_export.module.arguments import Arguments, is_tensor, tensors_of
 from rnn_export.signature.tree import map_leaves, tree_leaves
 
@@ -137,16 +136,10 @@ def calls_of(model: nn.Module, run: Callable[[], object]) -> list[Call]:
             stack.callback(module.register_forward_pre_hook(enter(path), with_kwargs=True).remove)
             stack.callback(module.register_forward_hook(leave).remove)
         stack.enter_context(torch.no_grad())
-        stack.enter_context(_one_by_one())
+        stack.enter_context(step_by_step())
         stack.enter_context(counted)
         run()
     return found
-
-
-@contextmanager
-def _one_by_one() -> Iterator[None]:
-    with without_warnings(), mkldnn.flags(enabled=False):
-        yield
 
 
 def _outside_of_scripts(model: nn.Module, stack: ExitStack) -> Iterator[tuple[str, nn.Module]]:
