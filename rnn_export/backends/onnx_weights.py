@@ -54,7 +54,7 @@ def _shrink(graph: ir.Graph, kind: str) -> list[str]:
         graph.initializers.pop(name)
         decoded.shape, decoded.type = value.shape, value.type
         value.replace_all_uses_with(decoded)
-        value.name, decoded.name = None, name
+        decoded.name = name
     if build.nodes:
         first = next(iter(graph), None)
         assert first is not None

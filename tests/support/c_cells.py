@@ -14,6 +14,7 @@ from rnn_export.module.reading import inspect_module
 from rnn_export.module.subject import Subject
 from rnn_export.passes.pipeline import PASSES
 from rnn_export.program.program import Program
+from rnn_export.program.small_weights import FLOAT32
 from rnn_export.runtimes import c
 from rnn_export.signature.signature import Call
 
@@ -27,10 +28,10 @@ def captured(module: nn.Module, example: tuple[Tensor, ...]) -> tuple[Subject, P
     return subject, program
 
 
-def write_c(module: nn.Module, example: tuple[Tensor, ...], folder: Path) -> Subject:
+def write_c(module: nn.Module, example: tuple[Tensor, ...], folder: Path, weights: str = FLOAT32) -> Subject:
     """Write ``model.c`` and ``model.h`` of a module; its functions are called after ``net``."""
     subject, program = captured(module, example)
-    files = compile_program(program, subject.signature, "net")
+    files = compile_program(program, subject.signature, "net", weights=weights)
     folder.mkdir(exist_ok=True)
     (folder / "model.c").write_text(files.source)
     (folder / "model.h").write_text(files.header)
@@ -39,9 +40,9 @@ def write_c(module: nn.Module, example: tuple[Tensor, ...], folder: Path) -> Sub
     return subject
 
 
-def built(module: nn.Module, example: tuple[Tensor, ...], folder: Path) -> Call:
+def built(module: nn.Module, example: tuple[Tensor, ...], folder: Path, weights: str = FLOAT32) -> Call:
     """Give a module's C, built with what ``CC`` and ``CFLAGS`` say."""
-    subject = write_c(module, example, folder)
+    subject = write_c(module, example, folder, weights)
     return c.start(folder / "model.c", subject.signature)
 
 
