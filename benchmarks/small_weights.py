@@ -135,17 +135,14 @@ def characters(folder: Path) -> None:
     first: list[float] = []
     for kind in FORMATS:
         own, _ = with_rounded_weights(model.eval(), example, None, kind)
-        files, onnx_size = written(model, example, kind, folder / f"char_{kind}")
-        found = [
-            perplexity(cast(CharRNN, own), tokens),
-            len(files.source),
-            constants(folder / f"char_{kind}"),
-            onnx_size,
-        ]
+        place = folder / f"char_{kind}"
+        files, onnx_size = written(model, example, kind, place)
+        sizes = [len(files.source), constants(place), onnx_size]
+        found = [perplexity(cast(CharRNN, own), tokens), *sizes]
         first = first or found
         shares = ", ".join(f"1/{one / other:.2f}" for one, other in zip(first[1:], found[1:], strict=True))
-        sizes = " | ".join(f"{int(size):,}" for size in found[1:])
-        print(f"| {kind} | {found[0]:.4f} | {found[0] / first[0] - 1:+.3%} | {sizes} | {shares} |")
+        listed = " | ".join(f"{size:,}" for size in sizes)
+        print(f"| {kind} | {found[0]:.4f} | {found[0] / first[0] - 1:+.3%} | {listed} | {shares} |")
 
 
 def constants(folder: Path) -> int:
