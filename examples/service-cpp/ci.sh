@@ -5,22 +5,11 @@ models=$(realpath "${1:-$(dirname "$0")/models}")
 cd "$(dirname "$0")"
 CXX=${CXX:-c++}
 PYTHON=${PYTHON:-python3}
-libraries="libcpp-httplib-dev nlohmann-json3-dev prometheus-cpp-dev libcli11-dev"
-missing() {
-    echo "not checked: needs $1; get it with: apt-get install $2" >&2
+if ! "$PYTHON" -c 'import ensurepip, venv' 2> /dev/null; then
+    echo "not checked: needs Python 3 with venv; get it with: apt-get install python3-venv" >&2
     exit 77
-}
-for tool in cmake pkg-config "${CXX%% *}"; do
-    command -v "$tool" > /dev/null || missing "$tool" "g++ cmake pkg-config"
-done
-for header in httplib.h nlohmann/json.hpp prometheus/registry.h CLI/CLI.hpp; do
-    echo "#include <$header>" | $CXX -std=c++20 -x c++ -E - > /dev/null 2>&1 || missing "$header" "$libraries"
-done
-"$PYTHON" -c 'import ensurepip, venv' 2> /dev/null || missing "Python 3 with venv" "python3-venv"
-mkdir -p build
-quietly() { "$@" > build/log.txt 2>&1 || { cat build/log.txt >&2; exit 1; }; }
-quietly cmake -S . -B build
-quietly cmake --build build --parallel 2
+fi
+./build.sh all
 if [ ! build/venv/installed -nt requirements.txt ]; then
     "$PYTHON" -m venv build/venv
     build/venv/bin/pip install -qq --disable-pip-version-check -r requirements.txt

@@ -3,15 +3,13 @@
 set -euo pipefail
 models=$(realpath "${1:-$(dirname "$0")/models}")
 cd "$(dirname "$0")"
-missing() {
-    echo "not checked: needs $1; get it with: $2" >&2
-    exit 77
-}
-node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2> /dev/null && command -v npm > /dev/null ||
-    missing "Node 20 or newer with npm" "apt-get install nodejs npm, or from nodejs.org"
 PYTHON=${PYTHON:-python3}
-"$PYTHON" -c 'import ensurepip, venv' 2> /dev/null || missing "Python 3 with venv" "apt-get install python3-venv"
-[ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --silent
+if ! "$PYTHON" -c 'import ensurepip, venv' 2> /dev/null; then
+    echo "not checked: needs Python 3 with venv; get it with: apt-get install python3-venv" >&2
+    exit 77
+fi
+./build.sh > /dev/null
+npm ci --loglevel=error --dry-run --engine-strict > /dev/null # all packages are made for this Node
 mkdir -p build
 if [ ! build/venv/installed -nt requirements.txt ]; then
     "$PYTHON" -m venv build/venv
