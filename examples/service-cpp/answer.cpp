@@ -122,18 +122,25 @@ Reply write_answer(const Model &model, const InferRequest &request, const InferR
     return reply;
 }
 
-static OrderedJson describe(const TensorFacts &facts)
+static OrderedJson describe(const TensorFacts &facts, const char *other_key)
 {
-    return {{"name", facts.name}, {"datatype", facts.datatype_name()}, {"shape", facts.shape}};
+    OrderedJson parameters{{"role", facts.role}};
+    if (facts.time_axis) parameters["time_axis"] = *facts.time_axis;
+    if (facts.batch_axis) parameters["batch_axis"] = *facts.batch_axis;
+    if (facts.vocabulary_size) parameters["vocabulary"] = facts.vocabulary_size;
+    if (!facts.other_name.empty()) parameters[other_key] = facts.other_name;
+    if (facts.initial) parameters["initial"] = *facts.initial;
+    return {
+        {"name", facts.name}, {"datatype", facts.datatype_name()}, {"shape", facts.shape}, {"parameters", parameters}};
 }
 
 OrderedJson describe(const Model &model)
 {
     auto inputs = OrderedJson::array(), outputs = OrderedJson::array();
-    for (const TensorFacts &input : model.inputs) inputs.push_back(describe(input));
-    for (const TensorFacts &output : model.outputs) outputs.push_back(describe(output));
-    for (const TensorFacts &leaf : model.state_in) inputs.push_back(describe(leaf));
-    for (const TensorFacts &leaf : model.state_out) outputs.push_back(describe(leaf));
+    for (const auto *tensors : {&model.inputs, &model.state_in})
+        for (const TensorFacts &facts : *tensors) inputs.push_back(describe(facts, "output_name"));
+    for (const auto *tensors : {&model.outputs, &model.state_out})
+        for (const TensorFacts &facts : *tensors) outputs.push_back(describe(facts, "input_name"));
     return {{"name", model.name},
             {"versions", {"1"}},
             {"platform", "rnn_export_c"},

@@ -27,9 +27,11 @@ from client import (
     tensors,
     wanted,
 )
+from described import check_description
 from details import check_details
 from limits import check_limits
 from load import check_load
+from logs import check_log
 from tritonclient.http import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
@@ -56,14 +58,30 @@ def check_metadata(client: Any, bundle: Bundle) -> None:
     for version in ("", "1"):
         told = client.get_model_metadata(bundle.name, version)
         expect("the model's name and versions", (bundle.name, ["1"]), (told["name"], told["versions"]))
-        for part, specs in (("inputs", [*bundle.inputs, *bundle.state]), ("outputs", bundle.results)):
-            expect(f"metadata of {bundle.name}: {part}", [describe(spec) for spec in specs], told[part])
+        for part, expected in described(bundle).items():
+            expect(f"metadata of {bundle.name}: {part}", expected, told[part])
 
 
-def describe(spec: dict[str, Any]) -> dict[str, Any]:
-    """Describe a tensor of the manifest as the protocol does."""
+def described(bundle: Bundle) -> dict[str, list[dict[str, Any]]]:
+    """Give what the service should tell of a model's tensors."""
+    inputs = [
+        describe(spec, role=spec["role"], **{key: spec[key] for key in ("vocabulary",) if key in spec})
+        for spec in bundle.inputs
+    ]
+    outputs = [describe(spec, role="output") for spec in bundle.model.outputs]
+    for leaf in bundle.state:
+        initial = {"initial": leaf["initial"]} if isinstance(leaf["initial"], int | float) else {}
+        inputs.append(describe(leaf, role="state", output_name=leaf["output_name"], **initial))
+        outputs.append(describe(leaf | {"name": leaf["output_name"]}, role="state", input_name=leaf["name"]))
+    return {"inputs": inputs, "outputs": outputs}
+
+
+def describe(spec: dict[str, Any], **parameters: Any) -> dict[str, Any]:
+    """Describe a tensor of the manifest as the protocol does, with what its axes are."""
     shape = [-1 if isinstance(axis, str) else axis for axis in spec["shape"]]
-    return {"name": spec["name"], "datatype": DATATYPES[spec["dtype"]], "shape": shape}
+    axes = {f"{name}_axis": spec["shape"].index(name) for name in ("time", "batch") if name in spec["shape"]}
+    told = {"name": spec["name"], "datatype": DATATYPES[spec["dtype"]], "shape": shape}
+    return {**told, "parameters": {**axes, **parameters}}
 
 
 def whole(client: Any, bundle: Bundle, values: Sequence[Array], *, binary: bool) -> list[Array]:
@@ -208,6 +226,8 @@ def check(arguments: argparse.Namespace) -> bool:
             return False
     check_limits(arguments.command, arguments.models, bundles)
     check_details(arguments.command, arguments.models, bundles)
+    check_log(arguments.command, arguments.models, bundles)
+    check_description(arguments.command, arguments.models, bundles)
     return check_load(arguments.command, arguments.models, bundles, arguments.sessions)
 
 

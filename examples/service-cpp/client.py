@@ -3,11 +3,13 @@
 import json
 import signal
 import subprocess
+import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import aiohttp
 import numpy as np
@@ -189,14 +191,26 @@ def compare(
 
 
 class Service:
-    """A service's process, from its first line to its exit. Used with ``with`` it is stopped gracefully."""
+    """A service's process, from its first line to its exit. Used with ``with`` it is stopped gracefully.
 
-    def __init__(
-        self, command: Sequence[str], models: Path, *options: str, stderr: IO[str] | None = None
-    ) -> None:
+    What it writes to stderr is kept, and shown where something went wrong.
+    """
+
+    def __init__(self, command: Sequence[str], models: Path, *options: str) -> None:
         arguments = [*command, "--port", "0", "--models", str(models), *options]
-        self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=stderr, text=True)  # noqa: S603
+        self.stderr = tempfile.NamedTemporaryFile("a+")  # noqa: SIM115
+        self.process = subprocess.Popen(  # noqa: S603
+            arguments, stdout=subprocess.PIPE, stderr=self.stderr, text=True
+        )
         self.url = self._listening()
+
+    def told(self) -> str:
+        """Give what it has written to stderr."""
+        return Path(self.stderr.name).read_text(encoding="utf-8")
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Give the lines of its log."""
+        return [json.loads(line) for line in self.told().splitlines() if line.startswith("{")]
 
     def _listening(self) -> str:
         """Wait for the line that names the address.
@@ -211,15 +225,19 @@ class Service:
         watchdog.cancel()
         if line.startswith(READY + "http://"):
             return line.removeprefix(READY).strip()
-        self.process.kill()
+        self._kill()
         raise CheckError(f"{self.process.args}: expected '{READY}http://...', got {line!r}")  # type: ignore[str-bytes-safe]
+
+    def _kill(self) -> None:
+        self.process.kill()
+        print(self.told(), end="", file=sys.stderr)
 
     def __enter__(self) -> "Service":
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
         if kind:
-            self.process.kill()
+            self._kill()
         else:
             self.stop()
 
@@ -233,11 +251,12 @@ class Service:
         try:
             status = self.process.wait(SECONDS)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            self._kill()
             raise CheckError(
                 f"expected it to stop within {SECONDS} seconds of SIGTERM, got no exit"
             ) from None
         if status:
+            self._kill()
             raise CheckError(f"expected exit status 0 after SIGTERM, got {status}")
 
 

@@ -183,12 +183,11 @@ def check_changed(command: Sequence[str], models: Path, bundles: Sequence[Bundle
         files = bundles[0].model.manifest["files"]
         hashed = {"files": {name: {**file, "sha256": "0" * 64} for name, file in files.items()}}
         other = changed(models, bundles[0], Path(folder) / "models", hashed)
-        told = Path(folder) / "told"
-        with told.open("w") as stderr, Service(command, other, *save, stderr=stderr) as service:
+        with Service(command, other, *save) as service:
             asyncio.run(with_client(service.url, ask))
-        if "warning" not in told.read_text():
+        if "warning" not in service.told():
             expected = f"a warning that a session of {bundles[0].name} is not restored"
-            raise CheckError(f"another model: expected {expected}, got {told.read_text()!r}")
+            raise CheckError(f"another model: expected {expected}, got {service.told()!r}")
 
 
 async def check_stop(service: Service, bundle: Bundle) -> None:

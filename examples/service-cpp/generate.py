@@ -31,10 +31,10 @@ def choose(logits: list[float], uniform: float) -> int:
     return next(token for token, sum_ in enumerate(cumulative) if sum_ > uniform * cumulative[-1])
 
 
-def post(url: str, request: object) -> dict[str, Any]:
-    """Send JSON, and read JSON; an error of the service is a SystemExit with its message."""
+def ask(url: str, request: object = None) -> dict[str, Any]:
+    """Read JSON, and send some first if there is any; an error of the service is a SystemExit with its message."""
     try:
-        with open_url(url, json.dumps(request).encode()) as response:
+        with open_url(url, None if request is None else json.dumps(request).encode()) as response:
             answer: dict[str, Any] = json.load(response)
             return answer
     except urllib.error.HTTPError as error:
@@ -43,10 +43,10 @@ def post(url: str, request: object) -> dict[str, Any]:
 
 def feed(model: str, inputs: dict[str, Any], tokens: list[int], **sequence: object) -> list[float]:
     """Feed a session the tokens [time]; give the logits [vocabulary] behind the last one."""
-    sizes = {"time": len(tokens), "batch": 1}
-    shape = [sizes.get(size, size) for size in inputs["shape"]]
+    axes = {inputs["parameters"]["time_axis"]: len(tokens), inputs["parameters"]["batch_axis"]: 1}
+    shape = [axes.get(axis, size) for axis, size in enumerate(inputs["shape"])]
     tensor = {"name": inputs["name"], "datatype": "INT64", "shape": shape, "data": tokens}
-    answer = post(f"{model}/infer", {"parameters": sequence, "inputs": [tensor]})["outputs"][0]
+    answer = ask(f"{model}/infer", {"parameters": sequence, "inputs": [tensor]})["outputs"][0]
     logits: list[float] = answer["data"][-answer["shape"][-1] :]
     return logits
 
@@ -61,11 +61,12 @@ def open_url(url: str, content: bytes | None = None, method: str | None = None) 
 def main(url: str, name: str, prompt: str, length: str, seed: str, models: str = "models") -> None:
     """Write a text through a session of its own."""
     manifest = json.loads((Path(models) / name / "manifest.json").read_text())
-    vocabulary, inputs = manifest["metadata"].get("vocabulary", ""), manifest["signature"]["inputs"][0]
+    vocabulary = manifest["metadata"].get("vocabulary", "")
     if not prompt or not set(prompt) <= set(vocabulary):
         sys.exit(f"error: expected a text model and a prompt of {vocabulary!r}, got {name} and {prompt!r}")
     model = f"{url}/v2/models/{name}"
-    session = post(f"{model}/sessions", {})["sequence_id"]
+    inputs = ask(model)["inputs"][0]
+    session = ask(f"{model}/sessions", {})["sequence_id"]
     logits = feed(model, inputs, [vocabulary.index(character) for character in prompt], sequence_id=session)
     text = prompt
     for uniform in islice(mulberry32(int(seed)), int(length)):

@@ -11,8 +11,10 @@
 #include <system_error>
 #include <thread>
 
+#include "log.hpp"
 #include "metrics.hpp"
 #include "model.hpp"
+#include "problem.hpp"
 #include "save.hpp"
 #include "server.hpp"
 #include "service.hpp"
@@ -52,6 +54,7 @@ static Options parse_options(int count, char **arguments)
     app.add_option("--keep-alive-seconds", options.server.keep_alive_seconds, "Then an idle connection is closed")
         ->capture_default_str()
         ->check(CLI::Range(1, 86400));
+    app.add_flag("--log", options.server.log, "Write a line of JSON to stderr for each request");
     try {
         app.parse(count, arguments);
     } catch (const CLI::ParseError &error) {
@@ -99,6 +102,14 @@ static void restore(const Options &options, Sessions &sessions, const std::vecto
     std::filesystem::remove(options.save); // after a crash, states of long ago would go on as if nothing were
 }
 
+static void log_start(const std::string &address, const std::vector<Model> &models)
+{
+    auto served = nlohmann::ordered_json::array();
+    for (const Model &model : models)
+        served.push_back({{"name", model.name}, {"version", "1"}, {"sha256", model.sha256}});
+    write_log("start", {{"service", SERVICE_NAME}, {"address", address}, {"models", served}});
+}
+
 static void run(const Options &options)
 {
     sigset_t signals = block_signals();
@@ -113,13 +124,16 @@ static void run(const Options &options)
 
     const std::jthread sweeper([&](const std::stop_token &stop) { expire_now_and_then(stop, sessions); });
     std::jthread listener([&] { server.serve(); });
-    std::cout << "listening on http://" << options.host << ':' << port << std::endl;
+    const std::string address = text("http://", options.host, ':', port);
+    log_start(address, models);
+    std::cout << "listening on " << address << std::endl;
     int signal = 0;
     sigwait(&signals, &signal);
     service.stop();
     server.finish();
     listener.join();
     if (!options.save.empty()) save_sessions(sessions, options.save);
+    write_log("stop", {{"reason", signal == SIGTERM ? "SIGTERM" : "SIGINT"}, {"requests", server.answered()}});
 }
 
 int main(int count, char **arguments)

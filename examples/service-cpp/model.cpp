@@ -24,9 +24,10 @@ std::size_t TensorFacts::count(std::size_t steps, std::size_t batch) const
     return row * (time_axis ? steps : 1) * (batch_axis ? batch : 1);
 }
 
-static TensorFacts read_tensor(const Json &entry, const char *name_key)
+static TensorFacts read_tensor(const Json &entry, const char *name_key, const std::string &role)
 {
-    TensorFacts facts{entry.at(name_key), Datatype::fp32, {}, {}, {}, 1, entry.value("vocabulary", std::size_t{0})};
+    const auto vocabulary_size = entry.value("vocabulary", std::size_t{0});
+    TensorFacts facts{entry.at(name_key), Datatype::fp32, {}, {}, {}, 1, vocabulary_size, role};
     if (entry.at("dtype") == "int64") facts.datatype = Datatype::int64;
     if (entry.at("dtype") == "bool") facts.datatype = Datatype::boolean;
     for (const Json &size : entry.at("shape")) {
@@ -35,6 +36,14 @@ static TensorFacts read_tensor(const Json &entry, const char *name_key)
         facts.shape.push_back(size.is_number() ? size.get<int64_t>() : -1);
         if (size.is_number()) facts.row *= size.get<std::size_t>();
     }
+    return facts;
+}
+
+// A leaf of the state, where it goes in or where it comes out.
+static TensorFacts read_leaf(const Json &entry, const char *name_key, const char *other_key)
+{
+    TensorFacts facts = read_tensor(entry, name_key, "state");
+    facts.other_name = entry.at(other_key);
     return facts;
 }
 
@@ -76,11 +85,14 @@ static Model load_model(const RecurrentModel &net, const std::filesystem::path &
         throw std::runtime_error(
             text(manifest, ": expected a streamable model without lengths, got another; export it so"));
     Model model{&net, net.name, json.at("files").at("model.c").at("sha256"), {}, {}, {}, {}};
-    for (const Json &input : signature.at("inputs")) model.inputs.push_back(read_tensor(input, "name"));
-    for (const Json &output : signature.at("outputs")) model.outputs.push_back(read_tensor(output, "name"));
+    for (const Json &input : signature.at("inputs"))
+        model.inputs.push_back(read_tensor(input, "name", input.at("role")));
+    for (const Json &output : signature.at("outputs"))
+        model.outputs.push_back(read_tensor(output, "name", "output"));
     for (const Json &leaf : signature.at("state")) {
-        model.state_in.push_back(read_tensor(leaf, "name"));
-        model.state_out.push_back(read_tensor(leaf, "output_name"));
+        model.state_in.push_back(read_leaf(leaf, "name", "output_name"));
+        if (leaf.at("initial").is_number()) model.state_in.back().initial = leaf.at("initial").get<double>();
+        model.state_out.push_back(read_leaf(leaf, "output_name", "name"));
     }
     check_sizes(model);
     return model;

@@ -18,6 +18,7 @@ struct Reply {
     std::string content_type = "application/json";
     std::optional<std::size_t> json_length{}; // where binary data follows the JSON
     std::string allow{};                      // of a 405: the methods there are
+    std::optional<std::string> sequence_id{}; // of the session that it is about, for the log
 };
 
 Reply json_reply(int status, const nlohmann::ordered_json &json);

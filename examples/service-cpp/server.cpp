@@ -8,10 +8,12 @@
 
 #include <array>
 #include <chrono>
+#include <cmath>
 #include <cstring>
 #include <stdexcept>
 #include <system_error>
 
+#include "log.hpp"
 #include "problem.hpp"
 
 static const std::size_t MAX_LINES = 256 << 10; // bytes of headers, and of the lines between a body's chunks
@@ -104,8 +106,6 @@ private:
         return true;
     }
 
-    using Clock = std::chrono::steady_clock;
-
     const socket_t socket_;
     const std::atomic<std::size_t> &waiting_; // connections without a thread
     Clock::time_point begun_;
@@ -132,8 +132,14 @@ private:
     std::atomic<std::size_t> &waiting_;
 };
 
-// Whether this thread's connection lost its place: what follows may be the rest of a body, and no request.
-static thread_local bool is_lost;
+// The request that this thread answers, beside what httplib has of it.
+struct Current {
+    Clock::time_point begun{};
+    std::size_t bytes_in = 0; // of its body
+    std::optional<std::string> sequence_id{};
+    bool is_lost = false; // what follows on the connection may be the rest of a body, and no request
+};
+static thread_local Current current;
 
 // Answer what httplib itself did not take: a request line, headers or a body.
 static void refuse(httplib::Response &response)
@@ -142,7 +148,7 @@ static void refuse(httplib::Response &response)
         text("expected a request of HTTP/1.1 with the whole of its body, got one for status ", response.status);
     response.set_content(error_reply(response.status, message).body, "application/json");
     response.set_header("Connection", "close");
-    is_lost = true;
+    current.is_lost = true;
 }
 
 Server::Server(Service &service, ServerOptions options)
@@ -175,6 +181,24 @@ Server::Server(Service &service, ServerOptions options)
     set_error_handler([](const httplib::Request &, httplib::Response &response) {
         if (response.body.empty()) refuse(response);
     });
+    set_logger([this](const httplib::Request &request, const httplib::Response &response) {
+        answered_++;
+        if (options_.log) log(request, response);
+    });
+}
+
+// Tell of a request, but nothing of what it holds.
+void Server::log(const httplib::Request &request, const httplib::Response &response) const
+{
+    const std::chrono::duration<double, std::milli> taken = Clock::now() - current.begun;
+    nlohmann::ordered_json fields{{"method", request.method},
+                                  {"path", request.target.substr(0, request.target.find('?'))},
+                                  {"status", response.status},
+                                  {"milliseconds", std::round(taken.count() * 1000) / 1000},
+                                  {"bytes_in", current.bytes_in},
+                                  {"bytes_out", request.method == "HEAD" ? 0 : response.body.size()}};
+    if (current.sequence_id) fields["sequence_id"] = *current.sequence_id;
+    write_log("request", fields);
 }
 
 Server::~Server()
@@ -229,9 +253,9 @@ bool Server::process_and_close_socket(socket_t socket)
     while (open && (connection.has_read_ahead() || wait_for_request(socket))) {
         bool closed = false;
         connection.begin_request();
-        is_lost = false;
+        current = {.begun = Clock::now()};
         const bool answered = process_request(connection, service_.is_stopping(), closed, whole);
-        open = connection.flush() && answered && !closed && !is_lost && !service_.is_stopping();
+        open = connection.flush() && answered && !closed && !current.is_lost && !service_.is_stopping();
     }
     shutdown(socket, SHUT_RDWR);
     close(socket);
@@ -266,7 +290,9 @@ void Server::receive(const httplib::Request &received, httplib::Response &respon
         request.body_too_large = true; // by its Content-Length
     else if (response.status >= 400)
         return; // the error handler goes on
+    current.bytes_in = request.body.size();
     Reply reply = service_.answer(request);
+    current.sequence_id = std::move(reply.sequence_id);
     response.status = reply.status;
     if (!reply.allow.empty()) response.set_header("Allow", reply.allow);
     if (reply.json_length) response.set_header(json_length, std::to_string(*reply.json_length));

@@ -5,6 +5,7 @@
 #include <iostream>
 #include <thread>
 
+#include "openapi.hpp"
 #include "problem.hpp"
 
 using Json = nlohmann::ordered_json;
@@ -12,6 +13,8 @@ using Json = nlohmann::ordered_json;
 static const std::size_t ANSWER_TO_BODY = 4; // the largest answer's numbers, in bytes, to the largest body
 
 const Service::Endpoint Service::endpoints[] = {
+    {"GET", "/", &Service::page},
+    {"GET", "/openapi.json", &Service::openapi},
     {"GET", "/v2", &Service::server},
     {"GET", "/v2/health/live", &Service::live},
     {"GET", "/v2/health/ready", &Service::ready},
@@ -29,6 +32,7 @@ Service::Service(const std::vector<Model> &models, Sessions &sessions, Metrics &
       sessions_(sessions),
       metrics_(metrics),
       max_body_(max_body),
+      api_(describe_api(models)),
       places_(2 * std::max(1u, std::thread::hardware_concurrency()))
 {
 }
@@ -45,6 +49,7 @@ try {
         reply = error_reply(503, "expected memory for the request, got none; try again later");
     }
     metrics_.count_request(call.model ? call.model->name : "", reply.status);
+    reply.sequence_id = std::move(call.sequence_id);
     return reply;
 } catch (const std::exception &error) {
     std::cerr << "error: " << request.method << ' ' << request.path << ": " << error.what() << '\n';
@@ -88,6 +93,7 @@ Reply Service::dispatch(Call &call)
     std::string allowed;
     for (const Endpoint &endpoint : endpoints) {
         if (!matches(endpoint.path, request.path, name, call.rest)) continue;
+        if (!call.rest.empty()) call.sequence_id = call.rest;
         allowed += (allowed.empty() ? "" : ", ") + std::string(endpoint.method);
         if (endpoint.method != method) continue;
         if (request.body_too_large)
@@ -108,40 +114,50 @@ Reply Service::dispatch(Call &call)
     return reply;
 }
 
-Reply Service::server(const Call &)
+Reply Service::server(Call &)
 {
     auto names = Json::array(), paths = Json::array();
     for (const Model &model : models_) names.push_back(model.name);
     for (const Endpoint &endpoint : endpoints) paths.push_back(text(endpoint.method, ' ', endpoint.path));
-    return json_reply(200, {{"name", "rnn_export service"},
+    return json_reply(200, {{"name", SERVICE_NAME},
                             {"version", "1"},
                             {"extensions", {"binary_tensor_data", "sequence", "sequence(string_id)"}},
                             {"models", names},
                             {"paths", paths}});
 }
 
-Reply Service::live(const Call &)
+Reply Service::page(Call &)
+{
+    return {.body = page_text, .content_type = "text/html; charset=utf-8"};
+}
+
+Reply Service::openapi(Call &)
+{
+    return {.body = api_};
+}
+
+Reply Service::live(Call &)
 {
     return json_reply(200, {{"live", true}});
 }
 
-Reply Service::ready(const Call &)
+Reply Service::ready(Call &)
 {
     return json_reply(stopping_ ? 503 : 200, {{"ready", !stopping_}});
 }
 
-Reply Service::metrics(const Call &)
+Reply Service::metrics(Call &)
 {
     for (const Model &model : models_) metrics_.set_sessions(model.name, static_cast<double>(sessions_.count(model)));
     return {.body = metrics_.text(), .content_type = "text/plain; version=0.0.4; charset=utf-8"};
 }
 
-Reply Service::model(const Call &call)
+Reply Service::model(Call &call)
 {
     return json_reply(200, describe(*call.model));
 }
 
-Reply Service::model_ready(const Call &call)
+Reply Service::model_ready(Call &call)
 {
     return json_reply(stopping_ ? 503 : 200, {{"name", call.model->name}, {"ready", !stopping_}});
 }
@@ -151,12 +167,14 @@ static Json describe_session(const Model &model, const Sessions::Turn &turn)
     return {{"sequence_id", turn.id()}, {"model", model.name}, {"steps", turn.steps()}};
 }
 
-Reply Service::make_session(const Call &call)
+Reply Service::make_session(Call &call)
 {
-    return json_reply(201, describe_session(*call.model, sessions_.make(*call.model)));
+    const auto turn = sessions_.make(*call.model);
+    call.sequence_id = turn.id();
+    return json_reply(201, describe_session(*call.model, turn));
 }
 
-Reply Service::show_session(const Call &call)
+Reply Service::show_session(Call &call)
 {
     const auto turn = sessions_.find(*call.model, std::string(call.rest));
     auto json = describe_session(*call.model, turn);
@@ -165,7 +183,7 @@ Reply Service::show_session(const Call &call)
     return json_reply(200, json);
 }
 
-Reply Service::end_session(const Call &call)
+Reply Service::end_session(Call &call)
 {
     sessions_.find(*call.model, std::string(call.rest)).end();
     return {.status = 204};
@@ -207,7 +225,7 @@ Reply Service::infer_in_session(const Model &model, const InferRequest &request)
     return reply;
 }
 
-Reply Service::infer(const Call &call)
+Reply Service::infer(Call &call)
 {
     const auto begin = Clock::now();
     const Places::Held place(places_); // taken before any session's turn: whoever has a turn can go on
@@ -215,6 +233,7 @@ Reply Service::infer(const Call &call)
     const auto request = parse_infer(model, call.request.body, call.request.json_length, ANSWER_TO_BODY * max_body_);
     Reply reply;
     if (request.sequence) {
+        call.sequence_id = request.sequence->id;
         reply = infer_in_session(model, request);
     } else {
         InferResult result;

@@ -14,6 +14,8 @@
 #include "protocol.hpp"
 #include "sessions.hpp"
 
+inline constexpr char SERVICE_NAME[] = "rnn_export service";
+
 struct Request {
     std::string method, path;
     std::optional<std::string> json_length; // Inference-Header-Content-Length
@@ -37,18 +39,19 @@ private:
         const Request &request;
         const Model *model = nullptr;
         std::string_view rest{}; // of the path: a session's id
+        std::optional<std::string> sequence_id{};
     };
     struct Endpoint {
         std::string_view method, path; // "*" stands for a model's name, a last "**" for all that follows
-        Reply (Service::*answer)(const Call &);
+        Reply (Service::*answer)(Call &);
         bool works = false; // not while stopping
     };
     static const Endpoint endpoints[];
 
     Reply dispatch(Call &call);
-    Reply live(const Call &), ready(const Call &), server(const Call &), metrics(const Call &);
-    Reply model(const Call &), model_ready(const Call &), infer(const Call &);
-    Reply make_session(const Call &), show_session(const Call &), end_session(const Call &);
+    Reply page(Call &), openapi(Call &), live(Call &), ready(Call &), server(Call &), metrics(Call &);
+    Reply model(Call &), model_ready(Call &), infer(Call &);
+    Reply make_session(Call &), show_session(Call &), end_session(Call &);
     Reply infer_in_session(const Model &model, const InferRequest &request);
     void run(const Model &model, const InferRequest &request, const float *state, InferResult &result);
 
@@ -56,6 +59,7 @@ private:
     Sessions &sessions_;
     Metrics &metrics_;
     const std::size_t max_body_;
+    const std::string api_; // openapi.json
     Places places_; // a request being worked on takes memory for its JSON
     std::atomic<bool> stopping_ = false;
 };

@@ -14,6 +14,7 @@ const USAGE = `usage: node main.js [OPTIONS]
   --max-sessions 10000
   --idle-seconds 600   how long a session is kept that nobody feeds
   --max-body 4194304   of a request, and of the numbers of an answer, in bytes
+  --log                a line of JSON to stderr for each request
   --save FILE          where sessions are kept while the service is down; without it, they are not`;
 
 /** @param {string[]} given */
@@ -28,6 +29,7 @@ function parseOptions(given) {
       "max-sessions": text("10000"),
       "idle-seconds": text("600"),
       "max-body": text("4194304"),
+      log: { type: "boolean", default: false },
       save: { type: "string" },
       help: { type: "boolean", short: "h" },
     },
@@ -39,6 +41,7 @@ function parseOptions(given) {
     maxSessions: number("--max-sessions", values["max-sessions"], 1),
     idleSeconds: number("--idle-seconds", values["idle-seconds"], 1),
     maxBody: number("--max-body", values["max-body"], 1, 2 ** 28),
+    log: values.log,
     save: values.save,
     help: values.help,
   };
@@ -93,29 +96,33 @@ async function serve({ host, port, save: path, models: folder, ...limits }) {
   const service = new Service({ models, ...limits });
   if (path) await takeUp(service, path, models);
   await service.app.listen({ host, port });
-  const stop = once(() => stopAndSave(service, path, models));
+  const stop = once((signal) => stopAndSave(service, path, models, signal));
   for (const signal of ["SIGTERM", "SIGINT"]) process.once(signal, stop);
   if (path) rmSync(path, { force: true }); // sessions go on from here: a crash must not bring back what they were
   const address = /** @type {import("node:net").AddressInfo} */ (service.app.server.address());
-  console.log(`listening on http://${host.includes(":") ? `[${host}]` : host}:${address.port}`);
+  const url = `http://${host.includes(":") ? `[${host}]` : host}:${address.port}`;
+  service.logStart(url);
+  console.log(`listening on ${url}`);
 }
 
 /**
  * @param {Service} service
  * @param {string | undefined} path
  * @param {Map<string, Model>} models
+ * @param {string} signal
  */
-async function stopAndSave(service, path, models) {
+async function stopAndSave(service, path, models, signal) {
   await service.stop();
   if (path) await save(path, models, service.sessions.dump());
+  service.logStop(signal);
   process.exit(0);
 }
 
-/** @param {() => Promise<void>} task */
+/** @param {(signal: string) => Promise<void>} task */
 function once(task) {
   /** @type {Promise<void> | undefined} */
   let running;
-  return () => (running ??= task().catch(fail));
+  return (/** @type {string} */ signal) => (running ??= task(signal).catch(fail));
 }
 
 /** @param {unknown} error */

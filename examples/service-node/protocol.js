@@ -5,7 +5,7 @@
  */
 import { ServiceError, show } from "./errors.js";
 import { byName, countOf, sizesOf } from "./recurrent.js";
-import { bytesOf, decode, describe, toBytes, toJson } from "./tensors.js";
+import { bytesOf, decode, describe, parametersOf, toBytes, toJson } from "./tensors.js";
 
 /** @typedef {import("./recurrent.js").Model} Model */
 /** @typedef {import("./recurrent.js").Values} Values */
@@ -13,6 +13,7 @@ import { bytesOf, decode, describe, toBytes, toJson } from "./tensors.js";
 /** @typedef {import("./recurrent.js").Sizes} Sizes */
 /** @typedef {import("./recurrent.js").State} State */
 /** @typedef {import("./recurrent.js").TensorSpec} TensorSpec */
+/** @typedef {import("./tensors.js").Described} Described */
 /** @typedef {{id: string, start: boolean, end: boolean}} Sequence which session a request feeds */
 /** @typedef {{spec: TensorSpec, binary: boolean}} Wanted an output, and how it is answered */
 /**
@@ -37,24 +38,39 @@ const [COMMA, DATA, CLOSE, END] = [",", ',"data":', "}", "]}"].map((text) => Buf
  * @param {Model} model
  */
 export function metadata(name, model) {
-  const { inputs, state } = model.signature;
   return {
     name,
     versions: ["1"],
     platform: "onnxruntime_onnx",
-    inputs: [...inputs, ...state].map(describe),
-    outputs: outputsOf(model).map(describe),
+    inputs: inputsOf(model).map(describeWhole),
+    outputs: outputsOf(model).map(describeWhole),
   };
+}
+
+/** @param {Described} spec */
+function describeWhole(spec) {
+  return { ...describe(spec), parameters: parametersOf(spec) };
+}
+
+/**
+ * List the inputs of a model: those of a call, and the leaves of the state before it.
+ * @param {Model} model
+ * @returns {Described[]}
+ */
+export function inputsOf({ signature }) {
+  return [...signature.inputs, ...signature.state.map((leaf) => ({ ...leaf, role: "state" }))];
 }
 
 /**
  * List the outputs of a model: those of its time steps, and the leaves of the state behind the last one.
  * @param {Model} model
- * @returns {TensorSpec[]}
+ * @returns {Described[]}
  */
-function outputsOf({ signature }) {
-  const leaves = signature.state.map((leaf) => ({ name: leaf.output_name, dtype: leaf.dtype, shape: leaf.shape }));
-  return [...signature.outputs, ...leaves];
+export function outputsOf({ signature }) {
+  const leaves = signature.state.map(({ name, dtype, shape, output_name }) => {
+    return { name: output_name, dtype, shape, role: "state", input_name: name };
+  });
+  return [...signature.outputs.map((output) => ({ ...output, role: "output" })), ...leaves];
 }
 
 /**

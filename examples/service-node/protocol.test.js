@@ -16,8 +16,14 @@ test("metadata and health", async () => {
   assert.deepEqual((await ask(service, "GET", "/v2/health/ready")).json, { ready: true });
   for (const version of ["", "/versions/1"]) {
     const { json } = await ask(service, "GET", `/v2/models/adder${version}`);
-    assert.deepEqual(json.inputs[1], { name: "state_0", datatype: "FP32", shape: [-1, 1] });
-    assert.deepEqual(json.outputs[0], { name: "outputs", datatype: "FP32", shape: [-1, -1, 1] });
+    const sequence = { role: "sequence", time_axis: 0, batch_axis: 1 };
+    const state = { role: "state", batch_axis: 0, output_name: "state_0_out", initial: 0 };
+    assert.deepEqual(json.inputs, [
+      { name: "inputs", datatype: "FP32", shape: [-1, -1, 1], parameters: sequence },
+      { name: "state_0", datatype: "FP32", shape: [-1, 1], parameters: state },
+    ]);
+    assert.deepEqual(json.outputs[0].parameters, { ...sequence, role: "output" });
+    assert.deepEqual(json.outputs[1].parameters, { role: "state", batch_axis: 0, input_name: "state_0" });
     assert.equal((await ask(service, "GET", `/v2/models/adder${version}/ready`)).json.ready, true);
   }
 });

@@ -9,7 +9,9 @@ import { setImmediate as others } from "node:timers/promises"; // bodies that ca
 import fastify from "fastify";
 
 import { ServiceError, show } from "./errors.js";
+import { LOGGER, lineOf, lineOfNone } from "./log.js";
 import { createMetrics } from "./metrics.js";
+import { PAGE, describeApi } from "./openapi.js";
 import { formatAnswer, metadata, parseCall } from "./protocol.js";
 import { Sessions } from "./sessions.js";
 import { runInTurns } from "./turns.js";
@@ -31,6 +33,11 @@ export class Service {
   #maxBody;
   #stopping = false;
   #inFlight = 0;
+  #log;
+  #logsRequests;
+  /** @type {WeakMap<import("fastify").FastifyRequest, string>} of requests that feed or begin one */
+  #sequenceIds = new WeakMap();
+  requests = 0; // that were answered
 
   /**
    * @param {object} options
@@ -38,9 +45,10 @@ export class Service {
    * @param {number} [options.maxSessions]
    * @param {number} [options.idleSeconds]
    * @param {number} [options.maxBody] in bytes, also of an answer's numbers
+   * @param {boolean} [options.log] a line for each request
    * @param {() => number} [options.now] the sessions' clock, in seconds
    */
-  constructor({ models, maxSessions = 10000, idleSeconds = 600, maxBody = 4194304, now }) {
+  constructor({ models, maxSessions = 10000, idleSeconds = 600, maxBody = 4194304, log = false, now }) {
     this.#models = models;
     this.#maxBody = maxBody;
     const events = {
@@ -49,11 +57,38 @@ export class Service {
     };
     this.sessions = new Sessions({ limit: maxSessions, idleSeconds, events, now });
     this.#metrics = createMetrics([...models.keys()], (model) => this.sessions.count(model));
-    this.app = createApp(maxBody);
+    this.app = createApp(maxBody, (line) => this.#answered(line));
+    this.#log = this.app.log.child({}, { level: "info" });
+    this.#logsRequests = log;
     this.#count();
     this.#routes();
     const timer = setInterval(() => this.sessions.sweep(), 1000).unref();
     this.app.addHook("onClose", async () => clearInterval(timer));
+  }
+
+  /**
+   * Log the start: what is served, and where.
+   * @param {string} address
+   */
+  logStart(address) {
+    const models = [...this.#models].map(([name, { manifest }]) => {
+      return { name, version: "1", sha256: manifest.files["model.onnx"].sha256 };
+    });
+    this.#log.info({ event: "start", service: NAME, address, models });
+  }
+
+  /**
+   * Log the stop.
+   * @param {string} reason
+   */
+  logStop(reason) {
+    this.#log.info({ event: "stop", reason, requests: this.requests });
+  }
+
+  /** @param {object} line of a request that was answered */
+  #answered(line) {
+    this.requests++;
+    if (this.#logsRequests) this.#log.info(line);
   }
 
   /**
@@ -85,7 +120,8 @@ export class Service {
       if (this.#stopping) reply.header("connection", "close");
     });
     this.app.addHook("onResponse", async (request, reply) => {
-      const { name = "" } = /** @type {any} */ (request.params ?? {});
+      const { name = "", id } = /** @type {any} */ (request.params ?? {});
+      this.#answered(lineOf(request, reply, this.#sequenceIds.get(request) ?? id));
       const model = this.#models.has(name) ? name : "";
       this.#metrics.requests.inc({ model, code: reply.statusCode });
       if (request.routeOptions.url?.endsWith("/infer")) this.#metrics.seconds.observe(reply.elapsedTime / 1000);
@@ -94,6 +130,9 @@ export class Service {
 
   #routes() {
     const { app } = this;
+    const api = describeApi(this.#models);
+    route(app, "/", { GET: (_, reply) => reply.type("text/html; charset=utf-8").send(PAGE) });
+    route(app, "/openapi.json", { GET: () => api });
     route(app, "/v2", {
       GET: () => ({ name: NAME, version: VERSION, extensions: ["binary_tensor_data", "sequence"] }),
     });
@@ -138,6 +177,7 @@ export class Service {
       throw new ServiceError(415, `expected a body as it is, got ${show(encoding)}: do not compress`);
     const body = /** @type {Buffer} */ (request.body ?? Buffer.alloc(0));
     const call = parseCall(model, body, request.headers["inference-header-content-length"], this.#maxBody);
+    if (call.sequence) this.#sequenceIds.set(request, call.sequence.id);
     const answer = await (call.sequence
       ? this.#feed(name, model, call, call.sequence)
       : this.#whole(name, model, call));
@@ -180,6 +220,7 @@ export class Service {
   async #create(request, reply) {
     const { name } = request.params;
     const id = this.sessions.create(name, this.#model(request).initialState());
+    this.#sequenceIds.set(request, id);
     return reply.code(201).send({ sequence_id: id, model: name, steps: 0 });
   }
 
@@ -223,15 +264,22 @@ async function compute(name, model, call, state) {
   }
 }
 
-/** @param {number} maxBody */
-function createApp(maxBody) {
+/**
+ * @param {number} maxBody
+ * @param {(line: object) => void} answered is called for what no hook sees
+ */
+function createApp(maxBody, answered) {
   const app = fastify({
+    logger: LOGGER,
     bodyLimit: maxBody,
     requestTimeout: UPLOAD_SECONDS * 1000,
     return503OnClosing: false, // the hook above does, in the protocol's form
     routerOptions: { maxParamLength: 2048 },
-    frameworkErrors: (error, _, reply) => void sendError(error, maxBody, reply),
-    clientErrorHandler,
+    frameworkErrors: (error, request, reply) => {
+      reply.raw.once("close", () => answered(lineOf(request, reply)));
+      sendError(error, maxBody, reply);
+    },
+    clientErrorHandler: (error, socket) => answerNoHttp(error, socket, answered),
   });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", { parseAs: "buffer" }, (_, body, done) => done(null, body));
@@ -286,8 +334,9 @@ function sendError(error, maxBody, reply) {
  * Answer what is no HTTP.
  * @param {Error & {code?: string}} error
  * @param {import("node:net").Socket} socket
+ * @param {(line: object) => void} answered
  */
-function clientErrorHandler({ code }, socket) {
+function answerNoHttp({ code }, socket, answered) {
   if (code === "ECONNRESET" || !socket.writable) return void socket.destroy();
   const known = new Map([
     [
@@ -301,5 +350,6 @@ function clientErrorHandler({ code }, socket) {
   );
   const body = JSON.stringify({ error: `${text}: send it again` });
   const head = `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n`;
+  answered(lineOfNone(parseInt(status), Buffer.byteLength(body)));
   socket.end(`${head}Connection: close\r\n\r\n${body}`);
 }

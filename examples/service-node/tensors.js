@@ -8,6 +8,8 @@ import { setImmediate as others } from "node:timers/promises";
 import { ServiceError, show } from "./errors.js";
 
 /** @typedef {import("./recurrent.js").TensorSpec} TensorSpec */
+/** @typedef {{vocabulary?: number, role?: string, initial?: unknown, output_name?: string, input_name?: string}} Facts */
+/** @typedef {TensorSpec & Facts} Described what the manifest has of a tensor, and its part in a call */
 /** @typedef {import("./recurrent.js").Values} Values */
 /** @typedef {import("./recurrent.js").Sizes} Sizes what is known of the free sizes */
 
@@ -27,6 +29,22 @@ const AT_ONCE = 8192; // numbers that are written before others get their turn
 /** @param {TensorSpec} spec */
 export function describe({ name, dtype, shape }) {
   return { name, datatype: TYPES[dtype].datatype, shape: shape.map((size) => (typeof size === "number" ? size : -1)) };
+}
+
+/**
+ * Say which axes of a tensor are time and batch, and what its part in a call is: the protocol's parameters.
+ * @param {Described} spec
+ */
+export function parametersOf({ shape, role, vocabulary, initial, output_name, input_name }) {
+  const axes = ["time", "batch"].filter((axis) => shape.includes(axis));
+  return {
+    role,
+    ...Object.fromEntries(axes.map((axis) => [`${axis}_axis`, shape.indexOf(axis)])),
+    vocabulary,
+    output_name,
+    input_name,
+    initial: typeof initial === "number" ? initial : undefined,
+  };
 }
 
 /** @param {TensorSpec} spec */

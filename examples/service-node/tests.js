@@ -11,7 +11,7 @@ import { Service } from "./server.js";
 export function adder(sha256 = "one") {
   const time = /** @type {const} */ (["time", "batch", 1]);
   const state = [{ name: "state_0", dtype: "float32", shape: ["batch", 1], initial: 0, output_name: "state_0_out" }];
-  const inputs = { name: "inputs", dtype: "float32", shape: time };
+  const inputs = { name: "inputs", dtype: "float32", shape: time, role: "sequence" };
   const outputs = { name: "outputs", dtype: "float32", shape: time };
   return /** @type {any} */ ({
     signature: { inputs: [inputs], state, outputs: [outputs] },
