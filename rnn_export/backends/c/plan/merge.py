@@ -3,7 +3,8 @@
 - ``x W_x + h W_h + b``, however it is bracketed, is one affine operation with two parts.
 - Columns that nothing reads are left out.
 - Affine operations of the same vectors stand side by side in one: the matrices of the gates.
-- In a loop, the part that reads nothing of the loop is computed before it, for many time steps at once.
+- In a loop, the part that reads nothing of the loop is computed before it, for many time steps at once,
+  unless it is a few terms of sums that stay in registers.
 - A product of few columns is made column by column.
 - A deep product is cut along its sums, so that a panel of its matrix stays in the nearest cache.
 """
@@ -15,6 +16,7 @@ from itertools import pairwise
 import networkx as nx
 import numpy as np
 
+from rnn_export.backends.c.plan.tiles import gates
 from rnn_export.backends.c.trace.graph import (
     Affine,
     Constant,
@@ -33,8 +35,10 @@ from rnn_export.backends.c.trace.net import Net
 
 ALIGNED = 16  # columns; where an affine operation begins within a merged one
 NARROW = 4  # columns, up to which a product is made column by column
+SHALLOW = 16  # rows of a matrix, up to which a product of inputs is not worth a buffer of its own
 DEPTH = 128  # rows of a matrix that are summed up at once: a panel of 64 columns is 32 KB then
 
+Uses = dict[Vector, list[tuple[Vector | None, View]]]
 Part = tuple[View, Weight]  # what is multiplied, and with which matrix
 
 
@@ -110,9 +114,7 @@ class Term:
     bias: Weight | None
 
 
-def _term(
-    operand: Operand, user: Vector, uses: dict[Vector, list[tuple[Vector | None, View]]]
-) -> Term | None:
+def _term(operand: Operand, user: Vector, uses: Uses) -> Term | None:
     """Read one side of a sum as an affine operation, if it is one that nobody else reads."""
     if isinstance(operand, Constant):
         return Term([], Weight.of(np.broadcast_to(operand.values, user.size), operand.name))
@@ -276,7 +278,7 @@ def components(net: Net, sweep: int) -> list[list[Vector]]:
 
 def _hoist(net: Net) -> list[Vector]:
     """Compute the parts of an affine operation that read nothing of its loop before the loop."""
-    hoisted = []
+    hoisted, uses = [], net.uses()
     for number in range(len(net.sweeps)):
         for component in components(net, number):
             inside = set(component)
@@ -286,10 +288,18 @@ def _hoist(net: Net) -> list[Vector]:
                     continue
                 outer = [part for part in operation.parts() if part[0].vector not in inside]
                 inner = [part for part in operation.parts() if part[0].vector in inside]
-                if outer and inner:
+                if outer and inner and not _stays(vector, outer, uses):
                     hoisted.append(_taken(vector, operation, outer, inner))
                     net.vectors.insert(net.vectors.index(vector), hoisted[-1])
     return hoisted
+
+
+def _stays(vector: Vector, outer: list[Part], uses: Uses) -> bool:
+    """Whether the parts that read nothing of a loop stay in it: few terms, added to sums in registers."""
+    users = [user for user, _ in uses[vector] if user is not None and isinstance(user.operation, Elementwise)]
+    if sum(view.size for view, _ in outer) > SHALLOW or not users or len(users) < len(uses[vector]):
+        return False
+    return gates(vector, users, users) is not None
 
 
 def _begun(vector: Vector, operation: Affine) -> Vector:

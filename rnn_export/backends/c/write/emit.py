@@ -57,9 +57,12 @@ class Emitter:
                 yield from self._group(group, "", "slots")
             return
         yield from comment(self._step(stage))
-        yield "for (size_t at = 0; at < slots; at += rows) {"
-        for group in stage.groups:
-            yield from indented(self._group(group, "at", "rows"))
+        lines = [line for group in stage.groups for line in self._group(group, "at", "rows")]
+        if any("= back ?" in line for line in lines):
+            yield "for (size_t at = 0, back = 0; at < slots; at += rows, back = !back) {"
+        else:
+            yield "for (size_t at = 0; at < slots; at += rows) {"
+        yield from indented(lines)
         yield "}"
 
     def _step(self, stage: Stage) -> list[str]:

@@ -189,6 +189,34 @@ INLINE void product(const int rows, const int gates, const int each, const int p
             sum[r][v] = joined;
         }
 }
+//! gates product
+/* The first halves of two vectors, and the second half of one. */
+#if LANES == 16
+INLINE vec both(vec a, vec b) { return (vec)_mm512_shuffle_f32x4((__m512)a, (__m512)b, 0x44); }
+INLINE vec second(vec x) { return (vec)_mm512_shuffle_f32x4((__m512)x, (__m512)x, 0xee); }
+#else
+INLINE vec both(vec a, vec b) { return (void)b, a; }
+INLINE vec second(vec x) { return x; }
+#endif
+/* sum += x W for some gates, whose columns stand side by side in a panel, gate by gate. Two gates of half a vector are one
+   vector of the product. */
+INLINE void add_gates(const int rows, const int gates, const int each, const int panel, const int parts, const int k,
+                      const float *x, size_t x_step, const float *w, vec sum[TALLEST][8])
+{
+    if (panel >= LANES) {
+        const int width = (panel == 8 ? (gates + 1) / 2 * 2 : gates) * panel;
+        product(rows, gates, each, parts, k, x, x_step, w, width, panel, sum);
+        return;
+    }
+    const int pairs = (gates + 1) / 2;
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int p = 0; p < pairs; p++)
+            sum[r][p] = both(sum[r][2 * p], 2 * p + 1 < gates ? sum[r][2 * p + 1] : splat(0.0f));
+    product(rows, pairs, 1, parts, k, x, x_step, w, pairs * LANES, LANES, sum);
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int g = gates - 1; g >= 0; g--) sum[r][g] = g % 2 ? second(sum[r][g / 2]) : sum[r][g / 2];
+}
+
 //! affine tiles product
 /* y = b + x W for some rows, or y += x W where b is NULL. W is packed in panels of 64 columns, the last one of fewer. */
 INLINE void affine_tile(const int rows, const int panels, const int each, const int parts, const int k, const float *x,

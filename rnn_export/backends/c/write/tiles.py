@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rnn_export.backends.c.plan.buffers import WIDTH
-from rnn_export.backends.c.plan.tiles import Cut, Gates, cuts, interleaved, partial_sums
+from rnn_export.backends.c.plan.tiles import Cut, Gates, columns, cuts, interleaved, partial_sums
 from rnn_export.backends.c.trace.elementwise import BOOL
 from rnn_export.backends.c.trace.graph import Affine, Constant, Elementwise, Operand, Vector, View
 from rnn_export.backends.c.write.context import Address, Context, comment
@@ -22,6 +22,7 @@ from rnn_export.backends.c.write.literals import literal, splat_text
 from rnn_export.backends.c.write.pack import Stored
 
 LONG = 64  # terms, from which on they are added up apart from what a sum begins with: less is rounded
+NEAR = 1 << 13  # weights of a loop, from which on the nearest cache of a processor does not hold them all
 ALL = "REGISTERS"  # sums of a row, of which one tile has no more than one row
 EVERY_ROW = "UNROLL for (int r = 0; r < rows; r++)"
 
@@ -69,7 +70,8 @@ class Tile:
         body += [EVERY_ROW, "    UNROLL for (int u = 0; u < each; u++) {"]
         body += [*(f"        {line}" for line in lines), "    }"]
         parameters = [f"{kind}{name}" for kind, name in self.parameters.values()]
-        listed = ", ".join(["const int rows", "const int each", *parameters])
+        sizes = ["const int rows", "const int each", *(["const int panel"] if self.products else [])]
+        listed = ", ".join([*sizes, *parameters])
         self.context.functions += [
             *comment(self._equations()),
             f"INLINE void {self.name}({listed})",
@@ -81,8 +83,19 @@ class Tile:
         for cut in self.cuts:
             step = f"{cut.each} * LANES" if cut.each > 1 else "LANES"
             end = self.context.size(self.vectors[-1]) if cut.end == self.size else cut.end
-            yield f"for (int j = {cut.first}; j < {end}; j += {step})"
-            yield f"    TILES({self._sums(cut)}, {count}, {self.name}, {', '.join(self._arguments(cut))})"
+            tiles = f"TILES({self._sums(cut)}, {count}, {self.name}, {', '.join(self._arguments(cut))})"
+            if not self._turns(cut):
+                yield from (f"for (int j = {cut.first}; j < {end}; j += {step})", f"    {tiles}")
+                continue
+            yield f"for (int u = 0; u < {end}; u += {step}) {{"
+            yield f"    const int j = back ? {end} - {step} - u : u; /* what is in the cache first */"
+            yield from (f"    {tiles}", "}")
+
+    def _turns(self, cut: Cut) -> bool:
+        """Whether each time step goes through the tiles from where the one before ended: large weights."""
+        units = cut.end - cut.first
+        rows = (view.size * known.count for known in self.products for view in known.operation.views())
+        return self.loop and cut.first == 0 and units > cut.panel and sum(rows) * units >= NEAR
 
     def _equations(self) -> list[str]:
         vectors = [*(known.vector for known in self.products), *self.vectors]
@@ -102,7 +115,8 @@ class Tile:
     def _arguments(self, cut: Cut) -> Iterator[str]:
         """List what the function is called with for some units."""
         yield str(cut.each)
-        panel = cut.each * WIDTH
+        if self.products:
+            yield str(cut.panel)
         for argument in self.parameters:
             if argument not in self.matrices:
                 yield argument
@@ -110,8 +124,9 @@ class Tile:
             known, depth = self.matrices[argument]
             begin = Address(argument).plus(f"{cut.first * known.count} * {depth}" if cut.first else "")
             unit = f"j - {cut.first}" if cut.first else "j"
-            rows = f"{known.count} * {depth}" if known.count > 1 else depth
-            yield f"PANEL({begin}, {unit}, {panel}, {rows})"
+            gates = columns(cut, known) // cut.panel
+            rows = f"{gates} * {depth}" if gates > 1 else depth
+            yield f"PANEL({begin}, {unit}, {cut.panel}, {rows})"
 
     def _parameter(self, kind: str, wanted: str, argument: Address | str) -> str:
         """Give the name of the parameter that has some argument."""
@@ -169,7 +184,7 @@ class Tile:
             begin = f"{name}[r][v]"
 
     def _multiplied(self, part: Part, name: str) -> str:
-        return f"{self.context.kernel('product', part.stored)}({', '.join(part.factors)}, {name});"
+        return f"add_{self.context.kernel('gates', part.stored)}({', '.join(part.factors)}, {name});"
 
     def _begin(self, known: Gates) -> str | None:
         """Write what the sums are added to: what was computed before, or the bias."""
@@ -181,7 +196,7 @@ class Tile:
             source, name = context.all_of(vector, self.slot), context.names[context.owner(vector)]
             row = f"r * {self._row(vector)}"
         else:
-            name = bias(context, vector)
+            name = bias(context, vector, WIDTH)  # of the last gates, a vector may end behind it
             source = Address(name)
         return f"load({self._columns(known, name, source, row)})"
 
@@ -193,7 +208,7 @@ class Tile:
         return Address(start).plus(row, at)
 
     def _parts(self, known: Gates) -> Iterator[Part]:
-        """List what is multiplied, as the kernel ``product`` takes it."""
+        """List what is multiplied, as the kernel ``add_gates`` takes it."""
         context = self.context
         for view, matrix in known.operation.parts():
             parts = partial_sums(known.vector.size, view, loop=self.loop)
@@ -204,9 +219,8 @@ class Tile:
             )
             self.matrices[stored.name] = known, context.count(view)
             w = self._parameter(f"const {stored.type}", f"{stored.name}_j", stored.name)
-            width = "each * 16" if known.count == 1 else f"{known.count} * each * 16"
             count, row = context.count(view), self._row(view.vector)
-            factors = ("rows", str(known.count), "each", str(parts), count, x, row, w, width, "each * 16")
+            factors = ("rows", str(known.count), "each", "panel", str(parts), count, x, row, w)
             yield Part(stored, factors)
 
     def _operations(self) -> Iterator[str]:
@@ -303,10 +317,10 @@ def _load(dtype: str) -> str:
     return "iload" if dtype == BOOL else "load"
 
 
-def bias(context: Context, vector: Vector) -> str:
-    """Give the name of what an affine operation begins its sums with."""
+def bias(context: Context, vector: Vector, behind: int = 0) -> str:
+    """Give the name of what an affine operation begins its sums with, and so many zeros behind it."""
     operation = vector.operation
     assert isinstance(operation, Affine)
     if operation.bias is None:
-        return context.weights.vector(np.zeros(vector.size, np.float32), "zeros")
-    return context.weights.vector(operation.bias.values, operation.bias.name or "zeros")
+        return context.weights.vector(np.zeros(vector.size + behind, np.float32), "zeros")
+    return context.weights.vector(np.pad(operation.bias.values, (0, behind)), operation.bias.name or "zeros")
