@@ -110,4 +110,4 @@ def partial_sums(columns: int, view: View, *, loop: bool) -> int:
     """
     if not loop:
         return 1
-    return 1 if view.size < 8 or columns > 320 else 4 if columns <= 32 else 2
+    return 1 if view.size < 8 or columns > 160 else 4 if columns <= 32 else 2
