@@ -102,8 +102,10 @@ class Weights:
             return Stored(self._add(arranged(to_bf16(values)), HALF, stem), BF16)
         found = channels_of(values) if self.kind == INT8 else None
         if found is not None:
-            behind = np.pad(spread(found.scales[None]), (0, WIDTH))  # of the last gates, a vector may end there
-            scales = self.vector(behind, f"{stem or 'constants'} scale")
+            # the last vector of the last gates may end behind the columns
+            scales = self.vector(
+                np.pad(spread(found.scales[None]), (0, WIDTH)), f"{stem or 'constants'} scale"
+            )
             return Stored(self._add(arranged(found.numbers), EIGHTH, stem), INT8, scales)
         self.keep(stem, values.shape)
         return Stored(self.packed(arranged(values), stem))
