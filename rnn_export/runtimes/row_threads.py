@@ -11,6 +11,8 @@ from math import inf
 
 RunRows = Callable[..., object]  # takes the first row, how many, and what a call of the batch takes
 TRIALS = 4  # calls of a size: two that are shared, and two that are not
+AGAIN = 100  # calls, of which one is shared in any case: other programs may have had the cores before
+LONG = 5e-4  # seconds, many times what handing out rows takes
 
 
 @dataclass
@@ -24,7 +26,9 @@ class Trials:
     @property
     def shares(self) -> bool:
         """Whether the next call is to be shared: handing out rows takes longer than a small call."""
-        return self.count % 2 == 0 if self.count < TRIALS else self.shared < self.alone
+        if self.count < TRIALS:
+            return self.count % 2 == 0
+        return self.count % AGAIN == 0 or self.alone > LONG or self.shared < self.alone
 
     def add(self, seconds: float, *, shared: bool) -> None:
         """Count a call."""
