@@ -4,7 +4,7 @@
   once. Time and batch are the first two axes, in either order, unless these may not grow: then they are any
   two others that may. An input without a time axis is a context; all are, if no axis may be time. Of
   several readings the one counts in which more outputs are as long as the sequences, and then the one in
-  which the first input is a sequence.
+  which the first input is a sequence. An axis whose last entries are not read is no time axis.
 - The batch axis of a leaf of the state is the one that grows with the batch, in ``begin_state`` or in what
   the module returns; else the one of that size, if the module takes a larger one there.
 - The axes of the outputs are those that grow along; no time axis means the outputs of the last time step.
@@ -30,6 +30,7 @@ from rnn_export.module.output_length import (
     Run,
     all_longer,
     grown,
+    is_read,
     longer,
     output_lengths,
     size_along,
@@ -184,14 +185,16 @@ def _time_and_batch(
     alone = [pair for pair in pairs if {*pair[0]} == {None}]
     usual = [pair for pair in pairs if max(*(axis or 0 for axis in pair[0]), *pair[1]) == 1]
     usual = [pair for pair in usual if pair not in alone]
-    found, failures = list[Pair](), list[str]()
+    found, failures, unread = list[Pair](), list[str](), list[Pair]()
     for group in (usual, [pair for pair in pairs if pair not in [*usual, *alone]], alone):
         found = [pair for pair in group if _may_be(run, inputs, state, plain, begin, *pair, failures)]
         if group is alone:
             found = [pair for pair in found if rows_are_apart(run, inputs, state, *pair)]
+        unread = unread or found
+        found = [pair for pair in found if group is alone or is_read(run, inputs, state, plain, *pair)]
         if found:
             break
-    found = [pair for pair in found if not is_a_part(pair, found)]
+    found = [pair for pair in found or unread if not is_a_part(pair, found or unread)]
     if len(found) > 1:
         rows = {size_along(inputs, batch) for _, batch in found}
         found = [pair for pair in found if rows_are_apart(run, inputs, state, *pair)]

@@ -1,6 +1,7 @@
 """How many outputs there are for a number of time steps, and the fewest time steps that a module takes."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -49,6 +50,44 @@ def grown(one: Tensor, other: Tensor) -> list[int]:
         return []
     more = [axis for axis, (a, b) in enumerate(zip(one.shape, other.shape, strict=True)) if a != b]
     return more if all(other.shape[axis] == one.shape[axis] + 1 for axis in more) else []
+
+
+def is_read(run: Run, inputs: Inputs, state: Any, plain: Reading, time: Along, batch: Along) -> bool:
+    """Whether anything comes of one more entry at the end, and of one more row, as far as that can be tried.
+
+    Of an axis of which only the first entries are read, such as one of several features, nothing does.
+    """
+    with suppress(RnnExportError):
+        return _is_read(run, inputs, state, plain, time, batch)
+    return True
+
+
+def _is_read(run: Run, inputs: Inputs, state: Any, plain: Reading, time: Along, batch: Along) -> bool:
+    if state is None:
+        wider = run(all_longer(inputs, batch), None)
+        if all(one.shape == other.shape for one, other in zip(plain.outputs, wider.outputs, strict=True)):
+            return False
+    last = [
+        None if axis is None else tensor.narrow(axis, -1, 1)
+        for tensor, axis in zip(inputs, time, strict=True)
+    ]
+    results = list[Reading]()
+    for entries in (last, [None if entry is None else _another(entry) for entry in last]):
+        given = tuple(
+            tensor if axis is None or entry is None else torch.cat([tensor, entry], axis)
+            for tensor, axis, entry in zip(inputs, time, entries, strict=True)
+        )
+        results.append(run(given, state))
+    one, other = ([*result.outputs, *result.state] for result in results)
+    longer = any(map(grown, plain.outputs, results[0].outputs))
+    return longer or not all(map(torch.equal, one, other))
+
+
+def _another(entry: Tensor) -> Tensor:
+    """Give another entry; ids are those beside it, which are known to be such."""
+    if entry.is_floating_point() or entry.is_complex():
+        return entry + 1
+    return ~entry if entry.dtype == torch.bool else entry.roll(1)
 
 
 def output_lengths(

@@ -1,0 +1,40 @@
+"""An axis of which forward() reads the first entries alone is none of time or rows, though it may grow."""
+
+import torch
+from torch import Tensor, nn
+
+from rnn_export.module.inspection import inspect_export
+
+
+class Parts(nn.Module):
+    """Takes values and masks side by side: ``[B, 2, T, 4]``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.GRUCell(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        values, masks = x[:, 0], x[:, 1]
+        h, outputs = x.new_zeros(len(x), 5), []
+        for t in range(values.shape[1]):
+            h = self.cell(values[:, t] * masks[:, t], h)
+            outputs.append(h)
+        return torch.stack(outputs, 1)
+
+
+class Last(Parts):
+    """Gives the last time step alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)[:, -1]
+
+
+def test_time_is_the_axis_whose_entries_are_read() -> None:
+    signature = inspect_export(Parts().eval(), (torch.randn(3, 2, 7, 4),)).signature
+    assert signature.inputs[0].shape == ("batch", 2, "time", 4)
+    assert signature.outputs[0].shape == ("batch", "time", 5)
+
+
+def test_it_is_also_where_the_last_time_step_is_given_alone() -> None:
+    signature = inspect_export(Last().eval(), (torch.randn(3, 2, 7, 4),)).signature
+    assert signature.inputs[0].shape == ("batch", 2, "time", 4)
