@@ -77,7 +77,8 @@ def _without_vmap(module: nn.Module, arguments: Sequence[Tensor]) -> fx.GraphMod
         return functional_call(module, dict(zip(weights, given, strict=False)), given[len(weights) :])
 
     own = [weight.detach() for weight in weights.values()]
-    with step_by_step(), _config.patch(use_duck_shape=False):  # as many rows as weights have are no such size
+    # As many rows as a weight has are no size of the weight.
+    with step_by_step(), _config.patch(use_duck_shape=False):  # type: ignore[attr-defined]
         traced: fx.GraphModule = make_fx(run, tracing_mode="symbolic")(*own, *arguments)
     traced.graph.eliminate_dead_code()
     holder = nn.Module()

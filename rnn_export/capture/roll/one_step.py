@@ -92,7 +92,7 @@ class _Step:
     def _copied(self, node: Node) -> Node:
         if node in self.unrolled.windows:
             return self._windowed(node, self.unrolled.windows[node])
-        if node.target in RECURRENT:
+        if node.target in RECURRENT and not isinstance(self.unrolled.times.get(node), int):
             return self._recurrent(node)
         if node.target is aten.sym_size.int:
             return self.graph.call_method("size", fx.map_arg(node.args, self.emitted))

@@ -18,6 +18,7 @@ from rnn_export.capture import traceable
 from rnn_export.capture.roll.one_step import Step, one_step
 from rnn_export.capture.roll.unread import without_unread
 from rnn_export.capture.roll.unrolled import Unrolled
+from rnn_export.capture.roll.written import without_writes
 from rnn_export.capture.step import PRINTING, TRACED_BATCH
 from rnn_export.errors import RnnExportError
 from rnn_export.module import eager
@@ -140,9 +141,8 @@ def _step(subject: Subject) -> tuple[nn.Module, Step]:
         traced = exported.run_decompositions({}).module(check_guards=False)
     weights = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
     _name_alike(traced, weights)
-    step = one_step(
-        Unrolled(without_unread(traced.graph), [axis is not None for axis in axes], steps, weights)
-    )
+    graph = without_unread(without_writes(traced.graph, steps))
+    step = one_step(Unrolled(graph, [axis is not None for axis in axes], steps, weights))
     module = fx.GraphModule(traced, step.graph)
     for name, constant in [*module.named_buffers()]:
         holder, _, last = name.rpartition(".")
