@@ -18,11 +18,13 @@ import onnx
 import onnx_ir as ir
 
 from rnn_export.program.build import Builder, add_constant
+from rnn_export.program.operator_facts import RECURRENT
 from rnn_export.program.small_weights import BF16, channels_of, is_bf16, to_bf16
 from rnn_export.signature.tensors import Array
 
 METADATA = "rnn_export.weights"
 LEAST = 64  # numbers: the nodes that decode fewer take as many bytes
+LAST_MATRIX = 2  # the place of the last matrix among the inputs of ONNX's recurrent operators
 SHARE = 4  # numbers of a channel at least; of fewer the scales take as many bytes
 FLOAT: dict[str, object] = {"to": int(ir.DataType.FLOAT)}
 
@@ -46,6 +48,8 @@ def _shrink(graph: ir.Graph, kind: str) -> list[str]:
         tensor = value.const_value
         if tensor is None or tensor.dtype != ir.DataType.FLOAT or not _is_matrix(tensor.numpy()):
             continue
+        if all(node.op_type in RECURRENT and place > LAST_MATRIX for node, place in value.uses()):
+            continue  # biases of both directions
         decoded = _decoded(graph, build, str(value.name), tensor.numpy(), kind)
         if decoded is None:
             kept.append(f"{value.name} {list(tensor.shape)}")

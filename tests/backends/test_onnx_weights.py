@@ -58,6 +58,20 @@ def test_it_is_smaller_and_gives_the_same_bits(kind: str, share: float) -> None:
     assert {entry.key: entry.value for entry in small.metadata_props} == {"rnn_export.weights": kind}
 
 
+def test_biases_of_two_directions_are_no_matrix() -> None:
+    model = onnx.parser.parse_model(
+        """
+        < ir_version: 8, opset_import: [ "" : 18 ] >
+        net (float[T, B, 12] xs, float[2, 80, 12] W, float[2, 80, 20] R) => (float[T, 2, B, 20] ys)
+        < float[2, 160] bias > { ys = LSTM <hidden_size = 20, direction = "bidirectional"> (xs, W, R, bias) }
+        """
+    )
+    del model.graph.initializer[:]
+    values = np.random.default_rng(0).standard_normal((2, 160)).astype(np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(values, "bias"))
+    assert with_small_weights(model, INT8)[1] == []
+
+
 @pytest.mark.parametrize("kind", [INT8, BF16])
 def test_what_is_not_rounded_is_named_and_stays(kind: str) -> None:
     model = _model(kind)
