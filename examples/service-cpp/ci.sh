@@ -18,10 +18,10 @@ fi
 build/sessions_test
 echo "built with: $(basename "${CXX%% *}") $($CXX -dumpfullversion -dumpversion), cpp-httplib $(pkg-config --modversion cpp-httplib)"
 build/venv/bin/python check.py --models "$models" -- build/service
-coproc SERVICE { exec build/service --port 0 --models "$models"; }
+coproc SERVICE { exec build/service --port 0 --models "$models" 2> build/service.txt; }
 pid=$SERVICE_PID
 trap 'kill "$pid"' EXIT
-read -r _ _ url <&"${SERVICE[0]}"
+read -r _ _ url <&"${SERVICE[0]}" || { cat build/service.txt >&2; exit 1; }
 for manifest in "$models"/*/manifest.json; do
     if grep -q '"vocabulary"' "$manifest"; then
         name=$(basename "$(dirname "$manifest")")

@@ -230,7 +230,7 @@ class Service:
 
     def _kill(self) -> None:
         self.process.kill()
-        print(self.told(), end="", file=sys.stderr)
+        print(*(line for line in self.told().splitlines() if line[0:1] != "{"), sep="\n", file=sys.stderr)
 
     def __enter__(self) -> "Service":
         return self

@@ -300,7 +300,6 @@ def bad_places(bundle: Bundle, body: bytes) -> list[Bad]:
     """List requests for what is not there, or with another method."""
     model = bundle.path
     unknown = [
-        ("GET", "/"),
         ("GET", "/v1"),
         ("GET", "/v2/nothing"),
         ("GET", "/v2/models/nothing"),

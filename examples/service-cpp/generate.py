@@ -32,7 +32,7 @@ def choose(logits: list[float], uniform: float) -> int:
 
 
 def ask(url: str, request: object = None) -> dict[str, Any]:
-    """Read JSON, and send some first if there is any; an error of it is a SystemExit with its message."""
+    """Read JSON, and send some first if there is any; an error of the service is a SystemExit."""
     try:
         with open_url(url, None if request is None else json.dumps(request).encode()) as response:
             answer: dict[str, Any] = json.load(response)

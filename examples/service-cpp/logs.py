@@ -1,4 +1,4 @@
-"""What a service writes to stderr: lines of JSON, at start and stop, and with --log for each request."""
+"""What a service writes to stderr: lines of JSON at the start and the stop, with --log for each request."""
 
 import asyncio
 from collections.abc import Sequence

@@ -22,10 +22,10 @@ npm run --silent test > build/tests.txt || { cat build/tests.txt >&2; exit 1; }
 echo "built with: $(node -p '["fastify", "onnxruntime-node"].reduce((all, name) =>
     `${all}, ${name} ${require(`${name}/package.json`).version}`, `node ${process.versions.node}`)')"
 build/venv/bin/python check.py --models "$models" -- node main.js
-coproc SERVICE { exec node main.js --port 0 --models "$models"; }
+coproc SERVICE { exec node main.js --port 0 --models "$models" 2> build/service.txt; }
 pid=$SERVICE_PID
 trap 'kill "$pid"' EXIT
-read -r _ _ url <&"${SERVICE[0]}"
+read -r _ _ url <&"${SERVICE[0]}" || { cat build/service.txt >&2; exit 1; }
 for manifest in "$models"/*/manifest.json; do
     if grep -q '"vocabulary"' "$manifest"; then
         name=$(basename "$(dirname "$manifest")")
