@@ -129,7 +129,7 @@ static OrderedJson describe(const TensorFacts &facts, const char *other_key)
     if (facts.batch_axis) parameters["batch_axis"] = *facts.batch_axis;
     if (facts.vocabulary_size) parameters["vocabulary"] = facts.vocabulary_size;
     if (!facts.other_name.empty()) parameters[other_key] = facts.other_name;
-    if (facts.initial) parameters["initial"] = *facts.initial;
+    if (!facts.initial.empty()) parameters["initial"] = OrderedJson::parse(facts.initial);
     return {
         {"name", facts.name}, {"datatype", facts.datatype_name()}, {"shape", facts.shape}, {"parameters", parameters}};
 }

@@ -91,7 +91,7 @@ static Model load_model(const RecurrentModel &net, const std::filesystem::path &
         model.outputs.push_back(read_tensor(output, "name", "output"));
     for (const Json &leaf : signature.at("state")) {
         model.state_in.push_back(read_leaf(leaf, "name", "output_name"));
-        if (leaf.at("initial").is_number()) model.state_in.back().initial = leaf.at("initial").get<double>();
+        if (leaf.at("initial").is_primitive()) model.state_in.back().initial = leaf.at("initial").dump();
         model.state_out.push_back(read_leaf(leaf, "output_name", "name"));
     }
     check_sizes(model);

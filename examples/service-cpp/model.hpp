@@ -22,7 +22,7 @@ struct TensorFacts {
     std::size_t vocabulary_size = 0; // token ids are 0 to one less; 0: not known, or no ids
     std::string role{};              // sequence, context, output or state
     std::string other_name{};        // of a leaf of the state: where it comes out, or where it goes in
-    std::optional<double> initial{}; // all numbers of a leaf's first value, where they are the same
+    std::string initial{};           // JSON: all numbers of a leaf's first value, where they are the same
 
     // Bytes of a number: in the protocol, and in C, whose truth values are int32_t.
     std::size_t width() const { return datatype == Datatype::int64 ? 8 : datatype == Datatype::fp32 ? 4 : 1; }

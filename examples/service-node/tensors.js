@@ -43,7 +43,7 @@ export function parametersOf({ shape, role, vocabulary, initial, output_name, in
     vocabulary,
     output_name,
     input_name,
-    initial: typeof initial === "number" ? initial : undefined,
+    initial: Array.isArray(initial) ? undefined : initial,
   };
 }
 
