@@ -2,6 +2,7 @@
 
     python benchmarks/rtneural.py CHECKOUT              all sizes: some minutes
     python benchmarks/rtneural.py CHECKOUT --units 32   of some units alone
+    python benchmarks/rtneural.py CHECKOUT --write      its section of BENCHMARKS.md
 
 CHECKOUT is a clone of github.com/jatinchowdhury18/RTNeural with its submodules; Debian's libeigen3-dev has
 Eigen. Each net is exported and verified, and RTNeural gets its weights; both have to give the same before
@@ -13,9 +14,10 @@ import ctypes
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from statistics import median
 from subprocess import run as run_program
@@ -26,6 +28,7 @@ from limits import machine
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from sections import OUT, replaced
 from torch import Tensor, nn
 
 import rnn_export
@@ -133,6 +136,34 @@ def times(net: Net, checkout: Path) -> dict[str, float]:
     return {name: median(seconds) / STEPS * 1e9 for name, seconds in taken.items()}
 
 
+def lines(checkout: Path, nets: Iterable[Net]) -> Iterator[list[str]]:
+    """Give the table: what its columns are called, then a row for each net."""
+    for number, net in enumerate(nets):
+        found = times(net, checkout)
+        peer = min(value for name, value in found.items() if name.startswith("RTNeural"))
+        ratios = [f"{peer / found[f'model.c, {piece} a call']:.2f}" for piece in ASKED]
+        if number == 0:
+            asked = [f"{piece} a call: times as fast (asked: {least})" for piece, least in ASKED.items()]
+            yield ["ns a step", *found, *asked]
+        yield [net.name, *(f"{value:.0f}" for value in found.values()), *ratios]
+
+
+def section(table: list[list[str]]) -> str:
+    """Write the last part of BENCHMARKS.md."""
+    rows = [table[0], ["---", *["---:"] * (len(table[0]) - 1)], *table[1:]]
+    text = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return f"""Written by `python benchmarks/rtneural.py CHECKOUT --write`.
+
+Machine: {machine()}.
+
+Nanoseconds a time step of a recurrent layer and a linear one with one output, one row; medians of {TURNS}
+runs of {STEPS} steps, in which all columns take turns. RTNeural is compiled with `-O3 -march=native`, model.c
+with `-O2 -march=native`.
+
+{text}
+"""
+
+
 def main() -> None:
     """Print a table of all sizes that are asked for."""
     parser = argparse.ArgumentParser(
@@ -141,24 +172,19 @@ def main() -> None:
     parser.add_argument("checkout", type=Path, help="a clone of RTNeural")
     parser.add_argument("--units", type=int, nargs="+", default=UNITS)
     parser.add_argument("--inputs", type=int, nargs="+", default=INPUTS)
+    parser.add_argument("--write", action="store_true", help="write it into BENCHMARKS.md as well")
     given = parser.parse_args()
+    layers: tuple[type[nn.LSTM] | type[nn.GRU], ...] = (nn.LSTM, nn.GRU)
+    nets = (Net(*sizes) for sizes in product(layers, given.inputs, given.units))
+    found = list(lines(given.checkout.resolve(), nets))
+    table = Table(*found[0], box=box.MARKDOWN)
+    for row in found[1:]:
+        table.add_row(*row)
     console = Console(width=200)
     console.print(machine(), highlight=False, soft_wrap=True)
-    table: Table | None = None
-    for layer in (nn.LSTM, nn.GRU):
-        for inputs in given.inputs:
-            for units in given.units:
-                net = Net(layer, inputs, units)
-                found = times(net, given.checkout.resolve())
-                peer = min(value for name, value in found.items() if name.startswith("RTNeural"))
-                ratios = [f"{peer / found[f'model.c, {piece} a call']:.2f}" for piece in ASKED]
-                if table is None:
-                    asked = [
-                        f"{piece} a call: times as fast (asked: {least})" for piece, least in ASKED.items()
-                    ]
-                    table = Table("ns a step", *found, *asked, box=box.MARKDOWN)
-                table.add_row(net.name, *(f"{value:.0f}" for value in found.values()), *ratios)
     console.print(table)
+    if given.write:
+        OUT.write_text(replaced(OUT.read_text(), "model.c against RTNeural", section(found)))
 
 
 if __name__ == "__main__":
