@@ -118,11 +118,14 @@ class Weights:
     def table(self, weight: Weight) -> tuple[Stored, bool]:
         """Add the rows of a table and one of zeros; say whether a scale is that of a row, not of a column."""
         rows = np.concatenate([weight.values, np.zeros_like(weight.values[:1])])
-        whole = Weight(rows, weight.labels)
-        if self.kind == INT8 and channels_of(rows) is None:
-            turned = Weight.of(rows.T, weight.name)
+        whole, turned = Weight(rows, weight.labels), Weight.of(rows.T, weight.name)
+        if self.kind == INT8 and channels_of(rows) is None and channels_of(rows.T) is not None:
             return self.matrix(turned, lambda values: padded_rows(values.T)), True
-        return self.matrix(whole, padded_rows), False
+        stored = self.matrix(whole, padded_rows)
+        if self.kind != stored.kind:
+            self.kept.pop()
+            self.keep(weight.name, weight.values.shape)  # without the row of zeros
+        return stored, False
 
     def packed(self, numbers: Array, stem: str) -> str:
         """Add a matrix in the order in which it is read; give its name."""
