@@ -82,13 +82,14 @@ class Tile:
         ]
         for cut in self.cuts:
             step = f"{cut.each} * LANES" if cut.each > 1 else "LANES"
-            end = self.context.size(self.vectors[-1]) if cut.end == self.size else cut.end
+            whole = cut.end if cut.end != self.size else self.context.size(self.vectors[-1])
+            end = self.context.size(self.vectors[-1]) if cut.end >= self.size else cut.end
             tiles = f"TILES({self._sums(cut)}, {count}, {self.name}, {', '.join(self._arguments(cut))})"
             if not self._turns(cut):
                 yield from (f"for (int j = {cut.first}; j < {end}; j += {step})", f"    {tiles}")
                 continue
-            yield f"for (int u = 0; u < {end}; u += {step}) {{"
-            yield f"    const int j = back ? {end} - {step} - u : u; /* what is in the cache first */"
+            yield f"for (int u = 0; u < {whole}; u += {step}) {{"
+            yield f"    const int j = back ? {whole} - {step} - u : u; /* what is in the cache first */"
             yield from (f"    {tiles}", "}")
 
     def _turns(self, cut: Cut) -> bool:
