@@ -23,10 +23,19 @@
 #endif
 #include "model.h"
 #include <string.h>
+/* Without vectors of the processor, one number at a time is faster: GCC takes NEON of a 32-bit Arm apart. */
+#if !defined(__SSE__) && !defined(__aarch64__) && !defined(__wasm_simd128__) && !defined(__riscv_vector) && \
+    !defined(__ALTIVEC__) && !defined(__VEC__) && !defined(__mips_msa) && !defined(__loongarch_sx) && \
+    !(defined(__ARM_NEON) && defined(__clang__)) && !(defined(__ARM_FEATURE_MVE) && __ARM_FEATURE_MVE > 1) && \
+    !defined(PLAIN_LOOPS)
+#define PLAIN_LOOPS
+#endif
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(PLAIN_LOOPS)
 #include <immintrin.h> /* of the compiler; for AVX2 and AVX-512 */
 #elif defined(__aarch64__) && defined(__GNUC__) && !defined(PLAIN_LOOPS)
 #include <arm_neon.h> /* of the compiler */
+#elif defined(__ARM_FEATURE_MVE) && defined(__GNUC__) && !defined(PLAIN_LOOPS)
+#include <arm_mve.h> /* of the compiler */
 #endif
 #define FILE_NAME "model.c"
 
@@ -35,7 +44,7 @@
 #define ALIGNED __attribute__((aligned(64)))
 #define APART __attribute__((noinline, unused)) /* only the chosen one of several takes its stack */
 #ifdef __clang__
-#define UNROLL _Pragma("unroll")
+#define UNROLL _Pragma("clang loop unroll(full)")
 #define REPEAT _Pragma("unroll 8")
 #pragma clang diagnostic ignored "-Wpass-failed" /* a loop of a single round is none to unroll */
 #else
@@ -71,9 +80,14 @@
 #define iload JOIN(iload, VARIANT)
 #define istore JOIN(istore, VARIANT)
 #define fused JOIN(fused, VARIANT)
+#define fused_by JOIN(fused_by, VARIANT)
 #define horner JOIN(horner, VARIANT)
+#define hand_on JOIN(hand_on, VARIANT)
 #define terms JOIN(terms, VARIANT)
 #define product JOIN(product, VARIANT)
+#define both JOIN(both, VARIANT)
+#define second JOIN(second, VARIANT)
+#define add_gates JOIN(add_gates, VARIANT)
 #define affine_tile JOIN(affine_tile, VARIANT)
 #define affine JOIN(affine, VARIANT)
 #define exp_by_parts JOIN(exp_by_parts, VARIANT)
@@ -85,14 +99,20 @@
 #define R_tile JOIN(R_tile, VARIANT)
 #define H_tile JOIN(H_tile, VARIANT)
 #define walk JOIN(walk, VARIANT)
+#define run_step JOIN(run_step, VARIANT)
 #define run_row JOIN(run_row, VARIANT)
 #define run_rows JOIN(run_rows, VARIANT)
 #define run_all JOIN(run_all, VARIANT)
 
 /* A slot is one row at one time step. */
-#define SLOTS 56 /* rows times time steps that are computed together */
+#if CHAR_RNN_SMALL
+#define SLOTS 1 /* rows times time steps that are computed together */
+#else
+#define SLOTS 56
+#endif
 #define FEW 1 /* rows, up to which few time steps are computed together: less to wait for */
-#define FEW_SLOTS 8
+#define FEW_SLOTS (SLOTS < 8 ? SLOTS : 8)
+#define TALLEST (SLOTS < 8 ? SLOTS : 8) /* rows of a tile, whose numbers stay in registers */
 #define PAD 16 /* numbers behind a buffer, which the last vector of a row may read */
 /* Of each vector: SIZE numbers, WIDE if rounded up to whole vectors of the processor; a row of its buffer begins ROW
    numbers behind the one before. */
@@ -13153,13 +13173,13 @@ ALIGNED static const float net_W_hq[12288] = {
 #define LANES 1
 #define REGISTERS 4
 #include FILE_NAME
-#elif defined(__AVX512F__)
+#elif defined(__AVX512F__) && defined(__AVX512DQ__) && !CHAR_RNN_SMALL
 #define VARIANT avx512
 #define TARGET
 #define LANES 16
 #define REGISTERS 24
 #include FILE_NAME
-#elif defined(__AVX2__) && defined(__FMA__)
+#elif defined(__AVX2__) && defined(__FMA__) && !CHAR_RNN_SMALL
 #define VARIANT avx2
 #define TARGET
 #define LANES 8
@@ -13171,7 +13191,7 @@ ALIGNED static const float net_W_hq[12288] = {
 #define LANES 4
 #define REGISTERS 8
 #include FILE_NAME
-#ifdef __x86_64__
+#if defined(__x86_64__) && !CHAR_RNN_SMALL
 #define CHOOSES
 #ifndef ALLOWED
 #define ALLOWED(lanes) 1 /* for tests: which kinds of processor may be chosen */
@@ -13200,17 +13220,23 @@ ALIGNED static const float net_W_hq[12288] = {
 void char_rnn_run(size_t steps, size_t batch, const int64_t *inputs, const float *state_in, float *outputs,
         float *state_out)
 {
+    char_rnn_run_rows(0, batch, steps, batch, inputs, state_in, outputs, state_out);
+}
+
+void char_rnn_run_rows(size_t first, size_t rows, size_t steps, size_t batch, const int64_t *inputs,
+        const float *state_in, float *outputs, float *state_out)
+{
     const struct call call = {steps, batch, inputs, state_in, outputs, state_out};
 #ifdef CHOOSES
     if (ALLOWED(16) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512dq"))
-        JOIN_(run_all, avx512)(&call);
+        JOIN_(run_all, avx512)(&call, first, first + rows);
     else if (ALLOWED(8) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        JOIN_(run_all, avx2)(&call);
+        JOIN_(run_all, avx2)(&call, first, first + rows);
     else
-        JOIN_(run_all, base)(&call);
+        JOIN_(run_all, base)(&call, first, first + rows);
 #else
-    run_all(&call);
+    run_all(&call, first, first + rows);
 #endif
 }
 
@@ -13248,8 +13274,9 @@ typedef float vec;
 typedef int32_t ivec;
 INLINE vec splat(float x) { return x; }
 INLINE ivec isplat(int32_t x) { return x; }
-INLINE ivec bits(vec x) { ivec y; memcpy(&y, &x, sizeof y); return y; }
-INLINE vec number(ivec x) { vec y; memcpy(&y, &x, sizeof y); return y; }
+/* By a union: with -ffreestanding, memcpy is a call. */
+INLINE ivec bits(vec x) { const union { vec from; ivec to; } y = {.from = x}; return y.to; }
+INLINE vec number(ivec x) { const union { ivec from; vec to; } y = {.from = x}; return y.to; }
 INLINE ivec to_exponent(ivec x) { return (ivec)((uint32_t)x << 23); } /* any, where a number is NaN */
 INLINE ivec less(vec a, vec b) { return -(a < b); }
 INLINE ivec less_or_equal(vec a, vec b) { return -(a <= b); }
@@ -13269,15 +13296,29 @@ INLINE vec fused(vec a, vec b, vec c) { return (vec)_mm512_fmadd_ps((__m512)a, (
 INLINE vec fused(vec a, vec b, vec c) { return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
 #elif LANES == 4 && defined(__aarch64__)
 INLINE vec fused(vec a, vec b, vec c) { return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
+#elif LANES == 4 && defined(__ARM_FEATURE_MVE)
+INLINE vec fused(vec a, vec b, vec c) { return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
 #elif LANES == 1 && defined(__GNUC__) && (defined(__FMA__) || defined(__FP_FAST_FMAF) || defined(__ARM_FEATURE_FMA))
 INLINE vec fused(vec a, vec b, vec c) { return __builtin_fmaf(a, b, c); }
 #else
 INLINE vec fused(vec a, vec b, vec c) { return a * b + c; }
 #endif
+/* The same with one number for all of b. */
+#if LANES == 4 && defined(__ARM_FEATURE_MVE)
+INLINE vec fused_by(vec a, float b, vec c) { return (vec)vfmaq_n_f32((float32x4_t)c, (float32x4_t)a, b); }
+#else
+INLINE vec fused_by(vec a, float b, vec c) { return fused(a, splat(b), c); }
+#endif
 /* a x + c: a step of Horner's scheme */
 INLINE vec horner(vec a, vec x, float c) { return fused(a, x, splat(c)); }
+/* Copy rows of a buffer to where no row of these is, in whole vectors: a load that is wider than the store before it
+   would wait for the store. */
+INLINE void hand_on(float *to, const float *from, size_t count)
+{
+    for (size_t i = 0; i < count; i += LANES) store(to + i, load(from + i));
+}
 /* The rows of a tile of so many sums a row: they stay in registers. */
-#define TALL(sums) (REGISTERS / (sums) > 8 ? 8 : REGISTERS / (sums))
+#define TALL(sums) (REGISTERS / (sums) > TALLEST ? TALLEST : REGISTERS / (sums))
 /* Call tile(rows, ...) for all i < count, as many rows at once as there can be; its arguments name i. */
 #define TILES(sums, count, tile, ...) \
     for (size_t i = 0, tall_ = TALL(sums); i < (count);) { \
@@ -13290,37 +13331,37 @@ INLINE vec horner(vec a, vec x, float c) { return fused(a, x, splat(c)); }
     }
 /* Where the tile of number j begins in a matrix that is cut into panels of some columns, each with all rows. */
 #define PANEL(w, j, columns, rows) ((w) + (j) / (columns) * ((columns) * (rows)) + (j) % (columns))
-/* Add row i of W times number i of every x, and the same in each part of k. */
-INLINE void terms(const int rows, const int gates, const int each, const int parts, const int part, const float *x,
-                  size_t x_step, const float *w, const int width, const int gap, vec sum[8][8][4])
+/* Add the first rows of W, one for each part of a sum, times as many numbers of every x. */
+INLINE void terms(const int rows, const int gates, const int each, const int parts, const float *x, size_t x_step,
+                  const float *w, const int width, const int gap, vec sum[TALLEST][8][4])
 {
     UNROLL for (int p = 0; p < parts; p++)
         UNROLL for (int v = 0; v < gates * each; v++) {
-            const vec column = load(w + p * part * width + v / each * gap + v % each * LANES);
+            const vec column = load(w + p * width + v / each * gap + v % each * LANES);
             UNROLL for (int r = 0; r < rows; r++)
-                sum[r][v][p] = fused(column, splat(x[r * x_step + p * part]), sum[r][v][p]);
+                sum[r][v][p] = fused_by(column, x[r * x_step + p], sum[r][v][p]);
         }
 }
 /* sum += x W for some rows and `each` vectors of some gates. Row i of W begins at w + i * width, and what belongs to
-   the next gate stands a gap further. Every number is the sum of sums over a part of k each, whatever the tile. */
+   the next gate stands a gap further. Every number is the sum of `parts` sums, which take terms in turn: the first
+   terms wait for the first numbers of x alone. */
 INLINE void product(const int rows, const int gates, const int each, const int parts, const int k, const float *x,
-                    size_t x_step, const float *w, const int width, const int gap, vec sum[8][8])
+                    size_t x_step, const float *w, const int width, const int gap, vec sum[TALLEST][8])
 {
-    const int part = (k + parts - 1) / parts, all = k - (parts - 1) * part;
-    vec some[8][8][4];
+    const int rounds = k / parts, left = k % parts;
+    vec some[TALLEST][8][4];
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < gates * each; v++) {
             some[r][v][0] = sum[r][v];
             UNROLL for (int p = 1; p < parts; p++) some[r][v][p] = splat(0.0f);
         }
     if (rows * gates * each * parts > 8)
-        for (int i = 0; i < all; i++)
-            terms(rows, gates, each, parts, part, x + i, x_step, w + i * width, width, gap, some);
+        for (int i = 0; i < rounds; i++)
+            terms(rows, gates, each, parts, x + i * parts, x_step, w + i * parts * width, width, gap, some);
     else
-        REPEAT for (int i = 0; i < all; i++)
-            terms(rows, gates, each, parts, part, x + i, x_step, w + i * width, width, gap, some);
-    for (int i = all; i < part; i++)
-        terms(rows, gates, each, parts - 1, part, x + i, x_step, w + i * width, width, gap, some);
+        REPEAT for (int i = 0; i < rounds; i++)
+            terms(rows, gates, each, parts, x + i * parts, x_step, w + i * parts * width, width, gap, some);
+    terms(rows, gates, each, left, x + rounds * parts, x_step, w + rounds * parts * width, width, gap, some);
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < gates * each; v++) {
             vec joined = some[r][v][0];
@@ -13329,11 +13370,37 @@ INLINE void product(const int rows, const int gates, const int each, const int p
             sum[r][v] = joined;
         }
 }
+/* The first halves of two vectors, and the second half of one. */
+#if LANES == 16
+INLINE vec both(vec a, vec b) { return (vec)_mm512_shuffle_f32x4((__m512)a, (__m512)b, 0x44); }
+INLINE vec second(vec x) { return (vec)_mm512_shuffle_f32x4((__m512)x, (__m512)x, 0xee); }
+#else
+INLINE vec both(vec a, vec b) { return (void)b, a; }
+INLINE vec second(vec x) { return x; }
+#endif
+/* sum += x W for some gates, whose columns stand side by side in a panel, gate by gate. Two gates of half a vector are one
+   vector of the product. */
+INLINE void add_gates(const int rows, const int gates, const int each, const int panel, const int parts, const int k,
+                      const float *x, size_t x_step, const float *w, vec sum[TALLEST][8])
+{
+    if (panel >= LANES) {
+        const int width = (panel == 8 ? (gates + 1) / 2 * 2 : gates) * panel;
+        product(rows, gates, each, parts, k, x, x_step, w, width, panel, sum);
+        return;
+    }
+    const int pairs = (gates + 1) / 2;
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int p = 0; p < pairs; p++)
+            sum[r][p] = both(sum[r][2 * p], 2 * p + 1 < gates ? sum[r][2 * p + 1] : splat(0.0f));
+    product(rows, pairs, 1, parts, k, x, x_step, w, pairs * LANES, LANES, sum);
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int g = gates - 1; g >= 0; g--) sum[r][g] = g % 2 ? second(sum[r][g / 2]) : sum[r][g / 2];
+}
 /* y = b + x W for some rows, or y += x W where b is NULL. W is packed in panels of 64 columns, the last one of fewer. */
 INLINE void affine_tile(const int rows, const int panels, const int each, const int parts, const int k, const float *x,
                         size_t x_step, const float *w, const float *b, float *y, size_t y_step)
 {
-    vec sum[8][8];
+    vec sum[TALLEST][8];
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < panels * each; v++) sum[r][v] = splat(0.0f);
     product(rows, panels, each, parts, k, x, x_step, w, each * 16, 64 * k, sum);
@@ -13439,14 +13506,13 @@ INLINE vec piece(int number, ivec at)
 }
 INLINE vec vtanh(vec x)
 {
-    const ivec sign = bits(x) & isplat(INT32_MIN), size = bits(x) ^ sign;
-    const __m512i most = _mm512_min_epu32((__m512i)size, (__m512i)isplat(0x415fffff)); /* up to 14 */
-    const ivec at = (ivec)_mm512_srli_epi32(_mm512_max_epu32(most, (__m512i)isplat(0x3d7fffff)), 21);
-    const vec near = (vec)_mm512_min_ps((__m512)splat(14.0f), (__m512)size); /* NaN, where x is */
-    const vec r = near - piece(6, at), rr = r * r;
+    const __m512 near = _mm512_range_ps((__m512)x, (__m512)splat(13.999999f), 10); /* the smaller |x| */
+    const ivec at = (ivec)_mm512_srli_epi32(_mm512_max_epu32((__m512i)near, (__m512i)isplat(0x3d7fffff)), 21);
+    const vec r = (vec)near - piece(6, at), rr = r * r;
     const vec low = fused(piece(1, at), r, piece(0, at)), high = fused(piece(3, at), r, piece(2, at));
     const vec y = fused(fused(fused(piece(5, at), r, piece(4, at)), rr, high), rr, low);
-    return number(bits(y) | sign);
+    const __mmask16 number = _mm512_cmp_ps_mask((__m512)x, (__m512)x, _CMP_ORD_Q); /* NaN stays, and the sign of x */
+    return (vec)_mm512_mask_ternarylogic_epi32((__m512i)x, number, (__m512i)y, (__m512i)isplat(INT32_MIN), 0xe4);
 }
 #else
 /* tanh(x) = x P(x^2) / Q(x^2) up to 9, where it rounds to 1; within 5 units in the last place */
@@ -13462,23 +13528,45 @@ INLINE vec vtanh(vec x)
     return choose(less(splat(81.0f), u), one, top / bottom);
 }
 #endif
+#if LANES == 16
+/* sigmoid(x) = 1 / (1 + 2^n 2^(i/32) exp(r)), 0 <= r < log(2) / 32; within 3.1 units in the last place, down to -88 */
+ALIGNED static const float powers[32] = {
+    1.0f, 1.0218972f, 1.0442737f, 1.0671405f, 1.0905077f, 1.1143868f, 1.1387886f, 1.1637249f, 1.1892071f,
+    1.2152474f, 1.2418578f, 1.269051f, 1.2968396f, 1.3252367f, 1.3542556f, 1.38391f, 1.4142135f, 1.4451808f,
+    1.4768262f, 1.5091645f, 1.5422108f, 1.5759809f, 1.6104903f, 1.6457555f, 1.6817929f, 1.7186193f,
+    1.7562522f, 1.7947091f, 1.8340081f, 1.8741677f, 1.9152066f, 1.9571441f,
+};
+INLINE vec vsigmoid(vec x)
+{
+    const __m512 near = _mm512_max_ps((__m512)splat(-104.0f), _mm512_min_ps((__m512)splat(104.0f), (__m512)x));
+    const __m512 log2 = (__m512)splat(1.44269504088896341f), magic = (__m512)splat(393216.0f); /* 1.5 * 2^18 */
+    const __m512 shifted = _mm512_fnmadd_round_ps(near, log2, magic, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+    const __m512 n = (__m512)((vec)shifted - (vec)magic); /* in thirty-seconds, which are in the lowest bits as well */
+    const vec r = (vec)_mm512_fnmsub_ps(near, log2, n), rest = (vec)near * -1.33497551e-8f; /* of log2 */
+    const __m512 power = _mm512_permutex2var_ps((__m512)load(powers), (__m512i)shifted, (__m512)load(powers + 16));
+    const vec scaled = (vec)_mm512_scalef_ps(power, n);
+    const vec q = fused(r * r, horner(splat(0.055504109f), r, 0.24022651f), fused(r, splat(0.69314718f), rest));
+    return splat(1.0f) / fused(scaled, q, scaled + 1.0f);
+}
+#else
 /* sigmoid(x) = 1 / (1 + exp(-x)); within 2.5 units in the last place, down to -88 */
 INLINE vec vsigmoid(vec x) { return splat(1.0f) / fused_exp(1.0f, -x, 1.0f); }
+#endif
 
 /* Z = sigmoid(net.W_xz[inputs] + H net.W_hz + net.b_z)
    R = sigmoid(net.W_xr[inputs] + H net.W_hr + net.b_r)
    mul_1 = R * H
    mul_2 = Z * H
    sub_1 = 1 - Z */
-INLINE void R_tile(const int rows, const int each, const float *H, const float *net_W_hz_W_hr_j,
-        const float *lookup_j, const float *net_b_z_j, const float *lookup_2_j, const float *net_b_r_j,
-        const float *H_j, float *to_mul_1, float *to_mul_2, float *to_sub_1)
+INLINE void R_tile(const int rows, const int each, const int panel, const float *H,
+        const float *net_W_hz_W_hr_j, const float *lookup_j, const float *net_b_z_j, const float *lookup_2_j,
+        const float *net_b_r_j, const float *H_j, float *to_mul_1, float *to_mul_2, float *to_sub_1)
 {
-    vec sum[8][8];
+    vec sum[TALLEST][8];
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < 2 * each; v++)
             sum[r][v] = splat(0.0f);
-    product(rows, 2, each, 1, H_SIZE, H, H_ROW, net_W_hz_W_hr_j, 2 * each * 16, each * 16, sum);
+    add_gates(rows, 2, each, panel, 1, H_SIZE, H, H_ROW, net_W_hz_W_hr_j, sum);
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int u = 0; u < each; u++) {
             const vec add_1 = load(lookup_j + r * LOOKUP_ROW + u * LANES) + sum[r][u];
@@ -13498,15 +13586,15 @@ INLINE void R_tile(const int rows, const int each, const float *H, const float *
 
 /* H_tilde = tanh(net.W_xh[inputs] + mul_1 net.W_hh + net.b_h)
    H = mul_2 + sub_1 * H_tilde */
-INLINE void H_tile(const int rows, const int each, const float *mul_1, const float *net_W_hh_j,
-        const float *lookup_3_j, const float *net_b_h_j, const float *mul_2_j, const float *sub_1_j,
-        float *to_H)
+INLINE void H_tile(const int rows, const int each, const int panel, const float *mul_1,
+        const float *net_W_hh_j, const float *lookup_3_j, const float *net_b_h_j, const float *mul_2_j,
+        const float *sub_1_j, float *to_H)
 {
-    vec sum[8][8];
+    vec sum[TALLEST][8];
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < each; v++)
             sum[r][v] = splat(0.0f);
-    product(rows, 1, each, 2, MUL_1_SIZE, mul_1, MUL_1_ROW, net_W_hh_j, each * 16, each * 16, sum);
+    add_gates(rows, 1, each, panel, 2, MUL_1_SIZE, mul_1, MUL_1_ROW, net_W_hh_j, sum);
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int u = 0; u < each; u++) {
             const vec add_5 = load(lookup_3_j + r * LOOKUP_3_ROW + u * LANES) + sum[r][u];
@@ -13521,6 +13609,7 @@ INLINE void H_tile(const int rows, const int each, const float *mul_1, const flo
 INLINE void walk(const struct call *c, size_t row, const size_t rows, size_t steps)
 {
     ALIGNED float H[2 * SLOTS * H_ROW + PAD];
+    size_t last = 0; /* the slot from which on the state stands in the end */
     /* The state at the beginning. */
     for (size_t i = 0; i < rows; i++) {
         memcpy(H + i * H_ROW, c->state_in + (row + i) * H_SIZE, H_SIZE * sizeof(float));
@@ -13535,7 +13624,7 @@ INLINE void walk(const struct call *c, size_t row, const size_t rows, size_t ste
     ALIGNED float outputs[SLOTS * OUTPUTS_ROW + PAD];
     const size_t most = (rows <= FEW ? FEW_SLOTS : SLOTS) / rows; /* time steps of a block */
     for (size_t begin = 0, count; begin < steps; begin += count) {
-        count = steps - begin < most ? steps - begin : most;
+        count = SLOTS == 1 || steps - begin > most ? most : steps - begin;
         const size_t slots = count * rows;
         /* Rows that stand evenly spaced are read where the caller has them, others are copied. */
         const int inputs_evenly = rows == 1 || rows == c->batch;
@@ -13572,17 +13661,22 @@ INLINE void walk(const struct call *c, size_t row, const size_t rows, size_t ste
            R = sigmoid(net.W_xr[inputs] + H net.W_hr + net.b_r)
            H_tilde = tanh(net.W_xh[inputs] + (R * H) net.W_hh + net.b_h)
            H = Z * H + (1 - Z) * H_tilde */
-        for (size_t at = 0; at < slots; at += rows) {
-            for (int j = 0; j < SUB_1_SIZE; j += 2 * LANES)
-                TILES(4, rows, R_tile, 2, H + (at + i) * H_ROW, PANEL(net_W_hz_W_hr, j, 32, 2 * H_SIZE),
+        for (size_t at = 0, back = 0; at < slots; at += rows, back = !back) {
+            for (int u = 0; u < SUB_1_SIZE; u += 2 * LANES) {
+                const int j = back ? SUB_1_SIZE - 2 * LANES - u : u; /* what is in the cache first */
+                TILES(4, rows, R_tile, 2, 32, H + (at + i) * H_ROW, PANEL(net_W_hz_W_hr, j, 32, 2 * H_SIZE),
                         lookup + (at + i) * LOOKUP_ROW + j, net_b_z + j,
                         lookup_2 + (at + i) * LOOKUP_2_ROW + j, net_b_r + j, H + (at + i) * H_ROW + j,
                         mul_1 + (at + i) * MUL_1_ROW + j, mul_2 + (at + i) * MUL_2_ROW + j,
                         sub_1 + (at + i) * SUB_1_ROW + j)
-            for (int j = 0; j < H_SIZE; j += 4 * LANES)
-                TILES(8, rows, H_tile, 4, mul_1 + (at + i) * MUL_1_ROW, PANEL(net_W_hh, j, 64, MUL_1_SIZE),
-                        lookup_3 + (at + i) * LOOKUP_3_ROW + j, net_b_h + j, mul_2 + (at + i) * MUL_2_ROW + j,
-                        sub_1 + (at + i) * SUB_1_ROW + j, H + (at + i + rows) * H_ROW + j)
+            }
+            for (int u = 0; u < H_SIZE; u += 4 * LANES) {
+                const int j = back ? H_SIZE - 4 * LANES - u : u; /* what is in the cache first */
+                TILES(8, rows, H_tile, 4, 64, mul_1 + (at + i) * MUL_1_ROW, PANEL(net_W_hh, j, 64,
+                        MUL_1_SIZE), lookup_3 + (at + i) * LOOKUP_3_ROW + j, net_b_h + j,
+                        mul_2 + (at + i) * MUL_2_ROW + j, sub_1 + (at + i) * SUB_1_ROW + j,
+                        H + (at + i + rows) * H_ROW + j)
+            }
         }
         /* outputs = H net.W_hq + net.b_q */
         affine(1, slots, H_SIZE, OUTPUTS_WIDE, H + rows * H_ROW, H_ROW, net_W_hq, net_b_q, outputs,
@@ -13593,28 +13687,34 @@ INLINE void walk(const struct call *c, size_t row, const size_t rows, size_t ste
                 memcpy(c->outputs + (t * c->batch + row + i) * OUTPUTS_SIZE, outputs + slot * OUTPUTS_ROW,
                         OUTPUTS_SIZE * sizeof(float));
             }
+        last = slots;
+        if (begin + count == steps) break;
         /* The next block begins with the last state of this one. */
-        memmove(H, H + slots * H_ROW, rows * H_ROW * sizeof *H);
+        hand_on(H, H + slots * H_ROW, rows * H_ROW);
     }
     /* The state at the end. */
     for (size_t i = 0; i < rows; i++) {
-        memmove(c->state_out + (row + i) * H_SIZE, H + i * H_ROW, H_SIZE * sizeof(float));
+        memmove(c->state_out + (row + i) * H_SIZE, H + (last + i) * H_ROW, H_SIZE * sizeof(float));
     }
 }
 
-/* A row alone has a copy of its own: it waits for nothing but the state. */
+/* A row alone has a copy of its own, and so has its time step alone: it waits for nothing but the state. */
+APART TARGET static void run_step(const struct call *c, size_t row) { walk(c, row, 1, 1); }
+
 APART TARGET static void run_row(const struct call *c, size_t row) { walk(c, row, 1, c->steps); }
 
 APART TARGET static void run_rows(const struct call *c, size_t row, size_t rows) { walk(c, row, rows, c->steps); }
 
 /* Run blocks of rows that are as equal in size as can be. */
-APART TARGET static void run_all(const struct call *c)
+APART TARGET static void run_all(const struct call *c, size_t row, size_t end)
 {
-    const size_t blocks = (c->batch + SLOTS - 1) / SLOTS;
-    const size_t most = blocks ? (c->batch + blocks - 1) / blocks : 1;
-    for (size_t row = 0, rows; row < c->batch; row += rows) {
-        rows = c->batch - row < most ? c->batch - row : most;
-        if (LANES > 4 && rows == 1)
+    const size_t blocks = (end - row + SLOTS - 1) / SLOTS;
+    const size_t most = blocks ? (end - row + blocks - 1) / blocks : 1;
+    for (size_t rows; row < end; row += rows) {
+        rows = end - row < most ? end - row : most;
+        if (LANES > 4 && rows == 1 && c->steps == 1)
+            run_step(c, row);
+        else if (SLOTS == 1 || (LANES > 4 && rows == 1))
             run_row(c, row);
         else
             run_rows(c, row, rows);

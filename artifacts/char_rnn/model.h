@@ -13,7 +13,25 @@
 #define CHAR_RNN_INPUT_SIZE 1 /* numbers for each row and time step */
 #define CHAR_RNN_OUTPUT_SIZE 94 /* numbers for each row and time step */
 #define CHAR_RNN_VOCABULARY_SIZE 94 /* token ids are 0 to 93 */
-#define CHAR_RNN_STACK_SIZE 290816 /* bytes of stack for a call, at the most */
+
+/* 1: one row and one time step at a time, for one kind of processor: little stack and code. So it is
+   where the compiler knows of no operating system and no vectors, and on each Cortex-M.
+   -DCHAR_RNN_SMALL=0 or =1, for all files that include this one, says otherwise. */
+#ifndef CHAR_RNN_SMALL
+#if defined(__unix__) || defined(__APPLE__) || defined(_WIN32) || defined(__SSE__) || \
+    defined(__ARM_NEON) || defined(__wasm_simd128__) || defined(__riscv_vector)
+#define CHAR_RNN_SMALL 0
+#else
+#define CHAR_RNN_SMALL 1
+#endif
+#endif
+
+/* Bytes of stack for a call, at the most, as GCC and clang compile it with -O1 or more. */
+#if CHAR_RNN_SMALL
+#define CHAR_RNN_STACK_SIZE 6784
+#else
+#define CHAR_RNN_STACK_SIZE 290816
+#endif
 
 #ifdef __cplusplus
 extern "C" {
@@ -35,6 +53,11 @@ extern "C" {
    Their sizes in bytes have to fit in a size_t. */
 void char_rnn_run(size_t steps, size_t batch, const int64_t *inputs, const float *state_in, float *outputs,
         float *state_out);
+
+/* Run some rows of the batch only: as many as `rows`, from number `first` on. All else is that of the whole batch.
+   What belongs to other rows is neither read nor written: threads may share a batch, and each take some of its rows. */
+void char_rnn_run_rows(size_t first, size_t rows, size_t steps, size_t batch, const int64_t *inputs,
+        const float *state_in, float *outputs, float *state_out);
 
 /* Write the state that a sequence begins with, for a batch. */
 void char_rnn_initial_state(size_t batch, float *state);

@@ -12,7 +12,25 @@
 #define RNN_SCRATCH_STATE_SIZE 32 /* floats for each row of the batch */
 #define RNN_SCRATCH_INPUT_SIZE 16 /* numbers for each row and time step */
 #define RNN_SCRATCH_OUTPUT_SIZE 1 /* numbers for each row and time step */
-#define RNN_SCRATCH_STACK_SIZE 65536 /* bytes of stack for a call, at the most */
+
+/* 1: one row and one time step at a time, for one kind of processor: little stack and code. So it is
+   where the compiler knows of no operating system and no vectors, and on each Cortex-M.
+   -DRNN_SCRATCH_SMALL=0 or =1, for all files that include this one, says otherwise. */
+#ifndef RNN_SCRATCH_SMALL
+#if defined(__unix__) || defined(__APPLE__) || defined(_WIN32) || defined(__SSE__) || \
+    defined(__ARM_NEON) || defined(__wasm_simd128__) || defined(__riscv_vector)
+#define RNN_SCRATCH_SMALL 0
+#else
+#define RNN_SCRATCH_SMALL 1
+#endif
+#endif
+
+/* Bytes of stack for a call, at the most, as GCC and clang compile it with -O1 or more. */
+#if RNN_SCRATCH_SMALL
+#define RNN_SCRATCH_STACK_SIZE 1792
+#else
+#define RNN_SCRATCH_STACK_SIZE 57344
+#endif
 
 #ifdef __cplusplus
 extern "C" {
@@ -31,6 +49,11 @@ extern "C" {
    Their sizes in bytes have to fit in a size_t. */
 void rnn_scratch_run(size_t steps, size_t batch, const float *inputs, const float *state_in, float *outputs,
         float *state_out);
+
+/* Run some rows of the batch only: as many as `rows`, from number `first` on. All else is that of the whole batch.
+   What belongs to other rows is neither read nor written: threads may share a batch, and each take some of its rows. */
+void rnn_scratch_run_rows(size_t first, size_t rows, size_t steps, size_t batch, const float *inputs,
+        const float *state_in, float *outputs, float *state_out);
 
 /* Write the state that a sequence begins with, for a batch. */
 void rnn_scratch_initial_state(size_t batch, float *state);
