@@ -64,7 +64,7 @@ ROOMS: dict[str, str] = {
         c/trace/rows_apart c/trace/trace c/trace/results c/trace/over_time c/trace/bands c/trace/rules
         c/trace/products c/trace/choices c/trace/einsum c/trace/windows c/trace/time_windows
         c/trace/places c/trace/composed
-        c/plan/buffers c/plan/tiles c/plan/merge c/plan/schedule c/plan/plan
+        c/plan/buffers c/plan/tiles c/plan/merge c/plan/schedule c/plan/room c/plan/plan
         c/write/literals c/write/names c/write/pack c/write/context c/write/equations c/write/tiles
         c/write/copies c/write/maps c/write/pairs c/write/emit c/write/layout c/write/loads c/write/walk
         c/write/small_kernels c/write/source c/write/model

@@ -56,10 +56,9 @@ function linkOptions(name, sizes) {
   return ["--no-entry", "--stack-first", "--strip-all", "-z", stack, ...exported.map((one) => `--export=${one}`)];
 }
 
-/** Give the floats of workspace for each row and time step, or entry of a context, by that size. */
+/** Give the floats of workspace for each row and time step, or entry of a context, by that size; for batch, for each row. */
 function workspaces(sizes, { inputs }) {
   const names = new Set(inputs.flatMap(({ shape }) => shape.filter((size) => typeof size === "string")));
-  names.delete("batch");
   const key = (name) => (name === "time" ? "WORKSPACE" : `${name.toUpperCase()}_WORKSPACE`);
   return Object.fromEntries([...names].filter((name) => key(name) in sizes).map((name) => [name, sizes[key(name)]]));
 }

@@ -290,7 +290,8 @@ class CModel(_Base):
         outputs = [
             np.empty(sized(spec, sizes), C_TYPES.get(spec["dtype"], spec["dtype"])) for spec in self.outputs
         ]
-        room = sizes["batch"] * sum(count * sizes[size] for size, count in self._rooms.items())
+        each = sizes | {"batch": 1}
+        room = sizes["batch"] * sum(count * each[size] for size, count in self._rooms.items())
         workspace = [np.empty(room, np.float32)] if self._rooms else []
         addresses = (array.ctypes.data for array in (*taken, flat, *outputs, flat, *workspace))
         self._function(*(sizes[size] for size in self._sizes), *addresses)
@@ -302,7 +303,10 @@ class CModel(_Base):
 
 
 def workspaces(header: str, name: str, sizes: list[str]) -> dict[str, int]:
-    """Read of ``model.h`` the floats of workspace for each row and time step, or entry of a context."""
+    """Read of ``model.h`` the floats of workspace for each row and time step, or entry of a context.
+
+    Those for ``batch`` are for each row alone.
+    """
     found: dict[str, int] = {}
     for size in sizes:
         macro = f"{name.upper()}_{'' if size == 'time' else f'{size.upper()}_'}WORKSPACE_SIZE"

@@ -139,7 +139,7 @@ class Room {
     const words = state.reduce((sum, leaf) => sum + bytes(leaf), 0);
     const timed = sizes.time ? [all(inputs), all(outputs)] : [[], []]; // else there is no call but for the state
     const held = place(words);
-    const floats = Object.entries(workspaces).reduce((sum, [size, count]) => sum + count * (sizes[size] ?? 0), 0);
+    const floats = Object.entries(workspaces).reduce((sum, [size, count]) => sum + count * (size === "batch" ? 1 : (sizes[size] ?? 0)), 0);
     const workspace = place(4 * floats * sizes.batch);
     const missing = end - exports.memory.buffer.byteLength;
     if (missing > 0) exports.memory.grow(Math.ceil(missing / PAGE));

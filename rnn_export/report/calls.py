@@ -209,12 +209,13 @@ def _workspace(signature: Signature, upper: str, header: str) -> str:
     named = {"STEPS": f"{upper}_WORKSPACE_SIZE"}
     named |= {size.upper(): f"{upper}_{size.upper()}_WORKSPACE_SIZE" for size in signature.free_sizes}
     terms = [f"{count} * BATCH * {size}" for count, size in named.items() if f" {size} " in header]
-    return " + ".join(terms)
+    alone = f"{upper}_BATCH_WORKSPACE_SIZE"
+    return " + ".join([*([f"BATCH * {alone}"] if f" {alone} " in header else []), *terms])
 
 
 def _workspace_floats(signature: Signature, upper: str, header: str, steps: int) -> int:
     """Count the floats of the workspace of the call that is shown."""
-    counts = {f"{size.upper()}_": PLACES for size in signature.free_sizes} | {"": steps}
+    counts = {f"{size.upper()}_": PLACES for size in signature.free_sizes} | {"": steps, "BATCH_": 1}
     return sum(
         ROWS * count * _defined(header, f"{upper}_{size}WORKSPACE_SIZE") for size, count in counts.items()
     )

@@ -22,7 +22,7 @@ from rnn_export.bundle.layout import MODEL_H, WEIGHTS
 from rnn_export.bundle.staging import FULL, beside, clean, explained, sync
 from rnn_export.bundle.untrusted.files import Read
 from rnn_export.errors import BuildError, BundleError, RuntimeUnavailableError
-from rnn_export.signature.sizes import TIME
+from rnn_export.signature.sizes import BATCH, TIME
 
 COMPILERS = ("cc", "gcc", "clang")
 OPTIONS = ("-O2", "-fno-math-errno", "-fno-trapping-math")
@@ -214,8 +214,12 @@ class Entry:
     sizes: dict[str, int]
 
     def workspaces(self, names: Iterable[str]) -> dict[str, int]:
-        """Give the floats of workspace for each row and time step, or entry of a context, by that size."""
-        keys = {name: "WORKSPACE" if name == TIME else f"{name.upper()}_WORKSPACE" for name in (TIME, *names)}
+        """Give the floats of workspace for each row and time step, or entry of a context, by that size.
+
+        Those for ``batch`` are for each row alone.
+        """
+        counted = (BATCH, TIME, *names)
+        keys = {name: "WORKSPACE" if name == TIME else f"{name.upper()}_WORKSPACE" for name in counted}
         return {name: self.sizes[key] for name, key in keys.items() if key in self.sizes}
 
     @property

@@ -120,7 +120,8 @@ def caller(module: Module, model: str, signature: Signature, workspaces: dict[st
         state_out = layout.reserve(sum(results.counts[outputs:]))
         addresses += [*written, state_out]
         if workspaces:
-            floats = sizes[BATCH] * sum(count * sizes[name] for name, count in workspaces.items())
+            each = {**sizes, BATCH: 1}
+            floats = sizes[BATCH] * sum(count * each[name] for name, count in workspaces.items())
             addresses.append(layout.reserve(4 * floats))
         addresses += [] if lengths is None else [layout.put(_in_c(lengths))]
         named = [sizes[name] for name in (TIME, BATCH, *signature.free_sizes)]

@@ -12,6 +12,7 @@ import rnn_export
 from rnn_export.runtimes.c import floats
 from rnn_export.runtimes.compiler import compiler, entry
 from rnn_export.signature.signature import Signature, identifier
+from rnn_export.signature.sizes import BATCH, TIME
 from rnn_export.signature.tensors import Array, TensorSpec
 
 DRIVER = Path(__file__).with_name("c_driver.c")
@@ -54,12 +55,11 @@ def build_driver(
 
 def run_driver(bundle: rnn_export.Bundle, *line: str | Path) -> None:
     """Run all golden vectors, and compare the results with eager's."""
-    header = (bundle.folder / "model.h").read_text()
-    found = re.search(r"_WORKSPACE_SIZE (\d+)", header)
+    rooms = entry(bundle.folder / "model.c").workspaces(())
     calls = b""
     for case in bundle.cases:
         state = b"".join(leaf.tobytes() for leaf in case.state)
-        room = case.time * case.batch * int(found[1]) * 4 if found else 0
+        room = 4 * floats(rooms, {TIME: case.time, BATCH: case.batch})
         sizes = np.array(
             [case.time, case.batch, case.inputs[0].nbytes, len(state), case.float32[0].nbytes, room],
             np.uint64,

@@ -319,9 +319,10 @@ class CCall(Call):
         outputs = self.emit(f"malloc({_bytes(self.signature.outputs[0], inputs.steps)})")
         after = self.packed(state)
         arguments = [f"(void *)({inputs.at})", f"(void *){before}", f"(void *){outputs}", f"(void *){after}"]
-        room = self.entry.workspaces(()).get(TIME)
-        if room:
-            arguments.append(f"malloc({inputs.steps} * batch * {4 * room} + 1)")
+        rooms = self.entry.workspaces(())
+        if rooms:
+            floats = f"({inputs.steps} * {rooms.get(TIME, 0)} + {rooms.get(BATCH, 0)})"
+            arguments.append(f"malloc(4 * batch * {floats} + 1)")
         arguments += [] if lengths is None else [lengths.at]
         self.lines.append(f"    {self.entry.model}_right({inputs.steps}, batch, {', '.join(arguments)});")
         return [Pointer(outputs, inputs.steps), *self._leaves(after)[: len(self.signature.returned_state)]]

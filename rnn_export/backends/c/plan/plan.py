@@ -4,9 +4,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import ceil
 
-from rnn_export.backends.c.plan.buffers import PAD, Buffers, place_length, row_length, wide
+from rnn_export.backends.c.plan.buffers import PAD, Buffers, place_length, wide
+from rnn_export.backends.c.plan.room import Room
 from rnn_export.backends.c.plan.schedule import Group, is_elementwise, stages
-from rnn_export.backends.c.trace.elementwise import BOOL, FLOAT, INT
 from rnn_export.backends.c.trace.graph import (
     TIME_STEPS,
     WORDS,
@@ -36,13 +36,9 @@ from rnn_export.backends.c.trace.operations import (
 )
 from rnn_export.errors import CompileError
 from rnn_export.signature.signature import Signature
-from rnn_export.signature.sizes import TIME, Length
+from rnn_export.signature.sizes import BATCH, TIME, Length
 from rnn_export.signature.tensors import InputSpec
 
-SLOTS = 64  # rows times time steps that are computed together, at the most
-STACK = 256 << 10  # bytes of the buffers of a sweep, about
-AROUND = 2 * 64  # bytes at a buffer beside its slots: PAD numbers behind it, and what aligns it
-BYTES = {FLOAT: 4, INT: 8, BOOL: 4}
 WORKSPACE = "workspace"  # the leaf of what an earlier sweep left there
 # What reads its operands number by number, and never behind the last one. Others load whole vectors of C.
 EXACT = (Affine, Convolution, Gather, Lookup, Rows)
@@ -54,8 +50,8 @@ PLACES = 8  # windows that a convolution multiplies with its weights at once
 class Plan:
     """The stages of a net's sweeps, and its buffers.
 
-    ``workspace`` and ``slots`` are sizes that the header tells as well: floats for each row and time step
-    that sweeps leave to later ones, and the rows times time steps of a block.
+    ``room`` says where the buffers stand. ``workspaces`` are sizes that the header tells as well: what of
+    them does not fit on the stack, and what sweeps leave to later ones.
     """
 
     net: Net
@@ -72,7 +68,7 @@ class Plan:
         self.stages = [stages(self.net, number) for number in range(len(self.net.sweeps))]
         self.stored = self._stored()
         self.buffers = Buffers(self.net, self._direct())
-        self.slots = self._slots()
+        self.room = self._room()
 
     def is_inputs(self, vector: Vector) -> bool:
         """Whether a vector is a row of an input, at a time step if that is a sequence."""
@@ -164,13 +160,16 @@ class Plan:
         return [clock for clock in found if clock != TIME_STEPS]
 
     @cached_property
-    def workspace(self) -> int:
-        """The floats of the workspace for each row and time step of a call, at the most."""
-        return self.workspaces.get(TIME, 0)
-
-    @cached_property
     def workspaces(self) -> dict[str, int]:
-        """The same for the time steps, and for each row and place of a context, by the name of that size."""
+        """All floats of the workspace, by what there is a number of them for beside each row.
+
+        That is the time steps, or the places of a context, by the name of that size; ``batch`` stands for
+        the row alone.
+        """
+        own = {BATCH: self.room.size + PAD} if self.room.outside else {}  # PAD: what aligns the first one
+        return own | self._left_behind()
+
+    def _left_behind(self) -> dict[str, int]:
         rooms: dict[Length, int] = dict(self.widths)
         for vector, length in self.regions.items():
             rooms[length] = rooms.get(length, 0) + place_length(vector)
@@ -211,6 +210,15 @@ class Plan:
     def is_paired(self, sweep: int) -> bool:
         """Whether a walk makes something for each place of a time step: it takes one time step at a time."""
         return any(vector.places for vector in self.net.vectors if vector.sweep == sweep)
+
+    def _room(self) -> Room:
+        lasting, operations = self.lasting(), [vector.operation for vector in self.net.vectors]
+        sweeps = [
+            [vector for vector in self.buffered(number) if vector not in lasting]
+            for number in range(len(self.net.sweeps))
+        ]
+        used = [sum(scratch(each)) for each in operations if isinstance(each, Convolution)]
+        return Room(self.net.states(), lasting, sweeps, used)
 
     def _groups(self) -> list[Group]:
         return [group for part in self.stages for stage in part for group in stage.groups]
@@ -275,39 +283,8 @@ class Plan:
         owners = (self.buffers.place(vector).owner for vector in self.kept)
         return [owner for owner in dict.fromkeys(owners) if not isinstance(owner.operation, State)]
 
-    def _bytes(self) -> int:
-        """Give the bytes of all buffers for each slot."""
-        lasting = self.lasting()
-        sizes = [
-            sum(_row_bytes(vector) for vector in self.buffered(number) if vector not in lasting)
-            for number in range(len(self.net.sweeps))
-        ]
-        return max(sizes) + sum(map(_row_bytes, lasting)) + 2 * sum(map(_row_bytes, self.net.states()))
-
-    def _slots(self) -> int:
-        most = STACK // max(1, self._bytes())
-        return max(1, min(SLOTS, most - most % 4 if most >= 4 else most))
-
-    def stack(self) -> int:
-        """Give the bytes of all buffers, and of what operations use for themselves."""
-        return self.slots * self._bytes() + self._scratch()
-
-    def small_stack(self) -> int:
-        """Give the same with a single slot, and with what stands behind each buffer and before it."""
-        sweeps = max(len(self.buffered(number)) for number in range(len(self.net.sweeps)))
-        count = sweeps + len(self.lasting()) + len(self.net.states())
-        return self._bytes() + count * AROUND + self._scratch()
-
-    def _scratch(self) -> int:
-        operations = [vector.operation for vector in self.net.vectors]
-        return BYTES[FLOAT] * sum(sum(scratch(each)) for each in operations if isinstance(each, Convolution))
-
 
 def scratch(operation: Convolution) -> tuple[int, int]:
     """Give the floats that a convolution uses for the windows of some places, and for their sums."""
     places = min(PLACES, operation.window.count)
     return places * operation.depth, places * wide(operation.columns)
-
-
-def _row_bytes(vector: Vector) -> int:
-    return row_length(vector.size) * BYTES[vector.dtype]

@@ -31,8 +31,13 @@ class Loads:
         terms: list[str] = []
         for number, (clock, width) in enumerate(self.plan.widths.items()):
             before = f" + c->batch * ({' + '.join(terms)})" if terms else ""
-            yield f"float *const left_{number + 1} = c->workspace{before};"
+            yield f"float *const left_{number + 1} = {self.left()}{before};"
             terms.append(f"({self.context.all_steps(clock)}) * {width}")
+
+    def left(self) -> str:
+        """Say where in the workspace the numbers of time steps begin: behind the buffers of all rows."""
+        own = self.plan.workspaces.get(BATCH)
+        return f"c->workspace + c->batch * {own}" if own else "c->workspace"
 
     def behind_regions(self) -> str:
         """Say where in the workspace the numbers of time steps end."""
@@ -71,7 +76,7 @@ class Loads:
     def kept(self, offset: int, clock: Length, time: str = "t") -> Address:
         """Say where a row's numbers stand in the workspace."""
         clocks = list(self.plan.widths)
-        region = "c->workspace" if clocks == [TIME_STEPS] else f"left_{clocks.index(clock) + 1}"
+        region = self.left() if clocks == [TIME_STEPS] else f"left_{clocks.index(clock) + 1}"
         return Address(region).plus(f"({time} * c->batch + row + i) * {self.plan.widths[clock]}", offset)
 
     def lines(self, buffered: list[Vector]) -> list[str]:

@@ -8,7 +8,7 @@ from rnn_export.backends.c.plan.plan import scratch
 from rnn_export.backends.c.trace.elementwise import FLOAT
 from rnn_export.backends.c.trace.graph import Vector, Weight
 from rnn_export.backends.c.trace.operations import Convolution, Pick, Put, Ranked, Rows
-from rnn_export.backends.c.write.context import Context
+from rnn_export.backends.c.write.context import Address, Context, times
 from rnn_export.backends.c.write.pack import Groups
 
 NARROW = 2  # channels of a group, up to which each number is summed up by itself
@@ -50,7 +50,11 @@ def convolution(context: Context, vector: Vector, operation: Convolution, slot: 
     to = f"{context.all_of(vector, slot)}{f' + group * {columns * window.count}' if groups > 1 else ''}"
     if not alone:
         patches, sums = scratch(operation)
-        yield f"float patches[{patches}], totals[{sums}]; /* of {sums // steps[1]} places */"
+        if context.plan.room.outside:
+            place = Address("buffers").plus(times("rows", context.plan.room.behind))
+            yield f"float *const patches = {place}, *const totals = patches + {patches};"
+        else:
+            yield f"float patches[{patches}], totals[{sums}]; /* of {sums // steps[1]} places */"
         given += ["patches", "totals"]
     line = f"{call}({', '.join([*map(str, sizes), *given, to])});"
     yield from [f"for (int group = 0; group < {groups}; group++)", f"    {line}"] if groups > 1 else [line]

@@ -31,7 +31,7 @@ from rnn_export.signature.tensors import StateSpec, TensorSpec
 from rnn_export.version import __version__
 
 LINE = 110  # characters
-FRAME = 32 << 10  # bytes; what GCC and clang use beside the buffers, from -O1 on, as tests measure
+FRAME = 24 << 10  # bytes; what GCC and clang use beside the buffers, from -O1 on, as tests measure
 SMALL_FRAME = 1 << 10  # bytes; the same with one slot alone
 TRIES = 12  # sizes for batch and time
 MOST_TEXTS = 4  # of which two have to be alike: a size may be that of something else without being seen
@@ -197,7 +197,8 @@ def _source(source: Source, name: str) -> str:
         version=__version__,
         file=MODEL_C,
         functions=["vec", "ivec", *functions, *runs],
-        slots=source.plan.slots,
+        slots=source.plan.room.slots,
+        few=source.plan.room.few,
         pad=PAD,
         sizes=source.sizes,
         members=members,
@@ -252,10 +253,11 @@ def _leaf(leaf: StateSpec) -> dict[str, Any]:
 
 
 def _workspaces(floats: Mapping[str, int], name: str) -> dict[str, tuple[str, int]]:
-    """Name the floats of the workspace for each row and time step, or entry of a context; and what it is."""
+    """Name the floats of the workspace for each row, row and time step, or entry of a context; say which."""
+    each = {TIME: "row and time step", BATCH: "row"}
     return {
         f"{name.upper()}{'' if base == TIME else f'_{base.upper()}'}_WORKSPACE_SIZE": (
-            "time step" if base == TIME else f"entry of {base}",
+            each.get(base, f"row and entry of {base}"),
             count,
         )
         for base, count in floats.items()
@@ -267,7 +269,8 @@ def _workspace(floats: Mapping[str, int], name: str) -> str:
     if not floats:
         return ""
     counts = ["steps" if base == TIME else base for base in floats]
-    terms = [f"{count} * {size}" for count, size in zip(counts, _workspaces(floats, name), strict=True)]
+    sizes = zip(counts, _workspaces(floats, name), strict=True)
+    terms = [size if count == BATCH else f"{count} * {size}" for count, size in sizes]
     if counts == ["steps"]:
         return f"steps * batch * {name.upper()}_WORKSPACE_SIZE"
     return f"batch * {terms[0]}" if len(terms) == 1 else f"batch * ({' + '.join(terms)})"
@@ -302,7 +305,7 @@ def _header(source: Source, name: str) -> str:
         state_size=sum(map(words, signature.state)),
         workspaces=_workspaces(source.plan.workspaces, name),
         workspace=_workspace(source.plan.workspaces, name),
-        stack=source.plan.stack() + FRAME,
-        small_stack=source.plan.small_stack() + SMALL_FRAME,
+        stack=source.plan.room.stack + FRAME,
+        small_stack=source.plan.room.small_stack + SMALL_FRAME,
         arguments=_arguments(source),
     )

@@ -16,10 +16,10 @@ RESERVED = frozenset(
     auto break case char const continue default do double else enum extern float for goto if inline int
     long register restrict return short signed sizeof static struct switch typedef union unsigned void
     volatile while linux unix NULL memcpy memmove memset
-    at back batch begin behind best c call column constant count each evenly from gates group i index
-    item j k known last left lengths m most n panel patches place r result right row rows run_all
-    run_row run_rows run_step s slot slots state state_in state_out steps sum t tall_ to totals u update
-    v value walk whole workspace
+    at back batch begin behind best buffers c call column constant count each evenly fit from gates
+    group i index item j k known last left lengths m most n panel patches place r result right room row
+    rows run_all run_row run_rows run_step s slot slots state state_in state_out steps sum t tall_ to
+    totals u update v value walk whole workspace
     """.split()  # noqa: SIM905
 )
 

@@ -50,14 +50,16 @@ class Walk:
             yield f"    const size_t {self.context.steps(clock)} = {length_text(clock, steps)};"
         yield from indented(self.loads.regions())
         yield from indented(self._places())
+        if self.plan.room.outside:
+            yield "    /* Each row has a part of the workspace; a block's buffers stand in its rows'. */"
+            begin = "(float *)(((uintptr_t)c->workspace + 63) & ~(uintptr_t)63)"
+            yield f"    float *const buffers = {begin} + row * {self.plan.room.size};"
         for state in self.net.states():
-            room = f"2 * SLOTS * {self.context.buffer_row(state)} + PAD"
-            yield f"    ALIGNED {state.dtype} {self.names[state]}[{room}];"
+            yield f"    {self._buffer(state, self.names[state], 2)}"
         if self.net.states() and self._stays():
             yield "    size_t last = 0; /* the slot from which on the state stands in the end */"
         for vector in self.plan.lasting():
-            room = f"SLOTS * {self.context.buffer_row(vector)} + PAD"
-            yield f"    ALIGNED {vector.dtype} {self.names[vector]}[{room}];"
+            yield f"    {self._buffer(vector, self.names[vector])}"
         given = [state for state in self.net.states() if not _begins_later(state)]
         yield from self._for_each_row("beginning", [self._initial(state) for state in given])
         for number, sweep in enumerate(self.net.sweeps):
@@ -69,11 +71,21 @@ class Walk:
             yield from self._for_each_row("end", finals)
         yield "}"
 
+    def _buffer(self, vector: Vector, name: str, times_slots: int = 1) -> str:
+        """Declare a buffer: on the stack, or in the part of the workspace that the rows of a block have."""
+        kind, row = vector.dtype, self.context.buffer_row(vector)
+        if not self.plan.room.outside:
+            slots = "SLOTS" if times_slots == 1 else f"{times_slots} * SLOTS"
+            return f"ALIGNED {kind} {name}[{slots} * {row} + PAD];"
+        offset = self.plan.room.offsets[vector]
+        place = Address("buffers").plus(times("rows", offset) if offset else "")
+        return f"{kind} *const {name} = {place if kind == FLOAT else f'({kind} *)({place})'};"
+
     def _places(self) -> Iterator[str]:
         """Say where in the workspace stands what there is for each place of a time step, of the first row."""
         context, regions = self.context, self.plan.regions
         if regions:
-            yield f"float *room = c->workspace{self.loads.behind_regions()};"
+            yield f"float *room = {self.loads.left()}{self.loads.behind_regions()};"
         for number, (vector, length) in enumerate(regions.items()):
             name, kind = context.regions.get(vector, self.names[vector]), vector.dtype
             row = times(context.steps(length), place_length(vector))
@@ -175,9 +187,12 @@ class Walk:
             if vector in lasting:
                 continue
             name = f"{self.names[vector]}_copy" if vector in self.plan.buffers.direct else self.names[vector]
-            yield f"ALIGNED {vector.dtype} {name}[SLOTS * {context.buffer_row(vector)} + PAD];"
+            yield self._buffer(vector, name)
         if self.plan.is_paired(number):
             yield "const size_t most = 1; /* time steps of a block */"
+        elif self.plan.room.outside:
+            yield "const size_t fit = SLOTS / rows;"
+            yield "const size_t most = fit < FEW_SLOTS ? fit : FEW_SLOTS; /* time steps of a block */"
         else:
             yield "const size_t most = (rows <= FEW ? FEW_SLOTS : SLOTS) / rows; /* time steps of a block */"
         yield f"for (size_t begin = 0, count; begin < {steps}; begin += count) {{"
