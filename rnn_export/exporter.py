@@ -30,7 +30,7 @@ from rnn_export.progress import ProgressCallback, watched
 from rnn_export.report.page import REPORT
 from rnn_export.report.write import write_report
 from rnn_export.verification.choose import check_demand, choose_form
-from rnn_export.verification.verdict import check_runtimes, demanded
+from rnn_export.verification.verdict import check_runtimes, demanded, left_out_word
 from rnn_export.verification.verify import VerificationReport, workers_ahead
 from rnn_export.verification.verify_export import verify_files
 from rnn_export.verification.weights_cost import weights_facts
@@ -165,7 +165,7 @@ def _in_the_end(folder: Path, manifest: Manifest) -> list[str]:
     of_c = ', runtime="c"' if any(check.file == MODEL_C for check in report.checks if check.measures) else ""
     name = shlex.quote(str(folder))
     return [
-        *(f"warning: left out: {reason.splitlines()[0]}" for reason in report.left_out),
+        *(f"{left_out_word(reason)} {reason.splitlines()[0]}" for reason in report.left_out),
         f"{folder}: {report.verdict}",
         *weights_text(manifest.weights),
         f'run it: rnn_export.load("{folder}"{of_c}); which file is the fastest here: rnn-export bench {name}',

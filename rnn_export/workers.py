@@ -22,6 +22,8 @@ from pathlib import Path
 from threading import Lock, Timer
 from typing import Any, BinaryIO
 
+CRASHED = "it crashed"  # what is said of a process that a signal ended
+ASKED = (signal.SIGINT, signal.SIGKILL, signal.SIGTERM)  # somebody else sends these
 TIME_LIMIT = 1800.0  # seconds for one file in one runtime; a file that hangs has failed
 LAST = 1 << 12  # bytes of what a process said before it ended that are looked at
 PACKAGE_PARENT = Path(__file__).resolve().parents[1]
@@ -258,10 +260,12 @@ def ended(status: str) -> str:
     """Say how a process ended: the number that it gave, or of the signal that ended it.
 
     >>> ended("1"), ended("-11")
-    ('the process ended with status 1', 'the process ended with signal 11')
+    ('the process ended with status 1', 'the process ended with signal 11 (it crashed)')
     """
-    kind, number = ("signal", status[1:]) if status.startswith("-") else ("status", status or "unknown")
-    return f"the process ended with {kind} {number}"
+    if not status.startswith("-"):
+        return f"the process ended with status {status or 'unknown'}"
+    asked = status[1:] in map(str, map(int, ASKED))
+    return f"the process ended with signal {status[1:]} ({'it was killed' if asked else CRASHED})"
 
 
 def _answer(worker: Worker, request: bytes, limit: int) -> bytes:

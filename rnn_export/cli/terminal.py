@@ -24,8 +24,9 @@ from rnn_export.errors import RnnExportError
 from rnn_export.progress import ProgressCallback, bar
 from rnn_export.signature.signature import CALL_HEADING
 from rnn_export.verification.compare import FAILED, NOT_CHECKED, PASSED, Check, Tokens
-from rnn_export.verification.verdict import passing
+from rnn_export.verification.verdict import left_out_word, passing
 from rnn_export.verification.verify import HEADING, VerificationReport
+from rnn_export.workers import CRASHED
 
 out = Console(emoji=False)
 err = Console(stderr=True, emoji=False)
@@ -107,7 +108,8 @@ def show(report: VerificationReport, folder: Path, *, as_json: bool = False) -> 
         if check.detail:
             line(DETAILS.get(check.verdict, "") + escape(f"{check.file} in {check.runtime}: {check.detail}"))
     for reason in report.left_out:
-        line(f"[yellow]warning: left out:[/] {escape(reason.splitlines()[0])}")
+        colour = "bold red" if CRASHED in reason else "yellow"
+        line(f"[{colour}]{left_out_word(reason)}[/] {escape(reason.splitlines()[0])}")
     if report.left_out:
         line(f"[yellow]More of what was left out:[/] rnn-export inspect {escape(shlex.quote(str(folder)))}")
     tokens = [check.tokens for check in report.checks if check.tokens]

@@ -160,9 +160,8 @@ def _check_bounds(function: Callable[..., object], signature: Signature, declare
 
 def floats(workspaces: Mapping[str, int], sizes: Mapping[str, int]) -> int:
     """Give the floats of the workspace of a call; ``batch`` stands for what each row has alone."""
-    return sizes[BATCH] * sum(
-        count * (1 if name == BATCH else sizes[name]) for name, count in workspaces.items()
-    )
+    each = {**sizes, BATCH: 1}
+    return sizes[BATCH] * sum(count * each[name] for name, count in workspaces.items())
 
 
 def in_order(signature: Signature, sizes: Mapping[str, int]) -> tuple[ctypes.c_size_t, ...]:

@@ -11,6 +11,7 @@ from rnn_export.errors import InputError, RuntimeUnavailableError, mismatch, nea
 from rnn_export.runtimes.compiler import MISSING, compiler
 from rnn_export.runtimes.table import RUNTIMES
 from rnn_export.verification.compare import FAILED, NOT_CHECKED, PASSED, Check
+from rnn_export.workers import CRASHED
 
 ENDINGS = tuple(dict.fromkeys(runtime.suffix.removeprefix(".") for runtime in RUNTIMES.values()))
 
@@ -104,3 +105,14 @@ def sentence(checks: Sequence[Check], missing: Sequence[str], *, passed: bool, q
 
 def _short(check: Check) -> str:
     return check.detail.partition("\n")[0].partition(". ")[0]
+
+
+def left_out_word(reason: str) -> str:
+    """Say that a file was left out: more than a warning if a check of it crashed.
+
+    >>> left_out_word("model.c in c: the process ended with signal 11 (it crashed): ")
+    'error: crashed, and left out:'
+    >>> left_out_word("model.c: it takes complex numbers")
+    'warning: left out:'
+    """
+    return "error: crashed, and left out:" if CRASHED in reason else "warning: left out:"

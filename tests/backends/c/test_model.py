@@ -12,6 +12,7 @@ from rnn_export.runtimes.table import RUNTIMES
 from rnn_export.signature.signature import Call
 from rnn_export.signature.tensors import Array
 from rnn_export.verification.verify import PASSED, VerificationReport
+from rnn_export.workers import CRASHED
 from tests.support.cases import CALL_CASES, CASES, COMPILED, NO_C, CallCase, ModelCase, each_compiled
 from tests.support.exports import Exported
 
@@ -28,6 +29,13 @@ def test_c_is_verified(case: ModelCase | CallCase, exported: Exported) -> None:
     [check] = [check for check in report.checks if check.file == "model.c"]
     assert check.runtime == "c"
     assert check.verdict == PASSED
+
+
+@pytest.mark.parametrize("case", [*CASES, *CALL_CASES], ids=lambda case: case.name)
+def test_no_file_of_any_case_crashes(case: ModelCase | CallCase, exported: Exported) -> None:
+    report = VerificationReport.stored(exported(case).manifest)
+    said = [*report.left_out, *(check.detail for check in report.checks)]
+    assert not [reason for reason in said if reason and CRASHED in reason]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
-"""A call takes little stack at every size: what does not fit there stands in the workspace, a part for each row."""
+"""A call takes little stack at every size: what does not fit there stands in the workspace."""
 
-import re
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +79,11 @@ OF_WORDS = {
     "50,000 words": ("GRU", 50_000, 64, 50_000, 2),
     "50,000 words, 1 unit": ("LSTM", 50_000, 1, 50_000, 1),
 }
-daily = [pytest.param(size, False, id=name) for name, size in SMALL.items()]
+DAILY = ("three units", "just outside")
+daily = [
+    pytest.param(size, False, id=name, marks=[pytest.mark.daily] if name in DAILY else [])
+    for name, size in SMALL.items()
+]
 exhaustive = [
     pytest.param(size, words, id=name, marks=pytest.mark.exhaustive)
     for sizes, words in ((LARGE, False), (OF_WORDS, True))
@@ -89,7 +91,9 @@ exhaustive = [
 ]
 
 
-def arguments(net: nn.Module, size: tuple[str, int, int, int, int], steps: int, rows: int) -> tuple[object, ...]:
+def arguments(
+    net: nn.Module, size: tuple[str, int, int, int, int], steps: int, rows: int
+) -> tuple[object, ...]:
     """Draw what a call of some time steps and rows takes: inputs, and a state that is not zero."""
     kind, inputs, units, _, layers = size
     words = isinstance(net, Words)
