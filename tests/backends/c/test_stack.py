@@ -1,5 +1,6 @@
 """A call takes little stack at every size: what does not fit there stands in the workspace."""
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from rnn_export.backends.c.plan import room
+from rnn_export.backends.c.plan.buffers import row_length
+from rnn_export.backends.c.plan.room import Room
+from rnn_export.backends.c.trace.elementwise import FLOAT, INT
+from rnn_export.backends.c.trace.graph import Input, Vector
+from rnn_export.backends.c.write.model import FRAME
 from rnn_export.runtimes.compiler import compiler, entry
 from tests.support.c_cells import flat, write_c
 from tests.support.c_programs import (
@@ -79,9 +86,8 @@ OF_WORDS = {
     "50,000 words": ("GRU", 50_000, 64, 50_000, 2),
     "50,000 words, 1 unit": ("LSTM", 50_000, 1, 50_000, 1),
 }
-DAILY = ("three units", "just outside")
 daily = [
-    pytest.param(size, False, id=name, marks=[pytest.mark.daily] if name in DAILY else [])
+    pytest.param(size, False, id=name, marks=[pytest.mark.exhaustive] if name != "one unit" else [])
     for name, size in SMALL.items()
 ]
 exhaustive = [
@@ -106,10 +112,47 @@ def arguments(
 def test_every_size_runs_in_64_kb_of_stack_and_within_its_arrays(
     size: tuple[str, int, int, int, int], words: bool, tmp_path: Path
 ) -> None:
+    check(size, words, tmp_path)
+
+
+@pytest.mark.daily
+def test_a_small_net_runs_in_a_workspace_as_a_large_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "STACK", 0)
+    check(("RNN", 3, 3, 7, 1), False, tmp_path)
+    assert "BATCH_WORKSPACE" in entry(tmp_path / "model.c").sizes
+
+
+@pytest.mark.parametrize("size", [1, 17, 255, 257, 1000, 1024, 2048, 8192, 50_000])
+@pytest.mark.parametrize("layers", [1, 3, 8])
+def test_what_stands_on_the_stack_fits_there_and_buffers_outside_do_not_overlap(
+    size: int, layers: int
+) -> None:
+    def vectors(dtype: str) -> list[Vector]:
+        return [Vector(Input(leaf=""), size, dtype, 0) for _ in range(layers)]
+
+    states, sweep = vectors(FLOAT), [*vectors(INT), *vectors(FLOAT)]
+    placed = Room(states, [], [sweep, sweep[1:]], [40])
+    assert placed.stack + FRAME <= MOST
+    assert placed.small_stack <= max(placed.stack, 1)
+    assert placed.outside or placed.slots >= room.FEWEST
+    ends = [placed.offsets[vector] for vector in (*states, *sweep[1:])][1:]
+    taken = [row_length(size) * (placed.few + 1)] * layers + [
+        row_length(size) * placed.few * (2 if vector.dtype == INT else 1) for vector in sweep[1:]
+    ]
+    begun = [placed.offsets[vector] for vector in (*states, *sweep[1:])]
+    assert ends == [at + count for at, count in zip(begun, taken, strict=True)][:-1]
+    assert begun[-1] + taken[-1] <= placed.behind <= placed.size - 40
+    assert placed.size % 16 == 0
+
+
+def check(size: tuple[str, int, int, int, int], words: bool, tmp_path: Path) -> None:
+    """Run calls of a net in a small stack and under the sanitizers, and compare them with eager."""
     net = sized(*size, words=words)
     subject = write_c(net, arguments(net, size, 5, 2), tmp_path)  # type: ignore[arg-type]
     assert entry(tmp_path / "model.c").sizes["STACK"] <= MOST
-    driver = tmp_path / "driver.c"
+    driver = tmp_path / "calls.c"
     driver.write_text(in_a_thread(as_driver(tmp_path, subject.signature)))
     sources = [tmp_path / "model.c", driver, "-pthread"]
     calls, wanted = [], []
@@ -119,7 +162,10 @@ def test_every_size_runs_in_64_kb_of_stack_and_within_its_arrays(
             wanted.append(flat(net(*given)) if steps else [torch.empty(0), *flat(given)[1:]])  # type: ignore[arg-type]
         calls.append(({"time": steps, "batch": rows}, [leaf.numpy() for leaf in flat(given)]))  # type: ignore[arg-type]
     for options in (["-O1", "-march=native", POISON], ["-O1", "-march=native", "-DROOM=8 << 20", *SANITIZE]):
-        compile_c(compiler() or [], tmp_path / "driver", *STRICT, *options, f"-I{tmp_path}", *sources)
+        compile_c(compiler() or [], tmp_path / "calls", *STRICT, *options, f"-I{tmp_path}", *sources)
+        program = tmp_path / "driver"
+        program.write_text(f"#!/bin/sh\nulimit -s 256\nexec {shlex.quote(str(tmp_path / 'calls'))}\n")
+        program.chmod(0o755)
         for want, got in zip(wanted, run_calls(tmp_path, subject.signature, calls), strict=True):
             for one, other in zip(want, got, strict=True):
                 np.testing.assert_allclose(other.ravel(), one.numpy().ravel(), rtol=1e-4, atol=1e-4)

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from rnn_export.runtimes import c
-from rnn_export.runtimes.compiler import compiler
+from rnn_export.runtimes.c import floats
+from rnn_export.runtimes.compiler import compiler, entry
 from tests.support.c_cells import assert_as_eager, flat, write_c
 from tests.support.c_programs import CALLS, POISON, STRICT, build_driver, compile_c, needs_compiler
 from tests.support.cases import sample
@@ -66,7 +67,8 @@ def test_a_call_allocates_nothing_and_needs_no_more_stack_than_it_says(name: str
     with torch.no_grad():
         outputs, *after = flat(module(inputs, state[0] if len(state) == 1 else tuple(state)))
     held = b"".join(leaf.numpy().tobytes() for leaf in state)
-    sizes = [STEPS, BATCH, inputs.numpy().nbytes, len(held), outputs.numpy().nbytes, 0]
+    room = 4 * floats(entry(tmp_path / "model.c").workspaces(()), {"time": STEPS, "batch": BATCH})
+    sizes = [STEPS, BATCH, inputs.numpy().nbytes, len(held), outputs.numpy().nbytes, room]
     call = np.array(sizes, np.uint64).tobytes() + inputs.numpy().tobytes() + held
     done = subprocess.run([program], input=call, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")

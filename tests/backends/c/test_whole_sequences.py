@@ -1,6 +1,5 @@
 """What mixes time steps, as C: right at sizes that it was not traced at, with the same bits in any batch."""
 
-import re
 import subprocess
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 
 from rnn_export.errors import CompileError
 from rnn_export.runtimes import c
-from rnn_export.runtimes.compiler import compiler
+from rnn_export.runtimes.compiler import compiler, entry
 from tests.support.c_programs import POISON, SANITIZE, STRICT, build_driver, compile_c, needs_compiler
 from tests.support.cases import sample
 from tests.support.time_nets import REFUSED, TIME_NETS, TimeNet
@@ -50,13 +49,13 @@ def test_the_sanitizers_report_nothing(name: str, tmp_path: Path) -> None:
     net = TIME_NETS[name]
     net.write(tmp_path)
     build_driver(tmp_path, "net", tmp_path / "driver", "-march=native", *SANITIZE)
-    found = re.search(r"_WORKSPACE_SIZE (\d+)", (tmp_path / "model.h").read_text())
+    rooms = entry(tmp_path / "model.c").workspaces(())
     calls, wanted = b"", b""
     call = c.start(tmp_path / "model.c", net.signature)
     for more, batch in SIZES[:4]:
         [x] = net.draw(net.least + more, batch)
         [result] = call(x)
-        room = (net.least + more) * batch * int(found[1]) * 4 if found else 0
+        room = 4 * c.floats(rooms, {"time": net.least + more, "batch": batch})
         sizes = np.array([net.least + more, batch, x.nbytes, 0, result.nbytes, room], np.uint64)
         calls, wanted = calls + sizes.tobytes() + x.tobytes(), wanted + result.tobytes()
     done = subprocess.run([tmp_path / "driver"], input=calls, capture_output=True, check=False)
