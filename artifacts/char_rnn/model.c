@@ -108,7 +108,7 @@
 #if CHAR_RNN_SMALL
 #define SLOTS 1 /* rows times time steps that are computed together */
 #else
-#define SLOTS 56
+#define SLOTS 8
 #endif
 #define FEW 1 /* rows, up to which few time steps are computed together: less to wait for */
 #define FEW_SLOTS (SLOTS < 8 ? SLOTS : 8)

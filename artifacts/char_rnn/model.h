@@ -30,7 +30,7 @@
 #if CHAR_RNN_SMALL
 #define CHAR_RNN_STACK_SIZE 6784
 #else
-#define CHAR_RNN_STACK_SIZE 290816
+#define CHAR_RNN_STACK_SIZE 62592
 #endif
 
 #ifdef __cplusplus

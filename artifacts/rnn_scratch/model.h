@@ -29,7 +29,7 @@
 #if RNN_SCRATCH_SMALL
 #define RNN_SCRATCH_STACK_SIZE 1792
 #else
-#define RNN_SCRATCH_STACK_SIZE 57344
+#define RNN_SCRATCH_STACK_SIZE 49536
 #endif
 
 #ifdef __cplusplus
