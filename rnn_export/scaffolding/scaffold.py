@@ -5,6 +5,7 @@ compiler has to know before, the names and sizes of the models, is written from 
 """
 
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 import jinja2
 
 from rnn_export.bundle.bundle import Bundle, staged
+from rnn_export.bundle.layout import MODEL_H
 from rnn_export.errors import ScaffoldError, mismatch, nearest
 from rnn_export.signature.signature import Signature, identifier
 from rnn_export.signature.sizes import BATCH, TIME
@@ -210,7 +212,7 @@ def _units(shape: Sequence[int | str]) -> int:
 
 def _check(bundle: Bundle, host: Host) -> None:
     """Refuse a bundle that the examples, which are small on purpose, cannot run."""
-    for expected, found in _requirements(bundle.signature, host):
+    for expected, found in _requirements(bundle, host):
         if found:
             raise ScaffoldError(
                 mismatch(
@@ -231,12 +233,13 @@ def fitting_hosts(bundle: Bundle) -> list[str]:
         name
         for name, host in HOSTS.items()
         if {*host.files} <= {*bundle.manifest.files}
-        and not any(found for _, found in _requirements(bundle.signature, host))
+        and not any(found for _, found in _requirements(bundle, host))
     ]
 
 
-def _requirements(signature: Signature, host: Host) -> list[tuple[str, str]]:
+def _requirements(bundle: Bundle, host: Host) -> list[tuple[str, str]]:
     """List what an example expects, and what there is instead, if it is something else."""
+    signature = bundle.signature
     lengths = [spec.name for spec in signature.inputs if spec.counts_steps]
     lengths += [LENGTHS.name] if signature.lengths else []
     dtypes = {spec.dtype for spec in (*signature.arguments, *signature.results)}
@@ -249,7 +252,20 @@ def _requirements(signature: Signature, host: Host) -> list[tuple[str, str]]:
         needed.append(
             ("contexts of known sizes in a program around model.c", ", ".join(signature.free_sizes))
         )
+        needed.append(
+            ("a net whose buffers fit on the stack, in a program around model.c", _workspace(bundle))
+        )
     return needed if host.shapes else [*needed, ("contexts of one free size", _of_several_sizes(signature))]
+
+
+def _workspace(bundle: Bundle) -> str:
+    """Name the workspace that a call of model.c takes, if it takes one."""
+    if MODEL_H not in bundle.manifest.files:
+        return ""
+    found = re.search(
+        rb"^#define (\w+_WORKSPACE_SIZE) ", bundle.files.read(bundle.folder / MODEL_H), re.MULTILINE
+    )
+    return f"a workspace, {found[1].decode()} in model.h" if found else ""
 
 
 def _of_several_sizes(signature: Signature) -> str:

@@ -148,6 +148,19 @@ def test_python_runs_contexts_of_any_size_and_flat_outputs(name: str, tmp_path: 
 
 
 @pytest.mark.exhaustive
+def test_a_program_around_c_refuses_a_net_that_takes_a_workspace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rnn_export.backends.c.plan.room.STACK", 0)
+    net = torch.nn.RNN(3, 2)
+    bundle = rnn_export.export(net.eval(), (torch.randn(5, 2, 3),), tmp_path / "net", quick=True)
+    with pytest.raises(ScaffoldError, match=r"fit on the stack.* got a workspace, NET_BATCH_WORKSPACE_SIZE"):
+        scaffold([bundle.folder], "c", tmp_path / "other")
+    assert not {"c", "rust", "go"} & {*fitting_hosts(bundle)}
+    assert "python" in fitting_hosts(bundle)
+
+
+@pytest.mark.exhaustive
 @pytest.mark.needs("cc", "make")
 def test_infinities_whole_numbers_and_truth_values(tmp_path: Path) -> None:
     folders = []
