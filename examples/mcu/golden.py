@@ -66,9 +66,12 @@ class Golden:
         self._tensors = (folder / "golden/tensors.bin").read_bytes()
 
     def tensor(self, entry: Entry) -> bytes:
-        """Read a tensor as the program takes it: truth values are -1 and 0, of four bytes."""
-        begin = entry["offset"]
-        data = self._tensors[begin : begin + prod(entry["shape"]) * WIDTHS[entry["dtype"]]]
+        """Read a tensor as the program takes it: truth values are -1 and 0, of four bytes.
+
+        Of a large result each first, second, third, ... number is there, as ``every`` says.
+        """
+        begin, kept = entry["offset"], -(-prod(entry["shape"]) // entry.get("every", 1))
+        data = self._tensors[begin : begin + kept * WIDTHS[entry["dtype"]]]
         return array("i", [-(each != 0) for each in data]).tobytes() if entry["dtype"] == "bool" else data
 
     def values(self, entry: Entry) -> "array[Any]":
@@ -144,7 +147,8 @@ def truths(values: "array[Any]") -> "array[Any]":
 def compared(golden: Golden, case: Entry, got: Sequence[bytes]) -> Iterator[tuple[float, float, str]]:
     """Give for each result its error, its part of what is allowed, and what is wrong with it, if anything."""
     for (name, entry, _), data in zip(golden.results(case), got, strict=True):
-        expected, result = golden.values(case["float64"][name]), array(CODES[entry["dtype"]], data)
+        every: int = case["float64"][name].get("every", 1)
+        expected, result = golden.values(case["float64"][name]), array(CODES[entry["dtype"]], data)[::every]
         if entry["dtype"] == "bool":
             expected, result = truths(expected), truths(result)
         open_ = case.get("undecided", {}).get(name)
@@ -155,7 +159,7 @@ def compared(golden: Golden, case: Entry, got: Sequence[bytes]) -> Iterator[tupl
             error = 0.0 if have == want or either else abs(have - want)
             if not error <= allowed and not problem:  # NaN is not
                 values = f"expected {want:.9g}, got {have:.9g}, off by {error:.1e}, allowed {allowed:.1e}"
-                problem = f"{case['name']}: {name}[{at}]: {values}"
+                problem = f"{case['name']}: {name}[{at * every}]: {values}"
             worst = max(worst, error)
         yield worst, worst / allowed if allowed else 0.0, problem
 

@@ -49,10 +49,13 @@ class Check {
     this.tensors = tensors;
   }
 
-  read({ dtype, shape, offset }) {
-    const count = shape.reduce((all, size) => all * size, 1);
-    const end = offset + count * ARRAYS[dtype].BYTES_PER_ELEMENT;
-    return new ARRAYS[dtype](this.tensors.slice(offset, end)); // a copy: an offset need not be aligned
+  /** Read a tensor, of which tensors.bin holds each first, second, third, ... number. */
+  read({ dtype, shape, offset, every = 1 }) {
+    const all = new ARRAYS[dtype](shape.reduce((whole, size) => whole * size, 1));
+    const end = offset + Math.ceil(all.length / every) * all.BYTES_PER_ELEMENT;
+    new ARRAYS[dtype](this.tensors.slice(offset, end)) // a copy: an offset need not be aligned
+      .forEach((number, i) => (all[i * every] = number));
+    return all;
   }
 
   async whole(vector) {
@@ -105,7 +108,7 @@ class Check {
     if (got.length !== expected.length) {
       throw new Error(`${this.name}: ${vector.name} ${how}: ${name}: ${expected.length} numbers, got ${got.length}`);
     }
-    for (let i = 0; i < expected.length; i++) {
+    for (let i = 0; i < expected.length; i += vector.float64[name].every ?? 1) {
       const [wanted, had] = [Number(expected[i]), Number(got[i])];
       const error = had === wanted || undecided?.[i] ? 0 : Math.abs(had - wanted); // of an infinity as well
       this.worst = Math.max(this.worst, error);

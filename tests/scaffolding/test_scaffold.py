@@ -261,7 +261,7 @@ def test_contexts_of_one_free_size_are_for_arrays_that_know_their_length(exporte
     memory = InputSpec("memory", "float32", ("batch", "places", 3))
     signature = replace(bundle.signature, inputs=(*bundle.signature.inputs, memory))
     changed = replace(bundle, manifest=replace(bundle.manifest, signature=signature))
-    around_c = {"c", "rust", "go", "java", "service-cpp"}
+    around_c = {"c", "mcu", "rust", "go", "java", "service-cpp"}
     assert {*fitting_hosts(changed)} == {*HOSTS} - around_c
 
 
