@@ -39,6 +39,7 @@ class Host:
         each: files of which every model has one, its name for ``{}``; the template's is ``model``.
         shapes: its arrays know their shapes: contexts may have any number of free sizes.
         sized: its arrays know how long they are: contexts may have one, also around ``model.c``.
+        fixed: it has no memory but that of ``model.h``, for nets whose buffers are on the stack.
     """
 
     files: tuple[str, ...]
@@ -46,6 +47,7 @@ class Host:
     each: tuple[str, ...] = ()
     shapes: bool = False
     sized: bool = False
+    fixed: bool = False
 
 
 HOSTS = {
@@ -54,12 +56,12 @@ HOSTS = {
     "cpp-onnxruntime": Host(("model.onnx",)),
     "rust": Host(("model.c",), ("src/models.rs",)),
     "go": Host(("model.c",), ("models.go",), each=("model_{}_.c",)),
-    "java": Host(("model.c",)),
+    "java": Host(("model.c",), fixed=True),
     "node": Host(("model.onnx",)),
     "browser": Host(("model.onnx",)),
     "wasm": Host(("model.c",), sized=True),
     "python": Host(("model.onnx",), shapes=True),
-    "mcu": Host(("model.c",), ("models.c",)),
+    "mcu": Host(("model.c",), ("models.c",), fixed=True),
     "service-cpp": Host(("model.c",), ("models.c",)),
     "service-node": Host(("model.onnx",)),
 }
@@ -101,6 +103,7 @@ class Model:
         outputs: what comes out beside it.
         state_size: floats for each row.
         vocabulary: the character of each token id, of a text model.
+        workspace: floats for each row that a call takes beside all else.
     """
 
     name: str
@@ -108,6 +111,7 @@ class Model:
     outputs: list[Tensor]
     state_size: int
     vocabulary: list[str] | None
+    workspace: int = 0
 
 
 def examples() -> Path:
@@ -188,6 +192,7 @@ def _model(bundle: Bundle, host: str) -> Model:
         outputs=_tensors("OUT", signature.outputs),
         state_size=sum(_units(leaf.shape) * (2 if leaf.dtype == "int64" else 1) for leaf in signature.state),
         vocabulary=list(vocabulary) if vocabulary else None,
+        workspace=_workspace(bundle),
     )
 
 
@@ -252,20 +257,18 @@ def _requirements(bundle: Bundle, host: Host) -> list[tuple[str, str]]:
         needed.append(
             ("contexts of known sizes in a program around model.c", ", ".join(signature.free_sizes))
         )
-        needed.append(
-            ("a net whose buffers fit on the stack, in a program around model.c", _workspace(bundle))
-        )
+    if host.fixed and _workspace(bundle):
+        needed.append(("a net whose buffers fit on the stack", f"{_workspace(bundle)} floats for each row"))
     return needed if host.shapes else [*needed, ("contexts of one free size", _of_several_sizes(signature))]
 
 
-def _workspace(bundle: Bundle) -> str:
-    """Name the workspace that a call of model.c takes, if it takes one."""
+def _workspace(bundle: Bundle) -> int:
+    """Give the floats of workspace that a call of model.c takes for each row, as its header says."""
     if MODEL_H not in bundle.manifest.files:
-        return ""
-    found = re.search(
-        rb"^#define (\w+_WORKSPACE_SIZE) ", bundle.files.read(bundle.folder / MODEL_H), re.MULTILINE
-    )
-    return f"a workspace, {found[1].decode()} in model.h" if found else ""
+        return 0
+    header = bundle.files.read(bundle.folder / MODEL_H)
+    found = re.search(rb"^#define \w+_BATCH_WORKSPACE_SIZE (\d+)", header, re.MULTILINE)
+    return int(found[1]) if found else 0
 
 
 def _of_several_sizes(signature: Signature) -> str:

@@ -148,16 +148,22 @@ def test_python_runs_contexts_of_any_size_and_flat_outputs(name: str, tmp_path: 
 
 
 @pytest.mark.exhaustive
-def test_a_program_around_c_refuses_a_net_that_takes_a_workspace(
+@pytest.mark.needs("cc", "make", "cargo", "go")
+def test_programs_around_c_bring_the_workspace_that_a_large_net_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rnn_export.backends.c.plan.room.STACK", 0)
+    monkeypatch.setattr("rnn_export.backends.c.plan.room.STACK", 0)  # so that a small one is large
     net = torch.nn.RNN(3, 2)
     bundle = rnn_export.export(net.eval(), (torch.randn(5, 2, 3),), tmp_path / "net", quick=True)
-    with pytest.raises(ScaffoldError, match=r"fit on the stack.* got a workspace, NET_BATCH_WORKSPACE_SIZE"):
-        scaffold([bundle.folder], "c", tmp_path / "other")
-    assert not {"c", "rust", "go"} & {*fitting_hosts(bundle)}
-    assert "python" in fitting_hosts(bundle)
+    assert "_BATCH_WORKSPACE_SIZE" in (bundle.folder / "model.h").read_text()
+    for host in ("c", "rust", "go"):
+        folder = scaffold([bundle.folder], host, tmp_path / host)
+        done = run(folder / "ci.sh", folder / MODELS)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "vectors whole" in done.stdout
+    for host in ("java", "mcu"):
+        with pytest.raises(ScaffoldError, match=r"fit on the stack, got \d+ floats for each row"):
+            scaffold([bundle.folder], host, tmp_path / host)
 
 
 @pytest.mark.exhaustive
