@@ -77,9 +77,9 @@ LARGE = {
     "100 units, 8 layers": ("LSTM", 100, 100, 7, 8),
     "1,000 units": ("GRU", 1000, 1000, 1, 1),
     "1,024 units, 3 layers": ("LSTM", 3, 1024, 7, 3),
-    "1,024 units, 8 layers": ("RNN", 1, 1024, 8192, 8),
-    "2,048 units": ("LSTM", 4096, 2048, 1, 1),
-    "2,048 units, 2 layers": ("GRU", 1, 2048, 8192, 2),
+    "1,024 units, 8 layers": ("RNN", 1, 1024, 7, 8),
+    "2,048 units": ("RNN", 4096, 2048, 1, 1),
+    "2,048 units, 2 layers": ("RNN", 1, 2048, 7, 2),
 }
 OF_WORDS = {
     "8,200 words": ("GRU", 8200, 3, 8200, 1),
