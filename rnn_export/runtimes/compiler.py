@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -138,7 +139,7 @@ def library(source: Path, read: Read = Path.read_bytes) -> Path:
                 sync(built)
                 built.replace(target)
                 forget(folder, MOST, target)
-        os.utime(target)
+        os.utime(target, ns=(time.time_ns(), target.stat().st_mtime_ns))  # it was used
     return target
 
 
@@ -169,7 +170,7 @@ def libraries(folder: Path) -> dict[Path, int]:
     for path in folder.glob("*.so"):
         with suppress(FileNotFoundError):  # another process removes the same ones
             facts = path.stat()
-            found.append((facts.st_mtime, path, facts.st_size))
+            found.append((facts.st_atime, path, facts.st_size))
     return {path: size for _, path, size in sorted(found)}
 
 
