@@ -22,7 +22,7 @@ static void initial_state(std::size_t, float *state)
     state[0] = state[1] = 0.5f;
 }
 
-static const RecurrentModel net{"net", 0, 0, nullptr, nullptr, 2, nullptr, nullptr, initial_state};
+static const RecurrentModel net{"net", 0, 0, nullptr, nullptr, 2, 0, nullptr, nullptr, initial_state};
 static const std::vector<Model> models{{&net, "net", "the sum of net", {}, {}, {}, {}}};
 static const Model &model = models[0];
 

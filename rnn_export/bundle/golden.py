@@ -206,7 +206,11 @@ def _check_places(entries: Sequence[schema.Case], size: int) -> None:
     """Check that no byte stands for two numbers, nor few for many: a small file would take much memory."""
     every = [place for entry in entries for part in RESULTS for place in getattr(entry, part).values()]
     places = [place for entry in entries for place in entry.call.values()] + every
-    if sum(_stored(place) * np.dtype(place.dtype).itemsize for place in places) > size:
+    sizes = [_stored(place) * np.dtype(place.dtype).itemsize for place in places]
+    end = max((place.offset + own for place, own in zip(places, sizes, strict=True)), default=0)
+    if end > size:
+        raise ValueError(f"a tensor ends at byte {end} of {size}")
+    if sum(sizes) > size:
         raise ValueError("expected a place of its own for every tensor")
     if any(place.every > 1 for entry in entries for place in entry.call.values()):
         raise ValueError("expected all numbers of what a call takes")

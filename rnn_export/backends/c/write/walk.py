@@ -56,7 +56,7 @@ class Walk:
             yield f"    float *const buffers = {begin} + row * {self.plan.room.size};"
         for state in self.net.states():
             yield f"    {self._buffer(state, self.names[state], 2)}"
-        if self.net.states() and self._stays():
+        if self._reads_last():
             yield "    size_t last = 0; /* the slot from which on the state stands in the end */"
         for vector in self.plan.lasting():
             yield f"    {self._buffer(vector, self.names[vector])}"
@@ -214,10 +214,17 @@ class Walk:
         """Whether the state at the end is read where the last block left it: no later walk reads it."""
         return len(self.net.sweeps) == 1
 
+    def _reads_last(self) -> bool:
+        """Whether a call gives numbers of the state as the last block left it."""
+        finals = (operand for final in self.net.finals for operand in final if isinstance(operand, View))
+        left = any(not isinstance(operand.vector.operation, Input) for operand in finals)
+        return self._stays() and self.signature.returns_state and left
+
     def _hand_on(self, states: list[Vector], steps: str) -> Iterator[str]:
         """Let the next block begin with the state that this one ends with."""
-        if states and self._stays():
+        if self._reads_last():
             yield "last = slots;"
+        if states and self._stays():
             yield f"if (begin + count == {steps}) break;"
         if states:
             yield "/* The next block begins with the last state of this one. */"
