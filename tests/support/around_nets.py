@@ -286,10 +286,10 @@ NETS = {
     "text": Net(Text, lambda steps, batch: (torch.randn(batch, 1, 16, 2 * steps + 1),)),
     "tagger": Net(Tagger, words),
     "encoder": Net(Encoder, words),
-    "attending": Net(Attending, features(5), c=False),
-    "weighing": Net(Weighing, features(5), c=False),
+    "attending": Net(Attending, features(5)),
+    "weighing": Net(Weighing, features(5)),
     "alike": Net(
-        Alike, lambda steps, batch: (torch.randn(batch, steps, 5), torch.randn(batch, steps + 2, 5)), c=False
+        Alike, lambda steps, batch: (torch.randn(batch, steps, 5), torch.randn(batch, steps + 2, 5))
     ),
     "advantage": Net(Advantage, features(5)),
     "emotion": Net(Emotion, lambda steps, batch: (torch.randn(batch, 5, 2 * steps),)),
