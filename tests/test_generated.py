@@ -2,7 +2,7 @@
 
 The right answer is a second implementation in NumPy, which eager PyTorch in float64 agrees with. It is asked
 on inputs that the export does not know: padding, stop tokens, zeros, constants, ten times larger, 600 time
-steps, 40 rows. One recipe of most kinds in `make test`, two of each in `make test-exhaustive`, 26 of each in
+steps, 40 rows. One recipe of some kinds in `make test`, two of each in `make test-exhaustive`, 26 of each in
 `make test-all`. One by one:
 
     python -m tests.support.generated.pool KIND NUMBER    # shows a module, and what becomes of it
@@ -34,14 +34,6 @@ Counted = Callable[[str, Mapping[str, int]], None]
 TABLE = ROOT / "tests" / "support" / "generated" / "failed.jsonl"
 FAILED = [Recipe.read(json.loads(line)) for line in TABLE.read_text().splitlines()]
 OF_EACH = int(os.environ.get("GENERATED_OF_EACH", "2"))
-EXHAUSTIVE = [pytest.mark.exhaustive]
-# Alike to others of which one is tried every day.
-ALIKE = {
-    *("padding_multiplies", "zero_sums_keep", "flag_resets_where", "input_delay", "next_input", "centred"),
-    *("inputs_set", "noise_on_inputs", "moving_average_in_place", "log1p", "root", "hour", "clipped"),
-    *("inside_plain", "inside_like", "begin_half", "mean", "mean_valid_row", "maximum"),
-    *("learned_optional", "position_table", "missing_keep"),
-}
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +55,8 @@ def faults(recipes: Iterable[Recipe], pool: Pool, counted: Counted) -> list[str]
     return found
 
 
-@pytest.mark.parametrize("kind", [pytest.param(kind, marks=EXHAUSTIVE * (kind in ALIKE)) for kind in KINDS])
+@pytest.mark.several(16)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_module_is_exported_right_or_refused(kind: str, pool: Pool, counted: Counted) -> None:
     assert not faults([recipe(kind, 0)], pool, counted)
 
