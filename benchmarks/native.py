@@ -30,17 +30,24 @@ class Repeated:
         return self.run()
 
 
+def driver(source: Path, folder: Path) -> ctypes.CDLL:
+    """Build a ``model.c`` in a folder, for this processor, with the driver that repeats calls."""
+    declared = entry(source)
+    options = ["-march=native", f"-DRUN={declared.name}", f"-I{source.parent}", str(source)]
+    options += ["-DWORKSPACE"] * bool(declared.workspaces(()))
+    library = folder / "driver.so"
+    build(DRIVER, library, "-shared", "-fPIC", *options)
+    loaded = ctypes.CDLL(str(library))
+    loaded.repeat.restype = None
+    return loaded
+
+
 def repeated(source: Path, signature: Signature, task: Task, folder: Path) -> Repeated:
     """Build a ``model.c`` with the driver, in a folder, and find how many calls can be timed together."""
-    declared = entry(source)
-    library = folder / "driver.so"
-    options = ("-march=native", f"-DRUN={declared.name}", f"-I{source.parent}", str(source))
-    build(DRIVER, library, "-shared", "-fPIC", *options)
-    function = ctypes.CDLL(str(library)).repeat
-    function.restype = None
+    function = driver(source, folder).repeat
+    workspaces = entry(source).workspaces(signature.free_sizes)
 
     def of(count: int) -> Repeated:
-        workspaces = declared.workspaces(signature.free_sizes)
         call = caller(partial(function, ctypes.c_size_t(count)), signature, workspaces)
         return Repeated(partial(call, task.inputs, *task.state), count)
 

@@ -20,6 +20,7 @@ from typing import cast
 
 import numpy as np
 import torch
+from native import driver
 from torch import Tensor, nn
 
 from rnn_export.backends.c.write.model import Files, compile_program
@@ -32,11 +33,12 @@ from rnn_export.module.reading import inspect_module
 from rnn_export.module.rounded_weights import with_rounded_weights
 from rnn_export.passes.pipeline import forms_of, optimize
 from rnn_export.program.small_weights import FLOAT32, FORMATS
-from rnn_export.runtimes.compiler import build
+from rnn_export.runtimes.c import floats
+from rnn_export.runtimes.compiler import build, entry
+from rnn_export.signature.sizes import BATCH, TIME
 
 ROOT = Path(__file__).parents[1]
 sys.path += [str(ROOT / "scripts"), str(Path(__file__).parent)]
-DRIVER = Path(__file__).with_name("c_driver.c")
 CELLS = {"RNN": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}
 INPUTS = 16
 TURNS, LEAST = 150, 2e-4  # turns of a net, and seconds of a turn
@@ -73,13 +75,6 @@ def written(model: nn.Module, example: Example, kind: str, folder: Path) -> tupl
     return files, len(small.SerializeToString())
 
 
-def library(folder: Path) -> ctypes.CDLL:
-    """Build a net's C with the driver that repeats calls."""
-    options = ("-march=native", "-DRUN=net_run", f"-I{folder}", str(folder / "model.c"))
-    build(DRIVER, folder / "driver.so", "-shared", "-fPIC", *options)
-    return ctypes.CDLL(str(folder / "driver.so"))
-
-
 def seconds(call: ctypes.CDLL, count: int, arrays: list[ctypes.c_void_p]) -> float:
     """Time calls of one step of one row."""
     begin = time.perf_counter()
@@ -99,19 +94,21 @@ def steps(units: list[int], folder: Path) -> None:
             for kind in FORMATS:
                 place = folder / f"{cell}_{count}_{kind}"
                 written(model, example, kind, place)
-                libraries.append(library(place))
-            best = fastest(libraries, count)
+                libraries.append(driver(place / "model.c", place))
+            best = fastest(libraries, place / "model.c", count)
             times = " | ".join(f"{each * 1e6:.1f}" for each in best)
             print(
                 f"| {cell} {INPUTS}-{count}-1 | {times} | {best[0] / best[1]:.2f} | {best[0] / best[2]:.2f} |"
             )
 
 
-def fastest(libraries: list[ctypes.CDLL], units: int) -> list[float]:
+def fastest(libraries: list[ctypes.CDLL], source: Path, units: int) -> list[float]:
     """Time each library in turn; give the shortest time of each."""
+    room = floats(entry(source).workspaces(()), {TIME: 1, BATCH: 1})
     inputs, state = np.full(INPUTS, 0.1, np.float32), np.zeros(2 * units, np.float32)
     output, after = np.zeros(1, np.float32), np.zeros(2 * units, np.float32)
-    arrays = [ctypes.c_void_p(each.ctypes.data) for each in (inputs, state, output, after)]
+    given = [inputs, state, output, after, *([np.empty(room, np.float32)] if room else [])]
+    arrays = [ctypes.c_void_p(each.ctypes.data) for each in given]
     count = max(1, round(LEAST / seconds(libraries[0], 3, arrays)))
     turns = [[seconds(each, count, arrays) for each in libraries] for _ in range(TURNS)]
     return [min(times) for times in zip(*turns, strict=True)]
