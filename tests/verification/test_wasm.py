@@ -150,6 +150,7 @@ def test_every_case_agrees(case: ModelCase, exported: Exported, tmp_path: Path) 
         assert ship_wasm(bundle.folder, tmp_path)[1].verdict == PASSED
 
 
+@pytest.mark.exhaustive
 def test_lengths_are_arguments(rnn: ModelCase, exported_ragged: Exported, tmp_path: Path) -> None:
     assert ship_wasm(exported_ragged(rnn).folder, tmp_path)[1].verdict == PASSED
 

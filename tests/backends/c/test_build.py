@@ -40,7 +40,7 @@ pytestmark = [
 
 
 @pytest.mark.several(1)
-@pytest.mark.parametrize("case", sample(COMPILED, "lstm", "tagger", "deep_bidirectional"))
+@pytest.mark.parametrize("case", sample(COMPILED, "deep_bidirectional"))
 def test_the_sanitizers_report_nothing(
     case: ModelCase | CallCase, exported: Exported, tmp_path: Path
 ) -> None:
@@ -117,7 +117,7 @@ def test_cpp_calls_it(name: str, exported: Exported, tmp_path: Path) -> None:
 
 
 @pytest.mark.several(1)
-@pytest.mark.parametrize("case", sample(COMPILED, "lstm", "tagger", "deep_bidirectional"))
+@pytest.mark.parametrize("case", sample(COMPILED, "deep_bidirectional"))
 def test_nothing_is_called_locked_or_changed(
     case: ModelCase | CallCase, exported: Exported, tmp_path: Path
 ) -> None:

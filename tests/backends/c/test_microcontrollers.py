@@ -40,7 +40,7 @@ def defined(command: str, header: Path, *names: str, options: Sequence[str] = ()
 
 @needs_compiler
 @pytest.mark.several(1)
-@pytest.mark.parametrize("case", sample(COMPILED, "tagger", "deep_bidirectional"))
+@pytest.mark.parametrize("case", sample(COMPILED, "tagger"))
 @pytest.mark.parametrize(
     ("command", "options"),
     [

@@ -103,6 +103,7 @@ def test_small_matrices_are_all_but_those_that_are_not_rounded() -> None:
     assert len(wide.source) > 2.2 * len(files.source)
 
 
+@pytest.mark.exhaustive
 @each_kind
 def test_the_numbers_of_a_large_one_stand_in_a_file(kind: str, tmp_path: Path) -> None:
     class Large(nn.Module):
