@@ -56,7 +56,7 @@ def streaming_obstacle(subject: Subject) -> str | None:
     ]
     if pairs or other:
         return PAIRS if pairs else f"forward gives {other[0]} outputs for a number of time steps"
-    finite = replace(subject, model=_without_nan(subject.model))
+    finite = replace(subject, model=without_nan(subject.model))
     call = eager.start(finite, torch.float64)
     draw = Draw(subject, call)
     longer = (size + 1 for size in draw.sizes if size >= LONG)
@@ -68,13 +68,13 @@ def streaming_obstacle(subject: Subject) -> str | None:
 def begins_alike(subject: Subject, inner: Subject) -> bool:
     """Whether a module gives the outputs of another form of it that begins with its initial state."""
     own, other = (
-        eager.start(replace(each, model=_without_nan(each.model)), torch.float64) for each in (subject, inner)
+        eager.start(replace(each, model=without_nan(each.model)), torch.float64) for each in (subject, inner)
     )
     draw = Draw(subject, own)
     rows = max(2, draw.kinds)
     inputs = draw.inputs(max(STEPS, subject.signature.least), rows)
     pairs = zip(own(*inputs), other(*inputs, *inner.signature.initial_state(rows)), strict=False)
-    return all(_difference(got, want) <= FOLD_TOLERANCE for want, got in pairs)
+    return all(distance(got, want) <= FOLD_TOLERANCE for want, got in pairs)
 
 
 def check_company(arguments: Sequence[Array], subject: Subject) -> None:
@@ -99,7 +99,7 @@ def check_company(arguments: Sequence[Array], subject: Subject) -> None:
 
     alone = results(kept)
     for row in np.flatnonzero(~clean):
-        difference = max(map(_difference, results(np.append(kept, row)), alone))
+        difference = max(map(distance, results(np.append(kept, row)), alone))
         if difference > FOLD_TOLERANCE:
             raise ModelError(
                 mismatch(
@@ -119,7 +119,7 @@ def check_rows(subject: Subject) -> None:
     Raises:
         ModelError: one does.
     """
-    finite = replace(subject, model=_without_nan(subject.model))
+    finite = replace(subject, model=without_nan(subject.model))
     call, signature = eager.start(finite, torch.float64), subject.signature
     draw = Draw(subject, call)
     batch = max(ROWS, *(size + 1 for size in draw.sizes), 0)
@@ -137,7 +137,7 @@ def check_rows(subject: Subject) -> None:
         ]
         parts.append(call(*rows))
     for whole, spec, *apart in zip(together, signature.results, *parts, strict=True):
-        difference = _difference(np.concatenate(apart, spec.batch_axis), whole)
+        difference = distance(np.concatenate(apart, spec.batch_axis), whole)
         if difference > FOLD_TOLERANCE:
             raise ModelError(
                 mismatch(
@@ -159,11 +159,11 @@ def _step_by_step(call: Call, draw: Draw, signature: Signature) -> str | None:
         return f"step by step, it fails on what it takes as a whole: {error}"
     for step, got in enumerate(steps):
         want, cause = _outputs_at(step, call, inputs, state, whole[:count], signature)
-        difference = max(map(_difference, got[:count], want))
+        difference = max(map(distance, got[:count], want))
         if difference > FOLD_TOLERANCE:
             where = f"step by step, the outputs first differ at time step {step}, by {difference:.1g}"
             return f"{where}: {cause}"
-    difference = max(map(_difference, steps[-1][count:], whole[count:]), default=0.0)
+    difference = max(map(distance, steps[-1][count:], whole[count:]), default=0.0)
     if difference > FOLD_TOLERANCE:
         return f"step by step, the final state differs by {difference:.1g}: {AHEAD}"
     return None
@@ -192,7 +192,7 @@ def _in_pieces(call: Call, draw: Draw, subject: Subject, steps: int) -> str | No
         parts.append(results[:count])
         after = results[count:]
     outputs = signature.joined(parts)
-    if max(map(_difference, [*outputs, *after], whole)) <= FOLD_TOLERANCE:
+    if max(map(distance, [*outputs, *after], whole)) <= FOLD_TOLERANCE:
         return None
     changed = [leaf.astype(np.float64) * (1 + ROUNDING) if leaf.dtype.kind == "f" else leaf for leaf in state]
     grown = list(map(_apart, call(*inputs, *changed), whole))
@@ -206,7 +206,7 @@ def _in_pieces(call: Call, draw: Draw, subject: Subject, steps: int) -> str | No
         if wrong.any():
             step = int(np.argmax(wrong))
             want, cause = _outputs_at(step, call, inputs, state, whole[:count], signature)
-            difference = _difference(spec.cut(outputs[place], slice(step, step + 1)), want[place])
+            difference = distance(spec.cut(outputs[place], slice(step, step + 1)), want[place])
             where = f"in pieces of 1, 2, 4, ... time steps, the outputs first differ at time step {step}"
             return f"{where}, by {difference:.1g}: {cause}"
     if max(map(np.max, apart)) > max(map(np.max, grown)) * GRANTED + FOLD_TOLERANCE:
@@ -235,11 +235,12 @@ def _outputs_at(
             continue
         then, now = (spec.cut(each, slice(step, step + 1)) for each in (result, last))
         want.append(then)
-        cause = AHEAD if _difference(now, then) > FOLD_TOLERANCE else cause
+        cause = AHEAD if distance(now, then) > FOLD_TOLERANCE else cause
     return want, cause
 
 
-def _difference(one: Array, other: Array) -> float:
+def distance(one: Array, other: Array) -> float:
+    """Give how far numbers are apart at the most, of the largest."""
     return float(_apart(one, other).max(initial=0))
 
 
@@ -260,7 +261,8 @@ def _most(apart: Array, axis: int) -> Array:
     return each
 
 
-def _without_nan(model: torch.nn.Module) -> torch.nn.Module:
+def without_nan(model: torch.nn.Module) -> torch.nn.Module:
+    """Copy a module, with random numbers for parameters that are NaN."""
     clean = copied(model)
     generator = torch.Generator().manual_seed(SEED)
     with torch.no_grad():

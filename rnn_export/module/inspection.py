@@ -17,6 +17,7 @@ from rnn_export.module.kept_state import ARGUMENT, Kept, keep
 from rnn_export.module.left_out import is_one_step
 from rnn_export.module.reading import inspect_readings, look_again, with_all_results
 from rnn_export.module.repeatable import check_repeatable
+from rnn_export.module.row_ends import of_full_rows, with_row_ends
 from rnn_export.module.subject import Subject
 from rnn_export.module.submodule_state import Exposed, expose
 from rnn_export.module.vocabulary import find_vocabularies
@@ -65,14 +66,25 @@ def inspect_export(
             raise error from failure
     check_rows(subject)
     subject = find_streaming(subject)
+    subject = _streamed_in_own_steps(subject) or subject
     pairs = [f"{spec.name} {spec}" for spec in subject.signature.outputs if spec.shape.count(TIME) > 1]
     if lengths and pairs:
         remedy = "Leave lengths=True or these outputs out."
         raise InputError(
             mismatch("outputs of rows of several lengths", "one axis for time", pairs[0], remedy)
         )
-    inputs = find_vocabularies(subject)
+    inputs = find_vocabularies(replace(subject, signature=replace(subject.signature, lengths=False)))
+    lengths = lengths or subject.signature.lengths
     return replace(subject, signature=replace(subject.signature, lengths=lengths, inputs=inputs))
+
+
+def _streamed_in_own_steps(subject: Subject) -> Subject | None:
+    """Give a module that takes the number of time steps of each row as one that streams, if it is such."""
+    full = of_full_rows(subject)
+    if full is None:
+        return None
+    full = find_streaming(full)
+    return with_row_ends(subject, full) if full.signature.streamable else None
 
 
 def _check_sequence(subject: Subject, arguments: Arguments, *, lengths: bool) -> None:
@@ -134,7 +146,8 @@ def as_whole_sequences(subject: Subject, reason: str) -> Subject:
     """Take a module that turned out not to be a fold as one for whole sequences only, as it was written."""
     if isinstance(subject.model, Exposed):
         own, had = look_again(subject, subject.model.original, subject.sample), subject.signature
-        subject = replace(own, signature=replace(own.signature, lengths=had.lengths, inputs=had.inputs))
+        kept = replace(own.signature, lengths=had.lengths, inputs=had.inputs, outputs=had.outputs)
+        subject = replace(own, signature=kept)
     return replace(subject, signature=replace(subject.signature, not_streamable_because=reason))
 
 

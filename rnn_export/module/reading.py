@@ -176,11 +176,16 @@ def read_arranged(
         raise telling[0]
 
 
-def look_again(subject: Subject, model: nn.Module, inputs: Inputs, state: Any = None) -> Subject:
-    """Look at another form of a module, which takes the same inputs and gives the same outputs."""
+def look_again(
+    subject: Subject, model: nn.Module, inputs: Inputs, state: Any = None, names: Names | None = None
+) -> Subject:
+    """Look at another form of a module, which takes the same inputs and gives the same outputs.
+
+    With ``names`` it may take and give others.
+    """
     signature = subject.signature
     taken, given = (tuple(spec.name for spec in specs) for specs in (signature.inputs, signature.outputs))
-    names = Names(taken, (), given, (), ())
+    names = names or Names(taken, (), given, (), ())
     with LOCK, torch.random.fork_rng(devices=[]), torch.no_grad():
         return find_out(model, inputs, state, begin_of(model), names, state is None, _known_axes(subject))
 

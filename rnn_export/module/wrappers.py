@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -11,7 +12,7 @@ from rnn_export.module.calling import Calling, OtherStepError, describe
 from rnn_export.module.output_length import Along, size_along
 from rnn_export.signature.signature import Signature
 from rnn_export.signature.sizes import BATCH, TIME
-from rnn_export.signature.tensors import TensorSpec
+from rnn_export.signature.tensors import OutputSpec, TensorSpec
 from rnn_export.signature.tree import (
     Tree,
     enumerate_names,
@@ -65,7 +66,7 @@ class Ragged(nn.Module):
         specs = zip(given, signature.arguments, strict=False)
         row = [leaf.narrow(of.batch_axis, number, 1) for leaf, of in specs]
         if length == 0:  # nothing comes out, in the precision that is run in
-            nothing = [torch.zeros(spec.sized(**sizes), dtype=_own(spec)) for spec in signature.outputs]
+            nothing = [_ended(spec, spec.sized(**sizes), _own(spec)) for spec in signature.outputs]
             return [*nothing, *row[inputs:][: len(signature.returned_state)]]
         cut = [
             part if spec.time_axis is None else part.narrow(spec.time_axis, 0, length)
@@ -79,17 +80,26 @@ class Ragged(nn.Module):
         return [*ended, *results[outputs:]]
 
 
-def _own(spec: TensorSpec) -> torch.dtype | None:
+def _own(spec: TensorSpec) -> torch.dtype:
     """Give the dtype of what is no float; floats have the one that is run in."""
-    return None if spec.dtype.startswith("float") else getattr(torch, spec.dtype)
+    kind = torch.get_default_dtype() if spec.dtype.startswith("float") else getattr(torch, spec.dtype)
+    assert isinstance(kind, torch.dtype)
+    return kind
 
 
-def _lengthened(part: Tensor, spec: TensorSpec, steps: int) -> Tensor:
-    """Put zeros behind the last time step, if there is a time axis."""
+def _ended(spec: OutputSpec, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Give what stands behind the end of a row; zeros, if there is no time axis."""
+    exact = "float64" if dtype.is_floating_point else spec.dtype
+    number = spec.ended(exact) if spec.time_axis is not None else np.zeros(())
+    return torch.tensor(number, dtype=dtype).expand(shape)
+
+
+def _lengthened(part: Tensor, spec: OutputSpec, steps: int) -> Tensor:
+    """Put the padding behind the last time step, if there is a time axis."""
     if spec.time_axis is None:
         return part
     shape = [steps if axis == spec.time_axis else size for axis, size in enumerate(part.shape)]
-    return torch.cat([part, torch.zeros(shape, dtype=part.dtype)], spec.time_axis)
+    return torch.cat([part, _ended(spec, shape, part.dtype)], spec.time_axis)
 
 
 class Wrapper(nn.Module):

@@ -1,6 +1,7 @@
 """Rows of a batch that end apart: a Program takes the number of time steps of each row as well.
 
-In every loop, a state of a row that has ended stays as it was, and outputs of such a row are zero::
+In every loop, a state of a row that has ended stays as it was, and outputs of such a row are zero, or what
+the signature says::
 
     H_T, Ys = Scan (H, xs) <body = step (H_s, x_t) => (H_t, y_t) { ... }>             # xs: float[T,B,4]
 
@@ -33,7 +34,7 @@ from rnn_export.program.program import Program, take_place, takes_lengths
 from rnn_export.program.scan import Scan
 from rnn_export.signature.signature import Signature
 from rnn_export.signature.sizes import BATCH, TIME
-from rnn_export.signature.tensors import LENGTHS, TensorSpec
+from rnn_export.signature.tensors import LENGTHS, Array, TensorSpec
 
 
 def _wants_lengths(program: Program) -> bool:
@@ -163,7 +164,7 @@ class _Ragged:
         return build.emit("Unsqueeze", [running, build.constant(others)], like=running, shape=shape)
 
     def end(self) -> None:
-        """Let the outputs be zero from each row's end on, or pick its own last ones."""
+        """Let the outputs be their padding from each row's end on, or pick its own last ones."""
         for place, spec in enumerate(self.signature.outputs):
             outputs, build = self.graph.outputs[place], Builder()
             if spec.time_axis is None:
@@ -172,7 +173,8 @@ class _Ragged:
                 order = (spec.time_axis, spec.batch_axis)
                 first = order[0] < order[1]
                 running = self.running if first else build.emit("Transpose", [self.running], {"perm": [1, 0]})
-                result = self._only(build, running, order, spec, outputs)
+                ended = spec.ended(spec.dtype)
+                result = self._only(build, running, order, spec, outputs, ended)
             self.graph.extend(build.nodes)
             self.graph.outputs[place] = result
             result.name, outputs.name = outputs.name, None
@@ -192,12 +194,18 @@ class _Ragged:
         return build.emit("ReduceSum", [kept, build.constant([0])], {"keepdims": 0})
 
     def _only(
-        self, build: Builder, where: ir.Value, axes: Sequence[int], spec: TensorSpec, values: ir.Value
+        self,
+        build: Builder,
+        where: ir.Value,
+        axes: Sequence[int],
+        spec: TensorSpec,
+        values: ir.Value,
+        others_are: Array | int = 0,
     ) -> ir.Value:
-        """Keep the values at some places of two axes; the others become zero."""
+        """Keep the values at some places of two axes; the others become zero, or other numbers."""
         rank = len(spec.shape) + (spec.time_axis is None)
         others = [axis for axis in range(rank) if axis not in axes]
         if others:
             where = build.emit("Unsqueeze", [where, build.constant(others)])
-        zero = build.constant(np.zeros((), spec.dtype))
-        return build.emit("Where", [where, values, zero])
+        numbers = build.constant(np.asarray(others_are, spec.dtype))
+        return build.emit("Where", [where, values, numbers])

@@ -14,7 +14,7 @@ INFINITIES = {"Infinity": float("inf"), "-Infinity": float("-inf")}
 
 
 def to_json(signature: Signature) -> dict[str, Any]:
-    """Give plain data for the manifest; a vocabulary that is not known is left out, and a least of 1."""
+    """Give plain data for the manifest; what is as a rule is left out, such as a least of 1."""
     data = asdict(signature)
     if signature.least == 1:
         del data["least"]
@@ -26,6 +26,8 @@ def to_json(signature: Signature) -> dict[str, Any]:
     for entry, output in zip(data["outputs"], signature.outputs, strict=True):
         if not output.flattened:
             del entry["flattened"]
+        if output.padding == 0:
+            del entry["padding"]
     for leaf, spec in zip(data["state"], signature.state, strict=True):
         leaf["initial"] = _replaced(spec.initial, {value: word for word, value in INFINITIES.items()})
         leaf["output_name"] = spec.output_name
@@ -53,7 +55,10 @@ def from_json(data: dict[str, Any]) -> Signature:
             StateSpec(**spec(leaf), initial=_replaced(leaf["initial"], INFINITIES)) for leaf in data["state"]
         ),
         outputs=tuple(
-            OutputSpec(**spec(entry), flattened=entry.get("flattened", False)) for entry in data["outputs"]
+            OutputSpec(
+                **spec(entry), flattened=entry.get("flattened", False), padding=entry.get("padding", 0.0)
+            )
+            for entry in data["outputs"]
         ),
         tree=data["tree"],
         returns_state=data["returns_state"],

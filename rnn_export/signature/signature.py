@@ -44,8 +44,8 @@ class Signature:
     ``None`` if it may be cut anywhere, as long as the state is handed on.
 
     With ``lengths`` a call takes, last of all, the number of time steps of each row: int64, of shape
-    ``[batch]``, from 0 to time. A row's outputs are zero from there on, and its new state is the one after
-    its own last time step; what its inputs hold behind that reaches nothing.
+    ``[batch]``, from 0 to time. A row's outputs are their ``padding`` from there on, zero as a rule, and its
+    new state is the one after its own last time step; what its inputs hold behind that reaches nothing.
 
     ``least`` is the fewest time steps that a call takes: a pooling or a kernel over time may need several.
 

@@ -136,9 +136,17 @@ class OutputSpec(TensorSpec):
     """A tensor that comes out beside the state.
 
     One that is ``flattened`` comes out of the module, and of an ONNX file, with its first two axes as one.
+    ``padding`` is what it has behind the end of a row, if there are lengths: a number, or one for each unit
+    as nested lists. Outputs of the last time step have none.
     """
 
     flattened: bool = False
+    padding: Any = 0.0
+
+    def ended(self, dtype: str) -> Array:
+        """Give what stands behind the end of a row: a number, or numbers that broadcast to the output."""
+        row = np.asarray(self.padding, dtype)
+        return np.expand_dims(row, self.free_axes) if row.ndim else row
 
     @property
     def in_file(self) -> TensorSpec:

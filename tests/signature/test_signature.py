@@ -31,6 +31,14 @@ def test_a_right_call_gives_its_sizes() -> None:
     assert sizes == {"time": 9, "batch": 5}
 
 
+def test_padding_has_one_entry_for_time_and_batch() -> None:
+    output = replace(SIGNATURE.outputs[0], padding=[1.0, 2.0, 3.0])
+    assert output.ended("float64").tolist() == [[[1.0, 2.0, 3.0]]]
+    signature = replace(SIGNATURE, outputs=(output,), lengths=True)
+    assert from_json(json.loads(json.dumps(to_json(signature)))) == signature
+    assert "padding" not in to_json(SIGNATURE)["outputs"][0]
+
+
 @pytest.mark.parametrize(
     ("inputs", "state", "message"),
     [

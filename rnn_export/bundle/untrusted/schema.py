@@ -49,6 +49,7 @@ class Output(Tensor, frozen=True):
     """A tensor that comes out beside the state."""
 
     flattened: bool = False
+    padding: Any = 0.0
 
 
 class Leaf(Tensor, frozen=True):

@@ -43,7 +43,9 @@ def check(signature: Signature, where: str) -> None:
             raise BundleError(f"{where}, takes and gives: expected the names of the call. Export it again.")
     try:
         for leaf in signature.state:
-            _check_initial(leaf)
+            _check_numbers(leaf, leaf.initial, "the first value")
+        for output in signature.outputs:
+            _check_numbers(output, output.padding, "the padding")
         _check_tree(signature)
     except (ValueError, OverflowError) as error:
         raise BundleError(f"{where}, {error}. Export the bundle again.") from error
@@ -58,13 +60,13 @@ def _check_axes(spec: TensorSpec, free: list[list[str]], known: set[str], where:
         raise BundleError(mismatch(f"{where}, {spec.name!r}", expected, spec, "Export the bundle again."))
 
 
-def _check_initial(leaf: StateSpec) -> None:
-    if not _numbers(leaf.initial):
-        raise ValueError(f"{leaf.name!r}: expected numbers as the first value")
-    row = [size for size in leaf.shape if isinstance(size, int)]
-    value = np.asarray(leaf.initial, leaf.dtype)  # a ValueError if its rows have several lengths
+def _check_numbers(spec: TensorSpec, numbers: Any, what: str) -> None:
+    if not _numbers(numbers):
+        raise ValueError(f"{spec.name!r}: expected numbers as {what}")
+    row = [size for size in spec.shape if isinstance(size, int)]
+    value = np.asarray(numbers, spec.dtype)  # a ValueError if its rows have several lengths
     if value.ndim and list(value.shape) != row:
-        raise ValueError(f"{leaf.name!r}: expected a first value of shape {row}, got {list(value.shape)}")
+        raise ValueError(f"{spec.name!r}: expected {what} of shape {row}, got {list(value.shape)}")
 
 
 def _check_tree(signature: Signature) -> None:

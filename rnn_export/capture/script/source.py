@@ -15,7 +15,7 @@ from rnn_export.module.arranged import Arranged
 from rnn_export.module.calling import Calling
 from rnn_export.signature.signature import Signature
 from rnn_export.signature.sizes import BATCH, TIME
-from rnn_export.signature.tensors import LENGTHS, TensorSpec
+from rnn_export.signature.tensors import LENGTHS, OutputSpec, TensorSpec
 from rnn_export.signature.tree import Path, Tree, parts_of
 
 
@@ -159,7 +159,7 @@ def ragged(signature: Signature, inner: str) -> str:
         *(f"    _{name}_rows = torch.jit.annotate(List[Tensor], [])" for name in axes),
         f"    for _b in range({_size(signature, BATCH)}):",
         "        _n = int(lengths[_b])",
-        *(f"        _{spec.name}_row = {_zeros_of_a_row(signature, spec)}" for spec in signature.outputs),
+        *(f"        _{spec.name}_row = {_ended_row(signature, spec)}" for spec in signature.outputs),
         *(
             f"        {leaves[leaf.name]} = {leaf.name}.narrow({leaf.batch_axis}, _b, 1)"
             for leaf in signature.state
@@ -183,17 +183,20 @@ def _row_of(spec: TensorSpec) -> str:
     return row if spec.time_axis is None else f"{row}.narrow({spec.time_axis}, 0, _n)"
 
 
-def _zeros_of_a_row(signature: Signature, spec: TensorSpec) -> str:
-    """Write a row of an output, of zeros."""
+def _ended_row(signature: Signature, spec: OutputSpec) -> str:
+    """Write a row of an output as it is behind its end, or of zeros if it is of the last time step."""
     sizes = (
         "1" if size == BATCH else _size(signature, size) if isinstance(size, str) else str(size)
         for size in spec.shape
     )
-    return f"torch.zeros([{', '.join(sizes)}], dtype=torch.{spec.dtype})"
+    shape, dtype = ", ".join(sizes), f"dtype=torch.{spec.dtype}"
+    if spec.time_axis is None or spec.padding == 0:
+        return f"torch.zeros([{shape}], {dtype})"
+    return f"torch.tensor({spec.ended(spec.dtype).tolist()}, {dtype}).expand([{shape}])"
 
 
 def _padded(spec: TensorSpec, y: str) -> str:
-    """Write an output with the zeros that stand behind its last time step."""
+    """Write an output with what stands behind its last time step."""
     axis = spec.time_axis
     if axis is None:
         return y

@@ -9,6 +9,7 @@ from math import prod
 from typing import Any
 
 import jinja2
+import numpy as np
 
 from rnn_export.backends.c.plan.buffers import PAD
 from rnn_export.backends.c.plan.merge import merge
@@ -19,7 +20,7 @@ from rnn_export.backends.c.trace.results import net_of
 from rnn_export.backends.c.trace.symbols import Space, TakenError
 from rnn_export.backends.c.trace.trace import Tracer
 from rnn_export.backends.c.write.layout import C_TYPES, parameters, units, words
-from rnn_export.backends.c.write.literals import constant_text
+from rnn_export.backends.c.write.literals import constant_text, literal
 from rnn_export.backends.c.write.source import Source, resource
 from rnn_export.bundle.layout import MODEL_C, MODEL_H
 from rnn_export.errors import CompileError
@@ -27,7 +28,7 @@ from rnn_export.program.program import Program
 from rnn_export.program.small_weights import FLOAT32
 from rnn_export.signature.signature import Signature, identifier
 from rnn_export.signature.sizes import BATCH, TIME
-from rnn_export.signature.tensors import StateSpec, TensorSpec
+from rnn_export.signature.tensors import OutputSpec, StateSpec, TensorSpec
 from rnn_export.version import __version__
 
 LINE = 110  # characters
@@ -187,10 +188,11 @@ def _members(source: Source) -> dict[str, str]:
 def _source(source: Source, name: str) -> str:
     """Write ``model.c``."""
     signature, arguments, members = source.signature, _arguments(source), _members(source)
-    zeros = _zeros(signature, name) if signature.lengths else {}
+    ended = _ended(signature, name) if signature.lengths else {}
     functions = dict.fromkeys(OWN.findall("\n".join([*source.kernels, *source.tiles, *source.walk])))
     runs = ("run_all",) if signature.lengths else ("run_step", "run_row", "run_rows", "run_all")
-    named = {*members, *zeros, *re.findall(r"\w+", " ".join(map(" ".join, zeros.values())))}
+    read = " ".join(text for each in ended.values() for text in each.values())
+    named = {*members, *ended, *re.findall(r"\w+", read)}
     taken = [re.split(r"[ *]", argument)[-1] for argument in arguments.split(", ")]
     return _template(MODEL_C).render(
         name=name,
@@ -206,7 +208,7 @@ def _source(source: Source, name: str) -> str:
         handed_on=", ".join(taken),
         weights=source.weights.declarations(name),
         arguments=arguments,
-        zeros=zeros,
+        ended=ended,
         leaves=[_leaf(leaf) for leaf in signature.state],
         kernels=source.kernels,
         tiles=source.tiles,
@@ -215,8 +217,12 @@ def _source(source: Source, name: str) -> str:
     )
 
 
-def _zeros(signature: Signature, name: str) -> dict[str, tuple[str, str]]:
-    """Say of each output, by its parameter, how many parts it has and what a row has in one."""
+def _ended(signature: Signature, name: str) -> dict[str, dict[str, str]]:
+    """Say of each output, by its parameter, how many parts it has, what a row has in one, and behind its end.
+
+    Raises:
+        CompileError: what stands behind the end is another number for units whose axes stand apart.
+    """
     sizes, names = _sizes(signature, name), parameters(signature)
     counts = {TIME: "steps"} | {name: name for name in signature.free_sizes}
     found = {}
@@ -226,8 +232,36 @@ def _zeros(signature: Signature, name: str) -> dict[str, tuple[str, str]]:
         numbers = sizes[names[spec.name]] if parts == 1 else str(units(spec) // parts)
         times = [*([str(parts)] if parts > 1 else []), *(counts[size] for size in before if size in counts)]
         each = [*(counts[size] for size in behind if size in counts), numbers]
-        found[names[spec.name]] = " * ".join(times) or "1", " * ".join(each)
+        found[names[spec.name]] = {
+            "type": C_TYPES[spec.dtype],
+            "parts": " * ".join(times) or "1",
+            "size": " * ".join(each),
+            **_padding(spec),
+        }
     return found
+
+
+def _padding(spec: OutputSpec) -> dict[str, str]:
+    """Write what stands behind a row's end, unless that is zero, and where an entry ``i`` finds its own."""
+    values = np.asarray(spec.padding, spec.dtype).ravel()
+    if spec.time_axis is None or not values.any():
+        return {"numbers": "", "where": ""}
+    behind, own = [size for size in spec.shape if size != BATCH], [str(value) for value in values.tolist()]
+    if spec.dtype == "bool":
+        own = [str(int(value)) for value in values]
+    elif spec.dtype != "int64":
+        own = [literal(value) for value in values]
+    place = behind.index(TIME)
+    if len(own) == 1:
+        where = "0"
+    elif all(spec.shape.index(size) > spec.batch_axis for size in spec.shape if isinstance(size, int)) and (
+        place in (0, len(behind) - 1)
+    ):
+        last = place and spec.time_axis > spec.batch_axis
+        where = f"{'i / steps' if last else 'i'} % {len(own)}"
+    else:
+        raise CompileError(f"{spec.name} has other numbers for each unit behind the end of a row")
+    return {"numbers": ", ".join(own), "where": where}
 
 
 def _sizes(signature: Signature, name: str) -> dict[str, str]:
@@ -308,4 +342,5 @@ def _header(source: Source, name: str) -> str:
         stack=source.plan.room.stack + FRAME,
         small_stack=source.plan.room.small_stack + SMALL_FRAME,
         arguments=_arguments(source),
+        padded=any(_padding(spec)["numbers"] for spec in signature.outputs),
     )
