@@ -135,11 +135,17 @@ def _calls(model: nn.Module, inputs: Sequence[Tensor]) -> dict[str, list[Any]]:
         pair = isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], Tensor)
         if pair and all(isinstance(leaf, Tensor) for leaf in tree_leaves(result[1])):
             zeros = map_leaves(result[1], torch.zeros_like)
-            calls.setdefault(path, []).append(zeros if starts[path] is None else starts[path])
+            start = zeros if starts[path] is None else starts[path]
+            if _shapes(start) == _shapes(zeros):  # or its second argument is something else
+                calls.setdefault(path, []).append(start)
 
     with torch.no_grad(), _watched(model, paths, note, keep):
         model(*map(torch.clone, inputs))
     return calls
+
+
+def _shapes(state: Any) -> list[Any]:
+    return [getattr(leaf, "shape", None) for leaf in tree_leaves(state)]
 
 
 def _takes_two(module: nn.Module) -> bool:

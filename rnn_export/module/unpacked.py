@@ -38,10 +38,11 @@ class FullRows(Wrapper):
     def forward(self, *given: Any) -> Any:
         """Run the module on rows that have all time steps."""
         inputs, state = given[: len(self.time)], given[len(self.time) :]
-        counts = torch.full((size_along(inputs, self.batch),), size_along(inputs, self.time))
+        steps = size_along(inputs, self.time)
+        counts = torch.full((size_along(inputs, self.batch),), steps)
         left = iter(inputs)
         taken = [counts if counting else next(left) for counting in self.counting]
-        with _AllSteps(counts) as mode, mode.layers(self.original):
+        with _AllSteps(counts, steps) as mode, mode.layers(self.original):
             return self.original(*taken, *state)
 
 
@@ -49,12 +50,14 @@ class _AllSteps(TorchFunctionMode):
     """Packs and pads rows that all have all time steps, without looking at a number.
 
     ``counts`` are tensors in which each row has all time steps, ``orders`` the numbers of the rows in their
-    order, ``sizes`` those that say of a packed sequence how many rows each of its time steps has.
+    order, ``sizes`` those that say of a packed sequence how many rows each of its time steps has, and
+    ``listed`` is what stands for a list of lengths.
     """
 
-    def __init__(self, counts: Tensor) -> None:
+    def __init__(self, counts: Tensor, steps: int) -> None:
         super().__init__()
         self.counts, self.orders, self.sizes = [counts], list[Tensor](), list[Tensor]()
+        self.listed = [steps]
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Any = None
@@ -135,6 +138,15 @@ def _moved(mode: _AllSteps, args: Sequence[Any], named: Mapping[str, Any]) -> An
     return args[0] if moved and not any(dtype.is_floating_point for dtype in dtypes) else None
 
 
+def _listed(mode: _AllSteps, args: Sequence[Any], _: Mapping[str, Any]) -> Any:
+    """A list of lengths, of as many rows as it may have, is known again where it becomes a tensor."""
+    return mode.listed if _among(args[0], mode.counts) else None
+
+
+def _unlisted(mode: _AllSteps, args: Sequence[Any], _: Mapping[str, Any]) -> Any:
+    return mode.counts[0] if args[0] is mode.listed else None
+
+
 def _sorted(mode: _AllSteps, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
     order = _ordered(mode, args, named)
     return None if order is None else torch.return_types.sort((args[0], order))
@@ -178,6 +190,8 @@ RULES: dict[str, Rule] = {
     "long": _moved,
     "int": _moved,
     "detach": _moved,
+    "tolist": _listed,
+    "as_tensor": _unlisted,
     "sort": _sorted,
     "argsort": _ordered,
     "scatter_": _undone,

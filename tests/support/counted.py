@@ -89,6 +89,15 @@ class LastState(Packed):
         return self.head(self.layer(packed)[1][-1])
 
 
+class Listed(Packed):
+    """Takes the lengths, which fall, as a list, and returns the final state as well."""
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        packed = pack_padded_sequence(x, lengths.tolist(), batch_first=True)
+        y, h = self.layer(packed)
+        return pad_packed_sequence(y, batch_first=True, total_length=x.shape[1])[0], h
+
+
 class Residual(Packed):
     """Adds its inputs, also behind a row's end: no number says what stands there."""
 
@@ -117,6 +126,7 @@ class Counted:
     state: tuple[Any, ...] = ()
     batch_first: bool = True
     tokens: bool = False
+    falling: bool = False
 
     def draw(self, steps: int, batch: int) -> tuple[Any, ...]:
         """Draw the arguments of a call; the first row has all time steps."""
@@ -124,6 +134,7 @@ class Counted:
         x = torch.randint(0, 11, shape) if self.tokens else torch.randn(*shape, 4)
         lengths = torch.randint(1, steps + 1, (batch,))
         lengths[0] = steps
+        lengths = lengths.sort(descending=True)[0] if self.falling else lengths
         return (x, lengths, *self.states(batch))
 
     def states(self, batch: int) -> tuple[Any, ...]:
@@ -144,6 +155,7 @@ STREAMED = {
     "within what is packed": Counted(WithinPacked),
     "last valid output": Counted(LastValid),
     "last state": Counted(LastState),
+    "a list of lengths": Counted(Listed, falling=True),
     "tokens": Counted(Tokens, tokens=True),
 }
 WHOLE = {
