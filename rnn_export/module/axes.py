@@ -185,7 +185,7 @@ def _time_and_batch(
     alone = [pair for pair in pairs if {*pair[0]} == {None}]
     usual = [pair for pair in pairs if max(*(axis or 0 for axis in pair[0]), *pair[1]) == 1]
     usual = [pair for pair in usual if pair not in alone]
-    found, failures, unread = list[Pair](), list[str](), list[Pair]()
+    found, failures, unread = list[Pair](), list[RnnExportError](), list[Pair]()
     for group in (usual, [pair for pair in pairs if pair not in [*usual, *alone]], alone):
         found = [pair for pair in group if _may_be(run, inputs, state, plain, begin, *pair, failures)]
         if group is alone:
@@ -225,7 +225,7 @@ def _may_be(
     begin: Begin | None,
     time: Along,
     batch: tuple[int, ...],
-    failures: list[str],
+    failures: list[RnnExportError],
 ) -> bool:
     """Whether one axis may grow as time does, and another one as the batch; note why it may not."""
     if not _fits(state, size_along(inputs, batch), begin):
@@ -235,7 +235,7 @@ def _may_be(
         if state is None:
             run(all_longer(inputs, batch), None)
     except RnnExportError as error:
-        failures.append(str(error))
+        failures.append(error)
         return False
     return [leaf.shape for leaf in reading.state] == [leaf.shape for leaf in plain.state]
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rnn_export.errors import InputError, ModelError, RnnExportError, mismatch
-from rnn_export.module.calling import ANOTHER_EXAMPLE, OpenAxesError, Reading, describe
+from rnn_export.module.calling import ANOTHER_EXAMPLE, OpenAxesError, OtherCallError, Reading, describe
 from rnn_export.module.candidates import Pair, Said, ways_to_say
 from rnn_export.module.output_length import Inputs
 
@@ -13,7 +13,7 @@ DISTINCT = "Pass an example whose number of time steps, batch and other sizes ar
 
 def refusal(
     found: Sequence[Pair],
-    failures: Sequence[str],
+    failures: Sequence[RnnExportError],
     plain: Reading,
     inputs: Inputs,
     state: Any,
@@ -44,7 +44,9 @@ def refusal(
         remedy = "It has to take any number of them."
         if said.words:
             remedy = f"{said.words} was said of the axes: leave it out, and they are found."
-        return ModelError(f"one more time step is too many. {without_remedy(failures[0])} {remedy}")
+        # a list with a tensor for each of the layers, as many as there are rows, is none of time steps
+        kind = OtherCallError if any(isinstance(each, OtherCallError) for each in failures) else ModelError
+        return kind(f"one more time step is too many. {without_remedy(str(failures[0]))} {remedy}")
     given = describe(inputs[0] if len(inputs) == 1 else inputs)
     got = f"{given}, where several fit" if found else f"{given}, where none fits"
     if any(not bool(tensor.isfinite().all()) for tensor in inputs if tensor.is_floating_point()):

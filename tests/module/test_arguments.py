@@ -184,6 +184,27 @@ def test_several_outputs_are_named() -> None:
     ]
 
 
+class EveryLayer(nn.Module):
+    """Gives the features of all layers in a list, which may be as many as the rows, or as the time steps."""
+
+    def __init__(self, layers: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.GRU(4, 4) for _ in range(layers))
+
+    def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        features = []
+        for layer in self.layers:
+            x, _ = layer(x)
+            features.append(x)
+        return features, x[-1]
+
+
+@pytest.mark.parametrize("layers", [3, 7])
+def test_a_list_of_outputs_is_no_list_of_time_steps(layers: int) -> None:
+    signature = inspect_export(EveryLayer(layers).eval(), X).signature
+    assert [spec.shape for spec in signature.outputs] == [("time", "batch", 4)] * layers + [("batch", 4)]
+
+
 def test_a_call_that_fails_is_shown() -> None:
     wrong = {"h": torch.zeros(1, 3, 5), "c": torch.zeros(1, 3, 5)}  # five units, not six
     with pytest.raises(
