@@ -13,6 +13,7 @@ from rnn_export.runtimes.compiler import compiler, entry
 from tests.support.c_cells import assert_as_eager, flat, write_c
 from tests.support.c_programs import CALLS, POISON, STRICT, build_driver, compile_c, needs_compiler
 from tests.support.cases import sample
+from tests.support.folded import Folded
 from tests.support.step_nets import STEP_NETS
 
 pytestmark = needs_compiler
@@ -75,3 +76,22 @@ def test_a_call_allocates_nothing_and_needs_no_more_stack_than_it_says(name: str
     got = np.frombuffer(done.stdout, np.float32)
     want = np.concatenate([leaf.numpy().ravel() for leaf in (outputs, *after)])
     np.testing.assert_allclose(got[: want.size], want, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+class Centred(Folded):
+    """What a layer norm does first: silence makes all numbers of a row equal."""
+
+    def step(self, x: torch.Tensor, h: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        mean = x.mean(-1, keepdim=True)
+        return torch.cat([x - mean, mean], -1), h + x
+
+
+def test_the_mean_of_equal_numbers_is_that_number(tmp_path: Path) -> None:
+    """Else ``x - mean``, which is divided by a deviation of 0 and an epsilon, is noise."""
+    torch.manual_seed(0)
+    example = torch.randn(2, 3, 7), torch.zeros(3, 7)
+    call = c.start(tmp_path / "model.c", write_c(Centred(), example, tmp_path).signature)
+    numbers = torch.cat([torch.randn(61), torch.tensor([torch.inf, -torch.inf, torch.nan])])
+    outputs, _ = call(numbers[None, :, None].repeat(2, 1, 7).numpy(), np.zeros((64, 7), np.float32))
+    np.testing.assert_array_equal(outputs[:, :61, :7], 0)
+    np.testing.assert_array_equal(outputs[:, :, 7], numbers.expand(2, 64))

@@ -222,7 +222,6 @@ class Emitter:
     def _reduce(self, vector: Vector, operation: Reduce, slot: str) -> Iterator[str]:
         [operand], count = operation.views(), operation.count
         place = "k" if operand.step else "0"
-        result = f"result / {count}.0f" if operation.function == "mean" else "result"
         table = ACCUMULATE if vector.dtype == FLOAT else WRAPPING
         yield f"const {vector.dtype} *from = {self.context.pointer(operand, slot)};"
         yield f"{vector.dtype} *to = {self.context.all_of(vector, slot)};"
@@ -232,7 +231,10 @@ class Emitter:
         yield f"        const {vector.dtype} value = from[{place}];"
         yield f"        {table[operation.function]}"
         yield "    }"
-        yield f"    to[m] = {result};"
+        if operation.function == "mean":
+            yield from indented(_mean(count, place))
+        else:
+            yield "    to[m] = result;"
         yield "}"
 
     def _scalars(self, group: Group, slot: str) -> Iterator[str]:
@@ -286,3 +288,11 @@ class Reads:
 def indented(lines: Iterable[str], depth: int = 1) -> Iterator[str]:
     """Move lines to the right."""
     return (f"{'    ' * depth}{line}" if line else line for line in lines)
+
+
+def _mean(count: int, place: str) -> Iterator[str]:
+    """Write what makes a mean of a sum: of equal numbers it is that number, whatever their sum rounds off."""
+    yield f"const float near = result / {count}.0f;"
+    yield "float rest = 0.0f;"
+    yield f"for (int k = 0; k < {count}; k++) rest += from[{place}] - near;"
+    yield f"to[m] = near - near == 0.0f ? near + rest / {count}.0f : near; /* infinities stay */"
