@@ -45,8 +45,9 @@ def refusal(
         if said.words:
             remedy = f"{said.words} was said of the axes: leave it out, and they are found."
         # a list with a tensor for each of the layers, as many as there are rows, is none of time steps
-        kind = OtherCallError if any(isinstance(each, OtherCallError) for each in failures) else ModelError
-        return kind(f"one more time step is too many. {without_remedy(str(failures[0]))} {remedy}")
+        many = f"one more time step is too many. {without_remedy(str(failures[0]))} {remedy}"
+        other = any(isinstance(each, OtherCallError) for each in failures)
+        return OtherCallError(many) if other else ModelError(many)
     given = describe(inputs[0] if len(inputs) == 1 else inputs)
     got = f"{given}, where several fit" if found else f"{given}, where none fits"
     if any(not bool(tensor.isfinite().all()) for tensor in inputs if tensor.is_floating_point()):

@@ -4,16 +4,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from rnn_export.errors import RnnExportError
 from rnn_export.module.axes import Axes
-from rnn_export.module.calling import Reading
+from rnn_export.module.calling import Reading, agree
 from rnn_export.module.output_length import (
     Along,
     Inputs,
     Run,
     all_longer,
+    another,
     grown,
     longer,
     size_along,
@@ -32,7 +34,8 @@ class FreeSize:
 def free_sizes(run: Run, inputs: Inputs, state: Any, axes: Axes) -> list[FreeSize]:
     """Find the sizes of contexts that may grow: in all contexts that have the same, or else in one alone.
 
-    The results have to follow: an axis of an output has this size, or nothing of it changes.
+    The results have to follow: an axis of an output has this size, or nothing of it changes. An axis of which
+    nothing but one end is read has no size that is free.
     """
     groups, found = [*_groups(inputs, axes)], list[FreeSize]()
     if not groups:
@@ -46,7 +49,9 @@ def free_sizes(run: Run, inputs: Inputs, state: Any, axes: Axes) -> list[FreeSiz
             if any(axis is not None and (place, axis) in taken for place, axis in enumerate(candidate)):
                 continue
             follow = _follow(run, inputs, state, plain, candidate)
-            if follow is not None:
+            if follow is not None and (
+                any(axis is not None for axis in follow) or _is_read(run, inputs, state, candidate)
+            ):
                 found.append(FreeSize(candidate, follow))
     return found
 
@@ -121,6 +126,31 @@ def _follow(run: Run, inputs: Inputs, state: Any, plain: Reading, axes: Along) -
             return None
         follow.append(axes_of_it[0])
     return tuple(follow)
+
+
+def _is_read(run: Run, inputs: Inputs, state: Any, axes: Along) -> bool:
+    """Whether more than one end of these axes is read: of ``categories[..., 0]`` the others are no size."""
+    more = all_longer(inputs, axes)
+    for kept in (0, -1):
+        pairs = zip(more, axes, strict=True)
+        others = tuple(each if axis is None else _others(each, axis, kept) for each, axis in pairs)
+        if all(map(torch.equal, others, more)):
+            continue
+        try:
+            one, two = run(more, state), run(others, state)
+        except RnnExportError:
+            continue
+        if agree(two.tensors, one.tensors):
+            return False
+    return True
+
+
+def _others(tensor: Tensor, axis: int, kept: int) -> Tensor:
+    """Give other entries along an axis, but for one end of it; ids are those of elsewhere."""
+    ids = tensor.dtype == torch.int64
+    changed = tensor.flatten().flip(0).reshape(tensor.shape) if ids else another(tensor)
+    changed.select(axis, kept).copy_(tensor.select(axis, kept))
+    return changed
 
 
 def named_sizes(sizes: Sequence[FreeSize], names: Sequence[str]) -> list[tuple[str, FreeSize]]:

@@ -72,7 +72,7 @@ def _is_read(run: Run, inputs: Inputs, state: Any, plain: Reading, time: Along, 
         for tensor, axis in zip(inputs, time, strict=True)
     ]
     results = list[Reading]()
-    for entries in (last, [None if entry is None else _another(entry) for entry in last]):
+    for entries in (last, [None if entry is None else another(entry) for entry in last]):
         given = tuple(
             tensor if axis is None or entry is None else torch.cat([tensor, entry], axis)
             for tensor, axis, entry in zip(inputs, time, entries, strict=True)
@@ -83,7 +83,7 @@ def _is_read(run: Run, inputs: Inputs, state: Any, plain: Reading, time: Along, 
     return longer or not all(map(torch.equal, one, other))
 
 
-def _another(entry: Tensor) -> Tensor:
+def another(entry: Tensor) -> Tensor:
     """Give another entry; ids are those beside it, which are known to be such."""
     if entry.is_floating_point() or entry.is_complex():
         return entry + 1

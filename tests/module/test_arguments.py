@@ -205,6 +205,27 @@ def test_a_list_of_outputs_is_no_list_of_time_steps(layers: int) -> None:
     assert [spec.shape for spec in signature.outputs] == [("time", "batch", 4)] * layers + [("batch", 4)]
 
 
+class Annealed(nn.Module):
+    """A number for all rows, which each time step makes smaller, times inputs of as many features as rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.RNNCell(3, 5)
+
+    def forward(self, x: Tensor, h: Tensor, gain: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        outputs = []
+        for x_t in x:
+            h, gain = self.cell(x_t * gain, h), gain * 0.9
+            outputs.append(h)
+        return torch.stack(outputs), h, gain
+
+
+def test_a_number_for_all_rows_is_none_for_all_features() -> None:
+    with pytest.warns(UserWarning, match=r"gain: one number for all rows.*float32 \[3, 1\] for 3"):
+        signature = inspect_export(Annealed().eval(), (X[:, :, :3], H, torch.tensor(1.0))).signature
+    assert [leaf.shape for leaf in signature.state] == [("batch", 5), ("batch", 1)]
+
+
 def test_a_call_that_fails_is_shown() -> None:
     wrong = {"h": torch.zeros(1, 3, 5), "c": torch.zeros(1, 3, 5)}  # five units, not six
     with pytest.raises(

@@ -1,5 +1,6 @@
 """An axis of which forward() reads the first entries alone is none of time or rows, though it may grow."""
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -38,3 +39,28 @@ def test_time_is_the_axis_whose_entries_are_read() -> None:
 def test_it_is_also_where_the_last_time_step_is_given_alone() -> None:
     signature = inspect_export(Last().eval(), (torch.randn(3, 2, 7, 4),)).signature
     assert signature.inputs[0].shape == ("batch", 2, "time", 4)
+
+
+class Categories(nn.Module):
+    """Reads one category of each place, of which a call may have several."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.encoder = nn.Embedding(5, 2), nn.GRU(5, 6, batch_first=True)
+        self.decoder = nn.GRU(2, 6, batch_first=True)
+
+    def forward(self, past: Tensor, categories: Tensor, x: Tensor) -> Tensor:
+        past = torch.cat([past, self.embed(categories[..., 0])], -1)
+        return self.decoder(x, self.encoder(past)[1])[0]
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_an_axis_of_which_one_entry_is_read_is_no_free_size(number: int) -> None:
+    torch.manual_seed(0)
+    args = torch.randn(3, 9, 3), torch.randint(5, (3, 9, number)), torch.randn(3, 7, 2)
+    inputs = inspect_export(Categories().eval(), args).signature.inputs
+    assert [spec.shape for spec in inputs] == [
+        ("batch", "past_length", 3),
+        ("batch", "past_length", number),
+        ("batch", "time", 2),
+    ]
