@@ -1,11 +1,8 @@
 """What the README and the pages of docs/ show is what comes out, and what they link to is there."""
 
-import contextlib
-import io
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +12,13 @@ import typer
 import rnn_export
 from rnn_export.cli.main import app
 from rnn_export.scaffolding.scaffold import HOSTS
+from tests.support.pages import Reader, blocks, in_text
 from tests.support.paths import ROOT
 from tests.support.sources import sources
 
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 README = (ROOT / "README.md").read_text()
 EMBEDDING = (ROOT / "docs" / "embedding.md").read_text()
-VERIFICATION = (ROOT / "docs" / "verification.md").read_text()
 SHELL = re.compile(r"(?ms)^```sh\n(.*?)^```")
 COMMANDS = [
     line
@@ -39,42 +36,23 @@ def test_the_readme_is_short() -> None:
     assert len(README.splitlines()) <= 150
 
 
-def test_the_first_example_prints_what_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code, output = re.search(r"```python\n(.*?)```\n\n```\n(.*?)```", README, re.DOTALL).groups()
-    monkeypatch.chdir(tmp_path)
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        exec(compile(code, "README.md", "exec"), {})
-    assert printed.getvalue() == output
-
-
-def test_the_table_has_the_rows_that_verify_prints() -> None:
-    """The measured errors differ between processors in the last bits; the rest may not differ."""
-    command = [Path(sys.executable).with_name("rnn-export"), "verify", "artifacts/rnn_scratch"]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
-    shown = re.search(r"`verify artifacts/rnn_scratch` prints:\n\n```\n(.*?)```", VERIFICATION, re.DOTALL)[1]
-    numbers = re.compile(r"\d\.\de-\d\d| *\d+%|left out: variants/operator.onnx in onnxruntime: .*")
-    assert numbers.sub("#", printed) == numbers.sub("#", shown)
-
-
-def test_the_generated_text_is_what_the_script_writes() -> None:
-    arguments, text = re.search(r"generate\.py (--prompt .*)\n((?:    .*\n)+)", EMBEDDING).groups()
-    prompt, length = re.match(r'--prompt "(.*)" --length (\d+)', arguments).groups()
-    command = [sys.executable, "scripts/generate.py", "--prompt", prompt, "--length", length]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
-    assert printed == re.sub(r"^    ", "", text, flags=re.MULTILINE)
+def test_the_first_example_prints_what_is_shown(tmp_path: Path) -> None:
+    [first, *_] = [block for block in blocks(ROOT / "README.md") if block.language == "python"]
+    reader = Reader(tmp_path, {})
+    reader.play(first)
+    assert reader.ran == ["Python"]
+    assert "verify(" in first.text.splitlines()[-1]
 
 
 @pytest.mark.needs("cc")
 def test_the_program_in_c_is_the_one_that_runs(tmp_path: Path) -> None:
-    program = (ROOT / "scripts" / "stream.c").read_text()
-    assert f"```c\n{program}```" in EMBEDDING
-    shown = re.search(r"build/stream\n((?:    .*\n)+)", EMBEDDING)[1]
+    """The bits are those of another file, too; ``tests/test_pages.py`` builds it as the page says."""
     source, bundle = ROOT / "scripts" / "stream.c", ROOT / "artifacts" / "rnn_scratch"
     line = ["cc", "-O2", f"-I{bundle}", source, bundle / "model.c", "-o", tmp_path / "stream"]
     subprocess.run(line, check=True)
     printed = subprocess.run([tmp_path / "stream"], capture_output=True, text=True, check=True).stdout
-    assert printed == re.sub(r"^    ", "", shown, flags=re.MULTILINE)
+    [shown] = [block for block in blocks(ROOT / "docs" / "embedding.md") if "./stream" in block.text]
+    assert printed == shown.text.partition("\n")[2]
     inputs = (np.arange(5 * 16, dtype=np.float32) % 7 / 7).reshape(5, 1, 16)
     outputs, _ = rnn_export.load(bundle, runtime="onnxruntime")(inputs)
     assert [float(text.split()[0]) for text in printed.splitlines()] == pytest.approx(
@@ -106,7 +84,7 @@ def test_each_language_shows_an_excerpt_of_its_example(host: str) -> None:
     [block] = re.findall(rf"(?ms)^[^\n]*\(\.\./examples/{host}\)[^\n]*:\n\n```\w+\n(.*?)```", EMBEDDING)
     files = sources(ROOT / "examples" / host)
     texts = [content.decode() for name, content in files.items() if Path(name).suffix in CODE]
-    assert any(block in dedented(text, block) for text in texts)
+    assert any(in_text(block, text) for text in texts)
 
 
 def test_the_readme_links_to_every_example() -> None:
@@ -124,12 +102,6 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_every_page_is_in_the_navigation() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
     assert {path.name for path in DOCS} <= {*re.findall(r"[\w-]+\.md", navigation)}
-
-
-def dedented(text: str, block: str) -> str:
-    """Take the indentation off that the first line of a block has in a text."""
-    first = re.search(rf"^([ \t]+){re.escape(block.splitlines()[0])}$", text, re.MULTILINE)
-    return re.sub(rf"^{first[1]}", "", text, flags=re.MULTILINE) if first else text
 
 
 def anchors(text: str) -> set[str]:

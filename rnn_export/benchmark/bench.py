@@ -31,6 +31,11 @@ LONGEST = 1000  # time steps of the golden run that is timed
 FORMS_RUN_IN = "onnxruntime"
 CLEARLY = 1.1  # times as fast: less may be noise
 NOT_INSTALLED = "not installed"
+WRONG = "wrong: "
+OTHER_WEIGHTS = (
+    "Name the module with the weights that were exported: with --checkpoint FILE, or "
+    "torch.manual_seed(0) in a factory that draws them"
+)
 
 Made = TypeVar("Made")
 Shape = tuple[int, int]  # time steps, batch
@@ -103,7 +108,7 @@ def attempt(start: Callable[[], Made], find_fault: Callable[[Made], str]) -> Mad
     except Exception as error:  # whatever an engine raises is its result
         first = (str(error).strip() or type(error).__name__).partition("\n")[0]
         return f"fails: {first}"
-    return f"wrong: {fault}" if fault else made
+    return f"{WRONG}{fault}" if fault else made
 
 
 def bench(
@@ -180,7 +185,8 @@ def _load(bundle: Bundle, case: Case, eager: Origin | None) -> dict[tuple[str, s
         from rnn_export.benchmark.eager import eager_call  # noqa: PLC0415 (needs torch)
 
         own = attempt(partial(eager_call, *eager, bundle.signature), find_fault)
-        loaded[EAGER] = own
+        differs = isinstance(own, str) and own.startswith(WRONG)
+        loaded[EAGER] = f"{own}. {OTHER_WEIGHTS}" if differs else own
     for file in bundle.manifest.files:
         for runtime in (known for known in RUNTIMES.values() if file.endswith(known.suffix)):
             found = attempt(partial(load, runtime, file), find_fault)

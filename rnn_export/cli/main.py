@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import webbrowser
 from pathlib import Path
 from typing import Annotated
 
@@ -302,7 +303,7 @@ def report_command(
             module = load_model(eager, checkpoint)
             page = make_report(folder, measure=measure, out=result, eager=module, progress=report_progress)
         line(f"[green]Written:[/] {escape(str(page))}")
-        if show_it and typer.launch(page.resolve().as_uri()):
+        if show_it and not webbrowser.open(page.resolve().as_uri()):
             line("[yellow]warning:[/] no browser was found: open the page in one yourself")
 
 

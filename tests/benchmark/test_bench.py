@@ -178,9 +178,13 @@ def test_another_module_than_the_bundles_is_not_timed(rnn: ModelCase, exported: 
     with torch.no_grad():
         model.b_q += 1
     other = torch.nn.GRU(7, 3), torch.zeros(9, 3, 7)
-    for (net, args), said in (((model, example), "wrong: "), (other, "fails: the call of GRU: expected ")):
+    for (net, args), said, remedy in (
+        ((model, example), "wrong: ", "torch.manual_seed"),
+        (other, "fails: the call of GRU: expected ", "Name the module"),
+    ):
         [row] = bench.bench(exported(rnn).folder, [(1, 1)], seconds=0.01, eager=(net, args, {})).rows[:1]
         assert row.note.startswith(said), row.note
+        assert remedy in row.note
         assert row.speedups == row.microseconds == ()
 
 

@@ -56,7 +56,7 @@ def test_no_number_and_no_verdict_is_cut(width: int) -> None:
 
 
 def test_a_page_that_no_browser_opens_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("typer.launch", lambda page: 3)
+    monkeypatch.setattr("webbrowser.open", lambda page: False)
     monkeypatch.setattr("rnn_export.report.latency.make_report", lambda *_, **__: BUNDLE / "report.html")
     done = runner.invoke(app, ["report", str(BUNDLE), "--open"])
     assert done.exit_code == 0

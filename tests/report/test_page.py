@@ -270,7 +270,7 @@ def test_the_command_prints_where_the_page_is_and_opens_it(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     opened = []
-    monkeypatch.setattr("typer.launch", opened.append)
+    monkeypatch.setattr("webbrowser.open", lambda page: not opened.append(page))
     monkeypatch.chdir(tmp_path)
     done = runner.invoke(app, ["report", "rnn", "--open"])
     assert (done.exit_code, done.stdout) == (0, "Written: rnn/report.html\n"), done.output
