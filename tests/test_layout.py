@@ -79,7 +79,7 @@ ROOMS: dict[str, str] = {
         weights_cost wasm
         """,
     "benchmark": "eager bench",
-    "scaffolding": "scaffold",
+    "scaffolding": "hosts models render scaffold",
     "report": "graph layout picture charts calls unchecked page readme write latency",
     "exporter": "",
     "optimization": "",

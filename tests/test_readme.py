@@ -11,7 +11,7 @@ import typer
 
 import rnn_export
 from rnn_export.cli.main import app
-from rnn_export.scaffolding.scaffold import HOSTS
+from rnn_export.scaffolding.hosts import HOSTS
 from tests.support.pages import Reader, blocks, in_text
 from tests.support.paths import ROOT
 from tests.support.sources import sources

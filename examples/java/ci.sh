@@ -1,50 +1,17 @@
 #!/usr/bin/env bash
 # Build, run every golden vector of every bundle, and write some text: ci.sh [MODELS]
-# JARS names the folder with jna.jar and gson.jar, if it is not Debian's.
 set -euo pipefail
 models=$(realpath "${1:-$(dirname "$0")/models}")
-jars=$(realpath -m "${JARS:-/usr/share/java}")
+"$(dirname "$0")/build.sh"
 cd "$(dirname "$0")"
 CC=${CC:-cc}
-
-missing() {
-    packages="apt-get install default-jdk-headless gcc libjna-java libgoogle-gson-java"
-    echo "not checked: needs $1; get it with: $packages" >&2
-    exit 77
-}
-
-for tool in java javac jar "${CC%% *}"; do command -v "$tool" > /dev/null || missing "$tool"; done
-for jar in jna gson; do [ -e "$jars/$jar.jar" ] || missing "$jar.jar"; done
-
-library() { $CC -O2 -shared -fPIC "$1" -o "$2.new" && mv "$2.new" "$2"; }
-
-mkdir -p build
 names=()
-[ build/librecurrent-call.so -nt src/call.c ] || library src/call.c build/librecurrent-call.so
-for bundle in models/*/; do
-    name=$(basename "$bundle")
-    names+=("$name")
-    # The manifest, which holds the hash of model.c, is copied last: it says what the library was made from.
-    cmp -s "$bundle/manifest.json" "build/$name.json" && [ -e "build/lib$name.so" ] && continue
-    library "$bundle/model.c" "build/lib$name.so"
-    cp "$bundle/manifest.json" "build/$name.json"
-done
-
-# By its manifest the program finds the two jars, and JNA may call C, of which Java 24 would warn.
-if ! [ build/recurrent.jar -nt ci.sh ] || [ -n "$(find src/recurrent -newer build/recurrent.jar)" ]; then
-    rm -rf build/classes
-    javac -Xlint:all -Werror --release 11 -cp "$jars/jna.jar:$jars/gson.jar" -d build/classes src/recurrent/*.java
-    paths="file:${jars// /%20}/jna.jar file:${jars// /%20}/gson.jar"
-    printf '%s\n' "Main-Class: recurrent.Main" "Class-Path: $paths" "Enable-Native-Access: ALL-UNNAMED" \
-        > build/manifest.txt
-    jar --create --file build/recurrent.jar --manifest build/manifest.txt -C build/classes .
-fi
-
+for bundle in models/*/; do names+=("$(basename "$bundle")"); done
 echo "built with: $(javac --version), $(basename "${CC##* }") $($CC -dumpfullversion -dumpversion)"
 java -jar build/recurrent.jar errors "${names[@]}"
 java -jar build/recurrent.jar golden "$models"/*/
 for manifest in "$models"/*/manifest.json; do
-    if grep -q '"vocabulary"' "$manifest"; then
+    if grep -q '"vocabulary": "' "$manifest"; then
         name=$(basename "$(dirname "$manifest")")
         echo "text: $(java -jar build/recurrent.jar generate "$name" "The " 100 1)"
     fi

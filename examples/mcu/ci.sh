@@ -26,7 +26,7 @@ for board in "${boards[@]}"; do
     make --silent BOARD="$board"
     "$PYTHON" golden.py "$board" "$models"/*/
     for manifest in "$models"/*/manifest.json; do
-        if grep -q '"vocabulary"' "$manifest"; then
+        if grep -q '"vocabulary": "' "$manifest"; then
             name=$(basename "$(dirname "$manifest")")
             echo "text: $(make --silent BOARD="$board" run PROGRAM=generate ARGS="$name 100 1 The " 2>&1)"
         fi

@@ -5,8 +5,9 @@
 #include "models/rnn_scratch/model.h"
 
 static void run_char_rnn(size_t steps, size_t batch, const RecurrentInput *inputs, const float *state_in,
-    const RecurrentOutput *outputs, float *state_out)
+    const RecurrentOutput *outputs, float *state_out, float *workspace)
 {
+    (void)workspace;
     char_rnn_run(steps, batch, (const int64_t *)inputs[0].values, state_in, (float *)outputs[0].values, state_out);
 }
 
@@ -36,8 +37,9 @@ static const char *const char_rnn_vocabulary[] = {
     NULL};
 
 static void run_rnn_scratch(size_t steps, size_t batch, const RecurrentInput *inputs, const float *state_in,
-    const RecurrentOutput *outputs, float *state_out)
+    const RecurrentOutput *outputs, float *state_out, float *workspace)
 {
+    (void)workspace;
     rnn_scratch_run(steps, batch, (const float *)inputs[0].values, state_in, (float *)outputs[0].values, state_out);
 }
 
@@ -65,6 +67,8 @@ const RecurrentModel recurrent_models[] = {
      .outputs = char_rnn_outputs,
      .state_size = CHAR_RNN_STATE_SIZE,
      .stack_size = CHAR_RNN_STACK_SIZE,
+     .workspace_size = 0,
+     .workspace = NULL,
      .vocabulary = char_rnn_vocabulary,
      .run = run_char_rnn,
      .initial_state = char_rnn_initial_state},
@@ -75,6 +79,8 @@ const RecurrentModel recurrent_models[] = {
      .outputs = rnn_scratch_outputs,
      .state_size = RNN_SCRATCH_STATE_SIZE,
      .stack_size = RNN_SCRATCH_STACK_SIZE,
+     .workspace_size = 0,
+     .workspace = NULL,
      .vocabulary = NULL,
      .run = run_rnn_scratch,
      .initial_state = rnn_scratch_initial_state},

@@ -29,6 +29,7 @@ RecurrentCall recurrent_call(const RecurrentModel *model, size_t steps, size_t b
     for (size_t k = 0; k < model->output_count; k++)
         call.outputs[k].values = zeros(recurrent_bytes(&model->outputs[k], &call));
     model->initial_state(batch, call.state);
+    call.workspace = batch > 1 ? extra(batch * model->workspace_size * sizeof(float)) : model->workspace;
     return call;
 }
 
@@ -39,5 +40,6 @@ size_t recurrent_bytes(const RecurrentTensor *tensor, const RecurrentCall *call)
 
 void recurrent_run(const RecurrentCall *call)
 {
-    call->model->run(call->steps, call->batch, call->inputs, call->state, call->outputs, call->state);
+    call->model->run(call->steps, call->batch, call->inputs, call->state, call->outputs, call->state,
+                     call->workspace);
 }

@@ -33,9 +33,11 @@ typedef struct {
     const RecurrentTensor *inputs, *outputs; /* in the manifest's order */
     size_t state_size;                       /* floats for each row */
     size_t stack_size;                       /* bytes that a call takes, at the most */
+    size_t workspace_size;                   /* floats for each row that a call takes as well; 0: none */
+    float *workspace;                        /* those of one row; NULL: none */
     const char *const *vocabulary; /* the character of each token id, NULL at the end; NULL: not a text model */
     void (*run)(size_t steps, size_t batch, const RecurrentInput *inputs, const float *state_in,
-                const RecurrentOutput *outputs, float *state_out);
+                const RecurrentOutput *outputs, float *state_out, float *workspace);
     void (*initial_state)(size_t batch, float *state);
 } RecurrentModel;
 
@@ -48,7 +50,8 @@ typedef struct {
     size_t steps, batch;
     RecurrentInput *inputs;
     RecurrentOutput *outputs;
-    float *state; /* read and replaced */
+    float *state;     /* read and replaced */
+    float *workspace; /* the model's own, if there is one row */
 } RecurrentCall;
 
 /* Find a model by its name; the program ends if there is none. */

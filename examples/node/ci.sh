@@ -3,11 +3,7 @@
 set -euo pipefail
 models=$(realpath "${1:-$(dirname "$0")/models}")
 cd "$(dirname "$0")"
-if ! node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' 2> /dev/null || ! command -v npm > /dev/null; then
-    echo "not checked: needs Node 18 or newer with npm; get it with: apt-get install nodejs npm" >&2
-    exit 77
-fi
-[ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --silent
+./build.sh
 npm run --silent types
 mkdir -p build
 node --test > build/tests.txt || { cat build/tests.txt >&2; exit 1; }
@@ -15,7 +11,7 @@ version=$(node -p 'require("onnxruntime-node/package.json").version')
 echo "built with: node $(node -p process.versions.node), onnxruntime-node $version"
 node golden.js "$models"/*/
 for manifest in "$models"/*/manifest.json; do
-    if grep -q '"vocabulary"' "$manifest"; then
+    if grep -q '"vocabulary": "' "$manifest"; then
         echo "text: $(node generate.js "$(basename "$(dirname "$manifest")")" "The " 100 1)"
     fi
 done

@@ -185,12 +185,9 @@ test("the programs tell errors and usage by their exit status", async () => {
   const step = Object.values(zerosOf(taken, 1, 1)).reduce((all, values) => all + values.length, 0);
   const good = Array(step).fill("0").join(" ");
   assert.equal((await run(["stream.js"])).code, 2);
-  assert.equal((await run(["generate.js", NAME, "x"])).code, 2);
   assert.equal((await run(["golden.js"])).code, 2);
   const bad = await run(["stream.js", NAME], `${good}\n${good} x\n`);
   assert.deepEqual([bad.code, bad.stdout.split("\n").length], [1, 2]);
   assert.match(bad.stderr, /^error: line 2: expected \d+ .* with blanks between them, got /);
   assert.match((await run(["stream.js", "no-such"])).stderr, /^error: .*expected a bundle's manifest/);
-  assert.match((await run(["generate.js", NAME, "", "3", "1"])).stderr, /^error: expected .*, got /);
-  assert.match((await run(["generate.js", NAME, "a", "x", "1"])).stderr, /^error: LENGTH: expected an integer, got x/);
 });

@@ -4,16 +4,7 @@ set -euo pipefail
 models=$(realpath "${1:-$(dirname "$0")/models}")
 cd "$(dirname "$0")"
 export CC=${CC:-cc}
-PYTHON=${PYTHON:-python3}
-missing() { echo "not checked: needs $1; get it with: apt-get install $2" >&2; exit 77; }
-command -v "${CC%% *}" > /dev/null || missing "a C compiler" gcc
-"$PYTHON" -c "import ensurepip, sys; assert sys.version_info >= (3, 11)" 2> /dev/null ||
-    missing "Python 3.11 with venv" python3-venv
-if [ ! build/installed -nt requirements.txt ]; then
-    "$PYTHON" -m venv --clear build/venv
-    build/venv/bin/pip install -qq --disable-pip-version-check -r requirements.txt
-    touch build/installed
-fi
+./build.sh
 python=build/venv/bin/python
 ! "$python" -c "import torch" 2> /dev/null || { echo "torch is importable here: not what this checks" >&2; exit 1; }
 echo "built with: $("$python" -c "import platform as p, onnxruntime as o
@@ -21,7 +12,7 @@ print(f'Python {p.python_version()}, onnxruntime {o.__version__}')")"
 "$python" errors.py "$models"/*/
 "$python" golden.py "$models"/*/
 for manifest in "$models"/*/manifest.json; do
-    if grep -q '"vocabulary"' "$manifest"; then
+    if grep -q '"vocabulary": "' "$manifest"; then
         echo "text: $("$python" generate.py "$(basename "$(dirname "$manifest")")" "The " 100 1)"
     fi
 done

@@ -4,17 +4,14 @@ set -euo pipefail
 models=$(realpath "${1:-$(dirname "$0")/models}")
 cd "$(dirname "$0")"
 CC=${CC:-cc}
-for tool in cargo "${CC%% *}" "${AR:-ar}"; do
-    command -v "$tool" > /dev/null || { echo "not checked: needs $tool; get it with: apt-get install cargo gcc" >&2; exit 77; }
-done
 export CC
-cargo build --quiet --release --target-dir build
+./build.sh
 tests=$(cargo test --quiet --release --target-dir build 2>&1) || { echo "$tests" >&2; exit 1; }
 rust=$(rustc --version)
 echo "built with: ${rust% (*}, $(basename "${CC##* }") $($CC -dumpfullversion -dumpversion)"
 build/release/golden "$models"/*/
 for manifest in "$models"/*/manifest.json; do
-    if grep -q '"vocabulary"' "$manifest"; then
+    if grep -q '"vocabulary": "' "$manifest"; then
         echo "text: $(build/release/generate "$(basename "$(dirname "$manifest")")" "The " 100 1)"
     fi
 done

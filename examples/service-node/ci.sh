@@ -27,7 +27,7 @@ pid=$SERVICE_PID
 trap 'kill "$pid"' EXIT
 read -r _ _ url <&"${SERVICE[0]}" || { cat build/service.txt >&2; exit 1; }
 for manifest in "$models"/*/manifest.json; do
-    if grep -q '"vocabulary"' "$manifest"; then
+    if grep -q '"vocabulary": "' "$manifest"; then
         name=$(basename "$(dirname "$manifest")")
         echo "text: $(build/venv/bin/python generate.py "$url" "$name" "The " 100 1 "$models")"
     fi

@@ -6,13 +6,11 @@ cd "$(dirname "$0")"
 CLANG=${CLANG:-$(command -v clang || true)} WASM_LD=${WASM_LD:-$(command -v wasm-ld || true)}
 CHROMIUM=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)}
 need() { [ -n "$1" ] || { echo "not checked: needs $2; get it with: apt-get install $3" >&2; exit 77; }; }
-need "$CLANG" clang clang
-need "$WASM_LD" wasm-ld lld
 need "$CHROMIUM" Chromium chromium
-need "$(command -v npm || true)" "Node 18 with npm" "nodejs npm"
+need "$(command -v npm || true)" npm npm
 export CLANG WASM_LD CHROMIUM
+./build.sh "$models"
 [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --silent
-node build.mjs "$models"
 echo "built with: $("$CLANG" --version | grep -om1 'clang version [0-9.]*'), node $(node -p process.versions.node), $("$CHROMIUM" --version 2> /dev/null | grep -om1 'Chromium [0-9.]*')"
 node --test node/recurrent.test.mjs > build/tests.txt || { cat build/tests.txt >&2; exit 1; }
 node node/golden.mjs

@@ -10,7 +10,8 @@ from rnn_export.cli.options import Folder, March
 from rnn_export.cli.terminal import escape, line, reporting, show_shipped
 from rnn_export.runtimes import compiler
 from rnn_export.runtimes.load import ship
-from rnn_export.scaffolding.scaffold import HOSTS, scaffold
+from rnn_export.scaffolding.hosts import HOSTS
+from rnn_export.scaffolding.scaffold import scaffold
 from rnn_export.verification.wasm import ship_wasm
 
 
@@ -75,9 +76,8 @@ def scaffold_command(
     with reporting():
         scaffold(folders, host, result)
         line(f"[green]Written:[/] {escape(str(result))}")
-        line(
-            "[dim]" + escape(f"Build it and check its numbers: {result / 'ci.sh'}; then read README.md there")
-        )
+        build, check, about = (result / name for name in ("build.sh", "ci.sh", "README.md"))
+        line("[dim]" + escape(f"Build it: {build}; check its numbers: {check}; how it is used: {about}"))
 
 
 SHIPPING: Mapping[str, Callable[..., None]] = {

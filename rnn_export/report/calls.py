@@ -17,7 +17,7 @@ import jinja2
 
 from rnn_export.bundle.bundle import Bundle
 from rnn_export.runtimes.table import RUNTIMES
-from rnn_export.scaffolding.scaffold import fitting_hosts
+from rnn_export.scaffolding.hosts import fitting_hosts
 from rnn_export.signature.signature import Signature, identifier
 from rnn_export.signature.sizes import BATCH, TIME
 from rnn_export.signature.tensors import Array, StateSpec, TensorSpec

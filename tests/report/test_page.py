@@ -20,7 +20,7 @@ from rnn_export.report.charts import errors
 from rnn_export.report.latency import make_report
 from rnn_export.report.page import ABOUT, PAGES, REPORT, render
 from rnn_export.report.unchecked import gaps
-from rnn_export.scaffolding.scaffold import HOSTS
+from rnn_export.scaffolding.hosts import HOSTS
 from rnn_export.verification.verify import NOT_CHECKED, VerificationReport
 from tests.support.cases import CASES, ModelCase, each_case, the
 from tests.support.exports import Exported

@@ -19,7 +19,9 @@ from rnn_export.bundle.bundle import Bundle, manifest_text
 from rnn_export.bundle.golden import NON_FINITE
 from rnn_export.cli.main import app
 from rnn_export.errors import BundleError, ScaffoldError
-from rnn_export.scaffolding.scaffold import HOSTS, MODELS, examples, fitting_hosts
+from rnn_export.scaffolding.hosts import HOSTS, fitting_hosts
+from rnn_export.scaffolding.models import described
+from rnn_export.scaffolding.scaffold import MODELS, examples
 from rnn_export.signature.tensors import InputSpec
 from tests.support import odd_values
 from tests.support.cases import CALL_CASES, CASES
@@ -72,10 +74,37 @@ def test_an_example_says_nothing_of_the_models_it_is_tested_with(host: str) -> N
 
 
 @each_host
-def test_a_readme_is_short_and_names_the_command(host: str) -> None:
-    text = (ROOT / "examples" / host / "README.md").read_text()
-    assert len(text.splitlines()) <= 40
-    assert "ci.sh" in text
+def test_a_readme_is_short_and_names_the_commands(host: str) -> None:
+    folder = ROOT / "examples" / host
+    text = (folder / "README.md").read_text()
+    assert len(text.splitlines()) <= 80
+    assert max(map(len, text.splitlines())) <= 160
+    commands = re.findall(r"^    \$ \./(\S+)$", text, re.MULTILINE)
+    assert commands == ["build.sh", "ci.sh"]
+    assert all(os.access(folder / command, os.X_OK) for command in commands)
+
+
+@each_host
+def test_a_readme_tells_of_the_models_that_were_given(host: str, machine: Path, tmp_path: Path) -> None:
+    text = (scaffold([machine], host, tmp_path / "new") / "README.md").read_text()
+    assert not any(bundle.name in text for bundle in COMMITTED)
+    assert "text" not in text.partition("## Good to know")[0]
+    signature = Bundle.open(machine).signature
+    for spec in (*signature.inputs, *signature.state, *signature.outputs):
+        assert f"`{spec.name}` | {spec.dtype} | [{', '.join(map(str, spec.shape))}]" in text
+    use = text.partition("## Use")[2].partition("## Check")[0]
+    assert all(re.search(rf"\b{spec.name}\b", use) for spec in signature.inputs)
+    numbers = sum(tensor.size for tensor in described(Bundle.open(machine)).inputs)
+    assert set(re.findall(r'echo "([0 ]+)"', use)) <= {" ".join(["0"] * numbers)}
+
+
+@each_host
+def test_programs_that_write_text_are_for_models_of_text(host: str, machine: Path, tmp_path: Path) -> None:
+    other = sources(scaffold([machine], host, tmp_path / "new"))
+    own = sources(scaffold(COMMITTED, host, tmp_path / "text"))
+    for path in HOSTS[host].text:
+        assert any(name.startswith(path) for name in own)
+        assert not any(name.startswith(path) for name in other)
 
 
 def run(command: Path | str, *arguments: object) -> subprocess.CompletedProcess[str]:

@@ -24,16 +24,17 @@ final class Call {
 
     static native void run(
             Pointer function, long steps, long batch,
-            float[] inputs, float[] stateIn, float[] outputs, float[] stateOut);
+            float[] inputs, float[] stateIn, float[] outputs, float[] stateOut, Pointer workspace);
 
     static native void run(
             Pointer function, long steps, long batch,
-            long[] inputs, float[] stateIn, float[] outputs, float[] stateOut);
+            long[] inputs, float[] stateIn, float[] outputs, float[] stateOut, Pointer workspace);
 
     /** Runs a model of any number of inputs and outputs, which takes some microseconds more: JNA's other way. */
-    static void run(Function function, long steps, long batch, List<Object> arrays) {
+    static void run(Function function, long steps, long batch, List<Object> arrays, Pointer workspace) {
         List<Object> arguments = new ArrayList<>(List.of(steps, batch));
         arguments.addAll(arrays);
+        if (workspace != null) arguments.add(workspace);
         function.invokeVoid(arguments.toArray());
     }
 

@@ -9,11 +9,11 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.Arrays;
 
-/** The program: stream, generate, and the checks golden and errors. Exit status 1 for errors, 2 for usage. */
+/** The program: that of {@link Programs}, and the checks golden and errors. Exit status 1 for errors, 2 for usage. */
 final class Main {
     private static final String USAGE =
-            "usage: java -jar recurrent.jar stream NAME < STEPS\n"
-                    + "       java -jar recurrent.jar generate NAME PROMPT LENGTH SEED\n"
+            "usage: "
+                    + Programs.USAGE
                     + "       java -jar recurrent.jar golden FOLDER...\n"
                     + "       java -jar recurrent.jar errors NAME...";
 
@@ -44,12 +44,8 @@ final class Main {
     private static int run(String[] arguments, PrintStream out, PrintStream err) throws IOException {
         String command = arguments.length == 0 ? "" : arguments[0];
         String[] rest = Arrays.copyOfRange(arguments, Math.min(1, arguments.length), arguments.length);
-        if (command.equals("stream") && rest.length == 1) {
-            Stream.run(load(rest[0]), System.in, out);
-        } else if (command.equals("generate") && rest.length == 4 && areWhole(rest[2], rest[3])) {
-            int seed = (int) Long.parseLong(rest[3]); // its low 32 bits
-            Generate.run(load(rest[0]), rest[1], Long.parseLong(rest[2]), seed, out);
-        } else if (command.equals("golden") && rest.length > 0) {
+        if (Programs.run(command, rest, out)) return 0;
+        if (command.equals("golden") && rest.length > 0) {
             return Golden.run(rest, out, err) ? 0 : 1;
         } else if (command.equals("errors") && rest.length > 0) {
             Errors.run(rest);
@@ -58,11 +54,6 @@ final class Main {
             return 2;
         }
         return 0;
-    }
-
-    /** Tells whether LENGTH and SEED are whole numbers that fit into a long, and the length is not below zero. */
-    private static boolean areWhole(String length, String seed) {
-        return length.matches("\\d{1,18}") && seed.matches("-?\\d{1,18}");
     }
 
     /** Loads a model that was built beside the program. */

@@ -4,6 +4,7 @@ import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
 import com.sun.jna.Function;
+import com.sun.jna.Memory;
 import com.sun.jna.NativeLibrary;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -13,6 +14,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /**
  * A recurrent net from a bundle's model.c. It does not change: any number of threads may call it at a time.
@@ -23,6 +26,7 @@ import java.util.Optional;
  */
 public final class Model {
     private static final String FORMAT_VERSION = "2"; // of the manifest
+    private static final Pattern WORKSPACE = Pattern.compile("#define \\w+_BATCH_WORKSPACE_SIZE (\\d+)"); // in model.h
 
     /** What a call gives. */
     public static final class Result {
@@ -59,8 +63,10 @@ public final class Model {
     private final String vocabulary;
     private final Function run;
     private final Function initialState;
+    private final long workspaceSize; // floats for each row that a call takes, of a large model
+    private final ThreadLocal<Memory> workspaces = new ThreadLocal<>();
 
-    private Model(String name, JsonObject manifest, NativeLibrary library) {
+    private Model(String name, JsonObject manifest, String header, NativeLibrary library) {
         JsonObject signature = manifest.getAsJsonObject("signature");
         JsonElement text = manifest.getAsJsonObject("metadata").get("vocabulary");
         this.name = name;
@@ -70,26 +76,30 @@ public final class Model {
         vocabulary = text == null ? null : text.getAsString();
         run = library.getFunction(name + "_run");
         initialState = library.getFunction(name + "_initial_state");
+        Matcher size = WORKSPACE.matcher(header);
+        workspaceSize = size.find() ? Long.parseLong(size.group(1)) : 0;
     }
 
     /**
-     * Loads the model of a name from a folder with libNAME.so and NAME.json, a bundle's model.c and manifest.
+     * Loads the model of a name from a folder with libNAME.so, NAME.h and NAME.json, of a bundle's model.c, model.h and
+     * manifest.
      *
      * @throws IOException a file is not there, or not what it should be.
      */
     public static Model load(Path folder, String name) throws IOException {
         Path manifest = folder.resolve(name + ".json");
         Path library = folder.resolve("lib" + name + ".so").toAbsolutePath();
-        for (Path file : new Path[] {manifest, library})
+        Path header = folder.resolve(name + ".h");
+        for (Path file : new Path[] {manifest, header, library})
             if (!Files.isRegularFile(file))
-                throw new IOException(name + ": expected a model that was built, got no " + file + "; run ci.sh");
+                throw new IOException(name + ": expected a model that was built, got no " + file + "; run build.sh");
         try {
             Call.bind(folder);
             JsonObject json = JsonParser.parseString(Files.readString(manifest)).getAsJsonObject();
             checkManifest(manifest, json);
-            return new Model(name, json, NativeLibrary.getInstance(library.toString()));
+            return new Model(name, json, Files.readString(header), NativeLibrary.getInstance(library.toString()));
         } catch (RuntimeException | UnsatisfiedLinkError error) { // JSON's are of several classes
-            String problem = ": expected a bundle's manifest and the library of its model.c; run ci.sh again: ";
+            String problem = ": expected a bundle's manifest and the library of its model.c; run build.sh again: ";
             throw new IOException(manifest + problem + error.getMessage(), error);
         }
     }
@@ -163,7 +173,7 @@ public final class Model {
     public Result run(float[] inputs, int steps, int batch, float[] state) {
         Result result = prepare(inputs, steps, batch);
         float[] before = state == null ? initialState(batch) : checkState(state, batch);
-        Call.run(run, steps, batch, inputs, before, result.outputs, result.state);
+        Call.run(run, steps, batch, inputs, before, result.outputs, result.state, workspace(batch));
         return result;
     }
 
@@ -180,7 +190,7 @@ public final class Model {
     public Result run(long[] inputs, int steps, int batch, float[] state) {
         Result result = prepare(inputs, steps, batch);
         float[] before = state == null ? initialState(batch) : checkState(state, batch);
-        Call.run(run, steps, batch, inputs, before, result.outputs, result.state);
+        Call.run(run, steps, batch, inputs, before, result.outputs, result.state, workspace(batch));
         return result;
     }
 
@@ -207,10 +217,22 @@ public final class Model {
         for (Spec spec : outputs) rooms.add(inC(spec.zeros(spec.count(steps, batch))));
         arrays.addAll(rooms);
         arrays.add(after);
-        Call.run(run, steps, batch, arrays);
+        Call.run(run, steps, batch, arrays, workspace(batch));
         Map<String, Object> results = new LinkedHashMap<>();
         for (int i = 0; i < rooms.size(); i++) results.put(outputs.get(i).name(), fromC(rooms.get(i)));
         return new Results(results, after);
+    }
+
+    /** Gives the calling thread's workspace for a number of rows; null if the model takes none. */
+    private Memory workspace(int batch) {
+        if (workspaceSize == 0) return null;
+        long bytes = workspaceSize * batch * Float.BYTES;
+        Memory memory = workspaces.get();
+        if (memory == null || memory.size() < bytes) {
+            memory = new Memory(bytes);
+            workspaces.set(memory);
+        }
+        return memory;
     }
 
     /** Gives an array as C takes it: truth values are integers, a true one is -1. */
