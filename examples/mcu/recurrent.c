@@ -23,13 +23,13 @@ RecurrentCall recurrent_call(const RecurrentModel *model, size_t steps, size_t b
 {
     RecurrentCall call = {model, steps, batch, extra(model->input_count * sizeof *call.inputs),
                           extra(model->output_count * sizeof *call.outputs),
-                          extra(batch * model->state_size * sizeof(float))};
+                          extra(batch * model->state_size * sizeof(float)), model->workspace};
+    if (batch > 1) call.workspace = extra(batch * model->workspace_size * sizeof(float));
     for (size_t k = 0; k < model->input_count; k++)
         call.inputs[k].values = zeros(recurrent_bytes(&model->inputs[k], &call));
     for (size_t k = 0; k < model->output_count; k++)
         call.outputs[k].values = zeros(recurrent_bytes(&model->outputs[k], &call));
     model->initial_state(batch, call.state);
-    call.workspace = batch > 1 ? extra(batch * model->workspace_size * sizeof(float)) : model->workspace;
     return call;
 }
 

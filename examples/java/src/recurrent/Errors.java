@@ -182,21 +182,24 @@ final class Errors {
     }
 
     private static void checkFiles() throws IOException {
-        expectError("run ci.sh", () -> Main.load("no such model"));
+        expectError("run build.sh", () -> Main.load("no such model"));
         Path folder = Files.createTempDirectory("recurrent-errors");
         Path manifest = folder.resolve("none.json");
         Path library = folder.resolve("libnone.so");
+        Path header = folder.resolve("none.h");
         try {
             Files.writeString(manifest, "{\"signature\": ");
             expectError("got no " + library, () -> Model.load(folder, "none"));
             Files.writeString(library, "no such library");
+            expectError("got no " + header, () -> Model.load(folder, "none"));
+            Files.writeString(header, "#define NONE_STATE_SIZE 1");
             expectError("none.json: expected", () -> Model.load(folder, "none"));
             Files.writeString(manifest, "{\"signature\": {}}");
             expectError("expected manifest format 2, got null; export and scaffold", () -> Model.load(folder, "none"));
             Files.writeString(manifest, "{\"format_version\": 2, \"signature\": {}}");
             expectError("none.json: expected", () -> Model.load(folder, "none"));
         } finally {
-            for (Path file : new Path[] {manifest, library, folder}) Files.deleteIfExists(file);
+            for (Path file : new Path[] {manifest, library, header, folder}) Files.deleteIfExists(file);
         }
     }
 }

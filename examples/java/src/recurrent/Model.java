@@ -90,7 +90,7 @@ public final class Model {
         Path manifest = folder.resolve(name + ".json");
         Path library = folder.resolve("lib" + name + ".so").toAbsolutePath();
         Path header = folder.resolve(name + ".h");
-        for (Path file : new Path[] {manifest, header, library})
+        for (Path file : new Path[] {manifest, library, header})
             if (!Files.isRegularFile(file))
                 throw new IOException(name + ": expected a model that was built, got no " + file + "; run build.sh");
         try {
