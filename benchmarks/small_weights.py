@@ -70,7 +70,7 @@ def written(model: nn.Module, example: Example, kind: str, folder: Path) -> tupl
     (folder / "model.h").write_text(files.header)
     (folder / "model.c.weights").write_bytes(files.weights)
     forms = forms_of(stages)
-    whole = finish(forms.get("operator", program).proto(), subject.signature, "net", {}, prefix="model.")
+    whole = finish(forms.get("operator", program).copy().model, subject.signature, "net", {}, prefix="model.")
     small = whole if kind == FLOAT32 else with_small_weights(whole, kind)[0]
     return files, len(small.SerializeToString())
 

@@ -49,7 +49,7 @@ def least_changes(case: ModelCase, change: Change) -> Iterator[tuple[str, float]
     cases = grid.build(subject).cases
     allowed = tolerance.bounds(cases, subject.signature)
     looked_at = sorted((each for each in cases if each.time <= MOST), key=lambda each: each.kind != STEP)
-    model = eager.prepare(subject, torch.float64)
+    model = eager.prepare(subject, torch.float64, own=True)
     call = eager.caller(model, subject, torch.float64)
     for name, weight in model.named_parameters():
         before = weight.detach().clone()

@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from rnn_export.backends.empty_calls import answer_empty_calls
 from rnn_export.program.build import Builder
-from rnn_export.program.program import IR_VERSION
+from rnn_export.program.program import IR_VERSION, weights_apart
 from rnn_export.signature.as_json import to_json
 from rnn_export.signature.signature import Signature
 from rnn_export.signature.tensors import TensorSpec
@@ -20,36 +20,34 @@ PRODUCER = "rnn_export"
 
 
 def finish(
-    model: onnx.ModelProto, signature: Signature, name: str, metadata: Mapping[str, str], prefix: str = ""
+    model: ir.Model, signature: Signature, name: str, metadata: Mapping[str, str], prefix: str = ""
 ) -> onnx.ModelProto:
-    """Give a model the project's names, shapes and metadata, and check it.
+    """Give a model the project's names, shapes and metadata, in place, and check it.
 
     Inputs and outputs get the signature's dtypes and shapes, with the symbolic sizes ``time`` and ``batch``;
     an input that the net never reads, which exporters leave out, is there all the same. Initializers lose
     ``prefix``, so that they are called as the module calls its parameters. A call without a time step or
     without a row is answered.
     """
-    graph = ir.from_proto(model)
-    graph.ir_version = IR_VERSION
-    graph.producer_name = PRODUCER
-    graph.producer_version = __version__
-    graph.graph.name = name
-    read = {value.name: value for value in graph.graph.inputs}
+    model.ir_version = IR_VERSION
+    model.producer_name = PRODUCER
+    model.producer_version = __version__
+    model.graph.name = name
+    read = {value.name: value for value in model.graph.inputs}
     inputs = [read.get(name) or ir.Value(name=name) for name in signature.input_names]
-    graph.graph.inputs[:] = inputs
+    model.graph.inputs[:] = inputs
     for value, spec in zip(inputs, signature.arguments, strict=True):
         _annotate(value, spec)
-    for value, spec in zip(graph.graph.outputs, signature.results, strict=True):
+    for value, spec in zip(model.graph.outputs, signature.results, strict=True):
         _annotate(value, spec)
-    _strip_prefix(graph.graph, prefix)
-    answer_empty_calls(graph.graph, signature)
-    _flatten(graph.graph, signature)
-    _put_in_order(graph.graph, signature)
-    graph.graph.doc_string = _explained(graph.graph)
-    graph.metadata_props.update(_metadata(signature, name, metadata))
-    finished = ir.to_proto(graph)
-    onnx.checker.check_model(finished, full_check=True)
-    return finished
+    _strip_prefix(model.graph, prefix)
+    answer_empty_calls(model.graph, signature)
+    _flatten(model.graph, signature)
+    _put_in_order(model.graph, signature)
+    model.graph.doc_string = _explained(model.graph)
+    model.metadata_props.update(_metadata(signature, name, metadata))
+    onnx.checker.check_model(weights_apart(model)[0], full_check=True)
+    return ir.to_proto(model)
 
 
 def _explained(graph: ir.Graph) -> str:

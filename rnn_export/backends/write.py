@@ -1,7 +1,8 @@
 """Every file that can be written of a model: the fourth stage of an export."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 import onnx_ir as ir
@@ -18,6 +19,7 @@ from rnn_export.errors import CompileError, OnnxFileError, ScriptError
 from rnn_export.failures import explain
 from rnn_export.passes.forms import Improved
 from rnn_export.program.operator_facts import inexact_functions
+from rnn_export.program.program import Program
 from rnn_export.program.small_weights import FLOAT32
 
 PREFIX = f"{script.WRAPPED}."  # what exporters put before the names of the parameters
@@ -50,28 +52,31 @@ class Written:
     weights: str = FLOAT32
     opset: int | None = None
 
-    def with_forms(self, improved: Improved, models: Mapping[str, ModelProto]) -> "Written":
-        """Write forms beside those that are there, as far as the opset has what is in them.
+    def with_forms(self, improved: Improved, models: Iterable[tuple[str, ir.Model]]) -> "Written":
+        """Write forms beside those that are there, as far as the opset has what is in them: one at a time.
 
         Args:
             improved: has them beside others.
-            models: they, and a loop that is none of them.
+            models: they, and a loop that is none of them; they are changed.
 
         Raises:
             OnnxFileError: none can be written for the opset that is asked for.
         """
-        inexact, wide, finished = dict(self.inexact), dict(self.kept), {}
-        signature = improved.captured.subject.signature
-        for form, model in models.items():
-            inexact[variant(form)] = inexact_functions(ir.from_proto(model))  # its weights get other names
-            finished[form] = onnx.finish(model, signature, self.name, self.metadata, prefix=PREFIX)
-            if self.weights != FLOAT32:
-                finished[form], names = with_small_weights(finished[form], self.weights)
-                wide[variant(form)] = tuple(names)
-        written, reasons = forms_at(finished, self.opset)
-        for form, model in written.items():
-            onnx.write(model, self.folder / variant(form))
-        known = {*self.improved.forms, *written}
+        inexact, wide, known = dict(self.inexact), dict(self.kept), {*self.improved.forms}
+        signature, reasons = improved.captured.subject.signature, list[str]()
+
+        def finished() -> Iterator[tuple[str, ModelProto]]:
+            for form, model in models:
+                inexact[variant(form)] = inexact_functions(model)
+                made = onnx.finish(model, signature, self.name, self.metadata, prefix=PREFIX)
+                if self.weights != FLOAT32:
+                    made, names = with_small_weights(made, self.weights)
+                    wide[variant(form)] = tuple(names)
+                yield form, made
+
+        for form, made in forms_at(finished(), self.opset, reasons):
+            onnx.write(made, self.folder / variant(form))
+            known.add(form)
         kept = {form: program for form, program in improved.forms.items() if form in known}
         return replace(
             self,
@@ -106,42 +111,51 @@ def write_files(
     kept = dict[str, tuple[str, ...]]()
     left_out = [*captured.left_out, *improved.left_out]
     left_out += _write_c(improved, folder, name, weights, kept) if c else []
-    models = {form: program.proto() for form, program in improved.forms.items()}
-    left_out += _add_loop(improved, models)
+    loop, reasons = _loop(improved)
+    models = chain(copies(improved.forms), loop)
+    left_out += reasons
     bare = replace(improved, forms={})
     written = Written(bare, folder, name, metadata, tuple(left_out), {}, kept, weights, opset)
     return written.with_forms(improved, models)
 
 
-def forms_at(models: Mapping[str, ModelProto], opset: int | None) -> tuple[dict[str, ModelProto], list[str]]:
-    """Give the forms at an opset, and why some cannot be written for it; without one, as they are.
+def copies(forms: Mapping[str, Program]) -> Iterator[tuple[str, ir.Model]]:
+    """Give the models of forms, to be changed, each when it is asked for."""
+    return ((form, program.copy().model) for form, program in forms.items())
+
+
+def forms_at(
+    models: Iterable[tuple[str, ModelProto]], opset: int | None, reasons: list[str]
+) -> Iterator[tuple[str, ModelProto]]:
+    """Give the forms at an opset, and add why some cannot be written for it; without one, as they are.
 
     Raises:
         OnnxFileError: none can be.
     """
-    written, reasons = dict[str, ModelProto](), list[str]()
-    for form, model in models.items():
+    written = 0
+    for form, model in models:
         try:
-            written[form] = model if opset is None else at_opset(model, opset)
+            made = model if opset is None else at_opset(model, opset)
         except OnnxFileError as error:
             reasons.append(f"{variant(form)}: {error}")
+            continue
+        written += 1
+        yield form, made
     if not written and reasons:
         raise OnnxFileError(f"{'; '.join(reasons)}. Ask for another opset.")
-    return written, reasons
 
 
-def _add_loop(improved: Improved, models: dict[str, ModelProto]) -> list[str]:
-    """Add the scripted loop to the forms; give the reason if it cannot be done."""
+def _loop(improved: Improved) -> tuple[list[tuple[str, ir.Model]], list[str]]:
+    """Give the scripted loop as a form, if there is one; give the reason if it cannot be exported."""
     captured = improved.captured
     if captured.loop is None:
-        return []
+        return [], []
     try:
-        models[LOOP] = captured.loop.model()
+        return [(LOOP, ir.from_proto(captured.loop.model()))], []
     except ScriptError as error:
         if not improved.forms:
             raise refusal(captured.subject, error) from error
-        return [f"{variant(LOOP)}: {error}"]
-    return []
+        return [], [f"{variant(LOOP)}: {error}"]
 
 
 def _write_c(

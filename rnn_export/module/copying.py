@@ -12,6 +12,7 @@ once::
 import copy
 import sys
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from torch.overrides import TorchFunctionMode
 
 PARALLEL = nn.DataParallel, nn.parallel.DistributedDataParallel
 OVERLOAD = "forward__0"
+NONE: Mapping[int, Tensor] = {}
 WEIGHT_HOOKS = WeightNorm, SpectralNorm, BasePruningMethod  # compute a weight before each call
 
 
@@ -37,9 +39,12 @@ class _Detached(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-def copied(model: nn.Module) -> nn.Module:
-    """Copy a module, scripted or not, to the CPU and without gradients; what is around it is left off."""
-    memo: dict[int, Any] = {}
+def copied(model: nn.Module, others: Mapping[int, Tensor] = NONE) -> nn.Module:
+    """Copy a module, scripted or not, to the CPU and without gradients; what is around it is left off.
+
+    ``others`` take the places of tensors, which are not copied then, by the ids of these.
+    """
+    memo: dict[int, Any] = dict(others)
     with torch.no_grad(), _Detached():
         for module in reversed([*model.modules()]):  # what lies inside comes first
             inner = _inner(module)

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
+from weakref import ref
 
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.weak import WeakIdKeyDictionary
 
 from rnn_export.errors import ModelError, class_name, mismatch
 from rnn_export.exclusive import LOCK
@@ -15,6 +18,9 @@ from rnn_export.module.subject import Subject
 from rnn_export.module.wrappers import Ragged
 from rnn_export.signature.signature import Call, Signature
 from rnn_export.signature.tensors import Array, TensorSpec
+
+# Of parameters: those in other precisions that copies share, and of which version they are.
+_SHARED: Any = WeakIdKeyDictionary()
 
 
 def start(subject: Subject, dtype: torch.dtype) -> Call:
@@ -26,21 +32,44 @@ def start(subject: Subject, dtype: torch.dtype) -> Call:
     return caller(prepare(subject, dtype), subject, dtype)
 
 
-def prepare(subject: Subject, dtype: torch.dtype) -> nn.Module:
-    """Copy the module in a precision, as ``(*inputs, *state) -> (*outputs, *new_state)``, lengths last."""
-    flat = subject.flat(_converted(copied(subject.model), dtype))
+def prepare(subject: Subject, dtype: torch.dtype, *, own: bool = False) -> nn.Module:
+    """Copy the module in a precision, as ``(*inputs, *state) -> (*outputs, *new_state)``, lengths last.
+
+    The copies that are there at one time share their parameters, unless one is to have its ``own``.
+    """
+    parameters = [] if own else [each for each in subject.model.parameters() if type(each) is nn.Parameter]
+    shared = {id(each): _shared(each, dtype) for each in parameters}
+    flat = subject.flat(_converted(copied(subject.model, shared), dtype))
     return Ragged(flat, subject.signature) if subject.signature.lengths else flat
 
 
+def _shared(parameter: nn.Parameter, dtype: torch.dtype) -> nn.Parameter:
+    """Give a parameter in a precision, the one that another copy has if there is one."""
+    known = _SHARED.setdefault(parameter, {})
+    version, there = known.get(dtype, (-1, _nothing))
+    found = there() if version == parameter._version else None
+    if found is None:
+        given = parameter.detach().cpu()
+        converted = _in(given, dtype)
+        found = nn.Parameter(converted.clone() if converted is given else converted, requires_grad=False)
+        known[dtype] = parameter._version, ref(found)
+    return found
+
+
+def _nothing() -> None:
+    return None
+
+
+def _in(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Give numbers in a precision; complex ones stay such, and what holds no floats stays as it is."""
+    if tensor.is_complex():
+        return tensor.to(dtype.to_complex())
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+
 def _converted(model: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """Convert parameters and buffers; complex ones stay such, which ``model.to(dtype)`` makes real."""
-
-    def own(tensor: torch.Tensor) -> torch.Tensor:
-        if tensor.is_complex():
-            return tensor.to(dtype.to_complex())
-        return tensor.to(dtype) if tensor.is_floating_point() else tensor
-
-    converted: nn.Module = model._apply(own)  # type: ignore[no-untyped-call]
+    """Convert parameters and buffers: ``model.to(dtype)`` makes complex ones real."""
+    converted: nn.Module = model._apply(lambda tensor: _in(tensor, dtype))  # type: ignore[no-untyped-call]
     return converted
 
 

@@ -262,7 +262,9 @@ def _most(apart: Array, axis: int) -> Array:
 
 
 def without_nan(model: torch.nn.Module) -> torch.nn.Module:
-    """Copy a module, with random numbers for parameters that are NaN."""
+    """Give a module, or, where parameters are NaN, a copy with random numbers for them."""
+    if not any(bool(parameter.isnan().any()) for parameter in model.parameters()):
+        return model
     clean = copied(model)
     generator = torch.Generator().manual_seed(SEED)
     with torch.no_grad():

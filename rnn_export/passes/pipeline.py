@@ -9,6 +9,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from onnx import ModelProto
+
 from rnn_export.errors import PassError
 from rnn_export.failures import typed
 from rnn_export.passes import lengths
@@ -17,7 +20,8 @@ from rnn_export.passes.contract import Pass
 from rnn_export.passes.operators import guard, recognize, rnn_as_gru
 from rnn_export.passes.time import distribute, last_step, no_steps, regroup
 from rnn_export.program.agree import agree
-from rnn_export.program.program import Program
+from rnn_export.program.program import Program, weights_apart
+from rnn_export.signature.tensors import Array
 
 # In order. A pass with a form leaves a Program behind that is worth shipping.
 PASSES: tuple[tuple[Pass, str], ...] = (
@@ -99,11 +103,26 @@ def forms_of(stages: Sequence[Stage]) -> dict[str, Program]:
     An operator that was there from the start, even in the body of a loop, is guarded in each of them.
     """
     forms: dict[str, Program] = {}
+    apart = list[tuple[ModelProto, dict[str, Array]]]()
     for stage in stages:
         if stage.form:
             program = guard.guard(stage.program)
             if any(map(guard.is_guard, program.model.graph)):
                 program = no_steps.no_steps(program)  # each by itself: no operator stands in two branches
-            if program.proto() not in [other.proto() for other in forms.values()]:
+            own = weights_apart(program.model)
+            if not any(_same(own, other) for other in apart):
                 forms[stage.form] = program
+                apart.append(own)
     return forms
+
+
+def _same(one: tuple[ModelProto, dict[str, Array]], other: tuple[ModelProto, dict[str, Array]]) -> bool:
+    """Whether two Programs taken apart are the same, to the bit."""
+    return one[0] == other[0] and all(
+        own is weight or np.array_equal(_bits(own), _bits(weight))
+        for own, weight in zip(one[1].values(), other[1].values(), strict=True)
+    )
+
+
+def _bits(array: Array) -> Array:
+    return np.ascontiguousarray(array).view(np.uint8)

@@ -24,6 +24,7 @@ from rnn_export.signature.tensors import LENGTHS, Array
 
 OPSET = 18
 IR_VERSION = 8
+HEAVY = 1 << 14  # numbers: constants of more are handed over beside a model that is run, not inside
 ORIGIN = "rnn_export.loop"  # in the metadata of a node: the number of the loop it comes from
 
 
@@ -102,7 +103,29 @@ class Program:
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Any]:
         """Run a call in ONNX Runtime; give all outputs by name, a sequence as a list of arrays."""
         names = [str(value.name) for value in self.model.graph.outputs]
-        return dict(zip(names, run_model(self.proto(), feeds, names), strict=True))
+        model, weights = weights_apart(self.model)
+        return dict(zip(names, run_model(model, {**weights, **feeds}, names), strict=True))
+
+
+def weights_apart(model: ir.Model) -> tuple[onnx.ModelProto, dict[str, Array]]:
+    """Give an ONNX model with its heavy weights as inputs, and these: no copy of them is made."""
+    model = model.clone()
+    graph, weights = model.graph, dict[str, Array]()
+    for name, value in list(graph.initializers.items()):
+        tensor = value.const_value
+        if tensor is not None and _is_heavy(value, tensor) and value not in graph.inputs:
+            weights[name] = tensor.numpy()
+            value.shape, value.type = ir.Shape(tensor.shape.numpy()), ir.TensorType(tensor.dtype)
+            del graph.initializers[name]
+            graph.inputs.append(value)
+    return ir.to_proto(model), weights
+
+
+def _is_heavy(value: ir.Value, tensor: ir.TensorProtocol) -> bool:
+    """Whether a constant is heavy, and may be any other input of the operators that read it."""
+    floats = tensor.dtype in (ir.DataType.FLOAT, ir.DataType.DOUBLE)
+    known = all(node.domain == "" for node in value.consumers())
+    return floats and tensor.size > HEAVY and known and not value.is_graph_output()
 
 
 def takes_lengths(program: Program) -> bool:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 
 import onnx
 import onnx_ir as ir
@@ -27,6 +28,7 @@ from rnn_export.report.layout import Edge, Point, arrange
 from rnn_export.signature.sizes import BATCH, TIME
 from rnn_export.signature.tensors import StateSpec, TensorSpec
 
+SHOWN = 1 << 10  # bytes of a tensor: of a larger one a picture shows the shape alone
 CROWDED = 120  # operators; a picture of more is not looked at
 TITLE, NAME, DETAIL = 7.3, 6.7, 6.1  # pixels a character
 LINE, PADDING = 13.0, 9.0
@@ -103,14 +105,23 @@ def _chosen(bundle: Bundle) -> tuple[str, onnx.ModelProto]:
     form = bundle.manifest.form
     wanted = ["model.onnx"] if form in ("scan", "step") else []
     wanted += ["variants/scan.onnx", "variants/step.onnx", "model.onnx", "variants/loop.onnx"]
-    files = [file for file in wanted if file in bundle.manifest.files]
-    opened = {file: onnx.load(bundle.folder / file, load_external_data=False) for file in files}
+    files = dict.fromkeys(file for file in wanted if file in bundle.manifest.files)
+    opened = {file: _without_weights(bundle.folder / file) for file in files}
     models = {file: ir.to_proto(unguarded(ir.from_proto(model))) for file, model in opened.items()}
     for loop in LOOPS:
         for file, model in models.items():
             if any(node.op_type == loop for node in model.graph.node):
                 return file, model
     return next(iter(models.items()))
+
+
+def _without_weights(path: Path) -> onnx.ModelProto:
+    """Read an ONNX file, its large tensors without their numbers: no picture shows them."""
+    model = onnx.load(path, load_external_data=False)
+    for tensor in model.graph.initializer:
+        if len(tensor.raw_data) > SHOWN:
+            tensor.ClearField("raw_data")
+    return model
 
 
 def _value(spec: TensorSpec, *, going_out: bool = False) -> Value:

@@ -64,7 +64,7 @@ class Disturbed:
 
     def _off(self) -> Call:
         """Give the module with weights that are off by eps, as rounding makes them."""
-        model = eager.prepare(self._subject, torch.float64)
+        model = eager.prepare(self._subject, torch.float64, own=True)
         with torch.no_grad():
             for weight in model.parameters():
                 if weight.is_floating_point():

@@ -28,7 +28,7 @@ def unnoticed_weights(subject: Subject, cases: Sequence[Case], allowed: dict[str
         cases: the golden vectors.
         allowed: what each result of each case may be off by.
     """
-    model = eager.prepare(subject, torch.float64)
+    model = eager.prepare(subject, torch.float64, own=True)
     call = eager.caller(model, subject, torch.float64)
     flat = model.flat if isinstance(model, Ragged) else model
     own = original_of(flat.get_submodule("model"))  # what stands around it may hold constants

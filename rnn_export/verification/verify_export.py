@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from math import exp
 
 from rnn_export.backends import torchscript
-from rnn_export.backends.write import Written
+from rnn_export.backends.write import Written, copies
 from rnn_export.bundle import golden
 from rnn_export.bundle.bundle import Bundle, describe_files
 from rnn_export.bundle.description import describe
@@ -72,10 +72,10 @@ def _exact_form(verified: Verified, report_progress: ProgressCallback, workers: 
     if not all(variant(form) in wrong for form in before.forms):
         return verified
     improved = before.with_exact()
-    added = {form: improved.forms[form].proto() for form in improved.forms.keys() - before.forms.keys()}
+    added = {form: improved.forms[form] for form in improved.forms.keys() - before.forms.keys()}
     if not added:
         return verified
-    written = written.with_forms(improved, added)
+    written = written.with_forms(improved, copies(added))
     bundle = _described(verified.bundle)
     second = check_bundle(bundle, report_progress, workers, [variant(form) for form in added])
     return Verified(written, bundle, report.with_checks_of(second))

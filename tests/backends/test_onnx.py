@@ -120,9 +120,10 @@ def test_a_form_that_has_no_such_opset_is_left_out() -> None:
     loop = onnx.load(ARTIFACTS / "rnn_scratch" / "variants" / "loop.onnx")
     scan = onnx.load(ARTIFACTS / "rnn_scratch" / "variants" / "scan.onnx")
     with pytest.raises(OnnxFileError, match=r"variants/loop.onnx: .* Ask for another opset"):
-        forms_at({"loop": loop}, 7)
-    made, reasons = forms_at({"loop": loop, "scan": scan}, 10)
-    assert [*made] == ["scan"]
+        list(forms_at([("loop", loop)], 7, []))
+    reasons = list[str]()
+    made = forms_at([("loop", loop), ("scan", scan)], 10, reasons)
+    assert [form for form, _ in made] == ["scan"]
     assert reasons[0].startswith("variants/loop.onnx: ")
 
 

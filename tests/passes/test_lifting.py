@@ -30,7 +30,7 @@ def test_a_step_becomes_one_loop_that_computes_the_same(name: str) -> None:
     loops = scans(program.model.graph)
     assert len([loop for loop in loops if not loop.states]) == (name in SIZED)
     example = net.example(5, 2)
-    file = finish(program.proto(), subject.signature, "net", {}, prefix="model.")
+    file = finish(program.copy().model, subject.signature, "net", {}, prefix="model.")
     feeds = {
         spec.name: leaf.numpy() for spec, leaf in zip(subject.signature.arguments, flat(example), strict=True)
     }

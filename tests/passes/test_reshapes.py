@@ -98,7 +98,7 @@ def test_passes_end_and_change_nothing(seed: int) -> None:
     x = torch.randn(5, 3, SIZE)
     h = torch.randn([3 if size == -1 else size for size in model.shape_of_state])
     for form, program in forms.items():
-        file = finish(program.proto(), subject.signature, "net", {}, prefix="model.")
+        file = finish(program.copy().model, subject.signature, "net", {}, prefix="model.")
         results = run_model(file, {"inputs": x.numpy(), "state_0": h.numpy()}, ["outputs", "state_0_out"])
         for got, want in zip(results, model(x, h), strict=True):
             torch.testing.assert_close(torch.from_numpy(got), want, rtol=1e-5, atol=1e-5, msg=form)

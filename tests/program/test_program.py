@@ -3,9 +3,10 @@
 import numpy as np
 import onnx_ir as ir
 import pytest
-from onnx import parser
+from onnx import numpy_helper, parser
 
 from rnn_export.program.program import Program, name_apart
+from rnn_export.program.session import run_here, running
 from tests.support import loops
 
 MODEL = parser.parse_model(
@@ -80,3 +81,29 @@ def test_a_name_of_an_initializer_in_a_body_is_given_to_no_node() -> None:
     before = program.run(feeds)
     name_apart(program.model)
     np.testing.assert_array_equal(program.run(feeds)["last"], before["last"])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_heavy_weights_are_handed_over_beside_a_model_that_is_run(dtype) -> None:
+    """A large net is run after every pass: its weights are not written into a model each time."""
+    W = np.random.default_rng(0).standard_normal((200, 200)).astype(dtype)
+    model = parser.parse_model(
+        """
+        <ir_version: 8, opset_import: ["" : 18]>
+        main (float[B,200] x) => (float[B,200] y)  { p = MatMul (x, W) y = Tanh (p) }
+        """.replace("float[", "double[" if dtype == "float64" else "float[")
+    )
+    model.graph.initializer.append(numpy_helper.from_array(W, "W"))
+    program, lengths = Program(ir.from_proto(model)), []
+
+    def run(model, feeds, outputs):
+        lengths.append(len(model))
+        return run_here(model, feeds, outputs)
+
+    feeds = {"x": np.ones((3, 200), dtype)}
+    with running(run):
+        result = program.run(feeds)["y"]
+    [expected] = run_here(model.SerializeToString(), feeds, ["y"])
+    np.testing.assert_allclose(result, expected, atol=1e-4)
+    assert max(lengths) < W.nbytes / 8
+    assert list(program.model.graph.initializers) == ["W"]
