@@ -34,6 +34,7 @@ from rnn_export.verification.verdict import check_runtimes, demanded, left_out_w
 from rnn_export.verification.verify import VerificationReport, workers_ahead
 from rnn_export.verification.verify_export import verify_files
 from rnn_export.verification.weights_cost import weights_facts
+from rnn_export.workers import Workers
 
 REMEDY = "Nothing was written. Change what stands in that line if it is yours; if not, please report it."
 
@@ -131,7 +132,8 @@ def export(
     required = demanded(require)
     check_runtimes(required)
     name, said = name or folder.resolve().name, Said(axes or {}, roles or {}, batch_first)
-    with watched(progress) as watch, typed(f"the export of {class_name(model)}", ModelError, REMEDY):
+    what = f"the export of {class_name(model)}"
+    with watched(progress) as watch, typed(what, ModelError, REMEDY), workers_ahead() as workers:
         model, rounding = with_rounded_weights(model, args, kwargs, weights)
         subject = inspect_export(model, args, kwargs=kwargs, step=step, lengths=lengths, said=said)
         finish = partial(
@@ -140,6 +142,7 @@ def export(
             name=name,
             metadata=metadata or {},
             progress=watch.report,
+            workers=workers,
             overwrite=overwrite,
             required=required,
             opset=opset,
@@ -180,6 +183,7 @@ def _export(
     name: str,
     metadata: Mapping[str, str],
     progress: ProgressCallback,
+    workers: Workers,
     overwrite: bool,
     required: Sequence[str],
     opset: int | None,
@@ -188,11 +192,12 @@ def _export(
     quick: bool,
 ) -> Manifest:
     """Go through the stages from a module that was looked at to a bundle; give its manifest."""
-    with staged(folder, overwrite=overwrite) as staging, workers_ahead() as workers:
+    with staged(folder, overwrite=overwrite) as staging:
         captured = capture(subject, progress, workers)
         improved = improve(captured)
         progress("Writing the files", 2, 3)
-        written = write_files(improved, staging, name, metadata, opset, weights.kind, c=c)
+        built = partial(workers.prepare, "c")
+        written = write_files(improved, staging, name, metadata, opset, weights.kind, c=c, built=built)
         verified = verify_files(written, progress, workers, quick=quick)
         chosen = choose_form(verified)
         check_demand(VerificationReport.stored(chosen.manifest), required)

@@ -73,7 +73,7 @@ class Workers:
 
     def __init__(self) -> None:
         self.pid = 0
-        self._lock, self._ready = Lock(), dict[str, Worker]()
+        self._lock, self._ready = Lock(), dict[str, list[Worker]]()
         self._shared = dict[str, socket.socket]()
         self._asking = ThreadPoolExecutor(1)
         self._process: subprocess.Popen[bytes] | None = None
@@ -84,7 +84,7 @@ class Workers:
 
     def __exit__(self, *_: object) -> None:
         """End the process, those that share a runtime, and the workers that were not asked anything."""
-        for worker in self._ready.values():
+        for worker in (worker for ready in self._ready.values() for worker in ready):
             worker.__exit__()
         for control in (*self._shared.values(), self._control, self._far_end):
             control.close()
@@ -95,24 +95,27 @@ class Workers:
     def start(self, runtimes: Iterable[str], shared: Iterable[str] = ()) -> None:
         """Start a worker for each of some runtimes, which it imports until :meth:`worker` takes it.
 
+        A runtime that is named several times gets several.
         For a runtime that is shared, start a process that imports it, and forks workers from then on.
         """
         with self._lock:
             for runtime in shared:
                 self._shared[runtime], its = socket.socketpair()
                 _send(self._started(), runtime, [its.detach()])
-            self._ready |= {runtime: self._forked(runtime) for runtime in runtimes}
+            for runtime in runtimes:
+                self._ready.setdefault(runtime, []).append(self._forked(runtime))
 
     def prepare(self, runtime: str, path: Path) -> None:
         """Let the worker that was started ahead for a runtime prepare a file, if there is one."""
         with self._lock:
-            if worker := self._ready.get(runtime):
+            for worker in self._ready.get(runtime, [])[:1]:
                 worker.prepare(path)
 
     def worker(self, runtime: str) -> Worker:
         """Give a worker that has not been asked anything."""
         with self._lock:
-            return self._ready.pop(runtime, None) or self._forked(runtime)
+            ready = self._ready.get(runtime)
+            return ready.pop(0) if ready else self._forked(runtime)
 
     def ahead(self, request: Mapping[str, Any], limit: int, content: bytes) -> Future[tuple[bytes, str]]:
         """Ask beside what else is done: see :func:`ask`."""

@@ -1,6 +1,6 @@
 """Every file that can be written of a model: the fourth stage of an export."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -87,6 +87,10 @@ class Written:
         )
 
 
+def unbuilt(source: Path) -> None:
+    """Build nothing."""
+
+
 def write_files(
     improved: Improved,
     folder: Path,
@@ -96,21 +100,24 @@ def write_files(
     weights: str = FLOAT32,
     *,
     c: bool = True,
+    built: Callable[[Path], None] = unbuilt,
 ) -> Written:
     """Write ``model.pt``, ``model.c`` if it is wanted, and every form as a variant, if they can be made.
 
-    Matrices that are rounded to the format of ``weights`` are written in it, but in ``model.pt``.
+    Matrices that are rounded to the format of ``weights`` are written in it, but in ``model.pt``. ``built``
+    is told of ``model.c`` as soon as that is there, and may build it while the others are written.
 
     Raises:
         ModelError: no form can be written.
         OnnxFileError: none can be written for the opset that is asked for.
     """
     captured = improved.captured
-    if captured.module is not None:
-        torchscript.write(captured.module, folder / MODEL_PT)
     kept = dict[str, tuple[str, ...]]()
     left_out = [*captured.left_out, *improved.left_out]
     left_out += _write_c(improved, folder, name, weights, kept) if c else []
+    built(folder / MODEL_C)
+    if captured.module is not None:
+        torchscript.write(captured.module, folder / MODEL_PT)
     loop, reasons = _loop(improved)
     models = chain(copies(improved.forms), loop)
     left_out += reasons

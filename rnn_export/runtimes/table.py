@@ -49,6 +49,7 @@ class Runtime:
     ``shared`` if workers are to be forked from a process that has imported it, and has no thread of it. It
     ``answers_empty`` calls, those without a time step or a row, if its files have to. It ``compiles`` its
     files with the system's C compiler. One that is ``threaded`` is told how many threads may share a call.
+    An export starts ``ahead`` as many workers: as many files are as a rule there.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Runtime:
     answers_empty: bool = False
     compiles: bool = False
     threaded: bool = False
+    ahead: int = 1
 
     @property
     def installed(self) -> bool:
@@ -119,7 +121,7 @@ Origin = tuple[Callable[..., "Runner"], tuple[str, str, int]]
 RUNTIMES = {
     runtime.name: runtime
     for runtime in (
-        Runtime("onnxruntime", ".onnx", "onnxruntime", answers_empty=True, threaded=True),
+        Runtime("onnxruntime", ".onnx", "onnxruntime", answers_empty=True, threaded=True, ahead=3),
         Runtime("reference", ".onnx", "onnx", shared=True, longest=300),
         Runtime("torchscript", ".pt", "torch", shared=True),
         Runtime("c", ".c", "ctypes", optional=True, compiles=True, threaded=True),

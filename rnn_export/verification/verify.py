@@ -180,11 +180,14 @@ def verify(
 
 @contextmanager
 def workers_ahead() -> Iterator[Workers]:
-    """Start a worker for each runtime that is installed; which it imports while no file is there yet."""
+    """Start workers for the runtimes that are installed, which they import while no file is there yet.
+
+    One for each, and for each file that checks begin with at the same time where the import is not shared.
+    """
     with Workers() as workers:
         installed = [runtime for runtime in RUNTIMES.values() if runtime.installed]
         shared = [runtime.name for runtime in installed if runtime.shared]
-        workers.start((runtime.name for runtime in installed), shared)
+        workers.start((name for runtime in installed for name in [runtime.name] * runtime.ahead), shared)
         yield workers
 
 

@@ -9,7 +9,7 @@ from rnn_export.bundle import golden
 from rnn_export.bundle.bundle import Bundle, describe_files
 from rnn_export.bundle.description import describe
 from rnn_export.bundle.golden import Dynamics
-from rnn_export.bundle.layout import MODEL_C, MODEL_PT, variant
+from rnn_export.bundle.layout import MODEL_PT, variant
 from rnn_export.bundle.thinned import thinned
 from rnn_export.capture.capture import loop_around_step
 from rnn_export.errors import ScriptError, VerificationError, class_name, mismatch, warn
@@ -43,7 +43,6 @@ def verify_files(
         VerificationError: the net amplifies rounding errors so much that no two time steps can be compared.
     """
     subject = written.improved.captured.subject
-    workers.prepare("c", written.folder / MODEL_C)
     report_progress("Running eager PyTorch over the grid", 0, 1)
     vectors = thinned(grid.build(subject, quick=quick), subject.signature)
     _check_horizon(vectors.dynamics, subject)
