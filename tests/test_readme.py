@@ -61,10 +61,10 @@ def test_the_program_in_c_is_the_one_that_runs(tmp_path: Path) -> None:
 
 
 @each_page
-def test_commands_of_make_are_in_the_makefile(page: Path) -> None:
-    makefile = (ROOT / "Makefile").read_text()
+def test_commands_of_make_are_in_a_makefile(page: Path) -> None:
+    makefiles = "".join(path.read_text() for path in (ROOT / "Makefile", *ROOT.glob("examples/*/Makefile")))
     for command in re.findall(r"(?m)(?:^|`)make ([\w-]+)", page.read_text()):
-        assert f"\n{command}:" in makefile
+        assert f"\n{command}:" in makefiles
 
 
 def test_both_commands_are_shown() -> None:
