@@ -1,6 +1,7 @@
 """Do the rows of a call have nothing to do with each other? Some are changed, and the others looked at."""
 
 from functools import partial
+from itertools import product
 from typing import Any
 
 import torch
@@ -19,31 +20,32 @@ ROUNDING = {"rtol": 1e-5, "atol": 1e-7}  # far above what rounding makes, far be
 def rows_are_apart(run: Run, inputs: Inputs, state: Any, time: Along, batch: tuple[int, ...]) -> bool:
     """Whether entries along an axis have nothing to do with each other, as rows of a batch have not.
 
-    The first of them, and all but the last one, are changed several times, as some change little.
+    The first of them, and all but the last one, are changed several times, as some change little. So are the
+    last one, and all but the first: a loop may run backward.
     """
     size, every = size_along(inputs, batch), numbers_behind(partial(_outputs, run, inputs, state))
     places = [
         [place for place, length in enumerate(want.shape) if length == size and size > 1] for want in every
     ]
-    for attempt in range(ATTEMPTS):
+    for attempt, turned in product(range(ATTEMPTS), (False, True)):
         first = 1 if attempt % 2 == 0 else size - 1
         others = tuple(
-            _with_others(tensor, axis, along, attempt, first)
+            _with_others(tensor, axis, along, attempt, size - first if turned else 0, first)
             for tensor, axis, along in zip(inputs, batch, time, strict=True)
         )
         found = numbers_behind(partial(_outputs, run, others, state))
         if [got.shape for got in found] != [want.shape for want in every]:
             return False
         places = [
-            [place for place in own if _same_behind(got, want, place, first)]
+            [place for place in own if _same(got, want, place, 0 if turned else first, size - first)]
             for own, got, want in zip(places, found, every, strict=True)
         ]
     return all(places)
 
 
-def _same_behind(one: Tensor, other: Tensor, axis: int, first: int) -> bool:
-    """Whether all but the first entries along an axis are the same."""
-    kept, want = (tensor.narrow(axis, first, tensor.shape[axis] - first).double() for tensor in (one, other))
+def _same(one: Tensor, other: Tensor, axis: int, begin: int, size: int) -> bool:
+    """Whether some entries along an axis are the same."""
+    kept, want = (tensor.narrow(axis, begin, size).double() for tensor in (one, other))
     return torch.allclose(kept, want, equal_nan=True, **ROUNDING)
 
 
@@ -74,15 +76,17 @@ def _outputs(run: Run, inputs: Inputs, state: Any) -> list[Tensor]:
     return run(inputs, state).outputs
 
 
-def _with_others(inputs: Tensor, axis: int, along: int | None, attempt: int, first: int) -> Tensor:
-    """Give inputs whose ``first`` entries along an axis are others, which move ``along`` another axis."""
+def _with_others(
+    inputs: Tensor, axis: int, along: int | None, attempt: int, begin: int, count: int
+) -> Tensor:
+    """Give inputs some of whose entries along an axis are others, which move ``along`` another axis."""
     changed = inputs.clone()
-    own = changed.narrow(axis, 0, first)
+    own = changed.narrow(axis, begin, count)
     if attempt == ATTEMPTS - 1 and own.is_floating_point():
         own.copy_(own * LARGER)  # what has a threshold may do nothing for less
     elif attempt:
         moves = [(attempt, axis), *([] if along is None else [(1 + attempt // 2, along)])]
-        own.copy_(inputs.roll(*zip(*moves, strict=True)).narrow(axis, 0, first))
+        own.copy_(inputs.roll(*zip(*moves, strict=True)).narrow(axis, begin, count))
     elif own.is_floating_point():
         own.copy_(own * 0.5 + 0.25)
     elif own.dtype == torch.bool:
