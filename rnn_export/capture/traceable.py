@@ -16,6 +16,7 @@ from torch.func import functional_call
 from torch.fx.experimental import _config
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.jit._fuser import optimized_execution
+from torch.overrides import TorchFunctionMode
 
 from rnn_export.capture.complex_numbers import in_reals, is_complex
 from rnn_export.capture.decompositions import without_cancellation
@@ -23,6 +24,7 @@ from rnn_export.capture.free_numbers import NUMBERS, OURS
 from rnn_export.exclusive import LOCK, without_warnings
 
 FAKE_CONSTANT = "a fake tensor in the exported program constant's list"
+ARITHMETIC = {"add", "subtract", "sub", "mul", "multiply", "div", "divide", "truediv", "true_divide"}
 aten = torch.ops.aten
 Free = Sequence[Mapping[int, Any]]
 
@@ -103,9 +105,31 @@ def scripted(
     module: nn.Module, arguments: Sequence[Tensor], *, numbers: bool = False
 ) -> torch.jit.ScriptModule:
     """Trace a module that takes tensors alone, as TorchScript; ``numbers`` is that of :func:`trace`."""
-    with _free(module, numbers=numbers):
+    with _free(module, numbers=numbers), _TruthValuesCast():
         traced: torch.jit.ScriptModule = torch.jit.trace(module, tuple(arguments), check_trace=False)  # type: ignore[no-untyped-call]
     return traced
+
+
+class _TruthValuesCast(TorchFunctionMode):
+    """Writes out what PyTorch does in ``x * mask``: ONNX multiplies no truth values, and is given none.
+
+    ::
+
+        x * mask     is x * mask.to(x.dtype)
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Call a function, with truth values among its operands cast if it computes with numbers."""
+        name = getattr(func, "__name__", "").strip("_").removeprefix("r")
+        others = [each.dtype for each in args if isinstance(each, Tensor) and each.dtype != torch.bool]
+        if name in ARITHMETIC and len(args) > 1 and others:
+            args = tuple(
+                each.to(others[0]) if isinstance(each, Tensor) and each.dtype == torch.bool else each
+                for each in args
+            )
+        return func(*args, **(kwargs or {}))
 
 
 def scripted_operators(module: nn.Module, arguments: Sequence[Tensor]) -> torch.jit.ScriptModule:

@@ -110,8 +110,8 @@ def _apart(group: Along) -> list[Along]:
 def _follow(run: Run, inputs: Inputs, state: Any, plain: Reading, axes: Along) -> Along | None:
     """Give the axes of the outputs that grow with some of the inputs; ``None`` if these may not grow."""
     try:
-        more = run(all_longer(inputs, axes), state)
-    except RnnExportError:
+        more, _ = (run(all_longer(inputs, axes, times), state) for times in (1, 2))
+    except RnnExportError:  # of one more alone: a single entry is broadcast, and two are as many features
         return None
     if [leaf.shape for leaf in more.state] != [leaf.shape for leaf in plain.state]:
         return None

@@ -57,7 +57,7 @@ class Draw:
     def __init__(self, subject: Subject, call: Call) -> None:
         self.subject, self.signature, self.call = subject, subject.signature, call
         self.random = np.random.Generator(np.random.PCG64(SEED))
-        self.tried, self.turn = max(TRIED, self.signature.least), 0
+        self.tried, self.turn, self.fails = max(TRIED, self.signature.least), 0, False
         constants = compared_constants(subject, call)
         self.sizes = compared_sizes(subject, call)
         self.finite = _finite(call(*(tensor.numpy() for tensor in (*subject.inputs, *subject.state))))
@@ -94,11 +94,11 @@ class Draw:
 
     def inputs(self, steps: int, batch: int) -> list[Array]:
         """Draw inputs for so many time steps and rows, the rows of all kinds in turn."""
-        return self._rows([each.next(batch) for each in self.drawn], steps)
+        return self._taken(self._mixed(steps, batch))
 
     def changing_inputs(self, steps: int, batch: int) -> list[Array]:
         """Draw inputs of the first kind alone, whose time steps all differ: a long run settles on none."""
-        return self._rows([[each.usual[0]] * batch for each in self.drawn], steps)
+        return self._taken(self._rows([[each.usual[0]] * batch for each in self.drawn], steps))
 
     def large_inputs(self, steps: int, large: int, usual: int = 0) -> list[Array]:
         """Draw rows that are 10 and 100 times as large as the example's, in turn, and usual ones behind."""
@@ -108,7 +108,7 @@ class Draw:
             else each.next(large + usual)
             for each in self.drawn
         ]
-        return self._rows(kinds, steps)
+        return self._taken(self._rows(kinds, steps))
 
     def tiny_inputs(self, steps: int) -> list[list[Array]]:
         """Draw inputs of each size of tiny numbers that the module tells from zeros; others are not drawn."""
@@ -138,7 +138,7 @@ class Draw:
                 if row % len(taking) == turn:
                     own, at, feature = kinds[place][row], moments[row], chosen[row]
                     kinds[place][row] = partial(_spoilt, kind=own, step=at, features=feature, value=value)
-        return self._rows(kinds, steps, sizes)
+        return self._taken(self._rows(kinds, steps, sizes))
 
     def state(self, batch: int) -> tuple[Array, ...]:
         """Draw a state: like what eager reaches from the initial state, and such rows themselves, in turn."""
@@ -205,8 +205,14 @@ class Draw:
             if taken:
                 chosen = [row if row in taken else taken[row % len(taken)] for row in rows]
                 return self.signature.rows(inputs, chosen)
-            inputs = self.inputs(sizes[TIME], sizes[BATCH])
+            inputs = self._mixed(sizes[TIME], sizes[BATCH])
         return inputs
+
+    def _taken(self, inputs: list[Array]) -> list[Array]:
+        return self.possible(inputs) if self.fails else inputs
+
+    def _mixed(self, steps: int, batch: int) -> list[Array]:
+        return self._rows([each.next(batch) for each in self.drawn], steps)
 
     def _runs(self, inputs: Sequence[Array]) -> bool:
         """Whether the module takes inputs."""
@@ -226,7 +232,11 @@ class Draw:
     def _is_taken(self, place: int, kind: Kind) -> bool:
         """Whether the module takes such inputs, and gives finite numbers as it does for its example."""
         inputs = self._rows(self._beside(place, [kind] * TRIED_ROWS), self.tried)
-        return self._gives_numbers(inputs) or self._gives_numbers(self.possible(inputs))
+        if self._gives_numbers(inputs):
+            return True
+        in_part = self._gives_numbers(self.possible(inputs))
+        self.fails |= in_part
+        return in_part
 
     def _is_taken_with(self, sizes: Mapping[str, int]) -> bool:
         """Whether the module takes contexts of other sizes."""

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from rnn_export.module import eager
+from rnn_export.module.inspection import inspect_export
 from rnn_export.module.reading import inspect_module
 from rnn_export.module.sampling import Draw
 
@@ -155,6 +157,28 @@ class NoEmptyRow(Tokens):
         if bool(((inputs != 17).sum(0) == 0).any()):
             raise ValueError("a row of padding")
         return super().features(inputs)
+
+
+class Masked(nn.Module):
+    """Packs by a mask, of which no row may be empty."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.GRU(4, 5, batch_first=True)
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        lengths = mask.long().sum(1)
+        packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        return pad_packed_sequence(self.rnn(packed)[0], batch_first=True, total_length=x.shape[1])[0]
+
+
+def test_a_mask_that_may_have_no_empty_row_is_drawn_without() -> None:
+    torch.manual_seed(0)
+    args = torch.randn(3, 7, 4), torch.arange(7) < torch.tensor([[7], [6], [5]])
+    subject = inspect_export(Masked().eval(), args)
+    assert [spec.shape for spec in subject.signature.inputs] == [("batch", "time", 4), ("batch", "time")]
+    draw = Draw(subject, eager.start(subject, torch.float32))
+    assert all(draw.inputs(4, 5)[1].any(1).all() for _ in range(20))
 
 
 def test_rows_that_the_module_fails_on_are_others() -> None:

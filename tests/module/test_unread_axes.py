@@ -64,3 +64,24 @@ def test_an_axis_of_which_one_entry_is_read_is_no_free_size(number: int) -> None
         ("batch", "past_length", number),
         ("batch", "time", 2),
     ]
+
+
+class Integrated(nn.Module):
+    """Takes a time step of each row, times a state of two numbers: two such would be broadcast as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.force = nn.Linear(3, 2)
+
+    def forward(self, drive: Tensor, place: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:
+        places = []
+        for u in drive.unbind(1):
+            place = place + dt * torch.tanh(self.force(torch.cat([place, u], -1)))
+            places.append(place)
+        return torch.stack(places, 1), place
+
+
+def test_a_single_entry_that_is_broadcast_is_no_free_size() -> None:
+    args = torch.randn(3, 7, 1), torch.randn(3, 2), torch.full((3, 1), 0.1)
+    signature = inspect_export(Integrated().eval(), args).signature
+    assert [spec.shape for spec in signature.inputs] == [("batch", "time", 1), ("batch", 1)]

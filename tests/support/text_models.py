@@ -64,6 +64,22 @@ class PackedByPadding(Tagger):
         return self.head(y)
 
 
+class PackedByMask(nn.Module):
+    """Packs by a mask, which the outputs are multiplied with; a row of padding alone cannot be packed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.RNN(4, H, 2, batch_first=True, bidirectional=True, nonlinearity="relu")
+        self.head = nn.Linear(2 * H, 2)
+
+    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        lengths = mask.long().sum(1)
+        packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        y, h = self.rnn(packed)
+        y, _ = pad_packed_sequence(y, batch_first=True, total_length=x.shape[1])
+        return self.head((y * mask.unsqueeze(-1)).sum(1) / lengths.unsqueeze(1)), torch.cat([h[-2], h[-1]], 1)
+
+
 class Sorted(nn.Module):
     """Sorts the rows by their lengths, and back."""
 

@@ -26,6 +26,7 @@ from tests.support.text_models import (
     MaskedMean,
     MaxPooling,
     MeanPooling,
+    PackedByMask,
     PackedByPadding,
     Sorted,
     Tagger,
@@ -291,6 +292,11 @@ def counted(steps: int, batch: int) -> tuple[Any, ...]:
     return torch.randn(batch, steps, 4), torch.tensor([max(1, steps - row) for row in range(batch)])
 
 
+def masked(steps: int, batch: int) -> tuple[Any, ...]:
+    x, lengths = counted(steps, batch)
+    return x, torch.arange(steps) < lengths[:, None]
+
+
 def with_states(steps: int, batch: int) -> tuple[Any, ...]:
     return torch.randn(batch, steps, 4), [torch.zeros(1, batch, H) for _ in range(3)]
 
@@ -303,6 +309,7 @@ MODELS = {
     "last states of both directions": Whole(LastPooling, words, c=True),
     "mean without padding": Whole(MaskedMean, padded, c=True),
     "packed by padding": Whole(PackedByPadding, padded, c=True),
+    "packed by a mask": Whole(PackedByMask, masked, c=True),
     "sorted by length": Whole(Sorted, counted, c=True),
     "last state of packed rows": Whole(LastOfPacked, counted, streams=True, c=True),
     "last valid output": Whole(Gathered, counted, streams=True, c=True),
