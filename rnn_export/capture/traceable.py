@@ -24,7 +24,7 @@ from rnn_export.capture.free_numbers import NUMBERS, OURS
 from rnn_export.exclusive import LOCK, without_warnings
 
 FAKE_CONSTANT = "a fake tensor in the exported program constant's list"
-ARITHMETIC = {"add", "subtract", "sub", "mul", "multiply", "div", "divide", "truediv", "true_divide"}
+ARITHMETIC = {"add", "mul", "multiply", "div", "divide", "truediv", "true_divide"}
 aten = torch.ops.aten
 Free = Sequence[Mapping[int, Any]]
 

@@ -66,9 +66,9 @@ def _nothing(graph: ir.Graph, scan: Scan) -> ir.Graph:
     again = Scan.build(body, scan.initial_states, once, *scan.directions)
     build.nodes.append(again.node)
     states = _copied(build, scan.initial_states, scan.final_states)
-    zero = add_constant(graph, "none", np.array([0]))
+    zeros = [add_constant(graph, "none", np.array([0]))] * 3 if scan.results else []
     results = [
-        build.emit("Slice", [result, zero, zero, zero], like=like)
+        build.emit("Slice", [result, *zeros], like=like)
         for result, like in zip(again.results, scan.results, strict=True)
     ]
     return ir.Graph([], [*states, *results], nodes=build.nodes, name="none")
