@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from rnn_export.module.calling import agree
-from rnn_export.module.wrappers import Wrapper
+from rnn_export.module.wrappers import Wrapper, original_of
 from rnn_export.signature.tree import map_leaves, tree_leaves
 
 
@@ -126,7 +126,10 @@ def _calls(model: nn.Module, inputs: Sequence[Tensor]) -> dict[str, list[Any]]:
     """Run the module; list the states that submodules begin with which return ``(outputs, state)``."""
     calls: dict[str, list[Any]] = {}
     starts: dict[str, Any] = {}
-    paths = tuple(path for path, module in model.named_modules() if path and _takes_two(module))
+    whole = original_of(model)  # of two outputs the second one is none of its state
+    paths = tuple(
+        path for path, module in model.named_modules() if path and module is not whole and _takes_two(module)
+    )
 
     def note(path: str, arguments: tuple[Any, ...]) -> None:
         starts[path] = arguments[1] if len(arguments) > 1 else None

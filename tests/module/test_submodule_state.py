@@ -44,3 +44,28 @@ def test_a_start_that_is_made_of_the_inputs_is_none() -> None:
     torch.manual_seed(0)
     for example in (torch.randn(3, 7, 4), torch.ones(3, 7, 4)):
         assert not inspect_export(ReadsFirst().eval(), example).signature.state
+
+
+class Distribution(nn.Module):
+    """Forecasts means and deviations, of each time step from the mean of the one before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.decoder = nn.GRU(1, 5, batch_first=True), nn.GRUCell(1, 5)
+        self.mean, self.deviation = nn.Linear(5, 1), nn.Linear(5, 1)
+
+    def forward(self, history: Tensor, horizon: int = 3) -> tuple[Tensor, Tensor]:
+        h, y = self.encoder(history)[1][0], history[:, -1]
+        means, deviations = [], []
+        for _ in range(horizon):
+            h = self.decoder(y, h)
+            y = self.mean(h)
+            means.append(y)
+            deviations.append(torch.nn.functional.softplus(self.deviation(h)))
+        return torch.cat(means, 1), torch.cat(deviations, 1)
+
+
+def test_the_second_of_two_outputs_is_no_state_of_the_whole() -> None:
+    signature = inspect_export(Distribution().eval(), torch.randn(3, 7, 1)).signature
+    assert [leaf.shape for leaf in signature.state] == [(1, "batch", 5)]
+    assert signature.streamable
