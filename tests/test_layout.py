@@ -28,7 +28,7 @@ ROOMS: dict[str, str] = {
     "signature": "tree sizes tensors signature as_json",
     "program": "quiet session values build program scan operator_facts agree small_weights",
     "module": """
-        calling attributes output_length numbers_behind rows candidates axes_refused axes counts free_sizes
+        calling attributes output_length numbers_behind candidates rows axes_refused axes counts free_sizes
         call_specs wrappers copying interface arguments each_row left_out pairs unbatched naming arranged
         preparation purity starts subject reading precision eager repeatable values sizes kinds sampling
         vocabulary fold_check submodule_state kept_state unpacked row_ends inspection asked matrices

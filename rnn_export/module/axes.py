@@ -196,10 +196,10 @@ def _time_and_batch(
             break
     found = [pair for pair in found or unread if not is_a_part(pair, found or unread)]
     if len(found) > 1:
-        rows = {size_along(inputs, batch) for _, batch in found}
+        rows, several = {size_along(inputs, batch) for _, batch in found}, found
         found = [pair for pair in found if rows_are_apart(run, inputs, state, *pair)]
         if not found and rows & {size for output in plain.outputs for size in output.shape}:
-            raise depend_on_each_other(run, inputs, state)
+            raise depend_on_each_other(run, inputs, state, several)
     if len(found) > 1:  # a pooling takes one entry more of an axis whose size is fixed all the same
         found = [pair for pair in found if _may_be_twice(run, inputs, state, *pair)]
     if len(found) > 1 and len(inputs) > 1:

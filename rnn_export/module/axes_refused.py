@@ -37,7 +37,9 @@ def refusal(
     if not found and len(inputs) == 1 and inputs[0].dim() <= 1 + inputs[0].is_floating_point():
         got = f"{describe(inputs[0])}, of which no two axes may grow"
         remedy = "Add the axis of the batch: inputs[:, None] behind time, or inputs[None] in front of it." + (
-            " Or export it with step=True, if that is one time step." if state is not None else ""
+            " Or export it with step=True, if that is one time step."
+            if state is not None
+            else " If forward() takes a row alone, by view(len(x), 1, -1) say, let it take several first."
         )
         return InputError(mismatch("example 'inputs'", "an axis for time and one for the batch", got, remedy))
     if not found and failures:

@@ -14,6 +14,7 @@ from rnn_export.errors import ModelError, class_name, mismatch
 from rnn_export.exclusive import LOCK
 from rnn_export.module.copying import copied
 from rnn_export.module.precision import InPrecision
+from rnn_export.module.rows import ONE_ENTRY
 from rnn_export.module.subject import Subject
 from rnn_export.module.wrappers import Ragged
 from rnn_export.signature.signature import Call, Signature
@@ -122,7 +123,7 @@ def _remedy(spec: TensorSpec, sizes: Mapping[str, int], shape: Sequence[int], si
             "packing out, and export with lengths=True."
         )
     if [size for size in expected if size != 1] == [size for size in shape if size != 1]:
-        return "An axis of one entry is lost or made: name the axis of squeeze(), and sizes in view()."
+        return ONE_ENTRY
     if len(expected) == len(shape) and spec.time_axis is not None:
         return "Return one output for each time step, or that of the last one alone."
     return "Its shape may depend on time and batch alone."

@@ -1,5 +1,6 @@
 """Do the rows of a call have nothing to do with each other? Some are changed, and the others looked at."""
 
+from collections.abc import Sequence
 from functools import partial
 from itertools import product
 from typing import Any
@@ -9,9 +10,11 @@ from torch import Tensor
 
 from rnn_export.errors import ModelError, RnnExportError, mismatch
 from rnn_export.module.calling import agree, describe
+from rnn_export.module.candidates import Pair
 from rnn_export.module.numbers_behind import numbers_behind
-from rnn_export.module.output_length import Along, Inputs, Run, size_along
+from rnn_export.module.output_length import Along, Inputs, Run, all_longer, size_along
 
+ONE_ENTRY = "An axis of one entry is lost or made: name the axis of squeeze(), and sizes in view()."
 ATTEMPTS = 8  # at seeing whether one row changes another
 LARGER = 100.0
 ROUNDING = {"rtol": 1e-5, "atol": 1e-7}  # far above what rounding makes, far below what a row would
@@ -54,8 +57,8 @@ def _same(one: Tensor, other: Tensor, axis: int, begin: int, size: int) -> bool:
     return torch.allclose(kept, want, equal_nan=True, **ROUNDING)
 
 
-def depend_on_each_other(run: Run, inputs: Inputs, state: Any) -> ModelError:
-    """Say why no axis of the inputs can be the batch, of those that may grow."""
+def depend_on_each_other(run: Run, inputs: Inputs, state: Any, pairs: Sequence[Pair]) -> ModelError:
+    """Say why no axis of the inputs can be the batch, of those ``pairs`` of time and batch that may grow."""
     one, two = (numbers_behind(partial(_outputs, run, inputs, state)) for _ in range(2))
     if not agree(one, two):
         return ModelError(
@@ -66,6 +69,9 @@ def depend_on_each_other(run: Run, inputs: Inputs, state: Any) -> ModelError:
                 "Pass random numbers as inputs, and return what is to be remembered as a state.",
             )
         )
+    for _, batch in pairs:
+        if lost := _lost_axis(run, inputs, state, batch):
+            return lost
     given = describe(inputs[0] if len(inputs) == 1 else inputs)
     return ModelError(
         mismatch(
@@ -75,6 +81,18 @@ def depend_on_each_other(run: Run, inputs: Inputs, state: Any) -> ModelError:
             "Let no row, and no branch, depend on the others or on how many there are.",
         )
     )
+
+
+def _lost_axis(run: Run, inputs: Inputs, state: Any, batch: tuple[int, ...]) -> ModelError | None:
+    """Say that outputs have another number of axes for one row more, as ``squeeze()`` makes it."""
+    try:
+        one, more = (_outputs(run, each, state) for each in (inputs, all_longer(inputs, batch)))
+    except RnnExportError:
+        return None
+    if [each.dim() for each in one] == [each.dim() for each in more]:
+        return None
+    got = f"{describe(one)}, and {describe(more)} for one row more"
+    return ModelError(mismatch("outputs of forward()", "as many axes for any number of rows", got, ONE_ENTRY))
 
 
 def _outputs(run: Run, inputs: Inputs, state: Any) -> list[Tensor]:

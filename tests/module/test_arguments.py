@@ -336,3 +336,20 @@ def test_why_no_axis_is_the_batch_is_said(net: type[nn.Module], reason: str) -> 
     torch.manual_seed(0)
     with pytest.raises(ModelError, match=reason):
         inspect_export(net().eval(), X)
+
+
+class Squeezed(nn.Module):
+    """Gives one number for each time step, without the axes of one entry, whichever these are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm, self.out = nn.LSTM(4, 5, batch_first=True), nn.Linear(5, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.lstm(x)[0]).squeeze()
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_an_axis_that_is_lost_for_one_row_is_said(batch: int) -> None:
+    with pytest.raises(ModelError, match=r"name the axis of squeeze\(\), and sizes in view\(\)"):
+        inspect_export(Squeezed().eval(), torch.randn(batch, 7, 4))

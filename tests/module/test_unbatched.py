@@ -90,6 +90,6 @@ class Lookup(ByHand):
 )
 def test_one_that_takes_a_row_alone_is_told_what_to_do(make: type[nn.Module], example: Tensor) -> None:
     with pytest.raises(
-        InputError, match=r"an axis for time and one for the batch.* Add the axis of the batch"
+        InputError, match=r"an axis for time and one for the batch.* Add the axis of the batch.* a row alone"
     ):
         inspect_export(make().eval(), example)

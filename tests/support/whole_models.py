@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tests.support import field_nets
 from tests.support.generating_models import (
     Autoencoder,
     Captioner,
@@ -351,4 +352,17 @@ MODELS = {
     ),
     "wake word": Whole(WakeWord, features(40), c=True),
     "autoencoder": Whole(Autoencoder, features(4), c=True),
+    "agent of the last reward": Whole(field_nets.R2D2, field_nets.of_r2d2, streams=True, c=True),
+    "caption of an image": Whole(field_nets.ShowAttendAndTell, field_nets.of_captions, c=True),
+    "two microphones": Whole(
+        field_nets.DualMicrophone,
+        lambda steps, batch: (torch.randn(batch, 2, steps, 9),),
+        streams=True,
+        c=True,
+    ),
+    "rates of neurons": Whole(
+        field_nets.RateNetwork, lambda steps, batch: (torch.randn(3, batch, steps),), streams=True, c=True
+    ),
+    "language model": Whole(field_nets.LanguageModel, field_nets.of_language, streams=True, c=True),
+    "states written into a list": Whole(field_nets.InPlace, field_nets.of_lists, streams=True, c=True),
 }
