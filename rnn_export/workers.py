@@ -22,8 +22,15 @@ from pathlib import Path
 from threading import Lock, Timer
 from typing import Any, BinaryIO
 
+from rnn_export.errors import VerificationError
+
 CRASHED = "it crashed"  # what is said of a process that a signal ended
-ASKED = (signal.SIGINT, signal.SIGKILL, signal.SIGTERM)  # somebody else sends these
+ASKED = {
+    getattr(signal, name, None) for name in ("SIGINT", "SIGKILL", "SIGTERM")
+}  # somebody else sends these
+FORKS = (
+    "files are run in processes that are forked, which this system (%s) does not have. Use Linux, or macOS."
+)
 TIME_LIMIT = 1800.0  # seconds for one file in one runtime; a file that hangs has failed
 LAST = 1 << 12  # bytes of what a process said before it ended that are looked at
 PACKAGE_PARENT = Path(__file__).resolve().parents[1]
@@ -79,6 +86,13 @@ class Workers:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Workers":
+        """Make way for the process; a system that cannot fork has none.
+
+        Raises:
+            VerificationError: it cannot, as Windows.
+        """
+        if not (hasattr(os, "fork") and hasattr(socket, "send_fds")):
+            raise VerificationError(FORKS % sys.platform)
         self._control, self._far_end = socket.socketpair()
         return self
 
@@ -267,7 +281,7 @@ def ended(status: str) -> str:
     """
     if not status.startswith("-"):
         return f"the process ended with status {status or 'unknown'}"
-    asked = status[1:] in map(str, map(int, ASKED))
+    asked = status[1:] in {str(int(number)) for number in ASKED if number}
     return f"the process ended with signal {status[1:]} ({'it was killed' if asked else CRASHED})"
 
 

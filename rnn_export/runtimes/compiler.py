@@ -27,6 +27,8 @@ from rnn_export.signature.sizes import BATCH, TIME
 
 COMPILERS = ("cc", "gcc", "clang")
 OPTIONS = ("-O2", "-fno-math-errno", "-fno-trapping-math")
+# Code may stand anywhere, as it always may on Windows, where clang does not know the option.
+MOVABLE = () if sys.platform == "win32" else ("-fPIC",)
 LIMIT = 600.0  # seconds
 MOST = 200_000_000  # bytes of built libraries that are kept
 MISSING = f"no C compiler ({', '.join(COMPILERS)}, or what CC names). Install one, or set CC."
@@ -109,9 +111,17 @@ def _run(line: list[str], environment: dict[str, str]) -> tuple[int, str]:
         try:
             _, messages = process.communicate(timeout=LIMIT)
         except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
+            _end(process)
             raise
     return process.returncode, messages
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a compiler at once, where the system can with its own processes, which are a group."""
+    if hasattr(os, "killpg"):
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
 
 
 def library(source: Path, read: Read = Path.read_bytes) -> Path:
@@ -135,7 +145,7 @@ def library(source: Path, read: Read = Path.read_bytes) -> Path:
                 built = own / "model.so"
                 before = own / "processors.h"
                 before.write_text(PROCESSORS)
-                build(write_parts(parts, own), built, "-shared", "-fPIC", "-include", str(before))
+                build(write_parts(parts, own), built, "-shared", *MOVABLE, "-include", str(before))
                 sync(built)
                 built.replace(target)
                 forget(folder, MOST, target)
@@ -186,7 +196,10 @@ def forget(folder: Path, most: int, but: Path | None = None) -> list[Path]:
     for path, size in found.items():
         if total <= most or path == but:
             break
-        path.unlink(missing_ok=True)
+        try:
+            path.unlink(missing_ok=True)
+        except PermissionError:  # Windows keeps a library that a process has loaded
+            continue
         removed.append(path)
         total -= size
     return removed
@@ -195,16 +208,21 @@ def forget(folder: Path, most: int, but: Path | None = None) -> list[Path]:
 def cache() -> Path:
     """Give the folder of built libraries, which only its user may write."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    for folder in (base / "rnn_export", Path(tempfile.gettempdir()) / f"rnn_export-{os.getuid()}"):
+    for folder in (base / "rnn_export", Path(tempfile.gettempdir()) / f"rnn_export-{user()}"):
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError:
             continue
-        if os.access(folder, os.W_OK) and folder.stat().st_uid == os.getuid():
+        if os.access(folder, os.W_OK) and folder.stat().st_uid == user():
             return folder
     raise RuntimeUnavailableError(
         "no folder for built libraries: set XDG_CACHE_HOME to one that you may write"
     )
+
+
+def user() -> int:
+    """Give the user's number; 0 on Windows, where every file has that one, and the folders are the user's."""
+    return os.getuid() if hasattr(os, "getuid") else 0
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,18 @@
 import os
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 from rnn_export.bundle.layout import MODEL_H
 from rnn_export.bundle.staging import beside, explained, sync
 from rnn_export.bundle.untrusted.files import Read
 from rnn_export.errors import BundleError, RuntimeUnavailableError
-from rnn_export.runtimes.compiler import build, entry, read_parts, write_parts
+from rnn_export.runtimes.compiler import MOVABLE, build, entry, read_parts, write_parts
 
-PRODUCTS = {"shared": ("-shared", "-fPIC"), "object": ("-c", "-fPIC"), "static": ("-c", "-fPIC")}
-ENDINGS = {"shared": ".so", "object": ".o", "static": ".a"}
+PRODUCTS = {"shared": ("-shared", *MOVABLE), "object": ("-c", *MOVABLE), "static": ("-c", *MOVABLE)}
+LIBRARIES = {"win32": ".dll", "darwin": ".dylib"}  # what shared libraries are called, elsewhere .so
+ENDINGS = {"shared": LIBRARIES.get(sys.platform, ".so"), "object": ".o", "static": ".a"}
 
 
 def ship(source: Path, folder: Path, kind: str, march: str = "", read: Read = Path.read_bytes) -> Path:
@@ -20,7 +22,8 @@ def ship(source: Path, folder: Path, kind: str, march: str = "", read: Read = Pa
 
     Args:
         source: the C file.
-        folder: where both go: ``libNAME.so``, ``libNAME.a`` or ``NAME.o``, as in ``NAME_run``.
+        folder: where both go: ``libNAME.so``, or another of ``LIBRARIES``, ``libNAME.a`` or ``NAME.o``, as
+            in ``NAME_run``.
         kind: ``shared``, ``static`` or ``object``.
         march: a processor for the compiler's ``-march``; one of several is found at run time without.
         read: gives what a file holds.

@@ -2,12 +2,14 @@
 
 Two calls that share memory are right one after the other and wrong side by side, so that no comparison of
 results shows it. The loader says where the segments are that may be written to; whoever looks at them before
-a call and after it sees every change. Where there is no ``dl_iterate_phdr``, as on macOS, none is looked at.
+a call and after it sees every change. Where there is no ``dl_iterate_phdr``, as on macOS and Windows, none
+is looked at.
 
 Source: System V ABI, chapter 5, program header; dl_iterate_phdr(3).
 """
 
 import ctypes
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -53,7 +55,8 @@ class Segment:
 
 def writable(library: ctypes.CDLL) -> list[Segment]:
     """Give the segments of a loaded library that may be written to, as far as the system says."""
-    loader = getattr(ctypes.CDLL(None), "dl_iterate_phdr", None)
+    process = None if sys.platform == "win32" else ctypes.CDLL(None)
+    loader = getattr(process, "dl_iterate_phdr", None)
     if loader is None or ctypes.sizeof(ctypes.c_void_p) != 8:
         return []
     found: list[Segment] = []
