@@ -11,7 +11,7 @@ from onnx import ModelProto
 from rnn_export.backends import onnx, torchscript
 from rnn_export.backends.c.write.model import compile_program
 from rnn_export.backends.onnx_weights import with_small_weights
-from rnn_export.bundle.layout import LOOP, MODEL_C, MODEL_H, MODEL_PT, WEIGHTS, variant
+from rnn_export.bundle.layout import LOOP, MODEL_C, MODEL_H, MODEL_PT, NOT_ASKED, WEIGHTS, variant
 from rnn_export.capture.capture import refusal
 from rnn_export.capture.onnx_file.opset import at_opset
 from rnn_export.capture.script import script
@@ -114,7 +114,7 @@ def write_files(
     captured = improved.captured
     kept = dict[str, tuple[str, ...]]()
     left_out = [*captured.left_out, *improved.left_out]
-    left_out += _write_c(improved, folder, name, weights, kept) if c else []
+    left_out += _write_c(improved, folder, name, weights, kept) if c else [f"{MODEL_C}: {NOT_ASKED}"]
     built(folder / MODEL_C)
     if captured.module is not None:
         torchscript.write(captured.module, folder / MODEL_PT)

@@ -5,6 +5,7 @@ MODEL_ONNX = "model.onnx"
 MODEL_C = "model.c"
 MODEL_H = "model.h"
 WEIGHTS = "model.c.weights"  # the numbers of a large model.c
+NOT_ASKED = "it was not asked for"  # why a file was left out that export() can be told to leave out
 LOOP = "loop"  # the form that the scripted module has
 
 

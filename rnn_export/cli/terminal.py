@@ -19,6 +19,7 @@ from rich.table import Table
 
 from rnn_export.bundle.bundle import Bundle
 from rnn_export.bundle.golden import Dynamics
+from rnn_export.bundle.layout import NOT_ASKED
 from rnn_export.bundle.untrusted.json_text import CONTROL
 from rnn_export.errors import RnnExportError
 from rnn_export.progress import ProgressCallback, bar
@@ -108,9 +109,9 @@ def show(report: VerificationReport, folder: Path, *, as_json: bool = False) -> 
         if check.detail:
             line(DETAILS.get(check.verdict, "") + escape(f"{check.file} in {check.runtime}: {check.detail}"))
     for reason in report.left_out:
-        colour = "bold red" if CRASHED in reason else "yellow"
+        colour = "bold red" if CRASHED in reason else "dim" if reason.endswith(NOT_ASKED) else "yellow"
         line(f"[{colour}]{left_out_word(reason)}[/] {escape(reason.splitlines()[0])}")
-    if report.left_out:
+    if any(not reason.endswith(NOT_ASKED) for reason in report.left_out):
         line(f"[yellow]More of what was left out:[/] rnn-export inspect {escape(shlex.quote(str(folder)))}")
     tokens = [check.tokens for check in report.checks if check.tokens]
     if tokens:

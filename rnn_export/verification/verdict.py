@@ -7,6 +7,7 @@ What is required (``--require c,onnx``) is named by the ending of ``model.*`` or
 
 from collections.abc import Sequence
 
+from rnn_export.bundle.layout import NOT_ASKED
 from rnn_export.errors import InputError, RuntimeUnavailableError, mismatch, nearest
 from rnn_export.runtimes.compiler import MISSING, compiler
 from rnn_export.runtimes.table import RUNTIMES
@@ -90,9 +91,19 @@ def _unmet(word: str, checks: Sequence[Check], left_out: Sequence[str]) -> str:
     return f"{word} is required: {missing}"
 
 
-def sentence(checks: Sequence[Check], missing: Sequence[str], *, passed: bool, quick: bool = False) -> str:
+def sentence(
+    checks: Sequence[Check],
+    missing: Sequence[str],
+    *,
+    passed: bool,
+    quick: bool = False,
+    left_out: Sequence[str] = (),
+) -> str:
     """Put the verdict in one sentence."""
-    rest = [*([QUICK] if quick else []), *unchecked(checks)]
+    unasked = [
+        reason.replace(f": {NOT_ASKED}", " was not asked for") for reason in left_out if _unasked(reason)
+    ]
+    rest = [*([QUICK] if quick else []), *unasked, *unchecked(checks)]
     if passed:
         right, files = len(passing(checks)), {check.file for check in checks}
         count = "1 file agrees" if right == 1 else f"{right} files agree"
@@ -107,12 +118,20 @@ def _short(check: Check) -> str:
     return check.detail.partition("\n")[0].partition(". ")[0]
 
 
+def _unasked(reason: str) -> bool:
+    return reason.endswith(f": {NOT_ASKED}")
+
+
 def left_out_word(reason: str) -> str:
-    """Say that a file was left out: more than a warning if a check of it crashed.
+    """Say that a file was left out: more than a warning if a check of it crashed, less if that was wanted.
 
     >>> left_out_word("model.c in c: the process ended with signal 11 (it crashed): ")
     'error: crashed, and left out:'
     >>> left_out_word("model.c: it takes complex numbers")
     'warning: left out:'
+    >>> left_out_word("model.c: it was not asked for")
+    'left out:'
     """
+    if _unasked(reason):
+        return "left out:"
     return "error: crashed, and left out:" if CRASHED in reason else "warning: left out:"

@@ -75,7 +75,9 @@ class VerificationReport:
     @property
     def verdict(self) -> str:
         """The report in one sentence: how many files agree, and what was not checked."""
-        return verdict.sentence(self.checks, self.unmet, passed=self.passed, quick=self.quick)
+        return verdict.sentence(
+            self.checks, self.unmet, passed=self.passed, quick=self.quick, left_out=self.left_out
+        )
 
     @property
     def rows(self) -> list[tuple[str, ...]]:
@@ -191,6 +193,19 @@ def workers_ahead() -> Iterator[Workers]:
         yield workers
 
 
+def _now(unfinished: Collection[tuple[str, Runtime]]) -> str:
+    """Say what is being checked: the first of what is not done, which began before the others.
+
+    >>> _now([("model.onnx", RUNTIMES["onnxruntime"]), ("model.c", RUNTIMES["c"])])
+    'Verifying model.onnx in onnxruntime, and 1 more'
+    """
+    if not unfinished:
+        return "Verified"
+    file, runtime = next(iter(unfinished))
+    others = len(unfinished) - 1
+    return f"Verifying {file} in {runtime.name}{f', and {others} more' if others else ''}"
+
+
 def check_bundle(
     bundle: Bundle,
     progress: ProgressCallback | None = None,
@@ -211,12 +226,14 @@ def check_bundle(
     ]
     done: dict[tuple[str, str], Check] = {}
     with ThreadPoolExecutor(max(1, min(os.cpu_count() or 1, len(pairs)))) as pool:
-        futures = [pool.submit(_check, bundle, file, runtime, standard, workers) for file, runtime in pairs]
-        for number, future in enumerate(as_completed(futures), start=1):
+        unfinished = {pool.submit(_check, bundle, *pair, standard, workers): pair for pair in pairs}
+        tell = progress or (lambda *_: None)
+        tell(_now(unfinished.values()), 0, len(pairs))
+        for number, future in enumerate(as_completed([*unfinished]), start=1):
             check = future.result()
             done[check.file, check.runtime] = check
-            if progress:
-                progress(f"Verified {check.file} in {check.runtime}", number, len(pairs))
+            del unfinished[future]
+            tell(_now(unfinished.values()), number, len(pairs))
     return VerificationReport(
         bundle.manifest.name,
         tuple(done[file, runtime.name] for file, runtime in pairs),

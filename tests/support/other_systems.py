@@ -7,8 +7,8 @@ from tests.support.paths import ROOT
 
 MODULES = ("fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "syslog", "crypt", "spwd", "posix")
 NAMES = {
-    "os": """fork getuid geteuid getgid killpg setsid setpgid sched_getaffinity sched_setaffinity WNOHANG uname
-        chown mkfifo nice getloadavg wait3 wait4""",
+    "os": """fork getuid geteuid getgid killpg setsid setpgid sched_getaffinity sched_setaffinity WNOHANG
+        uname chown mkfifo nice getloadavg wait3 wait4""",
     "signal": """SIGKILL SIGCHLD SIGHUP SIGALRM SIGUSR1 SIGUSR2 SIG_BLOCK SIG_UNBLOCK pthread_sigmask alarm
         setitimer""",
     "socket": "send_fds recv_fds AF_UNIX",

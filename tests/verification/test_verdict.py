@@ -43,6 +43,11 @@ SAID = {
         "2 files agree with eager PyTorch; "
         "model.c was not checked: no C compiler (cc, gcc, clang, or what CC names)",
     ),
+    "without C": (
+        report(ONNX, PT, left_out=("model.c: it was not asked for",)),
+        True,
+        "every file agrees with eager PyTorch; model.c was not asked for",
+    ),
     "one of two runtimes": (
         report(ONNX, REFERENCE),
         True,
