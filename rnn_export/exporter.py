@@ -17,6 +17,7 @@ from rnn_export.capture.capture import capture
 from rnn_export.capture.onnx_file.opset import check_opset
 from rnn_export.errors import DisagreementError, ModelError, class_name
 from rnn_export.failures import typed
+from rnn_export.garbage import give_back
 from rnn_export.module.asked import check_asked
 from rnn_export.module.candidates import Said
 from rnn_export.module.fold_check import DISAGREES
@@ -193,8 +194,10 @@ def _export(
 ) -> Manifest:
     """Go through the stages from a module that was looked at to a bundle; give its manifest."""
     with staged(folder, overwrite=overwrite) as staging:
+        give_back()  # what each stage leaves behind
         captured = capture(subject, progress, workers)
         improved = improve(captured)
+        give_back()
         progress("Writing the files", 2, 3)
         built = partial(workers.prepare, "c")
         written = write_files(improved, staging, name, metadata, opset, weights.kind, c=c, built=built)

@@ -1,8 +1,20 @@
-"""Python's collection of garbage, put off while much is imported."""
+"""Memory that nothing uses: Python's collection of it, put off at imports, and that of the C library."""
 
+import ctypes
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+
+def give_back() -> None:
+    """Give memory that was freed back to the system, where the C library keeps it: glibc's does.
+
+    What a large net leaves behind in one stage would be held in all that follow.
+    """
+    trim = None if sys.platform == "win32" else getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 @contextmanager

@@ -1,12 +1,14 @@
 """Collection of garbage is put off, and is afterwards as it was."""
 
 import gc
+import platform
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from rnn_export.garbage import uncollected
+from rnn_export.garbage import give_back, uncollected
 
 
 @pytest.fixture(autouse=True)
@@ -52,3 +54,19 @@ def test_what_the_caller_has_frozen_stays_frozen() -> None:
     with uncollected():
         pass
     assert gc.get_freeze_count() == frozen > 0
+
+
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="another C library keeps nothing, or says nothing"
+)
+def test_memory_that_was_freed_is_given_back() -> None:
+    def megabytes() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+
+    blocks = [bytes([number % 256]) * 8000 for number in range(10000)]
+    kept = blocks[::100]  # between what is freed, so that the heap cannot shrink at its end
+    del blocks
+    before = megabytes()
+    give_back()
+    assert before - megabytes() > 40
+    assert len(kept) == 100

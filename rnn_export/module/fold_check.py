@@ -29,7 +29,7 @@ STEPS = 7  # that are run one by one
 LONG = 1025  # time steps that are run in pieces
 ROWS = 257  # that are run in company and apart
 SOME = 33  # of these: one part; the first row of each kind is a part of its own
-WORK = 1 << 33  # products of numbers that a long run may take
+WORK = 1 << 33  # products of numbers that a long run, or one of many rows, may take
 ROUNDING = 1e-15  # relative: a change of the state as small as rounding
 GRANTED = 1000.0  # times what such a change makes of a run, where it makes more than FOLD_TOLERANCE
 
@@ -122,9 +122,9 @@ def check_rows(subject: Subject) -> None:
     finite = replace(subject, model=without_nan(subject.model))
     call, signature = eager.start(finite, torch.float64), subject.signature
     draw = Draw(subject, call)
-    batch = max(ROWS, *(size + 1 for size in draw.sizes), 0)
     steps = max(STEPS, signature.least)
     alone = draw.larger + draw.kinds
+    batch = max(_rows(subject, steps, alone), *(size + 1 for size in draw.sizes), 0)
     inputs = draw.possible(draw.large_inputs(steps, draw.larger, batch - draw.larger))
     arguments = [*inputs, *draw.state(batch)]
     together = call(*arguments)
@@ -147,6 +147,15 @@ def check_rows(subject: Subject) -> None:
                     "Let no row, and no branch, depend on the others or on how many there are.",
                 )
             )
+
+
+def _rows(subject: Subject, steps: int, alone: int) -> int:
+    """Give the number of rows that are run together: fewer of a large net, but more than ``SOME``.
+
+    Each of the first ones is run ``alone`` as well, and so are the others, in two parts.
+    """
+    work = steps * max(1, sum(parameter.numel() for parameter in subject.model.parameters()))
+    return min(ROWS, max(SOME + alone + 2, WORK // work))
 
 
 def _step_by_step(call: Call, draw: Draw, signature: Signature) -> str | None:

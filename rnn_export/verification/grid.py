@@ -39,7 +39,8 @@ FAR = ((300, 1), (1025, 1), (4097, 1), (FEW, 33), (FEW, 257))  # time steps and 
 MOST_NUMBERS = 1 << 17  # of the inputs and outputs of such a run
 MOST_OF_ALL = 1 << 21  # of those of the runs that are no such ones, for each kind of state
 LEAST_SHAPES = 4  # that are tried all the same
-MOST_WORK = 1 << 32  # products of numbers that it may take
+FREE_SHAPES = 9  # that are tried however many weights there are: several T, and B in {1, 2, 5}
+MOST_WORK = 1 << 32  # products of numbers that such a run, or all others together, may take
 LEAST_DECIDED = 0.5  # of results that are not floats
 LEAST_FINITE = 0.9  # of eager's results, where those of the example are finite
 
@@ -70,14 +71,24 @@ def shapes(example: int, least: int = 1, *, timed: bool = True) -> list[tuple[in
 
 
 def _affordable(found: Sequence[tuple[int, int]], subject: Subject) -> list[tuple[int, int]]:
-    """Leave out the largest time steps and rows of a model with very many numbers at each."""
-    units, room = _units(subject), MOST_OF_ALL
+    """Leave out the largest time steps and rows of a model with very many numbers at each, or weights.
+
+    Some time steps and some rows stay, whatever they take: that both are free is seen on these.
+    """
+    units, room, work = _units(subject), MOST_OF_ALL, MOST_WORK
     kept = set[tuple[int, int]]()
     for steps, batch in sorted(found, key=prod):
         room -= steps * batch * units(steps)
-        if room >= 0 or len(kept) < LEAST_SHAPES:
+        work -= steps * batch * _weights(subject)
+        affordable = room >= 0 and (work >= 0 or len(kept) < FREE_SHAPES)
+        if affordable or len(kept) < LEAST_SHAPES:
             kept.add((steps, batch))
     return [shape for shape in found if shape in kept]
+
+
+def _weights(subject: Subject) -> int:
+    """Count the weights: as many products as a time step of a row takes."""
+    return sum(parameter.numel() for parameter in subject.model.parameters())
 
 
 def _units(subject: Subject) -> Callable[[int], int]:
@@ -258,8 +269,7 @@ def _far(sizes: Sequence[int], signature: Signature) -> list[tuple[int, int]]:
 
 def _is_in_reach(steps: int, batch: int, subject: Subject, found: Dynamics | None) -> bool:
     """Whether so many time steps and rows are few enough to be run and kept, and can be compared."""
-    units = _units(subject)(steps)
-    work = sum(parameter.numel() for parameter in subject.model.parameters())
+    units, work = _units(subject)(steps), _weights(subject)
     horizon = None if found is None else found.horizon
     return (
         steps * batch * units <= MOST_NUMBERS

@@ -13,6 +13,7 @@ from rnn_export.bundle.layout import MODEL_PT, variant
 from rnn_export.bundle.thinned import thinned
 from rnn_export.capture.capture import loop_around_step
 from rnn_export.errors import ScriptError, VerificationError, class_name, mismatch, warn
+from rnn_export.garbage import give_back
 from rnn_export.module.subject import Subject
 from rnn_export.progress import ProgressCallback
 from rnn_export.signature.tensors import Array
@@ -57,6 +58,7 @@ def verify_files(
     manifest = describe(subject, written.folder, written.name, written.metadata, written.improved.summary)
     bundle = Bundle(written.folder, manifest)
     report_progress("Verifying", 0, 1)
+    give_back()  # the workers need memory, too
     report = check_bundle(bundle, report_progress, workers)
     report = replace(report, left_out=written.left_out, unnoticed=tuple(unnoticed), quick=quick)
     verified = _exact_form(Verified(written, bundle, report), report_progress, workers)

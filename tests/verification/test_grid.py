@@ -1,6 +1,7 @@
 """The grid: its draws, and the question whether a net may be cut."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -160,3 +161,29 @@ def test_runs_that_take_too_much_are_left_out(rnn: ModelCase, monkeypatch: pytes
     tried = {(case.time, case.batch) for case in grid.build(subject).cases}
     assert (300, 1) in tried
     assert (1025, 1) not in tried
+
+
+class Heavy(torch.nn.Module):
+    """Has so many weights that a call of it takes long; they are nowhere."""
+
+    def __init__(self, weights: int):
+        super().__init__()
+        self.weights = torch.nn.Parameter(torch.empty(weights, device="meta"))
+
+
+@pytest.mark.parametrize("weights", [1 << 20, 1 << 24, 1 << 30])
+def test_a_net_of_very_many_weights_is_tried_on_fewer_time_steps_and_rows(rnn: ModelCase, weights) -> None:
+    subject = replace(inspect_module(*rnn.build()), model=Heavy(weights))
+    found = grid.shapes(20)
+    kept = grid._affordable(found, subject)
+    work = weights * sum(steps * batch for steps, batch in kept)
+    assert (kept == found) == (weights == 1 << 20)
+    assert work <= grid.MOST_WORK or len(kept) == grid.FREE_SHAPES
+    assert {batch for _, batch in kept} == {1, 2, 5}
+    assert {steps for steps, _ in kept} >= {1, 2, 7, 20}
+
+
+@pytest.mark.parametrize(("weights", "rows"), [(1 << 20, fold_check.ROWS), (1 << 24, 73), (1 << 30, 43)])
+def test_fewer_rows_of_a_net_of_very_many_weights_are_run_together(rnn: ModelCase, weights, rows) -> None:
+    subject = replace(inspect_module(*rnn.build()), model=Heavy(weights))
+    assert fold_check._rows(subject, fold_check.STEPS, alone=8) == rows
