@@ -120,6 +120,7 @@ def export_command(
             report_progress("Loading PyTorch", 0, 1)
             from rnn_export.cli.target import axes_of, load_target, named_options  # noqa: PLC0415
             from rnn_export.exporter import export  # noqa: PLC0415 (takes seconds, after the usage is checked)
+            from rnn_export.report.page import README, REPORT  # noqa: PLC0415
 
             model, args, kwargs = load_target(target, shape, checkpoint)
             bundle = export(
@@ -143,6 +144,10 @@ def export_command(
             )
         report = VerificationReport.stored(bundle.manifest)
         show(report, folder, as_json=as_json)
+        if not as_json:
+            read = f"to read: {folder / README}, {folder / REPORT}"
+            fastest = f"which file is the fastest: rnn-export bench {shlex.quote(str(folder))}"
+            line("[dim]" + escape(f"{fastest}; {read}"))
 
 
 @command(app, "sign")
@@ -245,7 +250,8 @@ def optimize_command(
             return
         for text in done.lines():
             line(escape(text))
-        line(f"[green]Written:[/] {escape(str(result))}")
+        unchanged = "" if done.form else f", the same model as {file}"
+        line(f"[green]Written:[/] {escape(f'{result}{unchanged}')}")
 
 
 @command(app, "bench")

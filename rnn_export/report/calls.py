@@ -42,15 +42,22 @@ class Language:
 LANGUAGES = (
     Language("Python, with this package", "model.onnx", "call.py", "python call.py"),
     Language("Python, ONNX Runtime alone", "model.onnx", "call_onnxruntime.py", "python call_onnxruntime.py"),
-    Language("C", "model.c", "call.c", "cc -O2 -march=native -I{folder} call.c {folder}/model.c -o call"),
-    Language("C++, libtorch", "model.pt", "call_libtorch.cpp", "find_package(Torch), C++20"),
-    Language("C++, ONNX Runtime", "model.onnx", "call_onnxruntime.cpp", "c++ -std=c++17, -lonnxruntime"),
+    Language(
+        "C", "model.c", "call.c", "cc -O2 -march=native -I{folder} call.c {folder}/model.c -o call && ./call"
+    ),
+    Language("C++, libtorch", "model.pt", "call_libtorch.cpp", "CMake: find_package(Torch), C++20"),
+    Language(
+        "C++, ONNX Runtime",
+        "model.onnx",
+        "call_onnxruntime.cpp",
+        "c++ -std=c++17 call_onnxruntime.cpp -lonnxruntime -o call && ./call",
+    ),
     Language(
         "Rust",
         "model.c",
         "call.rs",
         "cc -O2 -march=native -c {folder}/model.c && ar rcs libmodel.a model.o"
-        " && rustc -O -L. -lstatic=model call.rs",
+        " && rustc -O -L. -lstatic=model call.rs && ./call",
     ),
     Language("Go", "model.c", "call.go", "go run call.go"),
     Language(

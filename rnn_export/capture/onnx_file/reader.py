@@ -30,6 +30,9 @@ from rnn_export.signature.signature import Signature
 LOOPS = ("Loop", "Scan")
 LARGEST = 1 << 20  # numbers in a constant that is computed
 LEADING = 9  # the first opset whose Scan has no batch axis of its own
+DIFFERS = (
+    "as a Scan it does not give the same results: if a state of it grows, as by torch.cat, append to a list"
+)
 LIFT = common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)
 Same = Callable[[Program, Program], bool]
 
@@ -210,5 +213,5 @@ def _folded(program: Program, place: int, same: Same | None) -> tuple[Program, s
     except NotAFoldError as error:
         return program, str(error)
     if same is not None and not same(program, after):
-        return program, "as a Scan it does not give the same results"
+        return program, DIFFERS
     return after, ""
