@@ -17,6 +17,7 @@ from rnn_export.signature.sizes import BATCH, TIME
 LOOPS = ("Scan", "Loop")
 OPERATOR, INPUT, STATE, OUTPUT, FRAME = "operator", "input", "state", "output", "frame"
 LETTERS = {TIME: "T", BATCH: "B"}
+INVENTED = "unk__"  # how a size begins that onnx's shape inference names, as nobody else has
 HERE = "[t]"  # what a value in a loop is: the part of this time step
 TURN = "t"  # the number of the time step, which a Loop counts
 LONGEST = 22  # characters of a constant's name
@@ -255,7 +256,8 @@ def _shape(info: onnx.ValueInfoProto) -> str:
     if not info.type.tensor_type.HasField("shape"):
         return ""
     sizes = (axis.dim_param or str(axis.dim_value) for axis in info.type.tensor_type.shape.dim)
-    return f"[{', '.join(LETTERS.get(size, size) for size in sizes)}]"
+    shown = ("?" if size.startswith(INVENTED) else LETTERS.get(size, size) for size in sizes)
+    return f"[{', '.join(shown)}]"
 
 
 def _describe(name: str, tensor: onnx.TensorProto) -> str:

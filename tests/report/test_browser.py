@@ -15,10 +15,12 @@ from rnn_export.report.page import REPORT, render
 from rnn_export.verification.verify import VerificationReport
 from tests.support.cases import the
 from tests.support.exports import Exported
+from tests.support.paths import ROOT
 from tests.support.report_pages import with_curves
 
 WIDTHS = (360, 800, 1400)
 NAMES = ("rnn", "char_rnn", "deep_mixed", "bidirectional")
+LOOKED_AT = (*NAMES, "lstm", "gru", "tagger", "list_state", "deep_bidirectional")
 LATENCY = {
     "processor": "a processor",
     "versions": {"onnxruntime": "1"},
@@ -52,6 +54,36 @@ CONTRAST = """() => {
         return (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
     }));
 }"""
+# Texts of a picture or chart that lie on each other.
+OVERLAPPING = """() => [...document.querySelectorAll("svg")].flatMap(svg => {
+    const texts = [...svg.querySelectorAll("text")]
+        .map(text => [text.textContent, text.getBoundingClientRect()]).filter(([, box]) => box.width);
+    return texts.flatMap(([one, a], place) => texts.slice(place + 1).filter(([, b]) =>
+        Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+        && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 3
+    ).map(([other]) => `${one} lies on ${other}`));
+})"""
+# Texts of the picture that a line goes through, by points two apart; letters are a little smaller than boxes.
+CROSSED = """() => [...document.querySelectorAll(".graph path.flow")].flatMap(path => {
+    const texts = [...path.closest("svg").querySelectorAll("text")];
+    const boxes = texts.map(text => [text.textContent, text.getBoundingClientRect()]);
+    const matrix = path.getScreenCTM(), hit = new Set();
+    for (let at = 0; at < path.getTotalLength(); at += 2) {
+        const {x, y} = path.getPointAtLength(at).matrixTransform(matrix);
+        boxes.filter(([, box]) => x > box.left && x < box.right && y > box.top + 3 && y < box.bottom - 3)
+            .forEach(([text]) => hit.add(`${path.getAttribute("d")} crosses ${text}`));
+    }
+    return [...hit];
+})"""
+# Boxes of the picture that their text leaves.
+LEFT = """() => [...document.querySelectorAll(".graph g")].filter(group => {
+    const own = group.querySelector(".box").getBoundingClientRect();
+    return [...group.querySelectorAll("text")].map(text => text.getBoundingClientRect())
+        .some(box => box.left < own.left || box.right > own.right || box.bottom > own.bottom + 1);
+}).map(group => group.textContent)"""
+VIEWS = (360, 900, 1500)
+SCREENSHOTS = ROOT / "build" / "screenshots"  # kept, to be looked at
+EVERYTHING = "a page with everything"
 
 pytestmark = pytest.mark.needs("chromium")
 
@@ -117,6 +149,48 @@ def test_a_page_with_everything_fits_and_can_be_read(
     assert opened.evaluate("document.documentElement.scrollWidth") <= width
     assert opened.evaluate(OUTSIDE) == []
     assert opened.evaluate(CONTRAST) >= 4.5
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", [*LOOKED_AT, EVERYTHING])
+def test_views_are_kept_to_be_looked_at(
+    name: str, exported: Exported, visit: Any, request: pytest.FixtureRequest
+) -> None:
+    everything = name == EVERYTHING
+    file = request.getfixturevalue("full")[0] if everything else exported(the(name)).folder / REPORT
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    for width in VIEWS:
+        for scheme in ("light", "dark"):
+            opened = visit(file, width, scheme)
+            shot = SCREENSHOTS / f"{name.replace(' ', '_')}-{width}-{scheme}.png"
+            opened.screenshot(path=shot, full_page=True)
+            assert opened.evaluate(OUTSIDE) == []
+            for wrong in (OVERLAPPING, CROSSED, LEFT):
+                assert opened.evaluate(wrong) == [], shot
+
+
+@pytest.mark.parametrize(
+    ("wrong", "drawn", "said"),
+    [
+        (OVERLAPPING, '<text x="9" y="20">one</text><text x="12" y="22">two</text>', ["one lies on two"]),
+        (OVERLAPPING, '<text x="9" y="20">one</text><text x="12" y="60">two</text>', []),
+        (
+            CROSSED,
+            '<path class="flow" d="M0 15L99 15"/><text x="9" y="20">one</text>',
+            ["M0 15L99 15 crosses one"],
+        ),
+        (CROSSED, '<path class="flow" d="M0 50L99 50"/><text x="9" y="20">one</text>', []),
+        (LEFT, '<g><rect class="box" width="9" height="90"/><text x="2" y="20">long</text></g>', ["long"]),
+        (LEFT, '<g><rect class="box" width="90" height="90"/><text x="2" y="20">long</text></g>', []),
+    ],
+)
+@pytest.mark.several(6)
+def test_what_cannot_be_read_is_found(
+    wrong: str, drawn: str, said: list[str], visit: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "page.html"
+    file.write_text(f'<meta charset="utf-8"><svg class="graph" width="200" height="200">{drawn}</svg>')
+    assert visit(file).evaluate(wrong) == said
 
 
 def test_charts_have_a_line_for_each_file_in_each_runtime(full: tuple[Path, Bundle], visit: Any) -> None:

@@ -2,9 +2,10 @@
 
 import itertools
 
+import onnx
 import pytest
 
-from rnn_export.report import picture
+from rnn_export.report import graph, picture
 from rnn_export.report.layout import Edge, arrange
 from rnn_export.report.picture import Box, draw
 from tests.support.cases import CALL_CASES, CASES, CallCase, ModelCase, the
@@ -130,3 +131,10 @@ def test_a_long_edge_goes_around_what_it_passes() -> None:
     passing = [at for at, down in placed.routes[2] if y <= down <= y + 10]
     assert passing
     assert all(at <= x or at >= x + 20 for at in passing)
+
+
+def test_a_size_that_shape_inference_named_is_a_question_mark() -> None:
+    info = onnx.helper.make_tensor_value_info(
+        "x", onnx.TensorProto.FLOAT, ["unk__0", "time", "memory_length", 3]
+    )
+    assert graph._shape(info) == "[?, T, memory_length, 3]"
