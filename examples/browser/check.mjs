@@ -9,12 +9,7 @@ import { chromium } from "playwright-core";
 import { enginesOf } from "./engines.js";
 import { SITE, serve } from "./serve.mjs";
 
-const SCREENSHOTS = {
-  "screenshot.png": { colorScheme: "light", width: 1180, height: 840 },
-  "screenshot-dark.png": { colorScheme: "dark", width: 1180, height: 840 },
-  "screenshot-wide.png": { colorScheme: "light", width: 1500, height: 840 },
-  "screenshot-narrow.png": { colorScheme: "light", width: 360, height: 844 },
-};
+const WIDTHS = [360, 900, 1500]; // of the screenshots, each light and dark
 const FASTEST = "8"; // the right end of the page's pace
 
 const [prompt = "The ", length = "100", seed = "1"] = process.argv.slice(2);
@@ -174,8 +169,9 @@ async function checkText(browser, address) {
   await page.context().close();
 }
 
-async function photograph(browser, address, file, { colorScheme, width, height }) {
-  const page = await open(browser, address, { colorScheme, viewport: { width, height } });
+/** Write build/screenshot-WIDTH-SCHEME.png while the page writes text; nothing may stick out of the page. */
+async function photograph(browser, address, width, colorScheme) {
+  const page = await open(browser, address, { colorScheme, viewport: { width, height: 840 } });
   await page.goto(address);
   await settled(page);
   if (await page.locator("#write").isEnabled()) {
@@ -184,7 +180,9 @@ async function photograph(browser, address, file, { colorScheme, width, height }
     await page.locator("#write").click();
     await page.waitForFunction(() => Number(document.querySelector("#steps").textContent) > 150);
   }
-  await page.screenshot({ path: `build/${file}`, fullPage: true });
+  await page.screenshot({ path: `build/screenshot-${width}-${colorScheme}.png`, fullPage: true });
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+  if (wide > width) problems.push(`expected a page of ${width} pixels, got ${wide}`);
   await page.context().close();
 }
 
@@ -198,8 +196,9 @@ try {
     await checkTokens(browser, address);
     await checkManifests(browser, address);
     await checkFallback(browser, address);
-    const wanted = problems.length ? [] : Object.entries(SCREENSHOTS);
-    for (const [file, options] of wanted) await photograph(browser, address, file, options);
+    for (const width of problems.length ? [] : WIDTHS) {
+      for (const scheme of ["light", "dark"]) await photograph(browser, address, width, scheme);
+    }
   } else process.exitCode = 1;
 } finally {
   await browser.close();
