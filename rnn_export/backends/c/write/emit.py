@@ -157,7 +157,7 @@ class Emitter:
     def _dot(self, vector: Vector, operation: Dot, first: str, count: str) -> Iterator[str]:
         context = self.context
         [(view, matrix)] = operation.parts()
-        stored = context.weights.matrix(matrix, lambda values: padded_rows(values.T))
+        stored = context.weights.matrix(matrix, lambda values: padded_rows(values.T), in_words=False)
         arguments = [
             *(count, context.count(view), context.size(vector)),
             *(str(context.pointer(view, first)), context.row(view.vector)),

@@ -56,6 +56,7 @@ INLINE vec fused_by(vec a, float b, vec c) { return fused(a, splat(b), c); }
 INLINE vec horner(vec a, vec x, float c) { return fused(a, x, splat(c)); }
 
 //! int8
+#define WORDS_int8(rows) (((rows) + 3) / 4) /* in a column of a matrix that products read */
 /* Whole numbers of 8 bits as floats. */
 INLINE vec load_int8(const int8_t *x)
 {
@@ -87,7 +88,17 @@ INLINE void decode_int8(float *y, const int n, const int8_t *w, const float *sca
     for (; j + LANES <= n; j += LANES) store(y + j, load_int8(w + j) * (apart ? load(scale + j) : splat(*scale)));
     for (; j < n; j++) y[j] = (float)w[j] * scale[j * apart];
 }
+/* One of the four numbers of each word, the first in the lowest bits. */
+INLINE vec part_int8(ivec words, const int p)
+{
+#if LANES > 1
+    return floats((words << (24 - 8 * p)) >> 24);
+#else
+    return (float)(int8_t)((uint32_t)words >> 8 * p);
+#endif
+}
 //! bf16
+#define WORDS_bf16(rows) (((rows) + 1) / 2) /* in a column of a matrix that products read */
 /* The upper halves of the bits of floats, as floats. */
 INLINE float upper(uint16_t x)
 {
@@ -124,6 +135,16 @@ INLINE void decode_bf16(float *y, const int n, const uint16_t *w)
     int j = 0;
     for (; j + LANES <= n; j += LANES) store(y + j, load_bf16(w + j));
     for (; j < n; j++) y[j] = upper(w[j]);
+}
+/* One of the two numbers of each word. */
+INLINE vec part_bf16(ivec words, const int p)
+{
+#if LANES > 1
+    if (p == 0) return number(words << 16);
+    return number(words & isplat(-65536));
+#else
+    return upper((uint16_t)((uint32_t)words >> 16 * p));
+#endif
 }
 //! hand_on
 /* Copy rows of a buffer to where no row of these is, in whole vectors: a load that is wider than the store before it

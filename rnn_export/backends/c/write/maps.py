@@ -39,7 +39,7 @@ def convolution(context: Context, vector: Vector, operation: Convolution, slot: 
         stored = kernels.matrix(Weight.of(every.astype(np.float32), name or "kernel"), Groups(groups))
         begin = np.concatenate([np.pad(bias.values, (0, wide - columns)) for bias in biases])
         call, weights = context.kernel("convolve", stored), stored.arrays
-        steps = operation.depth * wide, *[wide] * len(weights)
+        steps = stored.rows(operation.depth) * wide, *[wide] * len(weights)
     bias = kernels.packed(begin.astype(np.float32), biases[0].name or "zeros")
     arrays = [context.pointer(operand, slot), *weights, bias]
     moves = own * window.sizes[0] * window.sizes[1], *steps

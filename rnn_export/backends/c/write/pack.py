@@ -7,9 +7,9 @@ import numpy as np
 
 from rnn_export.backends.c.trace.elementwise import BOOL, FLOAT, INT
 from rnn_export.backends.c.trace.graph import Weight
-from rnn_export.backends.c.write.literals import EIGHTH, HALF, PLACE, constant_text
+from rnn_export.backends.c.write.literals import EIGHTH, HALF, PLACE, WORD, constant_text
 from rnn_export.backends.c.write.names import Names
-from rnn_export.program.small_weights import BF16, FLOAT32, INT8, channels_of, is_bf16, to_bf16
+from rnn_export.program.small_weights import BF16, FLOAT32, INT8, Channels, channels_of, is_bf16, to_bf16
 from rnn_export.signature.tensors import Array
 
 PANEL = 64  # columns that stand side by side
@@ -19,6 +19,7 @@ SHORT = 1 << 12  # numbers; a shorter array is text in any model
 LINE = 110
 ROOM = 64  # bytes: where an array in the file begins is a multiple
 C_OF = {FLOAT32: FLOAT, BF16: HALF, INT8: EIGHTH}  # the type of a format's numbers
+IN_WORD = {BF16: 2, INT8: 4}  # numbers that a word of 32 bits holds
 NUMPY = {FLOAT: np.float32, INT: np.int64, BOOL: np.bool_}  # in which the constants of a type are
 
 
@@ -42,6 +43,19 @@ def padded_rows(matrix: Array) -> Array:
     return padded.ravel()
 
 
+def words(matrix: Array, count: int) -> Array:
+    """Put so many rows of a matrix into each row of words: the first one has the lowest bits.
+
+    >>> words(np.array([[1, 2], [3, 4], [-1, 0]], np.int8), 4)
+    array([[66305,   1026],
+           [16777215 ...
+    """
+    filled = np.pad(matrix, ((0, -len(matrix) % count), (0, 0)))
+    apart = filled.reshape(-1, count, matrix.shape[1]).transpose(0, 2, 1)
+    little = apart.astype(apart.dtype.newbyteorder("<"), order="C")
+    return little.view("<i4")[..., 0].astype(np.int32)
+
+
 @dataclass(frozen=True)
 class Groups:
     """How the matrices of several groups, side by side ``[K, groups N]``, are packed: one after the other."""
@@ -59,16 +73,28 @@ class Groups:
 
 @dataclass(frozen=True)
 class Stored:
-    """A matrix in memory: the name of its numbers, their format, and for int8 the name of their scales."""
+    """A matrix in memory: the name of its numbers, their format, and for int8 the name of their scales.
+
+    ``in_words`` says whether a word has the numbers of several rows of a column.
+    """
 
     name: str
     kind: str = FLOAT32
     scales: str = ""
+    in_words: bool = False
 
     @property
     def type(self) -> str:
-        """The type of its numbers."""
-        return C_OF[self.kind]
+        """The type of its numbers, or of words."""
+        return WORD if self.in_words else C_OF[self.kind]
+
+    def rows(self, count: int) -> int:
+        """Count its rows in memory."""
+        return -(-count // IN_WORD[self.kind]) if self.in_words else count
+
+    def depth(self, count: str) -> str:
+        """Write the same."""
+        return f"WORDS{self.suffix}({count})" if self.in_words else count
 
     @property
     def suffix(self) -> str:
@@ -93,22 +119,35 @@ class Weights:
     arrays: dict[tuple[str, bytes], tuple[str, Array]] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
 
-    def matrix(self, weight: Weight, arranged: Callable[[Array], Array] | Groups = pack) -> Stored:
-        """Add a matrix ``[K, N]``, arranged as it is read, in the format of the model if it can be."""
+    def matrix(
+        self, weight: Weight, arranged: Callable[[Array], Array] | Groups = pack, *, in_words: bool = True
+    ) -> Stored:
+        """Add a matrix ``[K, N]``, arranged as it is read, in the format of the model if it can be.
+
+        A product reads smaller numbers in words, each those of several rows.
+        """
         values, stem = weight.values, weight.name
         spread = arranged.scales if isinstance(arranged, Groups) else padded_rows
         arranged = arranged.matrix if isinstance(arranged, Groups) else arranged
-        if self.kind == BF16 and is_bf16(values):
-            return Stored(self._add(arranged(to_bf16(values)), HALF, stem), BF16)
-        found = channels_of(values) if self.kind == INT8 else None
-        if found is not None:
+        small, scales = self._small(values), ""
+        if small is None:
+            self.keep(stem, values.shape)
+            return Stored(self.packed(arranged(values), stem))
+        if isinstance(small, Channels):
             # the last vector of the last gates may end behind the columns
             scales = self.vector(
-                np.pad(spread(found.scales[None]), (0, WIDTH)), f"{stem or 'constants'} scale"
+                np.pad(spread(small.scales[None]), (0, WIDTH)), f"{stem or 'constants'} scale"
             )
-            return Stored(self._add(arranged(found.numbers), EIGHTH, stem), INT8, scales)
-        self.keep(stem, values.shape)
-        return Stored(self.packed(arranged(values), stem))
+            small = small.numbers
+        numbers = arranged(words(small, IN_WORD[self.kind]) if in_words else small)
+        name = self._add(numbers, WORD if in_words else C_OF[self.kind], stem)
+        return Stored(name, self.kind, scales, in_words)
+
+    def _small(self, values: Array) -> Array | Channels | None:
+        """Give the numbers of a matrix in the format of the model, if they are rounded to it."""
+        if self.kind == BF16 and is_bf16(values):
+            return to_bf16(values)
+        return channels_of(values) if self.kind == INT8 else None
 
     def keep(self, stem: str, shape: Sequence[int]) -> None:
         """Say that a matrix stays in float32."""
@@ -120,8 +159,8 @@ class Weights:
         rows = np.concatenate([weight.values, np.zeros_like(weight.values[:1])])
         whole, turned = Weight(rows, weight.labels), Weight.of(rows.T, weight.name)
         if self.kind == INT8 and channels_of(rows) is None and channels_of(rows.T) is not None:
-            return self.matrix(turned, lambda values: padded_rows(values.T)), True
-        stored = self.matrix(whole, padded_rows)
+            return self.matrix(turned, lambda values: padded_rows(values.T), in_words=False), True
+        stored = self.matrix(whole, padded_rows, in_words=False)
         if self.kind != stored.kind:
             self.kept.pop()
             self.keep(weight.name, weight.values.shape)  # without the row of zeros
@@ -155,13 +194,17 @@ class Weights:
 
     def apart(self) -> dict[str, Array]:
         """Give the arrays that stand in the file, in its order; none of a small model."""
-        if sum(values.size for _, values in self.arrays.values()) < TEXT:
+        count = sum(self._count(values, dtype) for (dtype, _), (_, values) in self.arrays.items())
+        if count < TEXT:
             return {}
         return {
             name: values
             for (dtype, _), (name, values) in self.arrays.items()
-            if dtype in C_OF.values() and values.size >= SHORT
+            if dtype in (*C_OF.values(), WORD) and self._count(values, dtype) >= SHORT
         }
+
+    def _count(self, values: Array, dtype: str) -> int:
+        return values.size * (IN_WORD[self.kind] if dtype == WORD else 1)
 
     def content(self) -> bytes:
         """Give the bytes of the file: little-endian numbers, each array at a multiple of 64 bytes."""
@@ -181,7 +224,7 @@ class Weights:
                 at += room(values) // 4
                 continue
             yield f"ALIGNED static const {dtype} {name}[{values.size}] = {{"
-            space = "" if dtype in (EIGHTH, HALF) else " "
+            space = "" if dtype in (EIGHTH, HALF, WORD) else " "
             yield from _lines((constant_text(value, dtype) for value in values.tolist()), space)
             yield "};"
 

@@ -7,19 +7,27 @@
 So there is one text of each kernel, and what is done to it for floats is done for all. The sums are those of
 the numbers without their scales, in the same order: a scale belongs to a column, and multiplies the sum at
 its end.
+
+Products read words, which hold the numbers of several rows of a column: what adds them up is written by hand in
+``small_kernels.c``, for all formats or for one. Others find their places as before, in words.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 
-from rnn_export.backends.c.write.pack import C_OF
+from rnn_export.backends.c.write.literals import WORD
+from rnn_export.backends.c.write.pack import C_OF, IN_WORD
 from rnn_export.program.small_weights import BF16, INT8
 
 FUNCTION = re.compile(r"^INLINE \w+ (\w+)\(", re.MULTILINE)
+AFFINE = r"(void affine\([^{]*{\n)"
+WHOLE = {INT8: "whole_int8"}  # the formats that have products of whole numbers, and what makes these
 # Of all formats: which text becomes which, `{type}` and `{kind}` those of the format.
 READ = (
     (r"const float \*w\b", r"const {type} *w"),
     (r"\bload\(w ", r"load_{kind}(w "),
+    (r"\* k\b", r"* WORDS_{kind}(k)"),
+    (r"    if \(rows == 1 && parts == 1\)[^;]*(;[^;]*){4};\n", ""),  # one panel at once is faster
 )
 # Of those with scales.
 SCALED = (
@@ -29,6 +37,14 @@ SCALED = (
     (r"\bload\((.*)\) \+ (sum\[r\]\[v\])\)", r"fused(\2, load(scale + at), load(\1)))"),
     (r"\bb\[column\] \+ total", r"b[column] + scale[column] * total"),
 )
+# Of those with products of whole numbers: what a kernel for all columns begins with.
+WHOLE_FIRST = r"""\1#ifdef WHOLE_{kind}
+    if (k >= LEAST) {
+        affine_whole_{kind}(rows, k, n, x, x_step, w, scale, b, y, y_step);
+        return;
+    }
+#endif
+"""
 
 
 def for_small_weights(name: str, sections: Mapping[str, str], needs: dict[str, list[str]]) -> dict[str, str]:
@@ -43,14 +59,28 @@ def for_small_weights(name: str, sections: Mapping[str, str], needs: dict[str, l
         wanted += [other for other in needs[section] if other in readers and other not in wanted]
     functions = {function for section in readers for function in FUNCTION.findall(sections[section])}
     for section in wanted:
-        needs[f"{section}_{kind}"] = [kind, *(f"{o}_{kind}" if o in wanted else o for o in needs[section])]
+        own = [kind, *([WHOLE[kind]] if section == "product" and kind in WHOLE else [])]
+        needs[f"{section}_{kind}"] = [*own, *(f"{o}_{kind}" if o in wanted else o for o in needs[section])]
     order = [section for section in sections if section in wanted]
-    return {f"{section}_{kind}": "".join(_rewritten(sections[section], functions, kind)) for section in order}
+    return {f"{section}_{kind}": "".join(_written(section, sections, functions, kind)) for section in order}
 
 
-def _rewritten(text: str, functions: set[str], kind: str) -> Iterator[str]:
-    """Write the functions of a section for another format."""
+def _written(section: str, sections: Mapping[str, str], functions: set[str], kind: str) -> Iterator[str]:
+    """Write the functions of a section for a format."""
     assert kind in (INT8, BF16)
-    for pattern, new in (*READ, *(SCALED if kind == INT8 else ())):
-        text = re.sub(pattern, new.replace("{type}", C_OF[kind]).replace("{kind}", kind), text)
-    yield re.sub(rf"\b({'|'.join(sorted(functions))})(?=[(,])", rf"\1_{kind}", text)
+    by_hand = sections.get(f"{section}_small")
+    yield _rewritten(sections[section], functions, kind) if by_hand is None else _filled(by_hand, kind)
+
+
+def _filled(text: str, kind: str) -> str:
+    """Write what stands by hand for all formats for one of them."""
+    return re.sub(r"_small\b", f"_{kind}", text).replace("PER_WORD", str(IN_WORD[kind]))
+
+
+def _rewritten(text: str, functions: set[str], kind: str) -> str:
+    """Write functions that read floats for another format."""
+    read = C_OF[kind] if "load(w " in text else WORD
+    whole = [(AFFINE, WHOLE_FIRST)] if kind in WHOLE else []
+    for pattern, new in (*READ, *(SCALED if kind == INT8 else ()), *whole):
+        text = re.sub(pattern, new.replace("{type}", read).replace("{kind}", kind), text)
+    return re.sub(rf"\b({'|'.join(sorted(functions))})(?=[(,])", rf"\1_{kind}", text)

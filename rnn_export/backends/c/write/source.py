@@ -33,7 +33,7 @@ class Source:
     def __post_init__(self) -> None:
         self.plan = Plan(self.net, self.signature)
         own = {f"{self.name}_{end}" for end in ("run", "initial_state", "version", "weights")}
-        kernels = defined(resource("kernels.c"))
+        kernels = defined(resource("kernels.c")) | defined(resource("small_kernels.c"))
         own |= kernels | {f"{kernel}_{self.kind}" for kernel in kernels}
         names = Names(own | defined(resource("templates/model.c.jinja")))
         vectors = vector_names(self.plan, names)
@@ -73,7 +73,8 @@ def defined(text: str) -> set[str]:
 
 def kernel_text(needed: set[str]) -> list[str]:
     """Give the kernels that are needed, with those that they need."""
-    first, *sections = re.split(r"^//! (.*)\n", resource("kernels.c"), flags=re.MULTILINE)
+    text = resource("kernels.c") + resource("small_kernels.c")
+    first, *sections = re.split(r"^//! (.*)\n", text, flags=re.MULTILINE)
     named = dict(zip([head.split()[0] for head in sections[::2]], sections[1::2], strict=True))
     more = {head.split()[0]: head.split()[1:] for head in sections[::2]}
     for name in sorted(needed - set(named)):

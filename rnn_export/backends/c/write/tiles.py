@@ -218,7 +218,7 @@ class Tile:
             stored = context.weights.matrix(
                 matrix, lambda values: interleaved(values, known, self.size, self.cuts)
             )
-            self.matrices[stored.name] = known, context.count(view)
+            self.matrices[stored.name] = known, stored.depth(context.count(view))
             w = self._parameter(f"const {stored.type}", f"{stored.name}_j", stored.name)
             count, row = context.count(view), self._row(view.vector)
             factors = ("rows", str(known.count), "each", "panel", str(parts), count, x, row, w)
