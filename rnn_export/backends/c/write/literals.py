@@ -8,7 +8,7 @@ from rnn_export.backends.c.trace.elementwise import BOOL, FLOAT, INT
 
 PLACE = "int"  # the type of places in an array
 EIGHTH, HALF = "int8_t", "uint16_t"  # those of smaller weights: whole numbers, and the upper bits of floats
-WORD = "int32_t"  # several of them
+WORD = "uint32_t"  # several of them
 
 
 def literal(value: float) -> str:
@@ -28,10 +28,8 @@ def constant_text(value: float, dtype: str) -> str:
     """Write one number of a C type."""
     if dtype == FLOAT:
         return "0" if value == 0 and copysign(1, value) > 0 else literal(value)
-    if dtype in (PLACE, EIGHTH, HALF):
+    if dtype in (PLACE, EIGHTH, HALF, WORD):
         return str(int(value))
-    if dtype == WORD:
-        return "INT32_MIN" if value == -(1 << 31) else str(int(value))
     return integer(int(value)) if dtype == INT else str(-int(bool(value)))
 
 

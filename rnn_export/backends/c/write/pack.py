@@ -44,16 +44,15 @@ def padded_rows(matrix: Array) -> Array:
 
 
 def words(matrix: Array, count: int) -> Array:
-    """Put so many rows of a matrix into each row of words: the first one has the lowest bits.
+    """Put so many rows of a matrix into each row of words: the first of them has the lowest bits.
 
-    >>> words(np.array([[1, 2], [3, 4], [-1, 0]], np.int8), 4)
-    array([[66305,   1026],
-           [16777215 ...
+    >>> words(np.array([[1, 2], [3, -1], [4, 0]], np.int8), 4).tolist()
+    [[262913, 65282]]
     """
     filled = np.pad(matrix, ((0, -len(matrix) % count), (0, 0)))
     apart = filled.reshape(-1, count, matrix.shape[1]).transpose(0, 2, 1)
     little = apart.astype(apart.dtype.newbyteorder("<"), order="C")
-    return little.view("<i4")[..., 0].astype(np.int32)
+    return little.view("<u4")[..., 0].astype(np.uint32)
 
 
 @dataclass(frozen=True)
@@ -204,6 +203,7 @@ class Weights:
         }
 
     def _count(self, values: Array, dtype: str) -> int:
+        """Count the numbers of an array."""
         return values.size * (IN_WORD[self.kind] if dtype == WORD else 1)
 
     def content(self) -> bytes:

@@ -47,8 +47,8 @@ INLINE void split_int8(const float *x, const int count, struct digits *y)
     UNROLL for (int p = 0; p < 3; p++) y->begin[p] = -128 * _mm512_reduce_add_epi32(sums[p]);
 }
 /* sum += x W for a row, given the digits of at most DEEP numbers of it. */
-INLINE void add_digits_int8(const int vectors, const int each, const int count, const struct digits *x, const int32_t *w,
-                            const int width, const int gap, vec sum[8])
+INLINE void add_digits_int8(const int vectors, const int each, const int count, const struct digits *x,
+                            const uint32_t *w, const int width, const int gap, vec sum[8])
 {
     UNROLL for (int first = 0; first < vectors; first += 4) { /* twelve sums are enough against their latency */
         const int some = vectors - first < 4 ? vectors - first : 4;
@@ -56,11 +56,11 @@ INLINE void add_digits_int8(const int vectors, const int each, const int count, 
         UNROLL for (int v = 0; v < some; v++)
             UNROLL for (int p = 0; p < 3; p++) whole[v][p] = _mm512_set1_epi32(x->begin[p]);
         for (int i = 0; i < WORDS_int8(count); i++) {
-            const int32_t *at = w + i * width;
+            const uint32_t *at = w + i * width;
             __m512i digits[3];
             UNROLL for (int p = 0; p < 3; p++) digits[p] = _mm512_set1_epi32(x->words[p][i]);
             UNROLL for (int v = 0; v < some; v++) {
-                const ivec columns = iload(at + (first + v) / each * gap + (first + v) % each * LANES);
+                const ivec columns = iload((const int32_t *)at + (first + v) / each * gap + (first + v) % each * LANES);
                 const __m512i from_0 = (__m512i)(columns ^ isplat((int32_t)0x80808080));
                 UNROLL for (int p = 0; p < 3; p++) ADD_PRODUCTS(whole[v][p], from_0, digits[p]);
             }
@@ -72,18 +72,18 @@ INLINE void add_digits_int8(const int vectors, const int each, const int count, 
     }
 }
 /* The same as floats, for a row whose numbers are not all finite. */
-APART TARGET static void add_not_finite_int8(int vectors, int each, int count, const float *x, const int32_t *w, int width,
-                                             int gap, float *sums)
+APART TARGET static void add_not_finite_int8(int vectors, int each, int count, const float *x, const uint32_t *w,
+                                             int width, int gap, float *sums)
 {
     for (int v = 0; v < vectors; v++)
         for (int j = 0; j < LANES; j++)
             for (int i = 0; i < count; i++) {
-                const int32_t word = w[i / 4 * width + v / each * gap + v % each * LANES + j];
-                sums[LANES * v + j] += x[i] * (float)(int8_t)((uint32_t)word >> i % 4 * 8);
+                const uint32_t word = w[i / 4 * width + v / each * gap + v % each * LANES + j];
+                sums[LANES * v + j] += x[i] * (float)(int8_t)(word >> i % 4 * 8);
             }
 }
-INLINE void add_whole_int8(const int vectors, const int each, const int count, const float *x, const struct digits *digits,
-                           const int32_t *w, const int width, const int gap, vec sum[8])
+INLINE void add_whole_int8(const int vectors, const int each, const int count, const float *x,
+                           const struct digits *digits, const uint32_t *w, const int width, const int gap, vec sum[8])
 {
     add_digits_int8(vectors, each, count, digits, w, width, gap, sum);
     if (digits->unit == 0.0f) {
@@ -95,7 +95,7 @@ INLINE void add_whole_int8(const int vectors, const int each, const int count, c
 }
 /* y = b + x W for some columns of some rows, or y += x W where b is NULL. */
 INLINE void affine_columns_int8(const int vectors, size_t rows, const int count, const float *x, size_t x_step,
-                                const struct digits *digits, const int32_t *w, const int width, const float *scale,
+                                const struct digits *digits, const uint32_t *w, const int width, const float *scale,
                                 const float *b, float *y, size_t y_step)
 {
     for (size_t r = 0; r < rows; r++, x += x_step, y += y_step) {
@@ -109,7 +109,7 @@ INLINE void affine_columns_int8(const int vectors, size_t rows, const int count,
     }
 }
 /* The same for all columns: the digits of a few rows are found once. */
-INLINE void affine_whole_int8(size_t rows, const int k, const int n, const float *x, size_t x_step, const int32_t *w,
+INLINE void affine_whole_int8(size_t rows, const int k, const int n, const float *x, size_t x_step, const uint32_t *w,
                               const float *scale, const float *b, float *y, size_t y_step)
 {
     const int most = n / 64 * 64, rest = n - most, deep = WORDS_int8(k);
@@ -124,8 +124,8 @@ INLINE void affine_whole_int8(size_t rows, const int k, const int n, const float
                 affine_columns_int8(4, some, count, x + i, x_step, digits, w + j * deep + i / 4 * 64, 64, scale + j,
                                     begin ? begin + j : NULL, y + j, y_step);
             if (rest)
-                affine_columns_int8(rest / LANES, some, count, x + i, x_step, digits, w + most * deep + i / 4 * rest, rest,
-                                    scale + most, begin ? begin + most : NULL, y + most, y_step);
+                affine_columns_int8(rest / LANES, some, count, x + i, x_step, digits, w + most * deep + i / 4 * rest,
+                                    rest, scale + most, begin ? begin + most : NULL, y + most, y_step);
         }
     }
 }
@@ -141,11 +141,11 @@ INLINE ivec once_small(ivec words)
 }
 /* The same as for floats: words of W hold the numbers of several rows, so that one load gives them all. */
 INLINE void terms_small(const int rows, const int gates, const int each, const int parts, const int first,
-                        const int count, const float *x, size_t x_step, const int32_t *w, const int gap,
+                        const int count, const float *x, size_t x_step, const uint32_t *w, const int gap,
                         vec sum[TALLEST][8][4])
 {
     UNROLL for (int v = 0; v < gates * each; v++) {
-        const ivec words = once_small(iload(w + v / each * gap + v % each * LANES));
+        const ivec words = once_small(iload((const int32_t *)w + v / each * gap + v % each * LANES));
         UNROLL for (int p = 0; p < count; p++) {
             const vec column = part_small(words, p);
             UNROLL for (int r = 0; r < rows; r++)
@@ -155,7 +155,7 @@ INLINE void terms_small(const int rows, const int gates, const int each, const i
 }
 /* sum += x W for some rows and `each` vectors of some gates. */
 INLINE void product_small(const int rows, const int gates, const int each, const int parts, const int k,
-                          const float *x, size_t x_step, const int32_t *w, const int width, const int gap,
+                          const float *x, size_t x_step, const uint32_t *w, const int width, const int gap,
                           vec sum[TALLEST][8])
 {
 #ifdef WHOLE_small
@@ -163,9 +163,10 @@ INLINE void product_small(const int rows, const int gates, const int each, const
         for (int r = 0; r < rows; r++)
             for (int i = 0; i < k; i += DEEP) {
                 const int count = k - i < DEEP ? k - i : DEEP;
+                const float *some = x + r * x_step + i;
                 struct digits digits;
-                split_small(x + r * x_step + i, count, &digits);
-                add_whole_small(gates * each, each, count, x + r * x_step + i, &digits, w + i / 4 * width, width, gap, sum[r]);
+                split_small(some, count, &digits);
+                add_whole_small(gates * each, each, count, some, &digits, w + i / 4 * width, width, gap, sum[r]);
             }
         return;
     }
@@ -180,7 +181,8 @@ INLINE void product_small(const int rows, const int gates, const int each, const
         }
     for (int i = 0; i < rounds; i++, x += step, w += words * width)
         UNROLL for (int q = 0; q < words; q++)
-            terms_small(rows, gates, each, parts, q * PER_WORD, PER_WORD, x + q * PER_WORD, x_step, w + q * width, gap, some);
+            terms_small(rows, gates, each, parts, q * PER_WORD, PER_WORD, x + q * PER_WORD, x_step, w + q * width, gap,
+                        some);
     UNROLL for (int q = 0; q * PER_WORD < left; q++) {
         const int more = left - q * PER_WORD;
         terms_small(rows, gates, each, parts, q * PER_WORD, more < PER_WORD ? more : PER_WORD, x + q * PER_WORD, x_step,

@@ -8,8 +8,8 @@ So there is one text of each kernel, and what is done to it for floats is done f
 the numbers without their scales, in the same order: a scale belongs to a column, and multiplies the sum at
 its end.
 
-Products read words, which hold the numbers of several rows of a column: what adds them up is written by hand in
-``small_kernels.c``, for all formats or for one. Others find their places as before, in words.
+Products read words, which hold the numbers of several rows of a column: what adds them up is written by hand
+in ``small_kernels.c``, for all formats or for one. Others find their places as before, in words.
 """
 
 import re
