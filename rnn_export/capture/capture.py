@@ -55,7 +55,12 @@ def capture(subject: Subject, report_progress: ProgressCallback, workers: Worker
         ModelError: neither does; the message names the line, and what to change. Or it computes in half
             precision, for which no file has tolerances.
     """
-    captured = _captured(subject, report_progress, workers)
+    try:
+        captured = _captured(subject, report_progress, workers)
+    except ModelError:
+        if subject.counted is None:
+            raise
+        captured = _captured(subject.counted, report_progress, workers)
     for node in captured.program.model.graph.all_nodes() if captured.program else ():
         half = next((str(value.dtype) for value in node.outputs if value.dtype in HALVES), None)
         if half:

@@ -66,7 +66,17 @@ def inspect_export(
             raise error from failure
     check_rows(subject)
     subject = find_streaming(subject)
-    subject = _streamed_in_own_steps(subject) or subject
+    streamed = _streamed_in_own_steps(subject)
+    whole = _finished(subject, lengths=lengths)
+    return whole if streamed is None else replace(_finished(streamed, lengths=True), counted=whole)
+
+
+def _finished(subject: Subject, *, lengths: bool) -> Subject:
+    """Give all that is known of a module once it is clear how it is run.
+
+    Raises:
+        InputError: it cannot take lengths.
+    """
     pairs = [f"{spec.name} {spec}" for spec in subject.signature.outputs if spec.shape.count(TIME) > 1]
     if lengths and pairs:
         remedy = "Leave lengths=True or these outputs out."
@@ -74,7 +84,6 @@ def inspect_export(
             mismatch("outputs of rows of several lengths", "one axis for time", pairs[0], remedy)
         )
     inputs = find_vocabularies(replace(subject, signature=replace(subject.signature, lengths=False)))
-    lengths = lengths or subject.signature.lengths
     return replace(subject, signature=replace(subject.signature, lengths=lengths, inputs=inputs))
 
 
@@ -144,10 +153,11 @@ def _only(readings: Iterator[list[Subject]]) -> Subject:
 
 def as_whole_sequences(subject: Subject, reason: str) -> Subject:
     """Take a module that turned out not to be a fold as one for whole sequences only, as it was written."""
-    if isinstance(subject.model, Exposed):
+    if subject.counted is not None:
+        subject = subject.counted
+    elif isinstance(subject.model, Exposed):
         own, had = look_again(subject, subject.model.original, subject.sample), subject.signature
-        kept = replace(own.signature, lengths=had.lengths, inputs=had.inputs, outputs=had.outputs)
-        subject = replace(own, signature=kept)
+        subject = replace(own, signature=replace(own.signature, lengths=had.lengths, inputs=had.inputs))
     return replace(subject, signature=replace(subject.signature, not_streamable_because=reason))
 
 

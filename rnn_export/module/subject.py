@@ -41,7 +41,8 @@ class Subject:
 
     ``sample`` holds the example's inputs, ``inputs`` and ``state`` a few time steps and rows of the example:
     no file depends on how many there are. ``extra`` is what the module returns beside its outputs and a state
-    that it takes.
+    that it takes. ``counted`` is the module as it takes the number of time steps of each row, where this is
+    that module on rows that have all of them: what is left if no step of this can be captured.
     """
 
     model: nn.Module
@@ -51,6 +52,7 @@ class Subject:
     state: tuple[Tensor, ...]
     signature: Signature
     extra: tuple[Tensor, ...] = ()
+    counted: "Subject | None" = None
 
     def flat(self, model: nn.Module | None = None) -> Flat:
         """Give the module, or a copy of it, as ``(*inputs, *state) -> (*outputs, *new_state)``."""

@@ -38,11 +38,10 @@ class FullRows(Wrapper):
     def forward(self, *given: Any) -> Any:
         """Run the module on rows that have all time steps."""
         inputs, state = given[: len(self.time)], given[len(self.time) :]
-        steps = size_along(inputs, self.time)
-        counts = torch.full((size_along(inputs, self.batch),), steps)
+        counts = torch.full((size_along(inputs, self.batch),), size_along(inputs, self.time))
         left = iter(inputs)
         taken = [counts if counting else next(left) for counting in self.counting]
-        with _AllSteps(counts, steps) as mode, mode.layers(self.original):
+        with _AllSteps(counts) as mode, mode.layers(self.original):
             return self.original(*taken, *state)
 
 
@@ -50,14 +49,12 @@ class _AllSteps(TorchFunctionMode):
     """Packs and pads rows that all have all time steps, without looking at a number.
 
     ``counts`` are tensors in which each row has all time steps, ``orders`` the numbers of the rows in their
-    order, ``sizes`` those that say of a packed sequence how many rows each of its time steps has, and
-    ``listed`` is what stands for a list of lengths.
+    order, ``sizes`` those that say of a packed sequence how many rows each of its time steps has.
     """
 
-    def __init__(self, counts: Tensor, steps: int) -> None:
+    def __init__(self, counts: Tensor) -> None:
         super().__init__()
         self.counts, self.orders, self.sizes = [counts], list[Tensor](), list[Tensor]()
-        self.listed = [steps]
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Any = None
@@ -138,15 +135,6 @@ def _moved(mode: _AllSteps, args: Sequence[Any], named: Mapping[str, Any]) -> An
     return args[0] if moved and not any(dtype.is_floating_point for dtype in dtypes) else None
 
 
-def _listed(mode: _AllSteps, args: Sequence[Any], _: Mapping[str, Any]) -> Any:
-    """A list of lengths, of as many rows as it may have, is known again where it becomes a tensor."""
-    return mode.listed if _among(args[0], mode.counts) else None
-
-
-def _unlisted(mode: _AllSteps, args: Sequence[Any], _: Mapping[str, Any]) -> Any:
-    return mode.counts[0] if args[0] is mode.listed else None
-
-
 def _sorted(mode: _AllSteps, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
     order = _ordered(mode, args, named)
     return None if order is None else torch.return_types.sort((args[0], order))
@@ -190,8 +178,6 @@ RULES: dict[str, Rule] = {
     "long": _moved,
     "int": _moved,
     "detach": _moved,
-    "tolist": _listed,
-    "as_tensor": _unlisted,
     "sort": _sorted,
     "argsort": _ordered,
     "scatter_": _undone,

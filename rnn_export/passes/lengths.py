@@ -208,4 +208,10 @@ class _Ragged:
         if others:
             where = build.emit("Unsqueeze", [where, build.constant(others)])
         numbers = build.constant(np.asarray(others_are, spec.dtype))
+        if spec.dtype == "bool":  # ONNX Runtime has no Where of these
+            kept, rest = (
+                build.emit("And", [where, values]),
+                build.emit("And", [build.emit("Not", [where]), numbers]),
+            )
+            return build.emit("Or", [kept, rest])
         return build.emit("Where", [where, values, numbers])

@@ -71,6 +71,14 @@ class WithinPacked(Packed):
         return pad_packed_sequence(y, batch_first=True, total_length=x.shape[1])[0]
 
 
+class Labels(Packed):
+    """Gives the largest of some numbers, and which are above zero."""
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        y = super().forward(x, lengths)
+        return y.argmax(-1), y > 0
+
+
 class LastValid(Packed):
     """Gathers the output of the last valid time step."""
 
@@ -89,13 +97,20 @@ class LastState(Packed):
         return self.head(self.layer(packed)[1][-1])
 
 
-class Listed(Packed):
-    """Takes the lengths, which fall, as a list, and returns the final state as well."""
+class InOrder(Packed):
+    """Takes rows in the order of their lengths, and returns the final state as well."""
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        packed = pack_padded_sequence(x, lengths.tolist(), batch_first=True)
+        packed = pack_padded_sequence(x, lengths, batch_first=True)
         y, h = self.layer(packed)
-        return pad_packed_sequence(y, batch_first=True, total_length=x.shape[1])[0], h
+        return self.head(pad_packed_sequence(y, batch_first=True, total_length=x.shape[1])[0]), h
+
+
+class Decided(Packed):
+    """Decides by the lengths: no step of it can be traced."""
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        return super().forward(x, lengths) * (2 if lengths.max().item() > 0 else 1)
 
 
 class Residual(Packed):
@@ -150,12 +165,13 @@ class Counted:
 STREAMED = {
     "padding and a layer behind": Counted(Packed),
     "time behind the features": Counted(Transposed),
+    "labels": Counted(Labels),
     "a state": Counted(WithState, ((2, 2),), batch_first=False),
     "sorted by hand": Counted(Sorted, (1,)),
     "within what is packed": Counted(WithinPacked),
     "last valid output": Counted(LastValid),
     "last state": Counted(LastState),
-    "a list of lengths": Counted(Listed, falling=True),
+    "rows in order": Counted(InOrder, falling=True),
     "tokens": Counted(Tokens, tokens=True),
 }
 WHOLE = {

@@ -20,7 +20,7 @@ from rnn_export.backends.c.trace.results import net_of
 from rnn_export.backends.c.trace.symbols import Space, TakenError
 from rnn_export.backends.c.trace.trace import Tracer
 from rnn_export.backends.c.write.layout import C_TYPES, parameters, units, words
-from rnn_export.backends.c.write.literals import constant_text, literal
+from rnn_export.backends.c.write.literals import constant_text, integer, literal
 from rnn_export.backends.c.write.source import Source, resource
 from rnn_export.bundle.layout import MODEL_C, MODEL_H
 from rnn_export.errors import CompileError
@@ -246,11 +246,8 @@ def _padding(spec: OutputSpec) -> dict[str, str]:
     values = np.asarray(spec.padding, spec.dtype).ravel()
     if spec.time_axis is None or not values.any():
         return {"numbers": "", "where": ""}
-    behind, own = [size for size in spec.shape if size != BATCH], [str(value) for value in values.tolist()]
-    if spec.dtype == "bool":
-        own = [str(int(value)) for value in values]
-    elif spec.dtype != "int64":
-        own = [literal(value) for value in values]
+    own = [literal(value) if spec.dtype == "float32" else integer(int(value)) for value in values.tolist()]
+    behind = [size for size in spec.shape if size != BATCH]
     place = behind.index(TIME)
     if len(own) == 1:
         where = "0"
