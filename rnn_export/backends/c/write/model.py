@@ -214,6 +214,7 @@ def _source(source: Source, name: str) -> str:
         tiles=source.tiles,
         walk=source.walk,
         lengths=signature.lengths,
+        whole=any("#define WHOLE_" in kernel for kernel in source.kernels),
     )
 
 

@@ -7,7 +7,8 @@
 
    The largest |x| is 8355700 units, so that each x is within half a unit: 2^-24 of the largest one, which is what the
    largest one itself is rounded by. The instruction takes W from 0 to 255: what 128 more add up to is taken off before. */
-#if LANES == 16 && defined(__AVX512VNNI__)
+/* Where the processor is found out when it runs, vectors of 16 are for those that have the instruction. */
+#if LANES == 16 && (defined(__AVX512VNNI__) || !defined(__AVX512F__))
 #define WHOLE_int8
 #define DEEP 128 /* numbers x that have one unit */
 #define LEAST 64 /* fewer of them are multiplied as floats */
