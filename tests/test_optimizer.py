@@ -374,6 +374,7 @@ def test_the_command_tells_why_a_loop_is_left(tmp_path: Path) -> None:
     assert shown.exit_code == 0
     assert f"1 state: left: {reason}" in shown.stdout.replace("\n", " ")
     assert "Nothing was changed" in shown.stdout
+    assert "out.onnx, the same model as " in shown.stdout
 
 
 @pytest.mark.several(8)
