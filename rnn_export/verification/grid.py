@@ -196,12 +196,9 @@ def _with_disturbances(
         random: draws the errors.
     """
     disturbed, streams = Disturbed(subject, random), subject.signature.streamable
-    return [
-        disturbed.measured(case, constants=streams and number < near and case.values not in (LARGE, TINY))
-        if case.kind == RUN
-        else case
-        for number, case in enumerate(cases)
-    ]
+    return disturbed.measured(
+        cases, lambda number, case: streams and number < near and case.values not in (LARGE, TINY)
+    )
 
 
 def _with_undecided(case: Case, double: Call, signature: Signature) -> Case:
