@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 PACKAGE, LOADING = "import rnn_export", "Importing what an export needs"
-VERIFYING, CHECKED = "Verifying", "Verified "  # a check begins with one, and goes on with the other
+VERIFYING, CHECKED = "Verifying", "Verified"  # the stage that names the check which runs, and its end
 Seconds = tuple[float, float, float]  # on the clock; of a processor: this process's, its children's
 
 
@@ -63,7 +63,7 @@ def stages() -> dict[str, Seconds]:
     marks: list[tuple[str, Seconds]] = []
 
     def mark(stage: str, *_: int) -> None:
-        marks.append((VERIFYING if stage.startswith(CHECKED) else stage, now()))
+        marks.append((VERIFYING if stage.startswith((VERIFYING, CHECKED)) else stage, now()))
 
     mark(PACKAGE)
     package = import_module("rnn_export")

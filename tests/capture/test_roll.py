@@ -220,6 +220,7 @@ def test_the_state_is_what_the_loop_begins_with(tmp_path: Path) -> None:
     assert "RNN" in operators
 
 
+@pytest.mark.exhaustive
 def test_one_whose_files_do_not_agree_is_exported_for_whole_sequences(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

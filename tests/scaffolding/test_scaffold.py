@@ -152,6 +152,7 @@ def test_a_microcontroller_runs_several_inputs_and_outputs(
     assert re.search(r"^machine \(mps2-an386\): .* [1-9]\d+ instructions per step$", printed, re.MULTILINE)
 
 
+@pytest.mark.exhaustive
 def test_python_runs_several_inputs_and_outputs(machine: Path, tmp_path: Path) -> None:
     folder = scaffold([machine], "python", tmp_path / "new")
     done = run(sys.executable, folder / "golden.py", folder / MODELS / "machine")
@@ -317,6 +318,7 @@ def test_webassembly_runs_contexts_of_a_free_size_and_every_dtype(name: str, tmp
     assert "vectors whole" in done.stdout
 
 
+@pytest.mark.exhaustive
 def test_lengths_are_refused(exported_ragged: Exported, tmp_path: Path) -> None:
     with pytest.raises(ScaffoldError, match="expected a net without lengths"):
         scaffold([exported_ragged(NAMED["gru"]).folder], "node", tmp_path / "new")

@@ -72,7 +72,13 @@ def test_rows_may_end_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.several(1)
-@pytest.mark.parametrize("options", [["-march=native"], ["-DPLAIN_LOOPS", "-O0"]], ids=["vectors", "plain"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(["-march=native"], id="vectors"),
+        pytest.param(["-DPLAIN_LOOPS", "-O0"], id="plain", marks=pytest.mark.exhaustive),
+    ],
+)
 @pytest.mark.parametrize("name", sample(PAIR_NETS, "units of pairs"))
 def test_neither_the_compiler_nor_the_sanitizers_report_anything(
     name: str, options: list[str], tmp_path: Path

@@ -21,7 +21,7 @@ from tests.support.c_cells import assert_as_eager, captured, write_c
 from tests.support.c_programs import compile_c, has_avx512, needs_compiler
 
 pytestmark = needs_compiler
-DAILY = {(INT8, "gcc, this processor"), (BF16, "gcc, plain loops")}
+DAILY = {(INT8, "gcc, this processor")}
 FLAGS = {
     "gcc, any processor": ("gcc", "-O2"),
     "gcc, this processor": ("gcc", "-O1 -march=native"),
