@@ -71,7 +71,7 @@ def marks(units: int, layers: int, folder: Path) -> list[tuple[str, float, float
     found = []
 
     def mark(stage: str, *_: int) -> None:
-        found.append((VERIFYING if stage.startswith(CHECKED) else stage, *now()))
+        found.append((VERIFYING if stage.startswith((VERIFYING, CHECKED)) else stage, *now()))
 
     example = torch.rand(STEPS, ROWS, INPUTS)
     mark("Importing what an export needs")

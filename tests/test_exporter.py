@@ -201,3 +201,12 @@ def test_nan_parameters_are_said_and_compared_with_nan(tmp_path: Path) -> None:
 
 
 # --- bad input --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.exhaustive
+def test_a_large_net_streams_and_has_c(tmp_path: Path) -> None:
+    """Of few calls, in each of which a right file is nearer for most of its units, and farther for some."""
+    torch.manual_seed(0)
+    bundle = rnn_export.export(nn.LSTM(64, 1024, 2), (torch.rand(20, 2, 64),), tmp_path / "b", quick=True)
+    assert bundle.signature.streamable
+    assert {"model.c", "model.pt", "variants/scan.onnx"} <= {*bundle.manifest.files}

@@ -9,7 +9,9 @@ worst over time and batch), so that a small unit is not hidden behind a large on
 
 The worst error of eager is taken over all single steps and all runs that are no longer than the one judged:
 the error of a recurrent net grows with the length of the run, and one short run may be right by luck. Those
-of inputs many times as large as the example's count for such inputs alone.
+of inputs many times as large as the example's count for such inputs alone. A large net is tried on few time
+steps, in all of which one of its thousands of units may be right by luck: where there are fewer than one for
+each ``UNITS_A_STEP`` units, the largest error of any unit counts for all.
 
 FACTOR = 4: sums of n terms in another order, and tanh or sigmoid of another library that is right to two
 units in the last place instead of one, stay within 2 to 3 times eager's own error on every model of the
@@ -54,6 +56,7 @@ from rnn_export.signature.tensors import Array, TensorSpec
 FACTOR = 4
 FLOOR = 4
 LEAST_KNOWN = 64  # time steps of rows, of which all units of a result are known, for a bound of each
+UNITS_A_STEP = 4  # the more units, the likelier that one is right by luck
 SATURATED = 1e-3  # relative: what a unit that an infinity saturates may be off by; no bound is made of such
 
 
@@ -90,13 +93,15 @@ def bounds(cases: Sequence[Case], signature: Signature) -> dict[str, list[Array]
 
     def pool(case: Case) -> list[list[Margin]]:
         like = [other for other in cases if other.values in (ORDINARY, case.values)]
-        steps = [_modelled(other, own[other.name], signature) for other in like if other.kind == STEP]
+        steps = [other for other in like if other.kind == STEP]
+        modelled = [_modelled(other, own[other.name], signature) for other in steps]
         if case.kind == STEP:
-            return steps
-        runs = [own[run.name] for run in like if run.kind != STEP and run.time <= case.time]
+            return _known(modelled, steps)
         if amplified and case.rounding:
-            return [*steps, _amplified(case, signature)]
-        return [*steps, *runs, *([_amplified(case, signature)] if case.rounding else [])]
+            return [*modelled, _amplified(case, signature)]
+        runs = [run for run in like if run.kind != STEP and run.time <= case.time]
+        found = [*modelled, *(own[run.name] for run in runs)]
+        return [*found, _amplified(case, signature)] if case.rounding else _known(found, [*steps, *runs])
 
     alike = [_knows_units(number, cases) for number in range(len(signature.results))]
     return {
@@ -253,6 +258,25 @@ def _margin(error: Array, magnitude: Array, axes: tuple[int, ...]) -> Margin:
     return Margin(error.max(axis=axes, keepdims=True), magnitude.max(axis=axes, keepdims=True))
 
 
+def _known(pool: Sequence[list[Margin]], cases: Sequence[Case]) -> list[list[Margin]]:
+    """Let eager's errors in few time steps count for all units of a result."""
+    seen = sum(case.time * case.batch for case in cases)
+    return [*pool, [_for_all(margins, seen) for margins in zip(*pool, strict=True)]]
+
+
+def _for_all(margins: Sequence[Margin], seen: int) -> Margin:
+    """Give each unit of a result the largest error of any, if too few time steps were seen for so many."""
+    error, magnitude = _largest(margins)
+    enough = seen >= error.size / UNITS_A_STEP
+    return Margin(error if enough else np.full_like(error, error.max()), magnitude)
+
+
+def _largest(margins: Sequence[Margin]) -> tuple[Array, Array]:
+    """Give the largest error of each unit, and its largest size."""
+    error = reduce(np.maximum, (margin.error for margin in margins))
+    return error, reduce(np.maximum, (margin.magnitude for margin in margins))
+
+
 def _floor(case: Case, signature: Signature) -> float:
     """Say how many eps of its size a number may always be off by."""
     return FLOOR if signature.streamable else max(FLOOR, sqrt(case.time))
@@ -266,8 +290,7 @@ def _knows_units(number: int, cases: Sequence[Case]) -> bool:
 
 def _bound(pool: Sequence[Margin], spec: TensorSpec, floor: float, by_unit: bool) -> Array:
     dtype = np.dtype(spec.dtype)
-    error = reduce(np.maximum, (margin.error for margin in pool))
-    magnitude = reduce(np.maximum, (margin.magnitude for margin in pool))
+    error, magnitude = _largest(pool)
     bound: Array = FACTOR * error + floor * np.finfo(dtype).eps * magnitude
     units = tuple(axis for axis in range(bound.ndim) if axis not in spec.free_axes)
     return bound if by_unit else bound.max(axis=units, keepdims=True)

@@ -58,6 +58,36 @@ def test_a_small_unit_is_not_hidden_behind_a_large_one() -> None:
     assert deviation(one, [0, 0.001]).share > 1
 
 
+def noisy(name: str, units: int, draw: np.random.Generator, rows: int = 2) -> Case:
+    """Single steps of many units of one size, of which eager is off by noise."""
+    outputs, state = draw.normal(size=(1, rows, units)), draw.normal(size=(rows, units))
+    single = [each + 1e-5 * draw.normal(size=each.shape) for each in (outputs, state)]
+    before = (np.zeros((rows, units), np.float32),)
+    inputs = (np.zeros((1, rows, 1), np.float32),)
+    return Case(name, STEP, 1, rows, inputs, before, None, tuple(single), (outputs, state))
+
+
+@pytest.mark.parametrize("count", [8, 40])
+def test_of_thousands_of_units_in_few_steps_none_is_wrong_by_chance(count: int) -> None:
+    draw, units = np.random.default_rng(0), 4000
+    specs = {
+        "state": (StateSpec("state_0", "float32", ("batch", units)),),
+        "outputs": (OutputSpec("outputs", "float32", ("time", "batch", units)),),
+    }
+    signature = replace(SIGNATURE, **specs)
+    cases = [noisy(f"step_{number}", units, draw) for number in range(count)]
+    bounds = tolerance.bounds(cases, signature)
+
+    def worst(scale: float) -> float:
+        shares = []
+        for one in cases:
+            near = [each + scale * 1e-5 * draw.normal(size=each.shape) for each in one.float64]
+            shares.append(tolerance.deviation(one, near, bounds[one.name], signature).share)
+        return max(shares)
+
+    assert worst(1.4) <= 1 < worst(10)
+
+
 def test_the_bound_grows_with_the_run_and_not_with_longer_ones() -> None:
     short, long = case("short", steps=2, eager_error=1e-3), case("long", steps=9, eager_error=1.0)
     bounds = tolerance.bounds([short, long], SIGNATURE)
