@@ -2,17 +2,22 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
+TYPED := python service-cpp mcu
 PYTEST := -n auto --dist worksteal --durations 10
 
-.PHONY: test test-all test-exhaustive test-examples artifacts artifacts-replace stream train bench docs clean
+.PHONY: test types test-all test-exhaustive test-examples artifacts artifacts-replace stream train bench docs clean
 
 test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	for part in python service-cpp mcu; do \
-	(cd examples/$$part && ../../$(BIN)/mypy --strict --config-file= --ignore-missing-imports .) || exit; done
+	$(MAKE) --no-print-directory -j 2 types $(TYPED:%=types-%)
 	$(BIN)/pytest $(PYTEST)
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+types-%: $(STAMP)
+	cd examples/$* && ../../$(BIN)/mypy --strict --config-file= --ignore-missing-imports .
 
 # Everything: what `make test` runs, what is marked as exhaustive, 2,000 generated modules, and 500 nets of random
 # sizes, 2,000 layers, in C: hours.

@@ -55,7 +55,7 @@ def faults(recipes: Iterable[Recipe], pool: Pool, counted: Counted) -> list[str]
     return found
 
 
-@pytest.mark.several(10)
+@pytest.mark.several(6)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_module_is_exported_right_or_refused(kind: str, pool: Pool, counted: Counted) -> None:
     assert not faults([recipe(kind, 0)], pool, counted)

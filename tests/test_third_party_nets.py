@@ -152,7 +152,7 @@ NETS = {
 
 
 GIVE_THEIR_STATE = ("s5", "s5, in pairs", "pytorch-forecasting", "pytorch-forecasting, sLSTM", "gluonts")
-QUICK = ("s5", "gluonts")
+QUICK = ("gluonts",)
 
 
 def compare(model: nn.Module, args: tuple[Any, ...], signature: Any, session: Any) -> None:

@@ -199,6 +199,7 @@ class Around(nn.Module):
         return self.out(outputs), state
 
 
+@pytest.mark.exhaustive
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("make", [lambda: torch.jit.script(Pairs().eval()), Around], ids=["alone", "inside"])
 def test_a_step_of_what_was_compiled_is_traced(make: Callable[[], nn.Module], tmp_path: Path) -> None:

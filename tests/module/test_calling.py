@@ -135,6 +135,7 @@ def test_a_hidden_state_begins_with_what_the_module_begins_with() -> None:
     assert [leaf.initial for leaf in signature.state] == [1]
 
 
+@pytest.mark.exhaustive
 def test_a_layer_that_is_run_twice_has_two_states(tmp_path) -> None:
     class Twice(nets.Classifier):
         def forward(self, inputs):

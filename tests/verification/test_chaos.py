@@ -97,6 +97,7 @@ def test_chaos_passes_with_its_horizon_and_a_wrong_weight_does_not(
     )
 
 
+@pytest.mark.exhaustive
 def test_the_bound_follows_a_growing_error_through_time(tmp_path: Path) -> None:
     bundle = rnn_export.export(*with_radius(64, 4.8), tmp_path / "bundle")
     report = VerificationReport.stored(bundle.manifest)

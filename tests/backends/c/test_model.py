@@ -117,6 +117,7 @@ def test_without_a_compiler_c_is_not_checked(
     assert report.passed
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ["lstm", "deep_bidirectional", "classifier"])
 def test_rows_may_end_apart(name: str, exported_ragged: Exported) -> None:
     bundle = exported_ragged(next(case for case in COMPILED if case.name == name))

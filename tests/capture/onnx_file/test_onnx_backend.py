@@ -48,6 +48,7 @@ def test_nothing_of_the_suite_is_missing() -> None:
     assert len(ATTENTION) == 14
 
 
+@pytest.mark.several(8)
 @each
 def test_what_the_suite_expects_is_unchanged(name: str) -> None:
     case = SUITE[name]
@@ -63,6 +64,7 @@ def test_what_the_suite_expects_is_unchanged(name: str) -> None:
                 np.testing.assert_allclose(part, expected, rtol=case.rtol, atol=case.atol)
 
 
+@pytest.mark.several(8)
 @pytest.mark.parametrize("name", [*ATTENTION, *(name for name in OWN if name.startswith("test_scan9"))])
 def test_its_scans_are_rewritten(name: str) -> None:
     result = rnn_export.optimize(SUITE[name].model)
