@@ -107,7 +107,9 @@ def made(name: str, units: int, folder: Path) -> Net:
     (folder / "model.c").write_text(files.source)
     (folder / "model.h").write_text(files.header)
     (folder / "model.c.weights").write_bytes(files.weights)
-    operator = finish(forms_of(stages)["operator"].proto(), subject.signature, "net", {}, prefix="model.")
+    operator = finish(
+        forms_of(stages)["operator"].copy().model, subject.signature, "net", {}, prefix="model."
+    )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(operator.SerializeToString(), options)
