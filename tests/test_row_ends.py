@@ -25,7 +25,10 @@ SIZES = ((7, 5), (33, 2), (1, 1))  # time steps and rows
 
 
 @needs_compiler
-@pytest.mark.parametrize("name", ["padding and a layer behind", "time behind the features", "labels"])
+@pytest.mark.parametrize(
+    "name",
+    ["labels of the last step", "padding and a layer behind", "time behind the features", "labels"],
+)
 def test_what_stands_behind_the_end_of_a_row_is_that_of_the_module(name: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     counted = STREAMED[name]

@@ -131,8 +131,9 @@ def _only(readings: Iterator[list[Subject]]) -> Subject:
         if not any(isinstance(model, Arranged) for model in group[0].model.modules()):
             return group[0]  # it is called as it stands: there is one reading
         first = first or group[0]
-        if any(spec.counts_steps for subject in group for spec in subject.signature.inputs):
-            return first  # with numbers of time steps among its arguments it is no fold in any reading
+        for subject in group:
+            if any(spec.counts_steps for spec in subject.signature.inputs):
+                return subject  # with numbers of time steps among its arguments it is no fold in any reading
         folds = [subject for subject in group if streaming_obstacle(subject) is None]
         if len(folds) > 1:
             found = " or ".join(sorted({describe([*subject.state]) for subject in folds}))

@@ -190,8 +190,11 @@ class _Ragged:
         before = build.emit("Sub", [self.ends, build.constant(1)])
         last = build.emit("Equal", [self.times, before])
         kept = self._only(build, last, (0, spec.batch_axis + 1), spec, everything)
+        truth = spec.dtype == "bool"  # of which there is no sum
+        kept = build.emit("Cast", [kept], {"to": ir.DataType.INT64}) if truth else kept
         # all other time steps are zero: the sum is exact
-        return build.emit("ReduceSum", [kept, build.constant([0])], {"keepdims": 0})
+        own = build.emit("ReduceSum", [kept, build.constant([0])], {"keepdims": 0})
+        return build.emit("Cast", [own], {"to": ir.DataType.BOOL}) if truth else own
 
     def _only(
         self,

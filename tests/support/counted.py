@@ -97,6 +97,17 @@ class LastState(Packed):
         return self.head(self.layer(packed)[1][-1])
 
 
+class LastLabels(Packed):
+    """Gives, beside all outputs, the largest of each row's last ones, and which of these are above zero."""
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+        packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        y, last = self.layer(packed)
+        y, _ = pad_packed_sequence(y, True, self.padding, x.shape[1])
+        logits = self.head(last[-1])
+        return self.head(y), logits.argmax(-1), logits > 0
+
+
 class InOrder(Packed):
     """Takes rows in the order of their lengths, and returns the final state as well."""
 
@@ -171,6 +182,7 @@ STREAMED = {
     "within what is packed": Counted(WithinPacked),
     "last valid output": Counted(LastValid),
     "last state": Counted(LastState),
+    "labels of the last step": Counted(LastLabels),
     "rows in order": Counted(InOrder, falling=True),
     "tokens": Counted(Tokens, tokens=True),
 }
