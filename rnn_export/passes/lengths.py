@@ -32,6 +32,7 @@ from rnn_export.program.build import Builder
 from rnn_export.program.operator_facts import RECURRENT, SEQUENCE_LENS
 from rnn_export.program.program import Program, take_place, takes_lengths
 from rnn_export.program.scan import Scan
+from rnn_export.program.values import describe
 from rnn_export.signature.signature import Signature
 from rnn_export.signature.sizes import BATCH, TIME
 from rnn_export.signature.tensors import LENGTHS, Array, TensorSpec
@@ -146,7 +147,9 @@ class _Ragged:
         build = Builder()
         for place, (state, value) in enumerate(zip(states, following, strict=True)):
             going_on = self._beside(build, running, state)
-            scan.body.outputs[place] = build.emit("Where", [going_on, value, state], like=state)
+            held = _select(build, going_on, value, state, truth=state.dtype == ir.DataType.BOOL)
+            describe(held, state)
+            scan.body.outputs[place] = held
         scan.body.extend(build.nodes)
 
     def _beside(self, build: Builder, running: ir.Value, state: ir.Value) -> ir.Value:
@@ -211,10 +214,14 @@ class _Ragged:
         if others:
             where = build.emit("Unsqueeze", [where, build.constant(others)])
         numbers = build.constant(np.asarray(others_are, spec.dtype))
-        if spec.dtype == "bool":  # ONNX Runtime has no Where of these
-            kept, rest = (
-                build.emit("And", [where, values]),
-                build.emit("And", [build.emit("Not", [where]), numbers]),
-            )
-            return build.emit("Or", [kept, rest])
-        return build.emit("Where", [where, values, numbers])
+        return _select(build, where, values, numbers, truth=spec.dtype == "bool")
+
+
+def _select(build: Builder, where: ir.Value, values: ir.Value, others: ir.Value, *, truth: bool) -> ir.Value:
+    """Give the values at some places, and others elsewhere; they may be ``truth`` values."""
+    if not truth:
+        return build.emit("Where", [where, values, others])
+    # ONNX Runtime has no Where of truth values
+    kept = build.emit("And", [where, values])
+    rest = build.emit("And", [build.emit("Not", [where]), others])
+    return build.emit("Or", [kept, rest])

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -144,6 +145,31 @@ def test_the_pass_adds_the_input_once(rnn: ModelCase) -> None:
     once = lengths_pass.lengths(replace(program, signature=replace(program.signature, lengths=True)))
     assert [value.name for value in once.model.graph.inputs] == ["inputs", "state_0", "lengths"]
     assert lengths_pass.lengths(once).proto() == once.proto()
+
+
+class Armed(nn.Module):
+    """A counter, and a flag that falls with the first negative number and stays down."""
+
+    def forward(self, x: torch.Tensor, count: torch.Tensor, armed: torch.Tensor) -> Any:
+        flags = []
+        for x_t in x:
+            count, armed = count + 1, armed & (x_t > 0)
+            flags.append(armed)
+        return torch.stack(flags), count, armed
+
+
+def test_states_that_are_no_floats_are_held() -> None:
+    batch = 3
+    begun = torch.zeros(batch, dtype=torch.int64), torch.ones(batch, dtype=torch.bool)
+    program = step.capture(inspect_module(Armed().eval(), (torch.randn(4, batch), *begun)))
+    ragged = lengths_pass.lengths(replace(program, signature=replace(program.signature, lengths=True)))
+    x = np.array([[1, 1, 1], [1, -1, 1], [-1, 1, 1], [1, 1, 1]], "f4")
+    given = [x, *(leaf.numpy() for leaf in begun), np.array([2, 4, 0])]
+    found = ragged.run(dict(zip(ragged.signature.input_names, given, strict=True)))
+    flags, count, armed = (found[name] for name in ragged.signature.output_names)
+    np.testing.assert_array_equal(count, [2, 4, 0])
+    np.testing.assert_array_equal(armed, [True, False, True])
+    np.testing.assert_array_equal(flags, [[1, 1, 0], [1, 0, 0], [0, 0, 0], [0, 0, 0]])
 
 
 @pytest.mark.exhaustive
