@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from torch.onnx._internal.torchscript_exporter import (
     symbolic_helper,
@@ -113,7 +114,31 @@ def _col2im(graph: Any, blocks: Any, size: Any, kernel: Any, dilation: Any, padd
     return graph.op("Col2Im", blocks, size, shape, dilations_i=dilation, pads_i=pads, strides_i=stride)
 
 
+@symbolic_helper.parse_args("v", "v", "i", "f", "v")
+def _pad_packed(graph: Any, data: Any, sizes: Any, batch_first: int, padding: float, steps: Any) -> Any:
+    """Give ``pad_packed_sequence``; upstream pads with zeros, and gives lengths of another dtype back."""
+    padded, lengths = symbolic_opset9._pad_packed_sequence(graph, data, sizes, 0, 0.0, steps)
+    lengths = _packed_by(sizes) or graph.op("Cast", lengths, to_i=onnx.TensorProto.INT64)
+    if padding:
+        zero, one, last = (graph.op("Constant", value_t=torch.tensor(number)) for number in (0, 1, [-1]))
+        time = graph.op("Squeeze", graph.op("Shape", padded, start_i=0, end_i=1))
+        numbers = graph.op("Unsqueeze", graph.op("Range", zero, time, one), last)
+        running = graph.op("Unsqueeze", graph.op("Less", numbers, lengths), last)
+        exact = graph.op("Constant", value_t=torch.tensor(padding, dtype=torch.float64))
+        padded = graph.op("Where", running, padded, graph.op("CastLike", exact, padded))
+    padded = graph.op("Transpose", padded, perm_i=[1, 0, 2]) if batch_first else padded
+    return padded, lengths
+
+
+def _packed_by(sizes: Any) -> Any:
+    """Give the lengths that a sequence was packed by, as they were before the exporter made them int32."""
+    pack = sizes.node()
+    cast = pack.inputsAt(1).node() if pack.kind() == "prim::PackPadded" else None
+    return cast.inputsAt(0) if cast is not None and cast.kind() == "onnx::Cast" else None
+
+
 SYMBOLICS: dict[str, Callable[..., Any]] = {
+    "aten::_pad_packed_sequence": _pad_packed,
     "aten::col2im": _col2im,
     "aten::cpu": _same,
     "aten::full": _full,

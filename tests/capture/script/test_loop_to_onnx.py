@@ -4,18 +4,27 @@ import os
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import rnn_export
 from rnn_export import workers
+from rnn_export.backends.c.write.model import compile_program
 from rnn_export.bundle.layout import LOOP, variant
-from rnn_export.capture.script.script import script
+from rnn_export.capture.onnx_file import reader
+from rnn_export.capture.script.script import script, trace
 from rnn_export.errors import ScriptError
+from rnn_export.module.inspection import inspect_export
 from rnn_export.module.reading import inspect_module
+from rnn_export.runtimes import c
+from rnn_export.signature.tree import tree_leaves
 from rnn_export.workers import Worker
+from tests.support.c_programs import needs_compiler
 from tests.support.cases import ModelCase
+from tests.support.counted import Packed
 from tests.support.loop_form import export_loop
 
 States = list[list[Tensor]]
@@ -144,3 +153,33 @@ def test_the_entries_of_a_list_have_the_axes_of_eager(tmp_path: Path) -> None:
     example = torch.randn(3, 7, 4), torch.zeros(3, 5)
     bundle = rnn_export.export(Unbound().eval(), example, tmp_path / "bundle")
     assert variant(LOOP) in bundle.manifest.files
+
+
+class Behind(Packed):
+    """Pads with a number, and reads the lengths that come back: the means of rows, and their last outputs."""
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        y, counts = pad_packed_sequence(self.layer(packed)[0], True, self.padding, x.shape[1])
+        places = (counts - 1).view(-1, 1, 1).expand(-1, 1, y.shape[2])
+        last = self.head(y.gather(1, places).squeeze(1))
+        return self.head(y), last / counts.unsqueeze(1)
+
+
+@needs_compiler
+def test_rows_are_padded_as_eager_pads_them(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = Behind(0.5, bidirectional=True).eval()
+    subject = inspect_export(net, (torch.randn(3, 7, 4), torch.tensor([7, 2, 4])))
+    program = reader.read(export_loop(trace(subject), subject), subject.signature).program
+    files = compile_program(program, subject.signature, "net")
+    (tmp_path / "model.c").write_text(files.source)
+    (tmp_path / "model.h").write_text(files.header)
+    x, lengths = torch.randn(4, 9, 4), torch.tensor([5, 9, 1, 3])
+    given = {"inputs_0": x.numpy(), "inputs_1": lengths.numpy()}
+    with torch.no_grad():
+        want = [leaf.numpy() for leaf in tree_leaves(net(x, lengths))]
+    in_c = c.start(tmp_path / "model.c", subject.signature)(*given.values())
+    for found in ([*program.run(given).values()], in_c):
+        for got, expected in zip(found, want, strict=True):
+            np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
