@@ -18,6 +18,7 @@ from rnn_export.module.left_out import is_one_step
 from rnn_export.module.reading import inspect_readings, look_again, with_all_results
 from rnn_export.module.repeatable import check_repeatable
 from rnn_export.module.row_ends import of_full_rows, with_row_ends
+from rnn_export.module.squeezed import with_named_axes
 from rnn_export.module.subject import Subject
 from rnn_export.module.submodule_state import Exposed, expose
 from rnn_export.module.vocabulary import find_vocabularies
@@ -50,6 +51,32 @@ def inspect_export(
         ModelError: the module cannot be exported.
     """
     try:
+        return _inspected(model, example, kwargs=kwargs, step=step, lengths=lengths, said=said)
+    except (InputError, ModelError) as error:
+        own = with_named_axes(model, example, kwargs)
+        if own is None:
+            raise
+        try:
+            subject = _inspected(own, example, kwargs=kwargs, step=step, lengths=lengths, said=said)
+        except RnnExportError:
+            if own.unclear:
+                raise type(error)(f"{error} {own.remedy}") from error
+            raise error from None
+    own.warn()
+    return subject
+
+
+def _inspected(
+    model: nn.Module,
+    example: Any,
+    *,
+    kwargs: Mapping[str, Any] | None,
+    step: bool,
+    lengths: bool,
+    said: Said,
+) -> Subject:
+    """Find it out for a module as it stands, or with what it keeps in attributes as a state."""
+    try:
         subject = _only(inspect_readings(model, example, kwargs=kwargs, step=step, said=said))
         check_repeatable(subject)
         _check_sequence(subject, arguments_of(example, kwargs), lengths=lengths)
@@ -61,7 +88,7 @@ def inspect_export(
         kept, state = handed
         named = {**(kwargs or {}), ARGUMENT: state}
         try:
-            return inspect_export(kept, args, kwargs=named, step=step, lengths=lengths, said=said)
+            return _inspected(kept, args, kwargs=named, step=step, lengths=lengths, said=said)
         except RnnExportError as failure:  # what is kept is no state of the rows
             raise error from failure
     check_rows(subject)
