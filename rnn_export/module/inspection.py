@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import nn
 
 from rnn_export.errors import InputError, ModelError, RnnExportError, class_name, mismatch, warn
@@ -12,7 +13,7 @@ from rnn_export.module.arranged import Arranged
 from rnn_export.module.attributes import KeptError
 from rnn_export.module.calling import describe
 from rnn_export.module.candidates import NOTHING_SAID, Said
-from rnn_export.module.fold_check import begins_alike, check_rows, streaming_obstacle
+from rnn_export.module.fold_check import COUNTS, begins_alike, check_rows, streaming_obstacle
 from rnn_export.module.kept_state import ARGUMENT, Kept, keep
 from rnn_export.module.left_out import is_one_step
 from rnn_export.module.reading import inspect_readings, look_again, with_all_results
@@ -21,8 +22,9 @@ from rnn_export.module.row_ends import of_full_rows, with_row_ends
 from rnn_export.module.squeezed import with_named_axes
 from rnn_export.module.subject import Subject
 from rnn_export.module.submodule_state import Exposed, expose
+from rnn_export.module.unpacked import COMPUTED_COUNTS, packs
 from rnn_export.module.vocabulary import find_vocabularies
-from rnn_export.signature.sizes import TIME
+from rnn_export.signature.sizes import BATCH, TIME
 
 
 def inspect_export(
@@ -204,7 +206,16 @@ def find_streaming(subject: Subject) -> Subject:
             return replace(inner, sample=subject.sample)
     if subject.extra:
         return find_streaming(with_all_results(subject))
+    if reason and reason != COUNTS and _packs_its_sequences(subject):
+        reason = COMPUTED_COUNTS
     return replace(subject, signature=replace(subject.signature, not_streamable_because=reason))
+
+
+def _packs_its_sequences(subject: Subject) -> bool:
+    """Whether a module packs what has its time steps and rows, by numbers that are none of its inputs."""
+    sizes = subject.signature.sizes(subject.inputs)
+    with torch.no_grad():
+        return packs(lambda: subject.flat()(*subject.arguments), sizes[TIME], sizes[BATCH])
 
 
 def _read_again(subject: Subject, exposed: Exposed, states: tuple[Any, ...]) -> Subject | None:

@@ -22,6 +22,11 @@ from rnn_export.module.output_length import Along, size_along
 from rnn_export.module.wrappers import Wrapper
 
 EVERYTHING = slice(None)
+PACK = "_pack_padded_sequence"
+COMPUTED_COUNTS = (
+    "forward computes how many time steps each row has, for pack_padded_sequence: what comes later says "
+    "whether a time step counts. A net that runs forward alone streams if forward takes these numbers"
+)
 LAYERS = nn.modules.rnn.__name__  # where torch.nn has its recurrent layers, which take packed sequences
 
 
@@ -102,6 +107,31 @@ class _AllSteps(TorchFunctionMode):
         return pack
 
 
+class _Packing(TorchFunctionMode):
+    """Notes how many time steps, and of how many rows, are packed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.packed = set[tuple[int, int]]()
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        """Run a function of PyTorch."""
+        if getattr(func, "__name__", "") == PACK:
+            padded, _, batch_first = args
+            rows, steps = padded.shape[:2] if batch_first else padded.shape[1::-1]
+            self.packed.add((steps, rows))
+        return func(*args, **(kwargs or {}))
+
+
+def packs(run: Callable[[], Any], steps: int, rows: int) -> bool:
+    """Whether so many time steps of so many rows are packed."""
+    with _Packing() as packing:
+        run()
+    return (steps, rows) in packing.packed
+
+
 def _among(given: Any, known: Sequence[Tensor]) -> bool:
     return any(given is one for one in known)
 
@@ -171,7 +201,7 @@ def _selected(mode: _AllSteps, args: Sequence[Any], named: Mapping[str, Any]) ->
 
 Rule = Callable[[_AllSteps, Sequence[Any], Mapping[str, Any]], Any]
 RULES: dict[str, Rule] = {
-    "_pack_padded_sequence": _pack,
+    PACK: _pack,
     "_pad_packed_sequence": _pad,
     "to": _moved,
     "cpu": _moved,

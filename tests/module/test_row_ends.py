@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from rnn_export.capture.step import TRACED_BATCH
 from rnn_export.module.inspection import inspect_export
-from rnn_export.module.unpacked import FullRows
+from rnn_export.module.unpacked import COMPUTED_COUNTS, FullRows
 from rnn_export.program.quiet import quiet
 from rnn_export.signature.tree import map_leaves, tree_leaves
 from tests.support.counted import STREAMED, WHOLE, Counted
@@ -79,3 +80,24 @@ def test_what_does_not_stream_takes_its_numbers_as_they_are(name: str) -> None:
     signature = inspect_export(WHOLE[name].make().eval(), WHOLE[name].draw(TIMES, ROWS)).signature
     assert (signature.streamable, signature.lengths) == (False, False)
     assert [spec.role for spec in signature.inputs] == ["sequence", "lengths"]
+
+
+class Computed(nn.Module):
+    """Computes the numbers of time steps from what it takes: from ids, or from a mask beside them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.gru = nn.Embedding(11, 4, padding_idx=0), nn.GRU(4, 5, batch_first=True)
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        lengths = ((ids != 0) if mask is None else mask).sum(1)
+        x = pack_padded_sequence(self.embed(ids), lengths.cpu(), batch_first=True, enforce_sorted=False)
+        return pad_packed_sequence(self.gru(x)[0], True, total_length=ids.shape[1])[0]
+
+
+@pytest.mark.parametrize("with_mask", [False, True])
+def test_numbers_that_are_computed_are_to_be_arguments(with_mask: bool) -> None:
+    ids = torch.tensor([[3, 1, 4, 1, 5, 9, 2], [6, 5, 3, 5, 0, 0, 0], [8, 9, 7, 9, 3, 2, 0]])
+    signature = inspect_export(Computed().eval(), (ids, ids != 0) if with_mask else (ids,)).signature
+    assert not signature.streamable
+    assert signature.not_streamable_because == COMPUTED_COUNTS
