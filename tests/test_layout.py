@@ -31,8 +31,8 @@ ROOMS: dict[str, str] = {
         calling attributes output_length numbers_behind candidates rows axes_refused axes counts free_sizes
         call_specs wrappers copying interface arguments each_row left_out pairs unbatched naming arranged
         preparation purity starts subject reading precision eager repeatable values sizes kinds sampling
-        vocabulary fold_check submodule_state kept_state unpacked row_ends squeezed inspection asked matrices
-        rounded_weights
+        vocabulary fold_check submodule_state kept_state unpacked row_ends squeezed local_names
+        inspection asked matrices rounded_weights
         """,
     "bundle": """
         staging untrusted/files untrusted/json_text untrusted/schema untrusted/signature untrusted/protobuf

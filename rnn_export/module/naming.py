@@ -80,11 +80,11 @@ def named(
     states = [place for place, _ in pairs]
     own_states = [parameters[place] for place in states]
     spoken = all(isinstance(went[place][-1], str) or len(went[place]) == 2 for place in states)
-    usable = spoken and len(states) > 1 and _usable(own_states, RESERVED)
+    usable = spoken and len(states) > 1 and are_usable(own_states, RESERVED)
     state = own_states if usable else names_of([*states])
     own_inputs = [parameters[place] for place in inputs]
     single = len(inputs) == 1
-    if single or not _usable(own_inputs, {*state, OUTPUTS, *WORDS}):
+    if single or not are_usable(own_inputs, {*state, OUTPUTS, *WORDS}):
         own_inputs = [INPUTS] if single else [f"{INPUTS}_{number}" for number in range(len(inputs))]
     new = [number for _, number in pairs]
     outputs = [number for number in range(len(came)) if number not in new]
@@ -103,7 +103,7 @@ def named(
     )
 
 
-def _usable(names: Sequence[str], taken: Collection[str]) -> bool:
+def are_usable(names: Sequence[str], taken: Collection[str]) -> bool:
     """Whether names are different, those of variables, and not taken."""
     return len({*names}) == len(names) and not {*taken} & {*names} and all(map(_is_name, names))
 
@@ -122,6 +122,6 @@ def _output_names(paths: Sequence[Path], taken: Collection[str]) -> list[str]:
     keys = [str(path[-1]) for path in paths]
     results = {f"{name}_out" for name in taken}
     for names in (keys, own):
-        if _usable(names, {*taken, *results, INPUTS, LENGTHS.name}):
+        if are_usable(names, {*taken, *results, INPUTS, LENGTHS.name}):
             return names
     return [name for name, _ in enumerate_names(paths, f"{OUTPUTS}_")]

@@ -23,6 +23,7 @@ from rnn_export.capture.step import PRINTING, TRACED_BATCH
 from rnn_export.errors import RnnExportError
 from rnn_export.module import eager
 from rnn_export.module.fold_check import AHEAD, DISAGREES, FOLD_TOLERANCE
+from rnn_export.module.local_names import with_local_names
 from rnn_export.module.reading import look_again
 from rnn_export.module.sampling import Draw
 from rnn_export.module.subject import Subject
@@ -106,7 +107,7 @@ def roll(subject: Subject) -> Subject | None:
     try:
         with unprinted(RUNNING):
             inner = look_again(subject, rolled, subject.inputs, state)
-            return inner if _is_same(subject, inner) else None
+            return with_local_names(subject, inner) if _is_same(subject, inner) else None
     except (RnnExportError, RuntimeError):  # what the trace shows is not the module's step
         return None
 
