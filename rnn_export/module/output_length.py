@@ -53,20 +53,29 @@ def grown(one: Tensor, other: Tensor) -> list[int]:
 
 
 def is_read(run: Run, inputs: Inputs, state: Any, plain: Reading, time: Along, batch: Along) -> bool:
-    """Whether anything comes of one more entry at the end, and of one more row, as far as that can be tried.
+    """Whether anything comes of more entries at the end, and of one more row, as far as that can be tried.
 
-    Of an axis of which only the first entries are read, such as one of several features, nothing does.
+    Of an axis of which only the first entries are read, such as one of several features, nothing does. A
+    stride reads one more entry only if there are several.
     """
     with suppress(RnnExportError):
-        return _is_read(run, inputs, state, plain, time, batch)
+        if state is None and not _differ(plain.outputs, run(all_longer(inputs, batch), None).outputs):
+            return False
+        if _reads(run, inputs, state, plain, time, 1):
+            return True
+        with suppress(RnnExportError):
+            return _reads(run, inputs, state, plain, time, MOST_LENGTHS)
+        return False  # it takes one more, and not several
     return True
 
 
-def _is_read(run: Run, inputs: Inputs, state: Any, plain: Reading, time: Along, batch: Along) -> bool:
-    if state is None:
-        wider = run(all_longer(inputs, batch), None)
-        if all(one.shape == other.shape for one, other in zip(plain.outputs, wider.outputs, strict=True)):
-            return False
+def _differ(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
+    """Whether there are other shapes."""
+    return any(one.shape != other.shape for one, other in zip(some, others, strict=True))
+
+
+def _reads(run: Run, inputs: Inputs, state: Any, plain: Reading, time: Along, more: int) -> bool:
+    """Whether anything comes of so many more entries at the end."""
     last = [
         None if axis is None else tensor.narrow(axis, -1, 1)
         for tensor, axis in zip(inputs, time, strict=True)
@@ -74,12 +83,12 @@ def _is_read(run: Run, inputs: Inputs, state: Any, plain: Reading, time: Along, 
     results = list[Reading]()
     for entries in (last, [None if entry is None else another(entry) for entry in last]):
         given = tuple(
-            tensor if axis is None or entry is None else torch.cat([tensor, entry], axis)
+            tensor if axis is None or entry is None else torch.cat([tensor, *[entry] * more], axis)
             for tensor, axis, entry in zip(inputs, time, entries, strict=True)
         )
         results.append(run(given, state))
     one, other = ([*result.outputs, *result.state] for result in results)
-    longer = any(map(grown, plain.outputs, results[0].outputs))
+    longer = _differ(plain.outputs, results[0].outputs)
     return longer or not all(map(torch.equal, one, other))
 
 

@@ -85,3 +85,19 @@ def test_a_single_entry_that_is_broadcast_is_no_free_size() -> None:
     args = torch.randn(3, 7, 1), torch.randn(3, 2), torch.full((3, 1), 0.1)
     signature = inspect_export(Integrated().eval(), args).signature
     assert [spec.shape for spec in signature.inputs] == [("batch", "time", 1), ("batch", 1)]
+
+
+class Strided(nn.Module):
+    """Reads one more entry in eight: of others nothing comes until there are eight of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frames, self.gru = nn.Conv1d(1, 4, 16, stride=8), nn.GRU(4, 5, batch_first=True)
+
+    def forward(self, samples: Tensor) -> Tensor:
+        return self.gru(self.frames(samples.unsqueeze(1)).transpose(1, 2))[0][:, -1]
+
+
+def test_entries_that_a_stride_leaves_out_are_read_with_those_behind() -> None:
+    signature = inspect_export(Strided().eval(), (torch.randn(3, 88),)).signature
+    assert signature.inputs[0].shape == ("batch", "time")
