@@ -6,6 +6,7 @@ import torch
 
 from rnn_export.errors import RnnExportError
 from rnn_export.module.output_length import Along, Inputs, Run, narrowed, size_along
+from rnn_export.signature.tree import map_leaves, tree_leaves
 
 
 def find_counts(run: Run, inputs: Inputs, state: Any, time: Along) -> tuple[bool, ...]:
@@ -15,9 +16,31 @@ def find_counts(run: Run, inputs: Inputs, state: Any, time: Along) -> tuple[bool
     )
 
 
+def a_state_counts(run: Run, inputs: Inputs, state: Any, time: Along) -> bool:
+    """Whether a tensor that was taken for a state counts time steps, and comes back as it is."""
+    leaves = tree_leaves(state)
+    for place, leaf in enumerate(leaves):
+        fewer = int(leaf.max()) - 1 if _are_counts(leaf) else 0
+        if not 0 < fewer < size_along(inputs, time):
+            continue
+        few = narrowed(inputs, time, fewer)
+        own = clamped(tuple(leaves), tuple(number == place for number in range(len(leaves))), fewer)
+        if not _runs(run, few, state) and _runs(run, few, _with_leaves(state, own)):
+            return True
+    return False
+
+
+def _with_leaves(state: Any, leaves: Inputs) -> Any:
+    left = iter(leaves)
+    return map_leaves(state, lambda _: next(left))
+
+
 def _may_count(inputs: Inputs, place: int) -> bool:
-    tensor = inputs[place]
-    return len(inputs) > 1 and tensor.dim() == 1 and tensor.dtype == torch.int64 and bool((tensor > 0).all())
+    return len(inputs) > 1 and _are_counts(inputs[place])
+
+
+def _are_counts(tensor: torch.Tensor) -> bool:
+    return tensor.dim() == 1 and tensor.dtype == torch.int64 and bool((tensor > 0).all())
 
 
 def _counts(run: Run, inputs: Inputs, state: Any, time: Along, place: int) -> bool:

@@ -14,7 +14,7 @@ from rnn_export.module.axes import SHORT, Axes, FlattenedError, check_state, fin
 from rnn_export.module.call_specs import input_specs, output_specs, state_specs
 from rnn_export.module.calling import ANOTHER_EXAMPLE, Calling, OtherCallError, Reading, describe, read
 from rnn_export.module.candidates import Said
-from rnn_export.module.counts import clamped, find_counts
+from rnn_export.module.counts import a_state_counts, clamped, find_counts
 from rnn_export.module.free_sizes import a_state_grows, free_sizes, named_sizes
 from rnn_export.module.interface import check_kinds, check_new_state
 from rnn_export.module.naming import Names
@@ -204,6 +204,8 @@ def _found_out(
     leaves = () if taken is None else tuple(tree_leaves(taken))
     if leaves and names.takes and a_state_grows(calls.run, inputs, taken, axes):
         raise OtherCallError("a tensor that comes back is as long as the sequences: it is no state")
+    if leaves and a_state_counts(calls.run, inputs, taken, axes.time):
+        raise OtherCallError("a tensor that comes back counts time steps: it is no state")
     state_names = names.state or (() if taken is None else names_of(taken))
     tree = None if taken is None else tree_of(taken, state_names)
     begun = _begin(calls, inputs, taken, begin, axes)

@@ -16,7 +16,7 @@ from rnn_export.signature.tree import map_leaves, tree_leaves
 from tests.support.counted import STREAMED, WHOLE, Counted
 
 TIMES, ROWS = 6, 3
-EVERY_DAY = ("a state", "sorted by hand", "inputs behind the end")
+EVERY_DAY = ("a state", "sorted by hand", "inputs behind the end", "lengths that come back")
 
 
 def daily(table: Iterable[str]) -> list[Any]:

@@ -117,6 +117,13 @@ class InOrder(Packed):
         return self.head(pad_packed_sequence(y, batch_first=True, total_length=x.shape[1])[0]), h
 
 
+class WithLengths(Packed):
+    """Gives the lengths back, as encoders do: they are no state."""
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        return super().forward(x, lengths), lengths
+
+
 class Decided(Packed):
     """Decides by the lengths: no step of it can be traced."""
 
@@ -187,6 +194,7 @@ STREAMED = {
     "tokens": Counted(Tokens, tokens=True),
 }
 WHOLE = {
+    "lengths that come back": Counted(WithLengths),
     "both directions": Counted(lambda: Packed(bidirectional=True)),
     "inputs behind the end": Counted(Residual),
     "no numbers behind the end": Counted(lambda: Packed(float("nan"))),
