@@ -145,7 +145,11 @@ def readings(
     if not came:
         remedy = "Return tensors, in tuples, lists, dicts, named tuples or dataclasses."
         raise ModelError(mismatch("result of forward()", "tensors", describe(result), remedy))
-    fixed = {place: number for place, number in _by_name(leaves, came).items() if place not in kept}
+    fixed = {
+        place: number
+        for place, number in _by_name(leaves, came).items()
+        if place not in kept and not _may_be_counts(leaves[place][1], came[number][1])
+    }
     others = [
         place
         for place, (_, leaf) in enumerate(leaves)
@@ -191,6 +195,11 @@ def _by_name(leaves: Sequence[tuple[Path, Tensor]], came: Sequence[tuple[Path, T
         if isinstance(went[-1], str) and len(own) == 1 and own[0] not in fixed.values():
             fixed[place] = own[0]
     return fixed if len(fixed) < len(leaves) else {}
+
+
+def _may_be_counts(given: Tensor, new: Tensor) -> bool:
+    """Whether a tensor may count the time steps of rows, and be given back."""
+    return given.dim() == 1 and given.dtype == torch.int64 and torch.equal(given, new)
 
 
 def _matches(

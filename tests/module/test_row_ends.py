@@ -13,7 +13,7 @@ from rnn_export.module.inspection import inspect_export
 from rnn_export.module.unpacked import COMPUTED_COUNTS, FullRows
 from rnn_export.program.quiet import quiet
 from rnn_export.signature.tree import map_leaves, tree_leaves
-from tests.support.counted import STREAMED, WHOLE, Counted
+from tests.support.counted import STREAMED, WHOLE, Counted, Packed
 
 TIMES, ROWS = 6, 3
 EVERY_DAY = ("a state", "sorted by hand", "inputs behind the end", "lengths that come back")
@@ -80,6 +80,20 @@ def test_what_does_not_stream_takes_its_numbers_as_they_are(name: str) -> None:
     signature = inspect_export(WHOLE[name].make().eval(), WHOLE[name].draw(TIMES, ROWS)).signature
     assert (signature.streamable, signature.lengths) == (False, False)
     assert [spec.role for spec in signature.inputs] == ["sequence", "lengths"]
+
+
+class Named(Packed):
+    """Gives the lengths back under the name that they have."""
+
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> Any:
+        return {"y": super().forward(x, lengths), "lengths": lengths}
+
+
+def test_lengths_that_come_back_under_their_name_are_no_state() -> None:
+    given = {"lengths": torch.tensor([7, 2, 4])}
+    signature = inspect_export(Named().eval(), (torch.randn(3, 7, 4),), kwargs=given).signature
+    assert [spec.role for spec in signature.inputs] == ["sequence", "lengths"]
+    assert [str(spec) for spec in signature.outputs] == ["float32 [batch, time, 3]", "int64 [batch]"]
 
 
 class Computed(nn.Module):
