@@ -31,7 +31,8 @@ ASKED = {
 FORKS = (
     "files are run in processes that are forked, which this system (%s) does not have. Use Linux, or macOS."
 )
-TIME_LIMIT = 1800.0  # seconds for one file in one runtime; a file that hangs has failed
+TIME_LIMIT = 1800.0  # seconds of the processor for one file in one runtime; a file that hangs has failed
+PATIENCE = 10  # times as long by the clock: what waits uses no processor, nor does what a busy machine keeps
 LAST = 1 << 12  # bytes of what a process said before it ended that are looked at
 PACKAGE_PARENT = Path(__file__).resolve().parents[1]
 LENGTH = 8  # bytes of the length of a message
@@ -173,20 +174,21 @@ def ask(request: Mapping[str, Any], limit: int, workers: Workers, content: bytes
         The answer, and what went wrong if something did.
     """
     with workers.worker(request["runtime"]) as worker:
-        timer = Timer(TIME_LIMIT, worker.kill)
+        timer = Timer(TIME_LIMIT * PATIENCE, worker.kill)
         timer.start()
         with ThreadPoolExecutor(1) as pool:
             errors = pool.submit(_last, worker)
-            answer = _answer(worker, json.dumps(request).encode() + b"\n" + content, limit)
+            asked = {**request, "seconds": TIME_LIMIT}
+            answer = _answer(worker, json.dumps(asked).encode() + b"\n" + content, limit)
         status = worker.status.readline().decode().strip()
         late = timer.finished.is_set()
         timer.cancel()
     if late:
-        return b"", _late(TIME_LIMIT)
+        return b"", overdue(TIME_LIMIT * PATIENCE)
     if len(answer) > limit:
         return b"", _large(limit)
     if status != "0":
-        return b"", _why(status, errors.result())
+        return b"", _why(status, errors.result(), TIME_LIMIT)
     return answer, ""
 
 
@@ -210,10 +212,11 @@ class Conversation:
     def ask(self, message: bytes, limit: int, seconds: float) -> tuple[bytes, str]:
         """Give the answer to a message, and what went wrong if something did.
 
-        ``limit`` is the number of bytes that the answer may have, ``seconds`` the time that it may take.
+        ``limit`` is the number of bytes that the answer may have, ``seconds`` what it may take of the
+        processor, to which the worker has to keep itself; by the clock it may take :data:`PATIENCE` times it.
         """
         worker = self._worker = self._worker or self._begun()
-        timer = Timer(seconds, worker.kill)
+        timer = Timer(seconds * PATIENCE, worker.kill)
         timer.start()
         with suppress(*GONE):
             worker.request.write(len(message).to_bytes(LENGTH) + message)
@@ -228,8 +231,8 @@ class Conversation:
         errors = self._errors.result()
         self._end()
         if late:
-            return b"", _late(seconds)
-        return b"", _why(status, errors) if answer is None else _large(limit)
+            return b"", overdue(seconds * PATIENCE)
+        return b"", _why(status, errors, seconds) if answer is None else _large(limit)
 
     def close(self) -> None:
         """End the worker."""
@@ -260,15 +263,29 @@ def read_message(pipe: BinaryIO, limit: int = sys.maxsize) -> bytes | None:
     return message if len(length) == LENGTH and len(message) == wanted else None
 
 
-def _late(seconds: float) -> str:
-    return f"did not finish within {seconds:.0f} s"
+def overused(seconds: float) -> str:
+    """Say that something used too much of the processor."""
+    return f"took more than {seconds:.4g} s of the processor"
+
+
+def overdue(seconds: float) -> str:
+    """Say that something took too long by the clock, though it may have done nothing."""
+    waits = "it waits for what does not come, or the machine is very busy"
+    return f"took more than {seconds:.4g} s by the clock: {waits}"
 
 
 def _large(limit: int) -> str:
     return f"gave more than the {limit} bytes that its results have"
 
 
-def _why(status: str, errors: bytes) -> str:
+def _why(status: str, errors: bytes, seconds: float) -> str:
+    """Say how a process ended that might use so many seconds of the processor.
+
+    >>> _why(f"-{signal.SIGXCPU:d}", b"", 60.0)
+    'took more than 60 s of the processor'
+    """
+    if status == f"-{signal.SIGXCPU:d}":
+        return overused(seconds)
     last = errors.decode(errors="replace").strip().splitlines()[-3:]
     return f"{ended(status)}: {' '.join(last)}"
 

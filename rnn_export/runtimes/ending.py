@@ -1,14 +1,19 @@
 """When a worker ends before it has answered: when it is told to, nobody is left, or a run takes too long."""
 
+import math
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 
-running: list[tuple[float, str]] = []  # until when what runs now may take, and what is said then
+from rnn_export.workers import PATIENCE, overdue, overused
+
+Clock = Callable[[], float]
+running: list[list[tuple[Clock, float, str]]] = []  # of what runs now: clocks, until when, what is said then
 WATCH, GRACE = 0.2, 2.0  # seconds: how often to look for who asked, and how long an orderly end may take
 
 
@@ -23,7 +28,7 @@ def _end_with(parent: int) -> None:
     late: list[str] = []
     while os.getppid() == parent and not late:
         time.sleep(WATCH)
-        late = [message for until, message in running[-1:] if time.monotonic() > until]
+        late = [message for limits in running[-1:] for clock, until, message in limits if clock() > until][:1]
     sys.stderr.writelines(f"{message}\n" for message in late)
     sys.stderr.flush()
     os.kill(os.getpid(), signal.SIGTERM)  # the main thread ends its compiler, and removes what that wrote
@@ -33,9 +38,32 @@ def _end_with(parent: int) -> None:
 
 @contextmanager
 def within(seconds: float, what: str) -> Iterator[None]:
-    """End this process, which is watched, if something takes longer than it may, and say what."""
-    running.append((time.monotonic() + seconds, f"{what} did not finish within {seconds:.0f} s"))
+    """End this process, which is watched, if something takes longer than it may, and say what.
+
+    The seconds are those of the processor that this process uses: a machine that is busy is no fault of a
+    file. What waits uses none, and may take ``PATIENCE`` times as long by the clock.
+    """
+    patience = seconds * PATIENCE
+    limits = [
+        (time.process_time, time.process_time() + seconds, f"{what} {overused(seconds)}"),
+        (time.monotonic, time.monotonic() + patience, f"{what} {overdue(patience)}"),
+    ]
+    running.append(limits)
     try:
         yield
     finally:
         running.pop()
+
+
+def at_most(seconds: float) -> None:
+    """Let the system end this process, ``SIGXCPU``, when it has used so much more of the processor.
+
+    Whatever it does then: it need not come back to Python. What it starts may use as much, each for itself.
+    """
+    resource = import_module("resource")  # which Windows does not have
+    _, most = resource.getrlimit(resource.RLIMIT_CPU)
+    until = math.ceil(time.process_time() + seconds)
+    until = until if most == resource.RLIM_INFINITY else min(until, most)
+    resource.setrlimit(resource.RLIMIT_CPU, (until, most))
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, most))  # nothing stays behind of what is ended so

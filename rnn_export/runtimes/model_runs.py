@@ -16,11 +16,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from rnn_export.runtimes import ending
 from rnn_export.runtimes.turns import measure
 from rnn_export.signature.tensors import Array
 from rnn_export.workers import Conversation, Workers, read_message
 
-LIMIT = 60.0  # seconds for one run of a few time steps
+LIMIT = 60.0  # seconds of the processor for one run of a few time steps
 LARGEST = (1 << 31) - 1  # bytes of the results of a run
 # Keys beside the arrays of a message: the models, each with its number, and what else is asked; or the length
 # of each list, or why there are none.
@@ -49,7 +50,7 @@ class ModelRuns:
 
         Raises:
             RunError: ONNX Runtime cannot run it.
-            DeadRunError: it takes the process with it, or more than :data:`LIMIT` seconds.
+            DeadRunError: it takes the process with it, or more than :data:`LIMIT` seconds of the processor.
         """
         asked = {"outputs": list(outputs), "optimized": optimized}
         return self._asked([model], feeds, asked, LIMIT)
@@ -70,7 +71,7 @@ class ModelRuns:
         self, models: Sequence[bytes], feeds: Mapping[str, Array], asked: Mapping[str, Any], limit: float
     ) -> list[Any]:
         head = {f"{MODEL}{number}": np.frombuffer(model, np.uint8) for number, model in enumerate(models)}
-        told = json.dumps({**asked, "models": len(models), "feeds": list(feeds)})
+        told = json.dumps({**asked, "models": len(models), "feeds": list(feeds), "limit": limit})
         request = _packed(head | {ASKED: np.array(told)} | _arrays(list(feeds.values())))
         answer, failure = self._conversation.ask(request, LARGEST, limit)
         if failure:
@@ -106,6 +107,7 @@ def answers(_: Mapping[str, Any], asked: BinaryIO) -> Iterator[bytes]:
             given = dict(file)
         wanted = json.loads(str(given.pop(ASKED)))
         models = [given.pop(f"{MODEL}{number}").tobytes() for number in range(wanted["models"])]
+        ending.at_most(wanted["limit"])
         feeds = dict(zip(wanted["feeds"], _values(given), strict=True))
         try:
             if "seconds" in wanted:

@@ -255,6 +255,8 @@ def main(asked: BinaryIO, parent: int) -> None:
         return
     request: dict[str, Any] = json.loads(line)
     ending.watch(parent)
+    if "seconds" in request:
+        ending.at_most(request["seconds"])
     sys.meta_path.insert(0, Blocked(request["blocked"]))
     try:
         for found in TASKS[request["task"]](request, asked):

@@ -30,7 +30,7 @@ from rnn_export.verification.compare import FAILED, NOT_CHECKED, PASSED, Check, 
 from rnn_export.workers import Workers
 
 HEADING = "File", "Runtime", "Worst error", "Eager's own", "Of allowed", "Verdict"
-LIMITS = 60.0, 1.0  # seconds that a run may take, and more for each of its time steps
+LIMITS = 60.0, 1.0  # seconds of the processor that a run may take, and more for each of its time steps
 
 
 @dataclass(frozen=True)
