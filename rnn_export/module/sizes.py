@@ -1,21 +1,26 @@
 """Sizes that a module compares the shape of its inputs with: ``if x.shape[0] > 500``."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
+from rnn_export.errors import ModelError
 from rnn_export.module.subject import Subject
 from rnn_export.signature.signature import Call
+from rnn_export.signature.sizes import BATCH, TIME
 
 MOST = 1 << 14  # a size beyond is not tried
 
 
 class Size(int):
-    """A size of a tensor, which notes what it is compared with."""
+    """A size of a tensor, which notes what it is compared with, and what it is found to be."""
 
     compared: set[int]
+    found: set[int]
 
     def __lt__(self, other: Any) -> Any:
         return self._note(other).__lt__(other)
@@ -30,17 +35,20 @@ class Size(int):
         return self._note(other).__ge__(other)
 
     def __eq__(self, other: Any) -> Any:
-        return self._note(other).__eq__(other)
+        return self._note(other, self.found).__eq__(other)
 
     def __ne__(self, other: Any) -> Any:
-        return self._note(other).__ne__(other)
+        return self._note(other, self.found).__ne__(other)
 
     __hash__ = int.__hash__
 
-    def _note(self, other: object) -> int:
+    def _note(self, other: object, alike: set[int] | None = None) -> int:
+        """Note a number, one that this size is where it is asked whether it is just that."""
+        number = int(self)
         if isinstance(other, int):
-            self.compared.add(int(other))
-        return int(self)
+            noted = self.compared if alike is None or number != int(other) else alike
+            noted.add(int(other))
+        return number
 
 
 class SizesCompared(TorchFunctionMode):
@@ -48,7 +56,7 @@ class SizesCompared(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.compared = set[int]()
+        self.compared, self.found = set[int](), set[int]()
 
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
@@ -61,12 +69,31 @@ class SizesCompared(TorchFunctionMode):
 
     def _noted(self, number: int) -> Size:
         size = Size(number)
-        size.compared = self.compared
+        size.compared, size.found = self.compared, self.found
         return size
 
 
 def compared_sizes(subject: Subject, call: Call) -> list[int]:
-    """Run a module on its example, and list the numbers that it compares sizes of tensors with."""
+    """Run a module on its example, and list the numbers that it compares sizes of tensors with.
+
+    What a size is found to be with more time steps and rows as well, it is a check of features, as each layer
+    of ``torch.nn`` makes: it says nothing of time and batch.
+    """
     with SizesCompared() as seen:
         call(*(tensor.numpy() for tensor in subject.arguments))
-    return sorted(size for size in seen.compared if 1 < size <= MOST)
+    compared = seen.compared | (seen.found - _found_in_more(subject, call) if seen.found else set())
+    return sorted(size for size in compared if 1 < size <= MOST)
+
+
+def _found_in_more(subject: Subject, call: Call) -> set[int]:
+    """List what sizes are found to be with one more time step and row; nothing, if the module fails there."""
+    arguments = [tensor.numpy() for tensor in subject.arguments]
+    for number, spec in enumerate(subject.signature.arguments[: len(arguments)]):
+        for axis, size in enumerate(spec.shape):
+            if size in (TIME, BATCH):
+                length = arguments[number].shape[axis]
+                arguments[number] = arguments[number].take(np.arange(length + 1) % length, axis)
+    with SizesCompared() as seen, suppress(ModelError):
+        call(*arguments)
+        return seen.found
+    return set()
