@@ -19,7 +19,7 @@ from rnn_export.passes.cleanup import constant_folding, layers, products, simpli
 from rnn_export.passes.contract import Pass
 from rnn_export.passes.operators import guard, recognize, rnn_as_gru
 from rnn_export.passes.time import distribute, last_step, no_steps, regroup
-from rnn_export.program.agree import agree
+from rnn_export.program.agree import Known, agree
 from rnn_export.program.program import Program, weights_apart
 from rnn_export.signature.tensors import Array
 
@@ -76,23 +76,23 @@ def optimize(program: Program) -> list[Stage]:
         PassError: a pass changed what the Program computes, or what it requires or ensures does not hold.
         LengthsError: the Program is to take lengths, and cannot.
     """
-    stages = [Stage("capture", "", program, changed=True)]
+    stages, known = [Stage("capture", "", program, changed=True)], Known()
     for each, form in PASSES:
         before = stages[-1].program
-        after = run(each, before)
+        after = run(each, before, known)
         stages.append(Stage(each.name, form, after, changed=after is not before))
     return stages
 
 
-def run(each: Pass, before: Program) -> Program:
-    """Run a pass; give what it makes of a Program.
+def run(each: Pass, before: Program, known: Known | None = None) -> Program:
+    """Run a pass; give what it makes of a Program. ``known`` is what Programs have given: see :func:`agree`.
 
     Raises:
         PassError: it changed what the Program computes, or what it requires or ensures does not hold.
     """
     with typed(f"pass {each.name}", PassError, "Please report it."):
         after = each(before)
-        if after is not before and not agree(before, after):
+        if after is not before and not agree(before, after, known=known):
             raise PassError(f"pass {each.name} changed what the Program computes. Please report it.")
     return after
 

@@ -5,7 +5,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from rnn_export.program.agree import agree
+from rnn_export.program.agree import CALLS, Known, agree
 from rnn_export.program.program import Program
 
 FLOAT = onnx.TensorProto.FLOAT
@@ -43,3 +43,27 @@ def test_where_one_of_two_swallows_nan_both_are_compared_on_numbers() -> None:
     assert agree(swallows, program("Log", "Sin"))
     assert agree(program("Log", "Sin"), swallows)
     assert not agree(wrong, program("Log", "Sin"))
+
+
+def test_a_program_that_was_run_is_not_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran, run = list[Program](), Program.run
+    monkeypatch.setattr(Program, "run", lambda self, feeds: ran.append(self) or run(self, feeds))
+    one, two, three, wrong = (program("Tanh", then) for then in ("Sin", "Sin", "Sin", "Cos"))
+    known: Known = {}
+    assert agree(one, two, known=known)
+    assert agree(two, three, known=known)
+    assert [sum(each is other for other in ran) for each in (one, two, three)] == [len(CALLS)] * 3
+    assert not agree(three, wrong, known=known)
+    assert not agree(one, wrong, known=known)
+
+
+def test_a_program_that_was_run_on_other_numbers_is_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that takes lengths is run on full rows when it comes second, and on any when it comes first."""
+    one, two, three = (program("Tanh", "Sin") for _ in range(3))
+    known: Known = {}
+    assert agree(one, two, known=known)
+    draw = Program.sample
+    monkeypatch.setattr(
+        Program, "sample", lambda *given: {name: 2 * drawn for name, drawn in draw(*given).items()}
+    )
+    assert agree(two, three, known=known)

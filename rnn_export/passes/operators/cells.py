@@ -13,7 +13,7 @@ Part of :mod:`rnn_export.passes.operators.recognize`. An operator is one functio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import permutations
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -64,6 +64,7 @@ class Probe:
         self.states = [random.standard_normal((POINTS, step.hidden)) for _ in range(step.states)]
         self.activations = [random.standard_normal((POINTS, step.hidden)) for _ in step.kinds]
         self.arguments, self.following = step.call(self.x, self.states, self.activations)
+        self.measured: dict[tuple[Any, ...], tuple[list[Array], list[Array]]] = {}
 
     def holds(self, got: Array, want: Array) -> bool:
         """Whether an equation holds at the random points."""
@@ -75,6 +76,19 @@ class Probe:
 
         Row 0 is at zero and gives b; the next I rows, at unit vectors of x, give W; the last H rows R.
         """
+        given = h, *sorted((fixed or {}).items())
+        if given not in self.measured:
+            self.measured[given] = self._measure(h, fixed)
+        measured, at_random = (arguments[number] for arguments in self.measured[given])
+        size, hidden = self.step.size, self.step.hidden
+        if measured.shape != (1 + size + hidden, hidden):
+            return None
+        bias = measured[0]
+        found = Affine(measured[1 : 1 + size] - bias, measured[1 + size :] - bias, bias)
+        return found if self.holds(self.value(found, h), at_random) else None
+
+    def _measure(self, h: int, fixed: dict[int, float] | None) -> tuple[list[Array], list[Array]]:
+        """Give the arguments of all activations at zero and at unit vectors, and at the random points."""
         step = self.step
         size, hidden = step.size, step.hidden
         rows = 1 + size + hidden
@@ -82,14 +96,9 @@ class Probe:
         x[1 : 1 + size] = np.eye(size)
         states = [np.zeros((rows, hidden)) for _ in range(step.states)]
         states[h][1 + size :] = np.eye(hidden)
-        given = self._activations(rows, fixed)
-        measured = step.call(x, states, given)[0][number]
-        if measured.shape != (rows, hidden):
-            return None
-        bias = measured[0]
-        found = Affine(measured[1 : 1 + size] - bias, measured[1 + size :] - bias, bias)
-        at_random = step.call(self.x, self.states, self._activations(POINTS, fixed, random=True))[0][number]
-        return found if self.holds(self.value(found, h), at_random) else None
+        at_units, _ = step.call(x, states, self._activations(rows, fixed))
+        at_random, _ = step.call(self.x, self.states, self._activations(POINTS, fixed, random=True))
+        return at_units, at_random
 
     def value(self, affine: Affine, h: int) -> Array:
         """Give an affine form at the random points."""

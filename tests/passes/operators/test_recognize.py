@@ -15,8 +15,10 @@ from rnn_export.module.reading import inspect_module
 from rnn_export.passes import pipeline
 from rnn_export.passes.choose import OPERATORS
 from rnn_export.passes.operators import recognize as recognition
+from rnn_export.passes.operators.cells import POINTS
 from rnn_export.passes.operators.guard import unguarded
 from rnn_export.passes.operators.rnn_as_gru import rnn_as_gru
+from rnn_export.passes.operators.step_function import Step
 from rnn_export.program.agree import agree
 from rnn_export.program.program import Program
 from rnn_export.program.scan import DIRECTIONS, scans
@@ -262,6 +264,19 @@ def test_a_wrong_proposal_is_rejected(
     assert recognition.recognize(program) is program
     monkeypatch.setattr(recognition, "propose", right)
     assert "GRU" in operators(recognition.recognize(program))
+
+
+def test_all_gates_are_measured_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = form(next(case for case in FOLDS if case.name == "lstm"), "scan")
+    rows, call = list[int](), Step.call
+
+    def counted(self, x, states, activations):
+        rows.append(len(x))
+        return call(self, x, states, activations)
+
+    monkeypatch.setattr(Step, "call", counted)
+    assert "LSTM" in operators(recognition.recognize(program))
+    assert len([number for number in rows if number > POINTS]) == 1
 
 
 def turned(program: Program, inputs: int = 1, outputs: int = 1) -> Program:
