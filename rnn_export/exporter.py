@@ -201,6 +201,7 @@ def _export(
         progress("Writing the files", 2, 3)
         built = partial(workers.prepare, "c")
         written = write_files(improved, staging, name, metadata, opset, weights.kind, c=c, built=built)
+        give_back()
         verified = verify_files(written, progress, workers, quick=quick)
         chosen = choose_form(verified)
         check_demand(VerificationReport.stored(chosen.manifest), required)

@@ -75,8 +75,8 @@ ROOMS: dict[str, str] = {
         arrays session table empty_calls load turns ending model_runs empty_comparison sample_calls worker
         """,
     "verification": """
-        dynamics rounding disturbed grid tolerance sensitivity compare verdict verify verify_export choose
-        weights_cost wasm
+        dynamics rounding disturbed single_steps grid tolerance sensitivity compare verdict verify
+        verify_export choose weights_cost wasm
         """,
     "benchmark": "eager bench",
     "scaffolding": "hosts models render scaffold",

@@ -158,7 +158,7 @@ def _loop(improved: Improved) -> tuple[list[tuple[str, ir.Model]], list[str]]:
     if captured.loop is None:
         return [], []
     try:
-        return [(LOOP, ir.from_proto(captured.loop.model()))], []
+        return [(LOOP, ir.from_proto(captured.loop.last()))], []
     except ScriptError as error:
         if not improved.forms:
             raise refusal(captured.subject, error) from error

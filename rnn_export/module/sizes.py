@@ -93,7 +93,8 @@ def _found_in_more(subject: Subject, call: Call) -> set[int]:
             if size in (TIME, BATCH):
                 length = arguments[number].shape[axis]
                 arguments[number] = arguments[number].take(np.arange(length + 1) % length, axis)
-    with SizesCompared() as seen, suppress(ModelError):
+    seen, found = SizesCompared(), set[int]()
+    with seen, suppress(ModelError):
         call(*arguments)
-        return seen.found
-    return set()
+        found = seen.found
+    return found

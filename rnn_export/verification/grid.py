@@ -12,7 +12,7 @@ others.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from math import prod, sqrt
+from math import prod
 
 import numpy as np
 import torch
@@ -25,15 +25,14 @@ from rnn_export.module.sampling import BATCHES, LONGEST, TINY_ROWS, Draw, moment
 from rnn_export.module.subject import Subject
 from rnn_export.signature.signature import Call, Signature
 from rnn_export.signature.sizes import BATCH, TIME
-from rnn_export.signature.tensors import Array, TensorSpec
-from rnn_export.verification import dynamics
+from rnn_export.signature.tensors import Array
 from rnn_export.verification.disturbed import Disturbed
-from rnn_export.verification.rounding import spread, undecided
+from rnn_export.verification.rounding import undecided
+from rnn_export.verification.single_steps import AMPLIFYING, with_rounding
 
 TIMES = (1, 2, 7)
 LONG = 1000  # of the example's time steps, in one row
 STATES = ("initial", "random")
-AMPLIFYING = 10  # times the longest run: a horizon that is nearer is that of a net that amplifies rounding
 FEW = 3  # time steps of many rows
 FAR = ((300, 1), (1025, 1), (4097, 1), (FEW, 33), (FEW, 257))  # time steps and rows
 MOST_NUMBERS = 1 << 17  # of the inputs and outputs of such a run
@@ -105,6 +104,20 @@ def build(subject: Subject, *, quick: bool = False) -> Golden:
 
     If it is to be ``quick``, the grid is that of a short example, and nothing is tried beyond.
     """
+    golden, others, random = _called(subject, quick=quick)
+    complete = _with_disturbances([*golden.cases, *others], len(golden.cases), subject, random)
+    if any(np.dtype(spec.dtype).kind != "f" for spec in subject.signature.results):
+        double = eager.start(subject, torch.float64)
+        complete = [_with_undecided(found, double, subject.signature) for found in complete]
+        _check_decided(complete, subject)
+    return replace(golden, cases=complete)
+
+
+def _called(subject: Subject, *, quick: bool) -> tuple[Golden, list[Case], np.random.Generator]:
+    """Run eager over the grid, and beyond; give what draws from then on.
+
+    Its copies of the module, each as large as the weights, end with it: what follows makes others.
+    """
     example = min(subject.steps, TIMES[-1]) if quick else subject.steps
     signature = subject.signature
     single, double = eager.start(subject, torch.float32), eager.start(subject, torch.float64)
@@ -157,7 +170,8 @@ def build(subject: Subject, *, quick: bool = False) -> Golden:
                 "Files that give NaN are compared with NaN, which proves nothing. Nothing was written.",
             )
         )
-    golden = _with_rounding(cases, double, subject, Draw(subject, dense))
+    length = min(max(subject.steps, LONGEST), LONG)
+    golden = with_rounding(cases, double, subject, Draw(subject, dense), length)
     others = [
         case(
             f"T{steps}_B{batch}_random",
@@ -177,11 +191,7 @@ def build(subject: Subject, *, quick: bool = False) -> Golden:
         check_company([*spoilt, *begun], replace(subject, signature=replace(signature, lengths=False)))
         beside = case(name, RUN, spoilt, begun, NON_FINITE)
         others += [beside] if _keeps_to_rows(beside, signature) else []
-    complete = _with_disturbances([*golden.cases, *others], len(golden.cases), subject, draw.random)
-    if any(np.dtype(spec.dtype).kind != "f" for spec in signature.results):
-        complete = [_with_undecided(found, double, signature) for found in complete]
-        _check_decided(complete, subject)
-    return replace(golden, cases=complete)
+    return golden, others, draw.random
 
 
 def _with_disturbances(
@@ -273,71 +283,3 @@ def _is_in_reach(steps: int, batch: int, subject: Subject, found: Dynamics | Non
         and steps * batch * work <= MOST_WORK
         and (horizon is None or horizon >= AMPLIFYING * steps)
     )
-
-
-def _with_rounding(cases: list[Case], double: Call, subject: Subject, draw: "Draw") -> Golden:
-    """Say how far rounding can take each single step, and each run if the net amplifies it.
-
-    Of a sum of n terms it can be the square root of n times what is typical (Higham and Mary, *A new approach
-    to probabilistic rounding error analysis*, SIAM J. Sci. Comput. 41, 2019): so much is granted to a step.
-    """
-    signature = subject.signature
-    steps = [case for case in cases if case.kind == STEP]
-    if not steps or not any(leaf.dtype == signature.dtype for leaf in signature.state):
-        return Golden(cases)
-    spreads, terms = _step_spreads(steps, double, signature)
-    found = _dynamics(steps, spreads, terms, subject, draw)
-    most = {name: tuple(part * np.float32(sqrt(terms)) for part in parts) for name, parts in spreads.items()}
-    longest = max(case.time for case in cases)
-    if found.horizon is not None and found.horizon < AMPLIFYING * longest:
-        for case in cases:
-            if case.kind == RUN:
-                most[case.name], _ = spread(double, case.arguments, case.float64, signature)
-    return Golden([replace(case, rounding=most.get(case.name, ())) for case in cases], found)
-
-
-def _step_spreads(
-    steps: Sequence[Case], double: Call, signature: Signature
-) -> tuple[dict[str, tuple[Array, ...]], int]:
-    """Say how far rounding can take each single step: all of them, of contexts of one size, as one call."""
-
-    def side_by_side(cases: Sequence[Sequence[Array]], specs: Sequence[TensorSpec]) -> list[Array]:
-        parts = zip(*cases, strict=True)
-        return [np.concatenate(each, spec.batch_axis) for each, spec in zip(parts, specs, strict=True)]
-
-    alike = dict[tuple[int, ...], list[Case]]()
-    for case in steps:
-        sizes = signature.sizes(case.inputs)
-        alike.setdefault(tuple(sizes[name] for name in signature.free_sizes), []).append(case)
-    spreads, longest = dict[str, tuple[Array, ...]](), 1
-    for cases in alike.values():
-        arguments = side_by_side([case.arguments for case in cases], signature.arguments)
-        right = side_by_side([case.float64 for case in cases], signature.results)
-        found, terms = spread(double, arguments, right, signature)
-        ends = np.cumsum([case.batch for case in cases])[:-1]
-        apart = [
-            np.split(each, ends, spec.batch_axis) for each, spec in zip(found, signature.results, strict=True)
-        ]
-        names = [case.name for case in cases]
-        spreads |= dict(zip(names, zip(*apart, strict=True), strict=True))
-        longest = max(longest, terms)
-    return spreads, longest
-
-
-def _dynamics(
-    steps: Sequence[Case], spreads: dict[str, tuple[Array, ...]], terms: int, subject: Subject, draw: "Draw"
-) -> Dynamics:
-    signature = replace(subject.signature, lengths=False)
-    call = eager.start(replace(subject, signature=signature), torch.float64)
-    inputs = draw.inputs(min(max(subject.steps, LONGEST), LONG), max(BATCHES))
-    state = draw.state(max(BATCHES))
-    outputs = len(signature.outputs)
-    exponent = dynamics.exponent(call, inputs, state, signature, draw.random)
-    pairs = [
-        (error, value)
-        for case in steps
-        for error, value in zip(spreads[case.name][outputs:], case.float64[outputs:], strict=True)
-    ]
-    step_error = dynamics.relative(*zip(*pairs, strict=True))
-    horizon = dynamics.horizon(exponent, step_error)
-    return Dynamics(exponent, step_error, terms, dynamics.AGREEMENT, horizon)

@@ -254,6 +254,13 @@ class LoopExport:
             raise self._error(f"the exporter gives an invalid file, {first_line(error)}", SIMPLER) from error
         return model
 
+    def last(self) -> onnx.ModelProto:
+        """Give the model, as :meth:`model` does, for the last time: it is as large as the weights."""
+        try:
+            return self.model()
+        finally:
+            del self._answer
+
     def _error(self, reason: str, remedy: str) -> ScriptError:
         return ScriptError(f"the scripted {self._name} cannot be exported to ONNX: {reason}. {remedy}")
 

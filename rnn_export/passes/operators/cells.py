@@ -21,6 +21,7 @@ from rnn_export.passes.operators.step_function import Step
 from rnn_export.program.operator_facts import RECURRENT
 from rnn_export.signature.tensors import Array
 
+ROWS = 512  # that are measured at once: all between the activations is kept for each
 POINTS = 4  # random points at which an equation has to hold
 TOLERANCE = 1e-9  # float64, relative to the largest value
 T = TypeVar("T")
@@ -90,13 +91,15 @@ class Probe:
     def _measure(self, h: int, fixed: dict[int, float] | None) -> tuple[list[Array], list[Array]]:
         """Give the arguments of all activations at zero and at unit vectors, and at the random points."""
         step = self.step
-        size, hidden = step.size, step.hidden
-        rows = 1 + size + hidden
-        x = np.zeros((rows, size))
-        x[1 : 1 + size] = np.eye(size)
-        states = [np.zeros((rows, hidden)) for _ in range(step.states)]
-        states[h][1 + size :] = np.eye(hidden)
-        at_units, _ = step.call(x, states, self._activations(rows, fixed))
+        rows = 1 + step.size + step.hidden
+        parts = list[list[Array]]()
+        for begin in range(0, rows, ROWS):
+            units = np.eye(min(ROWS, rows - begin), rows, begin)
+            states = [np.zeros((len(units), step.hidden)) for _ in range(step.states)]
+            states[h][:] = units[:, 1 + step.size :]
+            given = self._activations(len(units), fixed)
+            parts.append(step.call(units[:, 1 : 1 + step.size], states, given)[0])
+        at_units = [np.concatenate(part) for part in zip(*parts, strict=True)]
         at_random, _ = step.call(self.x, self.states, self._activations(POINTS, fixed, random=True))
         return at_units, at_random
 
