@@ -43,6 +43,7 @@ def request(runtime: str = "onnxruntime", file: str = "model.onnx") -> dict[str,
         "runtime": runtime,
         "signature": to_json(BUNDLE.signature),
         "limits": [60.0, 1.0],
+        "parameters": BUNDLE.manifest.model["parameters"],
         "blocked": [],
     }
 

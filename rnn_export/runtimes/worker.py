@@ -33,7 +33,7 @@ from rnn_export.bundle.untrusted import schema
 from rnn_export.bundle.untrusted.files import Files
 from rnn_export.errors import BuildError, BundleError, RuntimeUnavailableError, mismatch
 from rnn_export.garbage import uncollected
-from rnn_export.runtimes import empty_calls, ending, model_runs
+from rnn_export.runtimes import empty_calls, ending, model_runs, which_calls
 from rnn_export.runtimes.table import RUNTIMES
 from rnn_export.signature.as_json import from_json
 from rnn_export.signature.signature import Call, Signature, pieces
@@ -47,7 +47,6 @@ EMPTY = "empty"  # the key of what is wrong with calls without a time step or a 
 UNAVAILABLE = "unavailable"  # the only key, if the runtime cannot run the file
 BROKEN = "broken"  # the only key, if the file cannot be built
 FAULT = "fault"  # the only key, if the system is at fault: a full disk, a folder that is gone
-SHORT, AGAIN = 48, 8  # time steps times rows of the cases that are run again, and how many of them
 MODES = {golden.RUN: ("whole", "cut"), golden.STEP: ("step",)}
 
 
@@ -304,7 +303,7 @@ def _results(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _run_all(request: dict[str, Any]) -> dict[str, Any]:
-    """Load the file, and run all cases; some again, in another order and twice: no call remembers another."""
+    """Load the file, and run all cases, some of them again: see :mod:`rnn_export.runtimes.which_calls`."""
     folder, signature = Path(request["folder"]), from_json(request["signature"])
     files = Files(folder, request["files"])
     results: dict[str, Any] = {}
@@ -317,15 +316,15 @@ def _run_all(request: dict[str, Any]) -> dict[str, Any]:
 
     calls = runtime.variants(folder / request["file"], signature, files.read)
     cases = golden.read(folder, signature, files.read).cases
-    short = [case for case in reversed(cases) if case.time * case.batch <= SHORT][:AGAIN]
-    for case in (*cases, *(case for case in short for _ in range(2))):
+    variants = which_calls.answering(calls, cases, request["parameters"])
+    for case in (*cases, *which_calls.again(cases, request["parameters"])):
         for mode in MODES[case.kind] if case.time <= runtime.longest else ():
             if mode == "cut" and not signature.streamable:
                 continue
             keys = [f"{case.name}/{mode}/{k}" for k in range(len(case.float64))]
             try:
                 with ending.within(at_most(case.time), f"{case.name}/{mode}"):
-                    every = [run(call, case, mode, signature) for call in calls]
+                    every = [run(call, case, mode, signature) for call in variants[case.name]]
                 for arrays in every:
                     check_results(arrays, case)
                 every = [case.kept(arrays) for arrays in every]

@@ -312,6 +312,7 @@ def _run_worker(
         "runtime": runtime.name,
         "signature": to_json(bundle.signature),
         "limits": LIMITS,
+        "parameters": bundle.manifest.model["parameters"],
         "blocked": bundle.manifest.model["source_modules"],
     }
     return process.ask(request, limit, workers)
