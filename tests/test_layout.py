@@ -72,8 +72,8 @@ ROOMS: dict[str, str] = {
         """,
     "runtimes": """
         compiler static_memory bound row_threads c ship wasm_build wasm onnxruntime reference torchscript
-        arrays session table empty_calls load turns ending model_runs empty_comparison sample_calls which_calls
-        worker
+        arrays session table empty_calls load turns ending model_runs empty_comparison sample_calls
+        which_calls worker
         """,
     "verification": """
         dynamics rounding disturbed single_steps grid tolerance sensitivity compare verdict verify
