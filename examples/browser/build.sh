@@ -8,5 +8,6 @@ for tool in node npm; do
 done
 node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' ||
     { echo "not built: needs Node 20, has $(node --version); get it with: apt-get install nodejs, of Debian 13" >&2; exit 77; }
-[ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --silent
+[ node_modules/.package-lock.json -nt package-lock.json ] ||
+    { echo "installing packages into node_modules" >&2 && npm ci --silent; }
 node build.mjs "$models"

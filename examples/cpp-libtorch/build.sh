@@ -22,9 +22,20 @@ prefix_of() { "$1" -c "import torch; print(torch.utils.cmake_prefix_path)" 2> /d
 if ! prefix=$(prefix_of "$PYTHON"); then
     python=build/venv/bin/python
     [ -x $python ] || "$PYTHON" -m venv build/venv > build/log 2>&1 || missing "Python's venv" "$packages"
-    prefix=$(prefix_of $python) || { $python -m pip install -qq torch==2.13.0 && prefix=$(prefix_of $python); } ||
+    prefix_of $python > /dev/null || { echo "installing torch into build/venv, which takes minutes" >&2 &&
+        $python -m pip install -qq torch==2.13.0; } || true
+    prefix=$(prefix_of $python) ||
         missing "libtorch" "pip install torch, or name a Python that has it in PYTHON"
 fi
 
-{ cmake -S . -B build -DCMAKE_PREFIX_PATH="$prefix" && cmake --build build --parallel 2; } > build/log 2>&1 ||
-    { cat build/log >&2; exit 1; }
+# Run a command; show what it compiles, and all that it says if it fails.
+shown() {
+    "$@" 2>&1 | tee build/log | while IFS= read -r line; do
+        case $line in
+        *"] Building "*) line=${line/ Building * object */ ${line##*.dir/}} && echo "${line%.o}" >&2 ;;
+        *"] Linking "*) echo "${line%% Linking *} ${line##* }" >&2 ;;
+        esac
+    done || { cat build/log >&2; exit 1; }
+}
+shown cmake -S . -B build -DCMAKE_PREFIX_PATH="$prefix"
+shown cmake --build build --parallel 2

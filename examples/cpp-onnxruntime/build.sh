@@ -32,10 +32,22 @@ python=build/venv/bin/python
 [ -n "$library" ] || library=$(library_of python3)
 if [ -z "$library" ]; then
     [ -x $python ] || python3 -m venv build/venv > build/log 2>&1 || missing "Python's venv" "$packages"
-    [ -n "$(library_of $python)" ] || $python -m pip install -qq --no-deps 'onnxruntime>=1.19' ||
+    [ -n "$(library_of $python)" ] ||
+        { echo "installing onnxruntime into build/venv" >&2 &&
+            $python -m pip install -qq --no-deps 'onnxruntime>=1.19'; } ||
         missing "ONNX Runtime" "pip install onnxruntime, or name its library in ORT_LIBRARY"
     library=$(library_of $python)
 fi
 ln -sfn "$(realpath "$library")" build/libonnxruntime.so.1
 
-{ cmake -S . -B build && cmake --build build; } > build/log 2>&1 || { cat build/log >&2; exit 1; }
+# Run a command; show what it compiles, and all that it says if it fails.
+shown() {
+    "$@" 2>&1 | tee build/log | while IFS= read -r line; do
+        case $line in
+        *"] Building "*) line=${line/ Building * object */ ${line##*.dir/}} && echo "${line%.o}" >&2 ;;
+        *"] Linking "*) echo "${line%% Linking *} ${line##* }" >&2 ;;
+        esac
+    done || { cat build/log >&2; exit 1; }
+}
+shown cmake -S . -B build
+shown cmake --build build

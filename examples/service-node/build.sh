@@ -6,4 +6,5 @@ if ! node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2> /de
     echo "not built: needs Node 20 or newer with npm; get it with: apt-get install nodejs npm, or from nodejs.org" >&2
     exit 77
 fi
-[ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --loglevel=warn
+[ node_modules/.package-lock.json -nt package-lock.json ] ||
+    { echo "installing packages into node_modules" >&2 && npm ci --loglevel=warn; }
