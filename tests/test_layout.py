@@ -26,7 +26,7 @@ ROOMS: dict[str, str] = {
     "workers": "",
     "models": "rnn gru lstm stack char",
     "signature": "tree sizes tensors signature as_json",
-    "program": "quiet session values build program scan operator_facts agree small_weights",
+    "program": "quiet session values build computed program scan operator_facts agree small_weights",
     "module": """
         calling attributes output_length numbers_behind candidates rows axes_refused axes counts free_sizes
         call_specs wrappers copying interface arguments each_row left_out pairs unbatched naming arranged

@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from rnn_export.backends.empty_calls import answer_empty_calls
 from rnn_export.program.build import Builder
+from rnn_export.program.computed import with_sources
 from rnn_export.program.program import IR_VERSION, weights_apart
 from rnn_export.signature.as_json import to_json
 from rnn_export.signature.signature import Signature
@@ -92,7 +93,7 @@ def _strip_prefix(graph: ir.Graph, prefix: str) -> None:
     taken = {value.name for node in graph.all_nodes() for value in node.outputs}
     taken |= {value.name for value in graph.inputs}
     for initializer in list(graph.initializers.values()):
-        short = (initializer.name or "").removeprefix(prefix)
+        short = with_sources(initializer.name or "", lambda name: name.removeprefix(prefix))
         if short not in taken:
             initializer.name = short
 

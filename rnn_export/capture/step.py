@@ -24,6 +24,7 @@ from rnn_export.failures import users_line
 from rnn_export.garbage import uncollected
 from rnn_export.module.subject import Subject
 from rnn_export.program.build import Builder
+from rnn_export.program.computed import name_computed
 from rnn_export.program.program import IR_VERSION, OPSET, Program, name_apart
 from rnn_export.program.quiet import quiet, unprinted
 from rnn_export.program.scan import Scan
@@ -113,7 +114,10 @@ def _exported(
             without_unbind(traced)
             without_bags(traced)
             traced = decomposed(traced, get_decompositions(TIME_LOOPS))
-            made = torch.onnx.export(traced, dynamo=True, opset_version=OPSET, verbose=False)
+            made = torch.onnx.export(traced, dynamo=True, opset_version=OPSET, verbose=False, optimize=False)
+            if made is not None:
+                name_computed(made.model)  # the exporter has names of its own for what it computes
+                made.optimize()
     except Exception as error:
         reason = str(error.__cause__ or error).strip().partition("\n")[0].rstrip(".")
         line = users_line(error)

@@ -4,6 +4,7 @@ Constants are not nodes but stand with the operator that uses them, by the name 
 ``Identity`` is left out; the body of a loop is a diagram of its own inside of the loop's node.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -266,8 +267,17 @@ def _describe(name: str, tensor: onnx.TensorProto) -> str:
         return ""
     if not tensor.dims:
         return f"{onnx.numpy_helper.to_array(tensor).item():.4g}"
-    names = ", ".join(part.rpartition(".")[2] for part in name.split("+"))
-    return f"{names} [{', '.join(map(str, tensor.dims))}]".strip()
+    return f"{_called(name)} [{', '.join(map(str, tensor.dims))}]".strip()
+
+
+def _called(name: str) -> str:
+    """Give the names of weights that stand side by side, without those of their modules.
+
+    >>> _called("cell.W_xz^T+cell.W_hz^T"), _called("from(cell.b_ih+cell.b_hh, scale)")
+    ('W_xz^T, W_hz^T', 'from(b_ih+b_hh, scale)')
+    """
+    beside = re.sub(r"\+(?![^()]*\))", ", ", name)
+    return re.sub(r"[^\s(,+]*\.", "", beside)
 
 
 def _shortened(text: str) -> str:

@@ -6,8 +6,9 @@ equal ones only once::
     t = Transpose (W)  one = Constant <value = float[1] {1.0}> ()                     # W: float[6,4]
     p = MatMul (x, t)  q = Add (p, one)
 
-    p = MatMul (x, t)  q = Add (p, one)                                               # t: float[4,6] {...}
+    p = MatMul (x, W^T)  q = Add (p, one)                                             # W^T: float[4,6] {...}
 
+What is computed is called after the weights that it is computed from: see :mod:`rnn_export.program.computed`.
 A constant is computed whatever its size: a weight that is transposed at every call costs more than its bytes
 in the file. onnxscript computes, onnx-ir moves and compares; a ``Split`` of a constant, which onnxscript
 leaves, is taken apart here.
@@ -23,6 +24,7 @@ from onnx_ir.passes import common
 
 from rnn_export.passes.contract import CONSTANTS_OUTSIDE, rewriting, settle
 from rnn_export.program.build import add_constant
+from rnn_export.program.computed import name_computed
 from rnn_export.program.operator_facts import int_of
 from rnn_export.program.program import Program, name_apart
 from rnn_export.program.quiet import quiet
@@ -57,6 +59,7 @@ def _operators(model: ir.Model) -> list[str]:
 
 
 def _fold_once(model: ir.Model) -> bool:
+    name_computed(model)
     with quiet():
         folded = onnxscript.optimizer.fold_constants(
             model,

@@ -26,6 +26,7 @@ from onnx_ir.passes import common
 from rnn_export.passes.contract import Property, rewriting
 from rnn_export.passes.time.recurrences import recurrent_nodes
 from rnn_export.program.build import Builder, add_constant
+from rnn_export.program.computed import TURNED
 from rnn_export.program.operator_facts import float_of, int_of
 from rnn_export.program.program import Program
 from rnn_export.program.scan import Scan, scans
@@ -81,7 +82,7 @@ def _open_gemm(main: ir.Graph, body: ir.Graph, node: ir.Node) -> None:
     [result], matrix = node.outputs, constant_value(right)
     assert matrix is not None
     if int_of(node, "transB"):
-        right = add_constant(main, f"{right.name}/transposed", matrix.T)  # type: ignore[union-attr]
+        right = add_constant(main, f"{right.name}{TURNED}", matrix.T)  # type: ignore[union-attr]
     build = Builder()
     total = build.emit("MatMul", [left, right], like=result)
     if rest and rest[0] is not None and float_of(node, "beta"):

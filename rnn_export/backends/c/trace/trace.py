@@ -30,6 +30,7 @@ from rnn_export.backends.c.trace.source_names import source_names
 from rnn_export.backends.c.trace.symbols import OfRow, Space, Symbol, TakenError, Value
 from rnn_export.backends.c.trace.tracing import Tracing
 from rnn_export.errors import CompileError
+from rnn_export.program.computed import sources
 from rnn_export.program.program import Program
 from rnn_export.signature.signature import Signature
 from rnn_export.signature.sizes import BATCH, TIME, Length
@@ -100,8 +101,9 @@ class Tracer(Tracing):
         if value.const_value is None:
             raise CompileError(f"nothing is known of {value.name!r}")
         array = value.const_value.numpy()
-        if str(value.name).startswith(self.prefix):
-            self.call(array, str(value.name).removeprefix(self.prefix))
+        names = sources(str(value.name))
+        if all(name.startswith(self.prefix) for name in names):
+            self.call(array, ", ".join(name.removeprefix(self.prefix) for name in names))
         return array
 
     def walk(self, nodes: Iterable[ir.Node], known: dict[ir.Value, Value]) -> None:
