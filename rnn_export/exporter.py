@@ -125,6 +125,11 @@ def export(
         name=name,
         metadata=metadata,
         progress=progress,
+        step=step,
+        lengths=lengths,
+        overwrite=overwrite,
+        c=c,
+        quick=quick,
     )
     folder = Path(folder)
     check_target(folder, overwrite=overwrite)

@@ -159,6 +159,17 @@ EXPORTS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "a list of kwargs": (export(net(), X, kwargs=[H]), ["kwargs: expected a dict", "got list"]),
     "a number as progress": (export(net(), X, progress=3), ["progress: expected a function", "got int"]),
     "a number as require": (export(net(), X, require=3), ["require: expected", "got int"]),
+    "a word for a flag": (export(net(), X, lengths="yes"), ["lengths: expected True or False, got 'yes'"]),
+    "a number for a flag": (export(net(), X, step=2), ["step: expected True or False, got 2"]),
+    "a word for no C": (export(net(), X, c="no"), ["c: expected True or False, got 'no'"]),
+    "a word for quick": (export(net(), X, quick="no"), ["quick: expected True or False, got 'no'"]),
+    "a word for overwrite": (export(net(), X, overwrite="no"), ["overwrite: expected True or False"]),
+    "a word as an opset": (export(net(), X, opset="18"), ["opset: expected a number from", "got '18'"]),
+    "a number as a role": (export(net(), X, roles={"inputs": 3}), ["role of 'inputs'", "got 3"]),
+    "a number as axes": (
+        export(net(), X, axes={"inputs": 0}),
+        ["axes of 'inputs'", "got 0", "Name each axis"],
+    ),
     # --- the folder ---
     "the state behind the inputs": (
         called(net(), X, (H,), "DIR"),
@@ -218,6 +229,12 @@ CALLS: dict[str, tuple[tuple[Any, ...], list[str]]] = {
     "a bare state": ((INPUTS, STATE), ["argument 'state': expected a tuple", "got ndarray", "(state,)"]),
     "two states": ((INPUTS, (STATE, STATE)), ["expected 1 tensors (state_0), got 2"]),
     "nothing": ((None,), ["got NoneType"]),
+    "a tensor on meta": (
+        (torch.zeros(5, 2, 16, device="meta"),),
+        ["got float32 [5, 2, 16], meta", "with numbers"],
+    ),
+    "a sparse tensor": ((torch.zeros(5, 2, 16).to_sparse(),), ["torch.sparse_coo", "to_dense()"]),
+    "half precision": ((torch.zeros(5, 2, 16).bfloat16(),), ["got bfloat16 [5, 2, 16]", "float32"]),
     "words": (("hello",), ["got str", "Pass a numpy array"]),
     "inputs and state in one": (((INPUTS, (STATE,)),), ["got tuple", "runner(inputs, state)"]),
     "another name": (({"input": INPUTS},), ["expected 'inputs', got 'input'"]),
@@ -243,6 +260,10 @@ OTHERS: dict[str, tuple[Callable[[], object], list[str]]] = {
     "no bundle": (
         lambda: rnn_export.scaffold([], "python", "out_of_reach"),
         ["expected at least one bundle"],
+    ),
+    "a word for a flag of optimize": (
+        lambda: rnn_export.optimize(BUNDLE / "model.onnx", opset="18"),
+        ["opset: expected a number from", "got '18'"],
     ),
     "a number for a model": (lambda: rnn_export.optimize(3, "y.onnx"), ["expected a path, got int"]),
 }

@@ -14,9 +14,13 @@ KINDS: dict[str, tuple[Any, str, str]] = {
     "axes": (Mapping, "a dict of axes by name", "Pass {'inputs': ('time', 'batch', None)}."),
     "roles": (Mapping, "a dict of roles by name", "Pass {'speaker': 'context'}."),
     "batch_first": (bool, "True or False", "Leave it out if the axes are found without."),
+    "c": (bool, "True or False", "Pass False for a bundle without model.c."),
     "name": (str, "a string", "Pass what the model is called."),
     "metadata": (Mapping, "a dict of strings by name", "Pass {'vocabulary': 'abc'}."),
     "progress": (Callable | bool, "a function of a stage and two numbers", "Pass False to see nothing."),
+} | {
+    flag: (bool, "True or False", f"Leave {flag} out unless it is wanted.")
+    for flag in ("step", "lengths", "overwrite", "quick")
 }
 CALL = "export(model, (inputs, state), folder)"
 

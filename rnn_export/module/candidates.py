@@ -1,6 +1,6 @@
 """Which axes of several inputs may be time and batch, before the module is asked."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations, product
 
@@ -60,9 +60,10 @@ class Said:
                     remedy = nearest(name, known, "Name an argument of forward(), a key or a field.")
                     raise InputError(mismatch(where, ", ".join(map(repr, known)), repr(name), remedy))
         for name, axes in self.axes.items():
-            if list(axes).count(BATCH) != 1 or list(axes).count(TIME) > 1 or {*axes} - {TIME, BATCH, None}:
+            said = tuple(axes) if isinstance(axes, Iterable) else ()
+            if said.count(BATCH) != 1 or said.count(TIME) > 1 or {*said} - {TIME, BATCH, None}:
                 expected = "'batch' once, 'time' once or not at all, and None for all other axes"
-                raise InputError(mismatch(f"axes of {name!r}", expected, tuple(axes), "Name each axis."))
+                raise InputError(mismatch(f"axes of {name!r}", expected, said or axes, "Name each axis."))
         for name, role in self.roles.items():
             if role not in ROLES:
                 known_roles = ", ".join(map(repr, ROLES))
@@ -71,7 +72,7 @@ class Said:
                         f"role of {name!r}",
                         known_roles,
                         repr(role),
-                        nearest(role, ROLES, "Name one of them."),
+                        nearest(str(role), ROLES, "Name one of them."),
                     )
                 )
 

@@ -11,6 +11,7 @@ import numpy as np
 from rnn_export.errors import InputError, mismatch
 from rnn_export.signature.tensors import Array, TensorSpec
 
+DENSE = "torch.strided"  # the layout of tensors of torch that numpy reads
 KINDS = "a numpy array, a torch tensor, a list, or what has __array__ or DLPack"
 
 
@@ -27,13 +28,25 @@ def as_array(value: Any, spec: TensorSpec) -> Array:
         return _of_numbers(value, spec, where)
     if not (hasattr(value, "__array__") or hasattr(value, "__dlpack__")):
         raise InputError(mismatch(where, f"{spec}", type(value).__name__, f"Pass {KINDS}."))
-    for step in ("detach", "cpu"):  # a tensor of torch with a gradient, or on a GPU
-        value = getattr(value, step)() if hasattr(value, step) else value
     try:
+        for step in ("detach", "cpu"):  # a tensor of torch with a gradient, or on a GPU
+            value = getattr(value, step)() if hasattr(value, step) else value
         return np.asarray(value) if hasattr(value, "__array__") else np.from_dlpack(value)
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
-        got, remedy = f"{type(value).__name__}: {error}", f"Convert it to {spec.dtype}, on the CPU."
-        raise InputError(mismatch(where, f"{spec}", got, remedy)) from error
+        raise InputError(mismatch(where, f"{spec}", *_unread(value, error, spec))) from error
+
+
+def _unread(value: Any, error: Exception, spec: TensorSpec) -> tuple[str, str]:
+    """Say what came that numpy does not read, and what to do: a tensor of torch without numbers, say."""
+    remedy = f"Convert it to {spec.dtype}, on the CPU."
+    if not (hasattr(value, "dtype") and hasattr(value, "shape")):
+        return f"{type(value).__name__}: {str(error).rstrip('.')}", remedy
+    got = f"{value.dtype} {list(value.shape)}".removeprefix("torch.")
+    if getattr(value, "is_meta", False):
+        return f"{got}, meta", "Pass one with numbers, on the CPU."
+    if str(getattr(value, "layout", DENSE)) != DENSE:
+        return f"{got}, {value.layout}", "Pass it with to_dense()."
+    return got, remedy
 
 
 def _of_numbers(value: list[Any] | tuple[Any, ...], spec: TensorSpec, where: str) -> Array:

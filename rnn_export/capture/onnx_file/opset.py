@@ -14,6 +14,7 @@ Source: https://github.com/onnx/onnx/blob/main/docs/Changelog.md.
 """
 
 from collections.abc import Callable
+from numbers import Integral
 
 import numpy as np
 import onnx
@@ -102,8 +103,9 @@ def check_opset(opset: int | None, remedy: str) -> None:
         OnnxFileError: there is not.
     """
     newest = onnx.defs.onnx_opset_version()
-    if opset is not None and not OLDEST <= opset <= newest:
-        raise OnnxFileError(mismatch("opset", f"a number from {OLDEST} to {newest}", str(opset), remedy))
+    known = range(OLDEST, newest + 1)
+    if opset is not None and (not isinstance(opset, Integral) or opset not in known):
+        raise OnnxFileError(mismatch("opset", f"a number from {OLDEST} to {newest}", repr(opset), remedy))
 
 
 # --- rules ------------------------------------------------------------------------------------------------
