@@ -32,6 +32,7 @@ from rnn_export.verification.single_steps import AMPLIFYING, with_rounding
 
 TIMES = (1, 2, 7)
 LONG = 1000  # of the example's time steps, in one row
+SHORTEST = 32  # time steps over which it is measured what a large net makes of rounding
 STATES = ("initial", "random")
 FEW = 3  # time steps of many rows
 FAR = ((300, 1), (1025, 1), (4097, 1), (FEW, 33), (FEW, 257))  # time steps and rows
@@ -83,6 +84,12 @@ def _affordable(found: Sequence[tuple[int, int]], subject: Subject) -> list[tupl
         if affordable or len(kept) < LEAST_SHAPES:
             kept.add((steps, batch))
     return [shape for shape in found if shape in kept]
+
+
+def _length(subject: Subject) -> int:
+    """Give the time steps over which it is measured what a net makes of rounding: fewer of a large one."""
+    long = min(max(subject.steps, LONGEST), LONG)
+    return min(long, max(SHORTEST, MOST_WORK // max(1, _weights(subject) * 2 * max(BATCHES))))
 
 
 def _weights(subject: Subject) -> int:
@@ -170,8 +177,7 @@ def _called(subject: Subject, *, quick: bool) -> tuple[Golden, list[Case], np.ra
                 "Files that give NaN are compared with NaN, which proves nothing. Nothing was written.",
             )
         )
-    length = min(max(subject.steps, LONGEST), LONG)
-    golden = with_rounding(cases, double, subject, Draw(subject, dense), length)
+    golden = with_rounding(cases, double, subject, Draw(subject, dense), _length(subject))
     others = [
         case(
             f"T{steps}_B{batch}_random",

@@ -69,7 +69,7 @@ WRONG: dict[str, tuple[Any, TensorSpec, str]] = {
     ),
     "words": ([["a"]], FLOATS, "got list of <U1. Pass numbers that are float32"),
     "rows of several lengths": ([[1.0], [1.0, 2.0]], FLOATS, "parts of several lengths. Pad the rows"),
-    "bfloat16": (torch.zeros(1, 1, 2).bfloat16(), FLOATS, "got Tensor: .*BFloat16. Convert it to float32"),
+    "bfloat16": (torch.zeros(1, 1, 2).bfloat16(), FLOATS, r"got bfloat16 \[1, 1, 2\]. Convert it to float32"),
     "a path": ("x.npy", FLOATS, "got str. Pass a numpy array, a torch tensor, a list"),
 }
 

@@ -183,6 +183,13 @@ def test_a_net_of_very_many_weights_is_tried_on_fewer_time_steps_and_rows(rnn: M
     assert {steps for steps, _ in kept} >= {1, 2, 7, 20}
 
 
+@pytest.mark.parametrize(("weights", "steps"), [(1 << 20, 100), (1 << 24, 32), (1 << 30, 32)])
+def test_what_a_large_net_makes_of_rounding_is_measured_over_fewer_time_steps(
+    rnn: ModelCase, weights, steps
+) -> None:
+    assert grid._length(replace(inspect_module(*rnn.build()), model=Heavy(weights))) == steps
+
+
 @pytest.mark.parametrize(("weights", "rows"), [(1 << 20, fold_check.ROWS), (1 << 24, 73), (1 << 30, 43)])
 def test_fewer_rows_of_a_net_of_very_many_weights_are_run_together(rnn: ModelCase, weights, rows) -> None:
     subject = replace(inspect_module(*rnn.build()), model=Heavy(weights))
