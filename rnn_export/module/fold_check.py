@@ -125,9 +125,13 @@ def check_rows(subject: Subject) -> None:
     steps = max(STEPS, signature.least)
     alone = draw.larger + draw.kinds
     batch = max(_rows(subject, steps, alone), *(size + 1 for size in draw.sizes), 0)
-    inputs = draw.possible(draw.large_inputs(steps, draw.larger, batch - draw.larger))
-    arguments = [*inputs, *draw.state(batch)]
-    together = call(*arguments)
+    inputs, state = draw.large_inputs(steps, draw.larger, batch - draw.larger), draw.state(batch)
+    try:
+        together = call(*inputs, *state)
+    except ModelError:
+        inputs = draw.possible(inputs)
+        together = call(*inputs, *state)
+    arguments = [*inputs, *state]
     edges = (*range(alone + 1), max(SOME, alone + 1), batch)
     parts = []
     for begin, end in pairwise(edges):

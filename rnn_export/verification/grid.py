@@ -86,6 +86,16 @@ def _affordable(found: Sequence[tuple[int, int]], subject: Subject) -> list[tupl
     return [shape for shape in found if shape in kept]
 
 
+def _longest(tried: Sequence[tuple[int, int]], batch: int) -> list[int]:
+    """Give the two largest numbers of time steps that are tried with so many rows, or with the most.
+
+    >>> _longest([(1, 1), (7, 1), (1, 5), (7, 5), (20, 5), (31, 2), (1000, 1)], 4)
+    [7, 20]
+    """
+    rows = min(batch, max(some for _, some in tried))
+    return sorted({steps for steps, some in tried if some >= rows})[-2:]
+
+
 def _length(subject: Subject) -> int:
     """Give the time steps over which it is measured what a net makes of rounding: fewer of a large one."""
     long = min(max(subject.steps, LONGEST), LONG)
@@ -155,12 +165,13 @@ def _called(subject: Subject, *, quick: bool) -> tuple[Golden, list[Case], np.ra
 
     short = max(TIMES[-1], signature.least)
     cases = []
-    for steps, batch in _affordable(shapes(example, signature.least, timed=signature.timed), subject):
+    tried = _affordable(shapes(example, signature.least, timed=signature.timed), subject)
+    for steps, batch in tried:
         for kind in STATES:
             inputs = draw.inputs(steps, batch)
             state = draw.state(batch) if kind == "random" else signature.initial_state(batch)
             cases += run(f"T{steps}_B{batch}_{kind}", inputs, state)
-    for steps in times(example, signature.least, timed=signature.timed)[-2:] if draw.larger else ():
+    for steps in _longest(tried, 2 * draw.larger) if draw.larger else ():
         batch = 2 * draw.larger
         found = run(f"T{steps}_B{batch}_large", draw.large_inputs(steps, batch), draw.state(batch), LARGE)
         cases += found if _finite_share(found) == 1 else []
