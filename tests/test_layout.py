@@ -46,7 +46,9 @@ ROOMS: dict[str, str] = {
         onnx_file/trip_count onnx_file/list_entries onnx_file/loop_node onnx_file/list_states
         onnx_file/sequence_reads onnx_file/loop_to_scan onnx_file/sequence_lists onnx_file/scan_direction
         onnx_file/opset onnx_file/reader roll/windows roll/written roll/unread roll/unrolled
-        roll/one_step roll/rolled around/calls around/opaque around/by_itself around/free around/put_in
+        roll/one_step roll/agree roll/traced roll/rolled inline/repeats inline/entries inline/body
+        inline/ends inline/time_step inline/replaced inline/modules inline/free_steps inline/inline
+        around/calls around/opaque around/by_itself around/free around/put_in
         around/around capture
         """,
     "passes": """

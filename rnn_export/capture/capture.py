@@ -10,6 +10,7 @@ from torch.jit import ScriptModule
 from rnn_export.bundle.layout import MODEL_PT
 from rnn_export.capture import step
 from rnn_export.capture.around.around import Around, around
+from rnn_export.capture.inline.inline import apart
 from rnn_export.capture.onnx_file import reader
 from rnn_export.capture.roll.rolled import roll
 from rnn_export.capture.script import script
@@ -149,13 +150,26 @@ def _whole(
     if part:
         raise refusal(subject, *failures)
     try:
-        with typed("a trace around its recurrences", CaptureError, "Please report it."):
-            parts = around(dense, lambda inner: _by_itself(inner, workers))
-            program = parts.program()
+        parts, program = _around(dense, workers)
     except ModelError as error:
-        raise refusal(subject, *failures, error) from error
+        failures.append(error)
+        try:
+            parts, program = _around(apart(dense), workers)
+        except ModelError as another:
+            raise refusal(subject, *failures, another) from another
     captured = Captured(subject, modules[0] if modules else None, None, program)
     return captured if modules else _traced_around(captured, parts, failures)
+
+
+def _around(subject: Subject, workers: Workers) -> tuple[Around, Program]:
+    """Trace a model around its recurrences.
+
+    Raises:
+        ModelError: one of them is none, or what is around them cannot be traced.
+    """
+    with typed("a trace around its recurrences", CaptureError, "Please report it."):
+        parts = around(subject, lambda inner: _by_itself(inner, workers))
+        return parts, parts.program()
 
 
 def _traced_around(captured: Captured, parts: Around, failures: list[ModelError]) -> Captured:

@@ -87,7 +87,7 @@ def _without_vmap(module: nn.Module, arguments: Sequence[Tensor]) -> fx.GraphMod
     for (name, tensor), node in zip(
         weights.items(), [*traced.graph.find_nodes(op="placeholder")], strict=False
     ):
-        _set(holder, name, tensor)
+        set_at(holder, name, tensor)
         with traced.graph.inserting_before(node):
             node.replace_all_uses_with(traced.graph.get_attr(name))
         traced.graph.erase_node(node)
@@ -214,7 +214,7 @@ def operators(module: nn.Module, arguments: Sequence[Tensor]) -> nn.Module:
         tensor = getattr(traced, node.target)
         if name := names.get(_place(tensor)):
             node.target = name
-            _set(holder, name, tensor)
+            set_at(holder, name, tensor)
         else:
             holder.register_buffer(node.target, tensor, persistent=False)
     return fx.GraphModule(holder, traced.graph).eval()
@@ -224,7 +224,7 @@ def _place(tensor: Tensor) -> tuple[object, ...]:
     return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
 
 
-def _set(holder: nn.Module, name: str, tensor: Tensor) -> None:
+def set_at(holder: nn.Module, name: str, tensor: Tensor) -> None:
     """Put a tensor where its name says."""
     *path, last = name.split(".")
     for part in path:

@@ -210,15 +210,3 @@ def test_a_loop_that_cannot_be_rewritten_is_shipped_as_it_is(
     loop = (bundle.folder / "variants" / "loop.onnx").read_bytes()
     assert (bundle.folder / "model.onnx").read_bytes() == loop
     assert (bundle.manifest.form, bundle.manifest.passes) == ("loop", [])
-
-
-def test_what_looks_ahead_and_does_not_script_is_refused(tmp_path) -> None:
-    class Both(Generator):
-        def forward(self, inputs, state):
-            outputs, state = super().forward(inputs, state)
-            return outputs + inputs.mean((0, 2), keepdim=True), state
-
-    example = torch.randn(9, 2, 4), [torch.zeros(2, 6), torch.zeros(2, 6)]
-    with pytest.raises(ScriptError, match="TorchScript cannot compile"):
-        rnn_export.export(Both().eval(), example, tmp_path / "bundle")
-    assert not list(tmp_path.iterdir())

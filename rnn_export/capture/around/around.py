@@ -75,7 +75,11 @@ class Around:
 
         def name(own: str) -> str:
             parts = own.split(".")
-            ends = (".".join([*filter(None, [path]), *parts[start:]]) for start in range(len(parts)))
+            ends = (
+                ".".join([*filter(None, [front]), *parts[start:]])
+                for front in (path, "")  # a weight may be known where the submodule did not have it first
+                for start in range(len(parts))
+            )
             found = next((end for end in ends if end in known), None)
             return f"piece_{number}/{own}" if found is None else f"{wrapped}.{found}"
 

@@ -129,6 +129,15 @@ class _Recurrent:
                 yield partial(self._both_ways, ways)
         elif all(time is None for time, _ in self.given):
             yield lambda: Joined((self.piece(none, turned=True),), none)
+        timed = [number for number, time in enumerate(times) if time is not None]
+        for number in timed if len(timed) > 1 else ():  # what is as long may be read as a whole, in each step
+            for backward in (False, True):
+                yield partial(self._beside, number, turned=backward)
+
+    def _beside(self, context: int, *, turned: bool) -> Joined:
+        """Take one tensor for the same in all time steps, such as the memory of an attention."""
+        none = (None,) * len(self.given)
+        return Joined((self.piece(none, turned=turned, context=context),), none)
 
     def _both_ways(self, ways: Sequence[Way]) -> Joined:
         """Take a loop forward and one backward apart, whose results stand side by side."""
@@ -162,26 +171,33 @@ class _Recurrent:
             if all(options):
                 yield [each[min(place, len(each) - 1)] for each in options]
 
-    def times(self, *, turned: bool) -> tuple[Axes, Axes]:
+    def times(self, *, turned: bool, context: int | None = None) -> tuple[Axes, Axes]:
         """Give the time axes of what goes in and comes out, if that is turned around; none otherwise."""
         taken, given = (
             tuple(time if turned else None for time, _ in axes) for axes in (self.taken, self.given)
         )
-        return taken, given
+        return tuple(None if number == context else time for number, time in enumerate(taken)), given
 
-    def piece(self, picked: Sequence[Picked | None], *, turned: bool) -> Piece:
+    def piece(self, picked: Sequence[Picked | None], *, turned: bool, context: int | None = None) -> Piece:
         """Give some entries of the results as a loop, which runs backward if it is ``turned``.
+
+        Of the tensors that go in, the one of the number ``context`` has no time steps.
 
         Raises:
             RnnExportError: it is none.
         """
-        axes, first = self.times(turned=turned), self.calls[0][0].arguments
+        axes, first = self.times(turned=turned, context=context), self.calls[0][0].arguments
         module = Part(self.module, picked) if any(picked) else self.module
         module = (Turned(module, *axes) if turned else module).eval()
         names = parameter_names(module, first)
         said = {
-            name: [{time: TIME, batch: BATCH}.get(axis) for axis in range(leaf.dim())]
-            for name, (_, leaf), (time, batch) in zip(names, first.leaves, self.taken, strict=True)
+            name: [
+                {time: None if number == context else TIME, batch: BATCH}.get(axis)
+                for axis in range(leaf.dim())
+            ]
+            for number, (name, (_, leaf), (time, batch)) in enumerate(
+                zip(names, first.leaves, self.taken, strict=True)
+            )
             if time is not None and batch is not None
         }
         with quiet():
