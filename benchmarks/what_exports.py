@@ -3,10 +3,11 @@
     python benchmarks/what_exports.py           print the table: some minutes
     python benchmarks/what_exports.py --write   write it into the page
 
-The nets are those of ``calls.py``, ``general_calls.py`` and ``whole_models.py`` in ``tests/support``. One
-that streams was exported as a loop around one time step, or as ONNX's recurrent operators; one that does not
-as a graph for whole sequences. The error is the worst of ``model.onnx`` in ONNX Runtime from eager PyTorch in
-float64, over all calls that are tried; beside it stands that of eager PyTorch in float32 on the same calls.
+The nets are those of ``calls.py``, ``general_calls.py``, ``whole_models.py`` and ``inline_loops.py`` in
+``tests/support``. One that streams was exported as a loop around one time step, or as ONNX's recurrent
+operators; one that does not as a graph for whole sequences. The error is the worst of ``model.onnx`` in
+ONNX Runtime from eager PyTorch in float64, over all calls that are tried; beside it stands that of eager
+PyTorch in float32 on the same calls.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from rnn_export.bundle.layout import MODEL_C, MODEL_PT
 from rnn_export.verification.verify import VerificationReport
 from tests.support.calls import CALLS, WHOLE
 from tests.support.general_calls import GENERAL
+from tests.support.inline_loops import NETS as INLINE
 from tests.support.whole_models import MODELS
 
 PAGE = Path(__file__).parents[1] / "docs" / "what-exports.md"
@@ -44,6 +46,9 @@ def nets() -> Iterator[tuple[str, nn.Module, tuple[Any, ...], dict[str, Any]]]:
     for name, whole in MODELS.items():
         torch.manual_seed(0)
         yield name, whole.make().eval(), whole.draw(time, batch), {}
+    for name, (make, draw, *_) in INLINE.items():
+        torch.manual_seed(0)
+        yield f"loops: {name}", make().eval(), draw(), {}
 
 
 def row(name: str, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], folder: Path) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnn_export.errors import RnnExportError
+from rnn_export.errors import RnnExportError, warn
 from rnn_export.module.axes import Axes
 from rnn_export.module.calling import Reading, agree
 from rnn_export.module.output_length import (
@@ -18,6 +18,7 @@ from rnn_export.module.output_length import (
     another,
     grown,
     longer,
+    narrowed,
     size_along,
 )
 from rnn_export.signature.tree import tree_leaves
@@ -49,11 +50,32 @@ def free_sizes(run: Run, inputs: Inputs, state: Any, axes: Axes) -> list[FreeSiz
             if any(axis is not None and (place, axis) in taken for place, axis in enumerate(candidate)):
                 continue
             follow = _follow(run, inputs, state, plain, candidate)
-            if follow is not None and (
+            if follow is None or not (
                 any(axis is not None for axis in follow) or _is_read(run, inputs, state, candidate)
             ):
+                continue
+            fewest = _fewest(run, inputs, state, candidate)
+            if fewest == 1:
                 found.append(FreeSize(candidate, follow))
+            else:
+                size = size_along(inputs, candidate)
+                warn(
+                    f"The files are for contexts of {size} entries, as the example has them: it takes "
+                    f"any number from {fewest} on, and files with a free size take a single one, too."
+                )
     return found
+
+
+def _fewest(run: Run, inputs: Inputs, state: Any, axes: Along) -> int:
+    """Give the fewest entries that a module takes: a kernel over a context asks for several."""
+    most = size_along(inputs, axes)
+    for size in range(1, most):
+        try:
+            run(narrowed(inputs, axes, size), state)
+        except RnnExportError:
+            continue
+        return size
+    return most
 
 
 def a_state_grows(run: Run, inputs: Inputs, state: Any, axes: Axes) -> bool:

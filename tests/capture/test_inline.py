@@ -56,7 +56,8 @@ def test_it_is_exported(name: str, tmp_path: Path) -> None:
     runner = rnn_export.load(bundle.folder)
     longer = [torch.cat([each, each], axis) for each, axis in zip(example, _time_axes(bundle), strict=False)]
     given = [*longer, *example[len(longer) :]]
-    results = runner(*given)
+    names = [spec.name for spec in bundle.signature.inputs]
+    results = runner(given[0] if len(given) == 1 else dict(zip(names, given, strict=True)))
     with torch.no_grad():
         for got, want in zip(tree_leaves(results), tree_leaves(model(*given)), strict=True):
             np.testing.assert_allclose(got, want.numpy(), atol=1e-5)
@@ -74,11 +75,15 @@ class Counted(nn.Module):
         super().__init__()
         self.layer = nn.Linear(5, 5)
 
+    def kept(self, t: int) -> float:
+        """What a time step keeps of the state."""
+        return 1 / (1 + t * t)
+
     def forward(self, x: Tensor) -> Tensor:
         """[B, T, F] to [B, T, F]."""
         h, found = torch.zeros(x.size(0), 5), []
         for t, x_t in [*enumerate(x.unbind(1))][::-1]:
-            h = torch.tanh(self.layer(x_t) + h / (1 + t * t))
+            h = torch.tanh(self.layer(x_t) + self.kept(t) * h)
             found.append(h)
         return torch.stack(found[::-1], 1).cumsum(**{"dim": 1})
 
@@ -87,6 +92,19 @@ def test_what_is_no_loop_is_refused() -> None:
     """A number that changes from one time step to the next is no state."""
     with pytest.raises(CaptureError, match="cannot be taken apart"):
         apart(inspect_export(Counted(), torch.randn(3, 7, 5)))
+
+
+class Late(Counted):
+    """What it does from the hundredth time step on is in no trace of a few."""
+
+    def kept(self, t: int) -> float:
+        return 0.5 if t < 100 else 2.0
+
+
+def test_what_begins_after_many_time_steps_is_refused() -> None:
+    """Its traces are alike: it is run over more time steps than they have."""
+    with pytest.raises(CaptureError, match="is not what the module gives"):
+        apart(inspect_export(Late(), torch.randn(3, 7, 5)))
 
 
 def test_both_reasons_are_given(tmp_path: Path) -> None:

@@ -94,3 +94,27 @@ def test_one_time_step_is_told_of_the_option(cell: nn.Module) -> None:
         inspect_export(cell.eval(), torch.randn(2, 4))
     with pytest.warns(ExportWarning, match="If that is one time step, export it with step=True"):
         inspect_export(nn.GRUCell(4, 5).eval(), (torch.randn(2, 4), torch.zeros(2, 5)))
+
+
+class Convolved(nn.Module):
+    """Reads three neighbours of a memory that all time steps share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.cell = nn.Conv1d(6, 4, 3), nn.GRUCell(9, 7)
+
+    def forward(self, x: Tensor, memory: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        read, outputs = self.conv(memory.transpose(1, 2)).amax(-1), []
+        for x_t in x.unbind(0):
+            h = self.cell(torch.cat([x_t, read], -1), h)
+            outputs.append(h)
+        return torch.stack(outputs), h
+
+
+def test_a_size_that_may_not_be_one_is_the_examples() -> None:
+    """Files take one entry of a free size as well; this module does not."""
+    example = torch.randn(7, 2, 5), torch.randn(2, 9, 6), torch.zeros(2, 7)
+    with pytest.warns(ExportWarning, match=r"contexts of 9 entries.* any number from 3 on"):
+        signature = inspect_export(Convolved().eval(), example).signature
+    assert [spec.shape for spec in signature.inputs] == [("time", "batch", 5), ("batch", 9, 6)]
+    assert signature.streamable

@@ -40,7 +40,7 @@ FEWEST = 7  # time steps of a trace, beyond the fewest that the module takes
 TRACES = 4
 MOST_PLACES = 64  # of what repeats, at which a time step is tried to begin
 # Time steps, beyond the fewest, and rows for which the two are compared.
-TRIED = (0, 2), (1, 1), (2, 3), (13, 2), (30, 1), (2, 33)
+TRIED = (0, 2), (1, 1), (2, 3), (13, 2), (30, 1), (2, 33), (300, 1), (1025, 1)
 
 
 def apart(subject: Subject) -> Subject:
@@ -55,17 +55,15 @@ def apart(subject: Subject) -> Subject:
             graph = _graph(subject)
         except NotRolledError as error:
             raise CaptureError(f"its loops cannot be taken apart: {error}") from error
-    names = [leaf.name for leaf in signature.state]
     outputs = tuple(spec.name for spec in signature.outputs)
     calling = replace(
         subject.calling,
-        takes={"tuple": [*names]} if names else None,
-        gives={"tuple": [*outputs, *(leaf.name for leaf in signature.returned_state)]},
+        gives={"tuple": [*outputs]},
         outputs=outputs,
         listed=False,
         in_place=False,
     )
-    made = replace(subject, model=Plain(graph, len(signature.inputs)).eval(), calling=calling)
+    made = replace(subject, model=Plain(graph).eval(), calling=calling)
     with unprinted(RUNNING):
         if gives_the_same(subject, made, [(signature.least + more, rows) for more, rows in TRIED]):
             return made
@@ -80,6 +78,10 @@ def _graph(subject: Subject) -> fx.GraphModule:
         Exception: whatever upstream raises that cannot trace it.
     """
     signature, known = subject.signature, known_sizes(subject)
+    if not signature.timed:
+        raise NotRolledError("it takes no sequence")
+    if signature.state:  # files for whole sequences are run without one
+        raise NotRolledError("it takes a state, and keeps more than that")
     usual = (steps for steps in count(signature.least + FEWEST) if steps not in known)
     traces = {steps: traced(subject, steps) for steps in islice(usual, TRACES)}
     root = _with_weights(subject, [*traces.values()])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from rnn_export.module.wrappers import Wrapper
 
@@ -53,14 +53,9 @@ class LoopOf(nn.Module):
 
 
 class Plain(Wrapper):
-    """Is called with a state in a tuple, as the graph is with its leaves."""
+    """Runs a graph, whose weights have the names that the user's module has for them."""
 
-    def __init__(self, graph: fx.GraphModule, inputs: int) -> None:
-        super().__init__(graph)
-        self.inputs = inputs
-
-    def forward(self, *given: Any) -> tuple[Tensor, ...]:
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Run the graph."""
-        state = given[self.inputs :]
-        results: tuple[Tensor, ...] = self.original(*given[: self.inputs], *(state[0] if state else ()))
+        results: tuple[Tensor, ...] = self.original(*inputs)
         return results

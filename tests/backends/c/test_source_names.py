@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import onnx_ir as ir
 import torch
 
+from rnn_export.backends.c.trace.nodes import where
 from rnn_export.backends.c.trace.source_names import TRACE, source_names
 
 FRAME = '  File "{}", line {}, in forward\n    {}'
@@ -60,3 +61,12 @@ def test_a_node_that_a_pass_made_changes_nothing() -> None:
 
 def test_the_variables_of_torch_are_not_the_users() -> None:
     assert named([(1, "ret = _VF.gru(")], file=torch.nn.modules.rnn.__file__) == [""]
+
+
+def test_code_that_is_in_no_file_names_nothing() -> None:
+    """Such as what runs a graph: its variables are numbers."""
+    line = [(4, "cat_default_2 = torch.cat([x, y])")]
+    assert named(line, line, file="<eval_with_key>.3") == ["", ""]
+    node = ir.node("Tanh", [ir.Value(name="x")], name="Tanh_1")
+    node.metadata_props[TRACE] = "\n".join(["Traceback", FRAME.format("<eval_with_key>.3", *line[0])])
+    assert where(node) == "node 'Tanh_1' (Tanh)"

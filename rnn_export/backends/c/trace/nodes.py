@@ -15,6 +15,7 @@ from rnn_export.backends.c.trace.symbols import Symbol, Value
 from rnn_export.program.program import IR_VERSION, OPSET
 from rnn_export.signature.tensors import Array
 
+GENERATED = 'File "<'  # a place in code that is in no file
 NOT_THE_USERS = [f"{Path(place).parent}{os.sep}" for place in (errors.__file__, torch.__file__)]
 
 
@@ -42,6 +43,7 @@ def evaluate(node: ir.Node, arguments: list[Value | None]) -> list[Array]:
 def where(node: ir.Node) -> str:
     """Name a node, and the line of the user's source that it comes from, where that is known."""
     trace = str(node.metadata_props.get("pkg.torch.onnx.stack_trace", ""))
-    lines = [line.strip() for line in trace.splitlines() if line.strip().startswith("File ")]
+    places = (line.strip() for line in trace.splitlines())
+    lines = [line for line in places if line.startswith("File ") and not line.startswith(GENERATED)]
     own = [line for line in lines if not any(folder in line for folder in NOT_THE_USERS)]
     return f"node {node.name!r} ({node.op_type})" + (f", {(own or lines)[-1]}" if lines else "")

@@ -49,5 +49,5 @@ def _statements(trace: str) -> Iterator[tuple[str, str]]:
     """
     for frame in FRAME.finditer(trace):
         assigned = ASSIGNMENT.match(frame["text"])
-        if assigned and not frame["file"].startswith(TORCH):
+        if assigned and not frame["file"].startswith((TORCH, "<")):  # in brackets it is in no file
             yield trace[: frame.end()], assigned[1]
