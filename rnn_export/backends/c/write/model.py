@@ -179,8 +179,8 @@ def _members(source: Source) -> dict[str, str]:
     """Declare the arguments of the call that the net reads or writes, by name."""
     listed = re.split(r", ", _arguments(source))
     arguments = {re.split(r"[ *]", argument)[-1]: argument for argument in listed}
-    # run_all reads the batch, and the steps or the lengths
-    read = {*re.findall(r"\bc->(\w+)", "\n".join(source.walk)), "batch"}
+    read = {*re.findall(r"\bc->(\w+)", "\n".join(source.walk))}
+    # run_all reads the steps or the lengths
     read.add("lengths" if source.signature.lengths else "steps")
     return {name: argument for name, argument in arguments.items() if name in read}
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.bundle.untrusted.attacks import edit
 
-REFUSED = "expected a first value of shape"
+REFUSED = "expected the first value of shape"
 
 
 def attack(folder: Path) -> None:
