@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnn_export.errors import RnnExportError, warn
+from rnn_export.errors import RnnExportError
 from rnn_export.module.axes import Axes
 from rnn_export.module.calling import Reading, agree
 from rnn_export.module.output_length import (
@@ -32,15 +32,16 @@ class FreeSize:
     outputs: Along
 
 
-def free_sizes(run: Run, inputs: Inputs, state: Any, axes: Axes) -> list[FreeSize]:
+def free_sizes(run: Run, inputs: Inputs, state: Any, axes: Axes) -> tuple[list[FreeSize], list[str]]:
     """Find the sizes of contexts that may grow: in all contexts that have the same, or else in one alone.
 
     The results have to follow: an axis of an output has this size, or nothing of it changes. An axis of which
-    nothing but one end is read has no size that is free.
+    nothing but one end is read has no size that is free. Nor has one that may not be 1; what is to be said of
+    it is given as well.
     """
-    groups, found = [*_groups(inputs, axes)], list[FreeSize]()
+    groups, found, remarks = [*_groups(inputs, axes)], list[FreeSize](), list[str]()
     if not groups:
-        return found
+        return found, remarks
     plain = run(inputs, state)
     for group in groups:
         for candidate in (group, *_apart(group)):
@@ -59,11 +60,11 @@ def free_sizes(run: Run, inputs: Inputs, state: Any, axes: Axes) -> list[FreeSiz
                 found.append(FreeSize(candidate, follow))
             else:
                 size = size_along(inputs, candidate)
-                warn(
+                remarks.append(
                     f"The files are for contexts of {size} entries, as the example has them: it takes "
                     f"any number from {fewest} on, and files with a free size take a single one, too."
                 )
-    return found
+    return found, remarks
 
 
 def _fewest(run: Run, inputs: Inputs, state: Any, axes: Along) -> int:

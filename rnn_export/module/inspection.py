@@ -52,8 +52,9 @@ def inspect_export(
         InputError: the example is not what the module takes.
         ModelError: the module cannot be exported.
     """
+    own = None
     try:
-        return _inspected(model, example, kwargs=kwargs, step=step, lengths=lengths, said=said)
+        subject = _inspected(model, example, kwargs=kwargs, step=step, lengths=lengths, said=said)
     except (InputError, ModelError) as error:
         own = with_named_axes(model, example, kwargs)
         if own is None:
@@ -64,7 +65,8 @@ def inspect_export(
             if own.unclear:
                 raise type(error)(f"{error} {own.remedy}") from error
             raise error from None
-    own.warn()
+    for remark in (*([own.remark] if own else []), *subject.remarks):
+        warn(remark)
     return subject
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from rnn_export.errors import class_name, warn
+from rnn_export.errors import class_name
 from rnn_export.exclusive import LOCK
 from rnn_export.module.arguments import Arguments, arguments_of
 from rnn_export.module.copying import copied
@@ -54,9 +54,10 @@ class NamedAxes(Wrapper):
         found = dict.fromkeys(map(_written, self.meant.items()))
         return "; ".join([*found][:LINES])
 
-    def warn(self) -> None:
+    @property
+    def remark(self) -> str:
         """Say that files keep axes of one entry."""
-        warn(
+        return (
             f"{class_name(original_of(self))} loses an axis for one row or one time step. Its files keep it, "
             f"as if this stood there: {self.lines}."
         )

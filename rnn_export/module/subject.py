@@ -42,7 +42,8 @@ class Subject:
     ``sample`` holds the example's inputs, ``inputs`` and ``state`` a few time steps and rows of the example:
     no file depends on how many there are. ``extra`` is what the module returns beside its outputs and a state
     that it takes. ``counted`` is the module as it takes the number of time steps of each row, where this is
-    that module on rows that have all of them: what is left if no step of this can be captured.
+    that module on rows that have all of them: what is left if no step of this can be captured. ``remarks``
+    are what the user is told of it if it is the form that is exported.
     """
 
     model: nn.Module
@@ -53,6 +54,7 @@ class Subject:
     signature: Signature
     extra: tuple[Tensor, ...] = ()
     counted: "Subject | None" = None
+    remarks: tuple[str, ...] = ()
 
     def flat(self, model: nn.Module | None = None) -> Flat:
         """Give the module, or a copy of it, as ``(*inputs, *state) -> (*outputs, *new_state)``."""
@@ -214,7 +216,8 @@ def _found_out(
     def shortened(steps: int) -> Inputs:
         return clamped(narrowed(inputs, axes.time, steps), counts, steps)
 
-    sizes = named_sizes(free_sizes(calls.run, inputs, taken, axes), names.inputs)
+    free, remarks = free_sizes(calls.run, inputs, taken, axes)
+    sizes = named_sizes(free, names.inputs)
     signature = Signature(
         inputs=input_specs(names.inputs, inputs, axes, sizes, counts),
         state=state_specs(state_names, leaves, axes, begun),
@@ -233,7 +236,7 @@ def _found_out(
     given = subject.arguments
     subject.flat()(*given)
     in_place = any(argument._version for argument in given)
-    return replace(subject, calling=replace(calling, in_place=in_place))
+    return replace(subject, calling=replace(calling, in_place=in_place), remarks=tuple(remarks))
 
 
 def _begin(

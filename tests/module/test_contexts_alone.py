@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from rnn_export.errors import ExportWarning, InputError, ModelError
 from rnn_export.module.candidates import Said
 from rnn_export.module.inspection import inspect_export
+from rnn_export.module.reading import look_again
 
 
 class Decoder(nn.Module):
@@ -115,6 +116,9 @@ def test_a_size_that_may_not_be_one_is_the_examples() -> None:
     """Files take one entry of a free size as well; this module does not."""
     example = torch.randn(7, 2, 5), torch.randn(2, 9, 6), torch.zeros(2, 7)
     with pytest.warns(ExportWarning, match=r"contexts of 9 entries.* any number from 3 on"):
-        signature = inspect_export(Convolved().eval(), example).signature
+        subject = inspect_export(Convolved().eval(), example)
+    signature = subject.signature
     assert [spec.shape for spec in signature.inputs] == [("time", "batch", 5), ("batch", 9, 6)]
     assert signature.streamable
+    again = look_again(subject, subject.model, subject.inputs, subject.state)  # without a word to the user
+    assert again.remarks == subject.remarks
