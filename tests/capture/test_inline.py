@@ -88,12 +88,6 @@ class Counted(nn.Module):
         return torch.stack(found[::-1], 1).cumsum(**{"dim": 1})
 
 
-def test_what_is_no_loop_is_refused() -> None:
-    """A number that changes from one time step to the next is no state."""
-    with pytest.raises(CaptureError, match="cannot be taken apart"):
-        apart(inspect_export(Counted(), torch.randn(3, 7, 5)))
-
-
 class Late(Counted):
     """What it does from the hundredth time step on is in no trace of a few."""
 
@@ -108,7 +102,10 @@ def test_what_begins_after_many_time_steps_is_refused() -> None:
 
 
 def test_both_reasons_are_given(tmp_path: Path) -> None:
-    """Of a net that nothing can export: why TorchScript does not, and why no trace does."""
+    """Of a net that nothing can export: why TorchScript does not, and why no trace does.
+
+    Its number that changes from one time step to the next is no state.
+    """
     with pytest.raises(ModelError, match=r"(?s)TorchScript cannot compile.*cannot be taken apart"):
         rnn_export.export(Counted(), torch.randn(3, 7, 5), tmp_path / "net")
     assert not [*tmp_path.iterdir()]

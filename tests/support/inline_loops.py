@@ -197,12 +197,12 @@ def _sequence() -> tuple[Tensor, ...]:
 
 # Each with the number of its loops, and whether model.c can be written of it.
 NETS: dict[str, tuple[Callable[[], nn.Module], Callable[[], tuple[Tensor, ...]], int, bool]] = {
+    "filled": (Filled, _sequence, 2, False),  # the shortest traces: it is tried every day
     "both ways": (BothWays, _sequence, 4, True),
     "encoder and decoder": (Translated, _sequence, 2, True),
     "behind a stride": (Strided, lambda: (torch.randn(3, 12, FEATURES),), 1, True),
     "autoencoder": (Autoencoder, _sequence, 2, True),
     "first step apart": (FirstApart, lambda: (torch.randint(0, 11, (3, 7)),), 3, True),
     "smoother": (Smoother, lambda: (torch.randn(7, 2, 3), torch.rand(7, 2), torch.randn(2, 4)), 2, False),
-    "filled": (Filled, _sequence, 2, False),
     "refined": (Refined, _sequence, 2, True),
 }
