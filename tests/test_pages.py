@@ -20,6 +20,10 @@ LEFT_OUT = {
     "pip install 'rnn-export[sign]'": "it needs the network",
     'pytest -m "" -k chaos': "tests/verification/test_chaos.py is among the exhaustive tests",
     "python benchmarks/weight_change.py": "it takes hours: every weight of every model of the tests",
+    "docker build -t recurrent-service -f deploy/Dockerfile .": "buildah does, in make test-deployment",
+    "kubectl apply -f deploy/kubernetes.yaml": "it needs a cluster; its schema is checked",
+    "systemctl enable --now recurrent-service": "it needs systemd as the first process; the unit is checked",
+    "make test-deployment": "it is a command of its own in .ci/run",
 }
 # The model that docs/embedding.md speaks of, with several inputs and outputs.
 SEVERAL = """
