@@ -56,7 +56,7 @@ ROOMS: dict[str, str] = {
         lengths time/recurrences time/regroup time/lifted time/lift_rows time/lift time/distribute
         time/last_step cleanup/products operators/step_function operators/cells operators/recognize
         operators/definition operators/guard
-        operators/rnn_as_gru operators/exact_sigmoid choose time/no_steps pipeline forms
+        operators/rnn_as_gru operators/exact_sigmoid choose time/no_steps pipeline one_step forms
         """,
     "backends": """
         torchscript empty_calls onnx_weights onnx
@@ -74,7 +74,7 @@ ROOMS: dict[str, str] = {
         """,
     "runtimes": """
         compiler static_memory bound row_threads c ship wasm_build wasm onnxruntime reference torchscript
-        arrays session table empty_calls load turns ending model_runs empty_comparison sample_calls
+        arrays session one_step table empty_calls load turns ending model_runs empty_comparison sample_calls
         which_calls worker
         """,
     "verification": """

@@ -21,15 +21,22 @@ PRODUCER = "rnn_export"
 
 
 def finish(
-    model: ir.Model, signature: Signature, name: str, metadata: Mapping[str, str], prefix: str = ""
+    model: ir.Model,
+    signature: Signature,
+    name: str,
+    metadata: Mapping[str, str],
+    prefix: str = "",
+    *,
+    one_step: bool = False,
 ) -> onnx.ModelProto:
     """Give a model the project's names, shapes and metadata, in place, and check it.
 
     Inputs and outputs get the signature's dtypes and shapes, with the symbolic sizes ``time`` and ``batch``;
     an input that the net never reads, which exporters leave out, is there all the same. Initializers lose
     ``prefix``, so that they are called as the module calls its parameters. A call without a time step or
-    without a row is answered.
+    without a row is answered. A model of ``one_step`` has no time axis, and no branch for such a call.
     """
+    call = signature.one_step if one_step else signature
     model.ir_version = IR_VERSION
     model.producer_name = PRODUCER
     model.producer_version = __version__
@@ -37,16 +44,19 @@ def finish(
     read = {value.name: value for value in model.graph.inputs}
     inputs = [read.get(name) or ir.Value(name=name) for name in signature.input_names]
     model.graph.inputs[:] = inputs
-    for value, spec in zip(inputs, signature.arguments, strict=True):
+    for value, spec in zip(inputs, call.arguments, strict=True):
         _annotate(value, spec)
-    for value, spec in zip(model.graph.outputs, signature.results, strict=True):
+    for value, spec in zip(model.graph.outputs, call.results, strict=True):
         _annotate(value, spec)
     _strip_prefix(model.graph, prefix)
-    answer_empty_calls(model.graph, signature)
-    _flatten(model.graph, signature)
+    if not one_step:
+        answer_empty_calls(model.graph, signature)
+        _flatten(model.graph, signature)
     _put_in_order(model.graph, signature)
     model.graph.doc_string = _explained(model.graph)
-    model.metadata_props.update(_metadata(signature, name, metadata))
+    for node in model.graph.all_nodes():
+        node.metadata_props.clear()  # of the exporter: paths on its machine, lines of the module
+    model.metadata_props.update(_metadata(call, name, metadata))
     onnx.checker.check_model(weights_apart(model)[0], full_check=True)
     return ir.to_proto(model)
 

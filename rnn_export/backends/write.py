@@ -11,11 +11,20 @@ from onnx import ModelProto
 from rnn_export.backends import onnx, torchscript
 from rnn_export.backends.c.write.model import compile_program
 from rnn_export.backends.onnx_weights import with_small_weights
-from rnn_export.bundle.layout import LOOP, MODEL_C, MODEL_H, MODEL_PT, NOT_ASKED, WEIGHTS, variant
+from rnn_export.bundle.layout import (
+    LOOP,
+    MODEL_C,
+    MODEL_H,
+    MODEL_PT,
+    NOT_ASKED,
+    STEP_ONNX,
+    WEIGHTS,
+    variant,
+)
 from rnn_export.capture.capture import refusal
 from rnn_export.capture.onnx_file.opset import at_opset
 from rnn_export.capture.script import script
-from rnn_export.errors import CompileError, OnnxFileError, ScriptError
+from rnn_export.errors import CompileError, OnnxFileError, PassError, ScriptError
 from rnn_export.failures import explain
 from rnn_export.passes.forms import Improved
 from rnn_export.program.operator_facts import inexact_functions
@@ -51,6 +60,38 @@ class Written:
     kept: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     weights: str = FLOAT32
     opset: int | None = None
+
+    def with_step(self, *, exact: bool = False) -> "Written":
+        """Write one time step beside the forms, if the model streams, or say why it cannot be written.
+
+        One that is ``exact`` lacks the functions that ONNX Runtime computes less exactly.
+        """
+        signature = self.improved.captured.subject.signature
+        if not (signature.streamable and signature.timed):
+            return self
+        try:
+            step = self.improved.one_step(exact=exact)
+            if step is None:
+                return self._without_step("no single time step of the module could be captured")
+            inexact, kept = inexact_functions(step.model), list[str]()
+            model, name = step.model, self.name
+            made = onnx.finish(model, signature, name, self.metadata, prefix=PREFIX, one_step=True)
+            if self.weights != FLOAT32:
+                made, kept = with_small_weights(made, self.weights)
+            made = made if self.opset is None else at_opset(made, self.opset)
+        except (PassError, OnnxFileError) as error:
+            return self._without_step(str(error))
+        except Exception as error:  # the other files do without it
+            return self._without_step(f"{explain('writing it', error)}. Please report it.")
+        onnx.write(made, self.folder / STEP_ONNX)
+        return replace(
+            self,
+            inexact={**self.inexact, STEP_ONNX: inexact},
+            kept={**self.kept, STEP_ONNX: tuple(kept)},
+        )
+
+    def _without_step(self, reason: str) -> "Written":
+        return replace(self, left_out=(*self.left_out, f"{STEP_ONNX}: {reason}"))
 
     def with_forms(self, improved: Improved, models: Iterable[tuple[str, ir.Model]]) -> "Written":
         """Write forms beside those that are there, as far as the opset has what is in them: one at a time.
@@ -123,7 +164,7 @@ def write_files(
     left_out += reasons
     bare = replace(improved, forms={})
     written = Written(bare, folder, name, metadata, tuple(left_out), {}, kept, weights, opset)
-    return written.with_forms(improved, models)
+    return written.with_forms(improved, models).with_step()
 
 
 def copies(forms: Mapping[str, Program]) -> Iterator[tuple[str, ir.Model]]:

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from rnn_export.bundle.bundle import Bundle
 from rnn_export.bundle.golden import ORDINARY, RUN, Case
-from rnn_export.bundle.layout import MODEL_ONNX
+from rnn_export.bundle.layout import MODEL_ONNX, STEP_ONNX
 from rnn_export.progress import ProgressCallback
 from rnn_export.runtimes.table import RUNTIMES, Runtime
 from rnn_export.runtimes.turns import SECONDS, Key, measure
@@ -187,7 +187,7 @@ def _load(bundle: Bundle, case: Case, eager: Origin | None) -> dict[tuple[str, s
         own = attempt(partial(eager_call, *eager, bundle.signature), find_fault)
         differs = isinstance(own, str) and own.startswith(WRONG)
         loaded[EAGER] = f"{own}. {OTHER_WEIGHTS}" if differs else own
-    for file in bundle.manifest.files:
+    for file in (each for each in bundle.manifest.files if each != STEP_ONNX):  # which takes no sequence
         for runtime in (known for known in RUNTIMES.values() if file.endswith(known.suffix)):
             found = attempt(partial(load, runtime, file), find_fault)
             loaded[file, runtime.name] = found

@@ -2,6 +2,7 @@
 
 MODEL_PT = "model.pt"
 MODEL_ONNX = "model.onnx"
+STEP_ONNX = "step.onnx"  # one time step, in plain operators
 MODEL_C = "model.c"
 MODEL_H = "model.h"
 WEIGHTS = "model.c.weights"  # the numbers of a large model.c

@@ -5,11 +5,13 @@ from typing import Any
 
 from rnn_export.capture.capture import Captured
 from rnn_export.errors import LengthsError
+from rnn_export.passes import one_step
 from rnn_export.passes.choose import EXACT, rank
 from rnn_export.passes.operators.exact_sigmoid import exact_sigmoid
 from rnn_export.passes.pipeline import Stage, forms_of, optimize, run
 from rnn_export.program.program import Program
 
+STEP = "step"  # the form that is one loop around the whole step
 DENSE = "layers"  # the pass after which a Program is as simple as it gets, and takes no lengths yet
 
 
@@ -33,6 +35,20 @@ class Improved:
     def dense(self) -> Program | None:
         """The simplest Program without lengths, which C is written from."""
         return next((stage.program for stage in self.stages if stage.name == DENSE), None)
+
+    def one_step(self, *, exact: bool = False) -> Program | None:
+        """Give one time step in plain operators, if there is a Program of which single steps can be taken.
+
+        One that is ``exact`` lacks the functions that ONNX Runtime computes less exactly.
+
+        Raises:
+            PassError: a time step is more than plain operators.
+        """
+        whole = next((stage.program for stage in self.stages if stage.form == STEP), None)
+        if whole is None:
+            return None
+        step = one_step.one_step(whole)
+        return exact_sigmoid(step) if exact else step
 
     @property
     def summary(self) -> list[dict[str, Any]]:

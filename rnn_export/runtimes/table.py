@@ -19,11 +19,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rnn_export.bundle.layout import STEP_ONNX
 from rnn_export.bundle.untrusted.files import Read
 from rnn_export.errors import BundleError, InputError, RnnExportError, RuntimeUnavailableError, mismatch
 from rnn_export.failures import explain
 from rnn_export.notebook import table
 from rnn_export.runtimes.arrays import as_array
+from rnn_export.runtimes.one_step import looped
 from rnn_export.runtimes.session import Session
 from rnn_export.signature.signature import CALL_HEADING, Call, Signature
 from rnn_export.signature.sizes import BATCH, TIME
@@ -45,7 +47,8 @@ class Runtime:
     """Something that runs files with one ending.
 
     ``package`` is what has to be installed for it. Where it cannot run, its files are left unchecked: no
-    failure if it is ``optional``. A slow one is asked for runs of at most ``longest`` time steps. It is
+    failure if it is ``optional``. A slow one is asked for runs of at most ``longest`` time steps, and of
+    at most ``longest_looped`` if its file is one time step that is called again and again. It is
     ``shared`` if workers are to be forked from a process that has imported it, and has no thread of it. It
     ``answers_empty`` calls, those without a time step or a row, if its files have to. It ``compiles`` its
     files with the system's C compiler. One that is ``threaded`` is told how many threads may share a call.
@@ -57,6 +60,7 @@ class Runtime:
     package: str
     optional: bool = False
     longest: int = UNBOUNDED
+    longest_looped: int = 0
     shared: bool = False
     answers_empty: bool = False
     compiles: bool = False
@@ -105,6 +109,20 @@ class Runtime:
         )
         return calls
 
+    def calls(self, folder: Path, file: str, signature: Signature, read: Read) -> list[Call]:
+        """Load a file of a bundle, to be compared with sequences: one time step is called again and again.
+
+        Raises:
+            As :meth:`start`.
+        """
+        if file == STEP_ONNX:
+            return [looped(self.start(folder / file, signature.one_step, read), signature)]
+        return self.variants(folder / file, signature, read)
+
+    def reach(self, file: str) -> int:
+        """Give the number of time steps of the longest runs that a file is compared over."""
+        return self.longest_looped if file == STEP_ONNX else self.longest
+
     def prepare(self, path: Path) -> None:
         """Do what can be done with a file before it is asked for: build what is kept in a cache."""
         if prepare := getattr(self.load(), "prepare", None):
@@ -121,8 +139,16 @@ Origin = tuple[Callable[..., "Runner"], tuple[str, str, int]]
 RUNTIMES = {
     runtime.name: runtime
     for runtime in (
-        Runtime("onnxruntime", ".onnx", "onnxruntime", answers_empty=True, threaded=True, ahead=3),
-        Runtime("reference", ".onnx", "onnx", shared=True, longest=300),
+        Runtime(
+            "onnxruntime",
+            ".onnx",
+            "onnxruntime",
+            answers_empty=True,
+            threaded=True,
+            ahead=4,
+            longest_looped=300,
+        ),
+        Runtime("reference", ".onnx", "onnx", shared=True, longest=300, longest_looped=8),
         Runtime("torchscript", ".pt", "torch", shared=True),
         Runtime("c", ".c", "ctypes", optional=True, compiles=True, threaded=True),
     )

@@ -7,12 +7,24 @@ again, and the first variant alone answers all: the others take turns, each with
 
 from collections.abc import Sequence
 
-from rnn_export.bundle.golden import Case
+from rnn_export.bundle.golden import RUN, STEP, Case
+from rnn_export.bundle.layout import STEP_ONNX
 from rnn_export.signature.signature import Call
 
 SHORT, AGAIN = 48, 8  # time steps times rows of the cases that come again, and how many of them
 SHORTEST = 8  # time steps times rows of those of a large net
+MODES = {RUN: ("whole", "cut"), STEP: ("step",)}
+OF_ONE_STEP = {**MODES, RUN: ("cut",)}  # of a file that is one time step
 LARGE = 1 << 22  # weights: more than the caches of a processor hold
+
+
+def modes(file: str, kind: str) -> tuple[str, ...]:
+    """Give the ways in which a file runs the cases of a kind.
+
+    >>> modes("model.onnx", "run"), modes("step.onnx", "run")
+    (('whole', 'cut'), ('cut',))
+    """
+    return (OF_ONE_STEP if file == STEP_ONNX else MODES)[kind]
 
 
 def again(cases: Sequence[Case], parameters: int) -> list[Case]:

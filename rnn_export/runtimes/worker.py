@@ -29,6 +29,7 @@ import numpy as np
 
 from rnn_export.bundle import golden
 from rnn_export.bundle.golden import Case
+from rnn_export.bundle.layout import STEP_ONNX
 from rnn_export.bundle.untrusted import schema
 from rnn_export.bundle.untrusted.files import Files
 from rnn_export.errors import BuildError, BundleError, RuntimeUnavailableError, mismatch
@@ -47,7 +48,6 @@ EMPTY = "empty"  # the key of what is wrong with calls without a time step or a 
 UNAVAILABLE = "unavailable"  # the only key, if the runtime cannot run the file
 BROKEN = "broken"  # the only key, if the file cannot be built
 FAULT = "fault"  # the only key, if the system is at fault: a full disk, a folder that is gone
-MODES = {golden.RUN: ("whole", "cut"), golden.STEP: ("step",)}
 
 
 class Blocked(MetaPathFinder):
@@ -304,7 +304,7 @@ def _results(request: dict[str, Any]) -> dict[str, Any]:
 
 def _run_all(request: dict[str, Any]) -> dict[str, Any]:
     """Load the file, and run all cases, some of them again: see :mod:`rnn_export.runtimes.which_calls`."""
-    folder, signature = Path(request["folder"]), from_json(request["signature"])
+    folder, file, signature = Path(request["folder"]), request["file"], from_json(request["signature"])
     files = Files(folder, request["files"])
     results: dict[str, Any] = {}
     errors: dict[str, str] = {}
@@ -314,11 +314,11 @@ def _run_all(request: dict[str, Any]) -> dict[str, Any]:
     def at_most(steps: int) -> float:
         return float(run_limit + step_limit * steps)
 
-    calls = runtime.variants(folder / request["file"], signature, files.read)
+    calls = runtime.calls(folder, file, signature, files.read)
     cases = golden.read(folder, signature, files.read).cases
     variants = which_calls.answering(calls, cases, request["parameters"])
     for case in (*cases, *which_calls.again(cases, request["parameters"])):
-        for mode in MODES[case.kind] if case.time <= runtime.longest else ():
+        for mode in which_calls.modes(file, case.kind) if case.time <= runtime.reach(file) else ():
             if mode == "cut" and not signature.streamable:
                 continue
             keys = [f"{case.name}/{mode}/{k}" for k in range(len(case.float64))]
@@ -335,5 +335,6 @@ def _run_all(request: dict[str, Any]) -> dict[str, Any]:
             before = [[results[key] for key in keys]] if keys[0] in results else []
             results.update(zip(keys, farthest([*before, *every], case.float64), strict=True))
     with ending.within(at_most(0), "a call without a time step or a row"):
-        faults = [empty_calls.fault(call, signature, answers=runtime.answers_empty) for call in calls]
+        answers = runtime.answers_empty and file != STEP_ONNX
+        faults = [empty_calls.fault(call, signature, answers=answers) for call in calls]
     return {**results, ERRORS: json.dumps(errors), EMPTY: next(filter(None, faults), "")}

@@ -115,6 +115,13 @@ class Signature:
         """What comes out, in order: the outputs, then the leaves of the new state."""
         return (*self.outputs, *self.returned_state)
 
+    @property
+    def one_step(self) -> "Signature":
+        """The call of a single time step: the same names, without a time axis."""
+        inputs = [replace(spec, shape=_without_time(spec.shape)) for spec in self.inputs]
+        outputs = [replace(spec, shape=_without_time(spec.shape), flattened=False) for spec in self.outputs]
+        return replace(self, inputs=tuple(inputs), outputs=tuple(outputs))
+
     def in_order(self, takes: Sequence[str], gives: Sequence[str]) -> "Signature":
         """Give the same call with the names in an order of the module's own."""
         plain = replace(self, takes=(), gives=(), lengths=False)
@@ -269,6 +276,10 @@ class Signature:
                 expected, got = f"token ids from 0 to {spec.vocabulary - 1}", f"{ids[place]} at {position}"
                 remedy = "Pass ids of the vocabulary that the model was made for."
                 raise InputError(mismatch(f"{where} {spec.name!r}", expected, got, remedy))
+
+
+def _without_time(shape: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    return tuple(size for size in shape if size != TIME)
 
 
 def _within(ids: Array, vocabulary: int) -> bool:

@@ -295,7 +295,7 @@ def _check(bundle: Bundle, file: str, runtime: Runtime, standard: Standard, work
         return Check(file, runtime.name, FAILED, detail=str(found[worker.BROKEN]))
     if worker.UNAVAILABLE in found:
         return Check(file, runtime.name, NOT_CHECKED, detail=str(found[worker.UNAVAILABLE]))
-    check = compare(file, runtime.name, found, standard, runtime.longest)
+    check = compare(file, runtime.name, found, standard, runtime.reach(file))
     empty = str(found.get(worker.EMPTY, "no empty call was made"))
     return replace(check, verdict=FAILED, detail=empty) if empty and check.verdict == PASSED else check
 

@@ -9,7 +9,7 @@ from rnn_export.bundle import golden
 from rnn_export.bundle.bundle import Bundle, describe_files
 from rnn_export.bundle.description import describe
 from rnn_export.bundle.golden import Dynamics
-from rnn_export.bundle.layout import MODEL_PT, variant
+from rnn_export.bundle.layout import MODEL_PT, STEP_ONNX, variant
 from rnn_export.bundle.thinned import thinned
 from rnn_export.capture.capture import loop_around_step
 from rnn_export.errors import ScriptError, VerificationError, class_name, mismatch, warn
@@ -62,6 +62,7 @@ def verify_files(
     report = check_bundle(bundle, report_progress, workers)
     report = replace(report, left_out=written.left_out, unnoticed=tuple(unnoticed), quick=quick)
     verified = _exact_form(Verified(written, bundle, report), report_progress, workers)
+    verified = _exact_step(verified, report_progress, workers)
     return _second_script(verified, report_progress, workers)
 
 
@@ -80,6 +81,21 @@ def _exact_form(verified: Verified, report_progress: ProgressCallback, workers: 
     bundle = _described(verified.bundle)
     second = check_bundle(bundle, report_progress, workers, [variant(form) for form in added])
     return Verified(written, bundle, report.with_checks_of(second))
+
+
+def _exact_step(verified: Verified, report_progress: ProgressCallback, workers: Workers) -> Verified:
+    """Replace a wrong ``step.onnx`` by one that is exact where ONNX Runtime's functions are not."""
+    written, report = verified.written, verified.report
+    wrong = any(check.file == STEP_ONNX and check.verdict == FAILED for check in report.checks)
+    if not wrong or not written.inexact[STEP_ONNX]:
+        return verified
+    written = written.with_step(exact=True)
+    bundle = _described(verified.bundle)
+    second = check_bundle(bundle, report_progress, workers, [STEP_ONNX])
+    if any(check.verdict == FAILED for check in second.checks):
+        return verified
+    kept = tuple(check for check in report.checks if check.file != STEP_ONNX)
+    return Verified(written, bundle, replace(report, checks=kept).with_checks_of(second))
 
 
 def _second_script(verified: Verified, report_progress: ProgressCallback, workers: Workers) -> Verified:

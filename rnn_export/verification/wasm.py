@@ -14,7 +14,8 @@ from rnn_export.errors import BundleError, RuntimeUnavailableError, Verification
 from rnn_export.runtimes import wasm, wasm_build
 from rnn_export.runtimes.compiler import Entry, entry
 from rnn_export.runtimes.load import with_c
-from rnn_export.runtimes.worker import ERRORS, MODES, run
+from rnn_export.runtimes.which_calls import MODES
+from rnn_export.runtimes.worker import ERRORS, run
 from rnn_export.signature.signature import Call
 from rnn_export.verification.compare import FAILED, NOT_CHECKED, Check, Standard, compare
 

@@ -41,6 +41,7 @@ from rnn_export.passes.operators.cells import Operator, propose
 from rnn_export.passes.operators.step_function import ACTIVATIONS, Step
 from rnn_export.program.agree import agree
 from rnn_export.program.build import Builder, add_constant
+from rnn_export.program.operator_facts import RECURRENT
 from rnn_export.program.program import Program, name_apart
 from rnn_export.program.scan import Scan, scans
 from rnn_export.signature.tensors import Array
@@ -157,9 +158,10 @@ class _Replacement:
         attributes: dict[str, object] = {
             "hidden_size": step.hidden,
             "direction": step.direction,
-            "activations": list(self.operator.activations),
             **self.operator.attributes,
         }
+        if self.operator.activations != RECURRENT[self.operator.op_type].activations:
+            attributes["activations"] = list(self.operator.activations)  # some engines take the usual alone
         inputs = [step.source, *weights, None, *starts]
         return list(build.emit_several(self.operator.op_type, inputs, attributes, count=1 + len(starts)))
 
