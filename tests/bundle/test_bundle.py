@@ -23,6 +23,7 @@ def test_opens_with_everything_in_it(case: ModelCase, exported: Exported) -> Non
     assert set(bundle.manifest.files) - forms == {
         "model.pt",
         "model.onnx",
+        *(["step.onnx"] if bundle.signature.streamable else []),
         "variants/loop.onnx",
         "golden/index.json",
         "golden/tensors.bin",
@@ -40,7 +41,9 @@ def test_a_bundle_is_shown_in_three_lines(rnn: ModelCase, exported: Exported) ->
         "  call: inputs float32 [time, batch, 4], state_0 float32 [batch, 6]"
         " -> outputs float32 [time, batch, 3], state_0_out float32 [batch, 6]"
     )
-    assert files.startswith("  files: README.md, model.c, model.h, model.onnx, model.pt, report.html and ")
+    assert files.startswith(
+        "  files: README.md, model.c, model.h, model.onnx, model.pt, report.html, step.onnx and "
+    )
     assert files.endswith(" bytes")
 
 

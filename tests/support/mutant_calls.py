@@ -151,7 +151,8 @@ class OnnxCall(Call):
 
     def moved(self, lengths, by):
         moved = self.emit("Max", self.emit("Add", lengths, self.number(by)), self.number(0))
-        return self.emit("Min", moved, self.size(self.inputs, self.signature.inputs[0].time_axis))
+        axis = self.signature.inputs[0].time_axis
+        return self.emit("Min", moved, self.number(1) if axis is None else self.size(self.inputs, axis))
 
     def of_one_step(self, one, others):
         steps = self.size(self.inputs, self.signature.inputs[0].time_axis)

@@ -9,7 +9,7 @@ What a net does not have is found out from the net: a mutation that finds nothin
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from rnn_export.backends import onnx as onnx_backend
 from rnn_export.backends import torchscript
 from rnn_export.backends.c.write.model import compile_program
 from rnn_export.bundle.bundle import Bundle
-from rnn_export.bundle.layout import MODEL_H, WEIGHTS
+from rnn_export.bundle.layout import MODEL_H, STEP_ONNX, WEIGHTS, variant
 from rnn_export.capture.script.script import WRAPPED
 from rnn_export.module.copying import copied
 from rnn_export.module.inspection import find_streaming
@@ -68,6 +68,18 @@ def with_a_weight_transposed(net: nn.Module) -> bool:
 
 # --- of calls: what they give, or None if the net has no such thing ---------------------------------------
 
+
+def over_time(change: Callable[..., "Results"]) -> Callable[..., "Results"]:
+    """Let a change of what lies along time find nothing in a file of one time step."""
+
+    @wraps(change)
+    def changed(call: Call, **options: Any) -> "Results":
+        timed = call.signature.inputs[0].time_axis is not None
+        return change(call, **options) if timed else None
+
+    return changed
+
+
 LATE, BACKWARD = Index(shift=-1), Index(sign=-1)
 Results = list[Any] | None
 
@@ -104,10 +116,12 @@ def with_outputs_late(call: Call) -> Results:
     return [call.pick(outputs, call.signature.outputs[0], TIME, LATE), *state]
 
 
+@over_time
 def with_inputs_late(call: Call) -> Results:
     return call.run(call.pick(call.inputs, call.signature.inputs[0], TIME, LATE), call.state, call.lengths)
 
 
+@over_time
 def with_last_step_dropped(call: Call) -> Results:
     """Return the state of the step before the last one."""
     if not call.signature.returned_state:
@@ -118,6 +132,7 @@ def with_last_step_dropped(call: Call) -> Results:
     return [outputs, *map(call.of_one_step, call.state, state)]
 
 
+@over_time
 def reversed_in_time(call: Call) -> Results:
     backward = call.pick(call.inputs, call.signature.inputs[0], TIME, BACKWARD)
     outputs, *state = call.run(backward, call.state, call.lengths)
@@ -125,6 +140,7 @@ def reversed_in_time(call: Call) -> Results:
     return [outputs if spec.time_axis is None else call.pick(outputs, spec, TIME, BACKWARD), *state]
 
 
+@over_time
 def with_frozen_time(call: Call, steps: int | None = None) -> Results:
     """Stop after some time steps, the example's; the outputs behind them are those of the last one."""
     spec, steps = call.signature.outputs[0], steps or call.steps
@@ -174,7 +190,9 @@ def with_tiny_flushed(call: Call, below: float) -> Results:
 # --- the table --------------------------------------------------------------------------------------------
 
 
-BACKENDS = ("pt", "c", "loop", "scan", "operator", "gated")
+ONE_STEP = "one step"  # step.onnx; the form ``step`` is a loop
+TIMED = ("pt", "c", "loop", "scan", "operator", "gated")
+BACKENDS = (*TIMED, ONE_STEP)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,13 +233,13 @@ MUTATIONS: dict[str, Mutation] = {
     "static buffer": OfCall(with_shared_memory, backends=("c",)),
     "state ignored": OfCall(with_state_ignored),
     "state leaves swapped": OfCall(with_leaves_swapped),
-    "outputs late by a step": OfCall(with_outputs_late),
-    "inputs late by a step": OfCall(with_inputs_late),
-    "last step dropped": OfCall(with_last_step_dropped),
-    "reversed direction": OfCall(reversed_in_time),
-    "T frozen": OfCall(with_frozen_time),
+    "outputs late by a step": OfCall(with_outputs_late, backends=TIMED),
+    "inputs late by a step": OfCall(with_inputs_late, backends=TIMED),
+    "last step dropped": OfCall(with_last_step_dropped, backends=TIMED),
+    "reversed direction": OfCall(reversed_in_time, backends=TIMED),
+    "T frozen": OfCall(with_frozen_time, backends=TIMED),
     "B frozen": OfCall(with_frozen_batch),
-    "T frozen far behind the example": OfCall(partial(with_frozen_time, steps=2000)),
+    "T frozen far behind the example": OfCall(partial(with_frozen_time, steps=2000), backends=TIMED),
     "B frozen far behind the example": OfCall(partial(with_frozen_batch, batch=40)),
 }
 OF_LENGTHS: dict[str, Mutation] = {
@@ -255,6 +273,8 @@ class Workshop:
             path = Path(name)
             if path.suffix in (".pt", ".c"):
                 found[path.suffix[1:]] = folder / path
+            elif name == STEP_ONNX:
+                found[ONE_STEP] = folder / path
             elif path.suffix == ".onnx":
                 found[self.bundle.manifest.form if path.stem == "model" else path.stem] = folder / path
         return found
@@ -267,7 +287,8 @@ class Workshop:
         make = self._of_call if isinstance(mutation, OfCall) else self._of_operators
         made = {}
         for backend, right in self.backends.items():
-            path = folder / ("model.c" if backend == "c" else f"{backend}{right.suffix}")
+            names = {"pt": "model.pt", "c": "model.c", ONE_STEP: STEP_ONNX}
+            path = folder / names.get(backend, variant(backend))
             if make(mutation, backend, right, path):
                 made[backend] = path
         return made
@@ -287,7 +308,7 @@ class Workshop:
             return {}
         written(subject, folder, self.bundle.manifest.name)
         made = {backend: folder / "variants" / f"{backend}.onnx" for backend in self.backends}
-        made |= {"pt": folder / "model.pt", "c": folder / "model.c"}
+        made |= {"pt": folder / "model.pt", "c": folder / "model.c", ONE_STEP: folder / STEP_ONNX}
         for path in [*folder.rglob("*.onnx"), folder / "model.c"]:
             if path.exists() and path not in [made[backend] for backend in self.backends]:
                 path.unlink()  # a form that the right bundle has not
@@ -318,7 +339,8 @@ class Workshop:
         if backend in ("pt", "c"):
             call = {"pt": TorchCall, "c": CCall}[backend](right, *sizes)
         else:
-            call = OnnxCall(onnx.load(right), *sizes)
+            own = self.signature.one_step if backend == ONE_STEP else self.signature
+            call = OnnxCall(onnx.load(right), own, *sizes[1:])
         results = mutation.change(call)
         if results is None:
             return False

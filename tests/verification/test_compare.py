@@ -8,7 +8,7 @@ import pytest
 
 from rnn_export.bundle import golden
 from rnn_export.bundle.bundle import Bundle
-from rnn_export.runtimes import worker
+from rnn_export.runtimes import which_calls, worker
 from rnn_export.signature.tensors import Array
 from rnn_export.verification.compare import FAILED, PASSED, POINTS, Check, Measure, Standard, compare
 from rnn_export.verification.verify import VerificationReport
@@ -22,7 +22,7 @@ def judged(bundle: Bundle, change: Change = lambda case, mode, outputs: outputs)
     """Judge what eager itself gives, the outputs changed."""
     results: dict[str, Array] = {worker.ERRORS: np.array(json.dumps({}))}
     for case in bundle.cases:
-        for mode in worker.MODES[case.kind]:
+        for mode in which_calls.modes("model.onnx", case.kind):
             outputs, *state = case.results(bundle.signature.dtype)
             arrays = [change(case, mode, outputs.copy()), *state]
             results.update({f"{case.name}/{mode}/{number}": array for number, array in enumerate(arrays)})

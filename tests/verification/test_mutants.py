@@ -22,8 +22,11 @@ import rnn_export
 from rnn_export import workers as process
 from rnn_export.bundle.bundle import MANIFEST, Bundle, describe_files, manifest_text
 from rnn_export.bundle.golden import INDEX
+from rnn_export.bundle.layout import STEP_ONNX
 from rnn_export.program.program import run_model
+from rnn_export.runtimes.one_step import looped
 from rnn_export.runtimes.table import RUNTIMES
+from rnn_export.signature.signature import Call
 from rnn_export.signature.sizes import BATCH, TIME
 from rnn_export.signature.tensors import Array
 from rnn_export.verification.compare import FAILED, NOT_CHECKED, PASSED, Check
@@ -167,7 +170,7 @@ def _verdict(check: Check, name: str, bundle: Bundle, right: Path, wrong: Path) 
 
 def _same(bundle: Bundle, runtime: str, right: Path, wrong: Path) -> bool:
     """Whether two files give the same bits, on calls longer and wider than those that verify tries."""
-    calls = [RUNTIMES[runtime].start(path, bundle.signature) for path in (right, wrong)]
+    calls = [_loaded(path, runtime, bundle) for path in (right, wrong)]
     run = max(bundle.cases, key=lambda case: (case.time, case.batch))
     rng = np.random.default_rng(0)
     longest, rows = min(run.time, RUNTIMES[runtime].longest), max(case.batch for case in bundle.cases)
@@ -183,6 +186,13 @@ def _same(bundle: Bundle, runtime: str, right: Path, wrong: Path) -> bool:
         if not all(a.tobytes() == b.tobytes() for a, b in zip(one, other, strict=True)):
             return False
     return True
+
+
+def _loaded(path: Path, runtime: str, bundle: Bundle) -> Call:
+    signature = bundle.signature
+    if path.name != STEP_ONNX or path.parent.name == "variants":
+        return RUNTIMES[runtime].start(path, signature)
+    return looped(RUNTIMES[runtime].start(path, signature.one_step), signature)
 
 
 def _finite(value: Array) -> Array:
