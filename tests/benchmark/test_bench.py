@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from rnn_export.benchmark import bench
 from rnn_export.bundle.bundle import MANIFEST, describe_files, manifest_text
+from rnn_export.bundle.layout import STEP_ONNX
 from rnn_export.cli import main
 from rnn_export.cli.main import app
 from rnn_export.errors import RuntimeUnavailableError
@@ -99,7 +100,7 @@ def pairs(folder: Path) -> set[tuple[str, str]]:
         (file, runtime.name)
         for file in files
         for runtime in RUNTIMES.values()
-        if file.endswith(runtime.suffix)
+        if file.endswith(runtime.suffix) and file != STEP_ONNX
     }
 
 

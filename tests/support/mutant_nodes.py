@@ -106,6 +106,8 @@ def near_activations(model: ir.Model, dtype: str) -> bool:
     for node in found:
         nodes = Nodes(model.graph, node, dtype)
         near = {"Tanh": nodes.near_tanh, "Sigmoid": nodes.near_sigmoid}[node.op_type](node.inputs[0])
+        if node.outputs[0].is_graph_output():
+            near.name, node.outputs[0].name = node.outputs[0].name, near.name
         node.outputs[0].replace_all_uses_with(near, replace_graph_outputs=True)
         node.graph.remove(node, safe=True)
     operators = [node for node in _nodes(model, set(RECURRENT)) if _scale_tanh(node)]

@@ -161,6 +161,7 @@ def with_frozen_batch(call: Call, batch: int | None = None) -> Results:
     ]
 
 
+@over_time
 def with_memory_of_the_last_call(call: Call) -> Results:
     """Give outputs of late inputs and of the initial state where the inputs are those of the call before."""
     outputs, *state = right(call)
