@@ -465,9 +465,17 @@ INLINE ivec isplat(int32_t x) { return x - (ivec){0}; }
 INLINE ivec bits(vec x) { return (ivec)x; }
 INLINE vec number(ivec x) { return (vec)x; }
 INLINE ivec to_exponent(ivec x) { return x << 23; }
+#ifdef __ARM_FEATURE_MVE
+/* By name: of (a <= b) & (a == b) GCC 12 compares one of the four. */
+#define MASK(lanes) ((ivec)vpselq_s32(vdupq_n_s32(-1), vdupq_n_s32(0), lanes))
+INLINE ivec less(vec a, vec b) { return MASK(vcmpgtq_f32((float32x4_t)b, (float32x4_t)a)); }
+INLINE ivec less_or_equal(vec a, vec b) { return MASK(vcmpgeq_f32((float32x4_t)b, (float32x4_t)a)); }
+INLINE ivec equal(vec a, vec b) { return MASK(vcmpeqq_f32((float32x4_t)a, (float32x4_t)b)); }
+#else
 INLINE ivec less(vec a, vec b) { return (ivec)(a < b); }
 INLINE ivec less_or_equal(vec a, vec b) { return (ivec)(a <= b); }
 INLINE ivec equal(vec a, vec b) { return (ivec)(a == b); }
+#endif
 INLINE vec choose(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
 INLINE vec floats(ivec x) { return __builtin_convertvector(x, vec); }
 #else
