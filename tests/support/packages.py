@@ -1,7 +1,9 @@
 """Nets of packages that bring more than their nets need: the file of a net, without the package around it.
 
 `make` installs the packages of the group `nets` into a folder of its own, without what they depend on: some
-want another torch, and one brings modules that are called `tests`.
+want another torch, and one brings modules that are called `tests`. What a file imports, and its net never
+calls, is stood in for while it is imported: a stand-in that is called raises, so nothing of a net is made up.
+The packages around a file stay in ``sys.modules``, without what their ``__init__`` does.
 """
 
 import importlib
@@ -18,13 +20,20 @@ from typing import Any
 NETS = Path(sys.prefix) / "nets"
 
 
+class NotCalled(type):
+    """Of an empty class: it can be imported, named in an annotation and derived from, but not called."""
+
+    def __call__(cls, *_: Any, **__: Any) -> Any:
+        raise NotImplementedError(f"{cls.__module__}.{cls.__name__} is absent: its stand-in was called")
+
+
 class Absent(ModuleType):
     """A module that a file imports and its net does not use: whatever is asked of it is an empty class."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return type(name, (), {})
+        return NotCalled(name, (), {"__module__": self.__name__})
 
 
 class Bare(Loader):
