@@ -224,8 +224,8 @@ def _place(tensor: Tensor) -> tuple[object, ...]:
     return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
 
 
-def set_at(holder: nn.Module, name: str, tensor: Tensor) -> None:
-    """Put a tensor where its name says."""
+def set_at(holder: nn.Module, name: str, tensor: Tensor, *, persistent: bool = True) -> None:
+    """Put a tensor where its name says; one that is not persistent is no weight."""
     *path, last = name.split(".")
     for part in path:
         if not hasattr(holder, part):
@@ -234,4 +234,4 @@ def set_at(holder: nn.Module, name: str, tensor: Tensor) -> None:
     if isinstance(tensor, nn.Parameter):
         holder.register_parameter(last, tensor)
     else:
-        holder.register_buffer(last, tensor)
+        holder.register_buffer(last, tensor, persistent=persistent)

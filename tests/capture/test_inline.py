@@ -88,6 +88,43 @@ class Counted(nn.Module):
         return torch.stack(found[::-1], 1).cumsum(**{"dim": 1})
 
 
+class Threshold(nn.Module):
+    """A unit with numbers that are no buffers, as constants of a physical model are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decay, self.threshold = torch.tensor(0.9), torch.tensor([0.5])
+
+    def forward(self, x: Tensor, v: Tensor) -> Tensor:
+        v = self.decay * v + x
+        return v - (v > self.threshold) * self.threshold
+
+
+class Largest(nn.Module):
+    """[B, T, F] to [B, F]: the largest potential of two units over all time steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.units = nn.ModuleDict({"fast": Threshold(), "slow": Threshold()})
+        self.units["slow"].decay = torch.tensor(0.99)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found, states = [], {name: torch.zeros_like(x[:, 0]) for name in self.units}
+        for x_t in x.unbind(1):
+            for name, unit in self.units.items():
+                states[name] = x_t = unit(x_t, states[name])
+            found.append(x_t)
+        return torch.stack(found).amax(0)
+
+
+@pytest.mark.exhaustive  # five seconds
+def test_numbers_of_submodules_are_kept() -> None:
+    model = Largest().eval()
+    made = apart(inspect_export(model, torch.randn(3, 7, 4)))
+    x = torch.randn(2, 11, 4)
+    torch.testing.assert_close(made.flat()(x)[0], model(x))
+
+
 class Late(Counted):
     """What it does from the hundredth time step on is in no trace of a few."""
 

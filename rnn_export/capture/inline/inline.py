@@ -16,7 +16,7 @@ from dataclasses import replace
 from itertools import count, islice, product
 from operator import attrgetter
 
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from rnn_export.capture.inline.body import Loop, loop_at
 from rnn_export.capture.inline.ends import with_all, without_added
@@ -27,7 +27,7 @@ from rnn_export.capture.inline.repeats import Repeat, operators, repeats
 from rnn_export.capture.inline.replaced import Replaced
 from rnn_export.capture.inline.time_step import step_of
 from rnn_export.capture.roll.agree import gives_the_same
-from rnn_export.capture.roll.traced import Traced, known_sizes, traced
+from rnn_export.capture.roll.traced import Traced, known_sizes, name_of, traced
 from rnn_export.capture.roll.windows import NotRolledError
 from rnn_export.capture.traceable import set_at
 from rnn_export.errors import CaptureError
@@ -106,8 +106,11 @@ def _graph(subject: Subject) -> fx.GraphModule:
 
 
 def _with_weights(subject: Subject, traces: Sequence[Traced]) -> nn.Module:
-    """Give a module that has the weights and constants of traces, by the names that the user's module has."""
-    root, flat = nn.Module(), subject.flat()
+    """Give a module that has the weights of traces, by the names that the user's module has, and constants.
+
+    A constant of the same numbers has one name in all traces: each trace counts its own.
+    """
+    root, flat, constants = nn.Module(), subject.flat(), dict[str, Tensor]()
     prefix = next(name for name, module in flat.named_modules() if module is subject.original)
     for trace in traces:
         for node in trace.module.graph.find_nodes(op="get_attr"):
@@ -116,7 +119,10 @@ def _with_weights(subject: Subject, traces: Sequence[Traced]) -> nn.Module:
             if name in trace.weights:
                 set_at(root, node.target, value)
             else:
-                root.register_buffer(node.target, value, persistent=False)
+                node.target = name_of(value, constants) or f"{node.target}_{len(constants)}"
+                constants.setdefault(node.target, value)
+    for name, constant in constants.items():
+        set_at(root, name, constant, persistent=False)
     for trace in traces:
         trace.module.graph.owning_module = root  # type: ignore[assignment]  # any module does
     return root

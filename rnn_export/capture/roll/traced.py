@@ -1,7 +1,7 @@
 """A trace of a few time steps: whatever Python a loop was written in, its operators stand there in turn."""
 
 import operator
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -65,15 +65,17 @@ def traced(subject: Subject, steps: int) -> Traced:
 
 def _name_alike(module: fx.GraphModule, weights: Collection[str]) -> None:
     """Call constants by one name that are the same: a trace makes one of its own wherever a step reads it."""
-    known = list[tuple[str, torch.Tensor]]()
+    known = dict[str, torch.Tensor]()
     for node in module.graph.find_nodes(op="get_attr"):
         name = str(node.target)
         value = operator.attrgetter(name)(module)
         if name in weights or not isinstance(value, torch.Tensor):
             continue
-        same = (
-            other for other, own in known if own.dtype == value.dtype and torch.equal(own, value)
-        )  # NaN is none
-        node.target = next(same, name)
-        if node.target == name:
-            known.append((name, value))
+        node.target = name_of(value, known) or name
+        known.setdefault(node.target, value)
+
+
+def name_of(value: torch.Tensor, known: Mapping[str, torch.Tensor]) -> str | None:
+    """Find the name of a constant of the same numbers; NaN is none."""
+    same = (name for name, own in known.items() if own.dtype == value.dtype and torch.equal(own, value))
+    return next(same, None)
