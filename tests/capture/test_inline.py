@@ -93,27 +93,27 @@ class Threshold(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.decay, self.threshold = torch.tensor(0.9), torch.tensor([0.5])
+        self.decay, self.threshold = torch.tensor(3.0), torch.tensor([0.5])
 
     def forward(self, x: Tensor, v: Tensor) -> Tensor:
-        v = self.decay * v + x
-        return v - (v > self.threshold) * self.threshold
+        v = v + 0.25 * self.decay * (x - v)
+        return v - (v > torch.tensor(0.5)) * self.threshold
 
 
 class Largest(nn.Module):
-    """[B, T, F] to [B, F]: the largest potential of two units over all time steps."""
+    """[B, T, F] to [B, 2 F]: the largest potentials of two units over all time steps."""
 
     def __init__(self) -> None:
         super().__init__()
         self.units = nn.ModuleDict({"fast": Threshold(), "slow": Threshold()})
-        self.units["slow"].decay = torch.tensor(0.99)
+        self.units["slow"].decay = torch.tensor(2.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        found, states = [], {name: torch.zeros_like(x[:, 0]) for name in self.units}
+        found, states = [], dict.fromkeys(self.units, torch.tensor(0.0))
         for x_t in x.unbind(1):
             for name, unit in self.units.items():
-                states[name] = x_t = unit(x_t, states[name])
-            found.append(x_t)
+                states[name] = unit(x_t, states[name])
+            found.append(torch.cat([*states.values()], -1))
         return torch.stack(found).amax(0)
 
 

@@ -76,6 +76,11 @@ class Loop:
         return all(isinstance(node.meta.get("val"), torch.Tensor) for node in nodes)
 
     @property
+    def is_steady(self) -> bool:
+        """Whether each state has one shape and dtype: it may not begin with a number for all units."""
+        return all(is_like(begins, self.rows[0][place]) for begins, place in self.states)
+
+    @property
     def outside(self) -> dict[int, set[int]]:
         """Give the places of the nodes that are read from outside of the loop, and in which iterations."""
         inside = {node for row in self.rows for node in row}
@@ -106,6 +111,14 @@ class Loop:
             and names[0] == names[1]
             and targets[0] == targets[1]
         )
+
+
+def is_like(one: Node, other: Node) -> bool:
+    """Whether two nodes give tensors of the same shape and dtype."""
+    a, b = one.meta.get("val"), other.meta.get("val")
+    if not isinstance(a, torch.Tensor) or not isinstance(b, torch.Tensor):
+        return False
+    return a.dtype == b.dtype and [*map(str, a.shape)] == [*map(str, b.shape)]
 
 
 def loop_at(nodes: Sequence[Node], repeat: Repeat, phase: int) -> Loop:

@@ -12,7 +12,7 @@ import torch
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
-from rnn_export.capture.inline.body import OWN, STATE, Given, Loop
+from rnn_export.capture.inline.body import OWN, STATE, Given, Loop, is_like
 
 aten = torch.ops.aten
 ADDED = "added"  # what is known of a node that the trace does not have
@@ -48,8 +48,9 @@ def _begun_earlier(loop: Loop) -> bool:
                 pairs.append((given.number, leaf))
             elif given.kind == STATE and begins.setdefault(given.number, leaf) is not leaf:
                 return False
-    if len(begins) < len(loop.states) or len(row) < len(loop.rows[0]):
-        return False  # what only comes out of that iteration is not there
+    whole = len(begins) == len(loop.states) and len(row) == len(loop.rows[0])
+    if not whole or any(not is_like(begins[number], row[place]) for number, place in enumerate(loop.carried)):
+        return False  # what only comes out of that iteration is not there, or a state begins with one number
     loop.rows.insert(0, [row[place] for place in range(len(loop.rows[0]))])
     loop.states = [(begins[number], place) for number, (_, place) in enumerate(loop.states)]
     loop.reads = [replace(read, first=read.first - read.by) for read in loop.reads]

@@ -16,6 +16,7 @@ from dataclasses import replace
 from itertools import count, islice, product
 from operator import attrgetter
 
+import torch
 from torch import Tensor, fx, nn
 
 from rnn_export.capture.inline.body import Loop, loop_at
@@ -113,6 +114,7 @@ def _with_weights(subject: Subject, traces: Sequence[Traced]) -> nn.Module:
     root, flat, constants = nn.Module(), subject.flat(), dict[str, Tensor]()
     prefix = next(name for name, module in flat.named_modules() if module is subject.original)
     for trace in traces:
+        _compute(trace)
         for node in trace.module.graph.find_nodes(op="get_attr"):
             name, value = str(node.target), attrgetter(str(node.target))(trace.module)
             node.target = name.removeprefix(f"{prefix}.")
@@ -125,7 +127,39 @@ def _with_weights(subject: Subject, traces: Sequence[Traced]) -> nn.Module:
         set_at(root, name, constant, persistent=False)
     for trace in traces:
         trace.module.graph.owning_module = root  # type: ignore[assignment]  # any module does
+        _read_once(trace.module.graph)
     return root
+
+
+def _compute(trace: Traced) -> None:
+    """Compute what is made of constants alone, in their dtype: it would stand in each iteration of a loop."""
+    graph, constants = trace.module.graph, dict[fx.Node, Tensor]()
+    for node in [*graph.nodes]:
+        if node.op == "get_attr" and str(node.target) not in trace.weights:
+            constants[node] = attrgetter(str(node.target))(trace.module)
+        given = node.all_input_nodes
+        if node.op != "call_function" or not given or not constants.keys() >= {*given}:
+            continue
+        if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+            continue
+        args, kwargs = fx.map_arg((node.args, node.kwargs), constants.__getitem__)
+        value, name = node.target(*args, **kwargs), f"_computed_{len(constants)}"  # type: ignore[operator]
+        if isinstance(value, Tensor):
+            trace.module.register_buffer(name, value)
+            with graph.inserting_before(node):
+                made = graph.get_attr(name)
+            made.meta, constants[made] = dict(node.meta), value
+            node.replace_all_uses_with(made)
+            graph.erase_node(node)
+
+
+def _read_once(graph: fx.Graph) -> None:
+    """Let one node read an attribute for all: a trace has one for each time step of a constant."""
+    known = dict[object, fx.Node]()
+    for node in graph.find_nodes(op="get_attr"):
+        if known.setdefault(node.target, node) is not node:
+            node.replace_all_uses_with(known[node.target])
+            graph.erase_node(node)
 
 
 def _next_loop(graphs: Sequence[fx.Graph], timed: tuple[int, int]) -> list[Loop] | None:
@@ -171,7 +205,8 @@ def _loops(
     for loop in loops:
         if not loop.reads:  # it goes along nothing: an input counts its time steps
             loop.reads.append(_counting(loop, timed))
-    return loops if all(loop.is_like(loops[0]) and loop.is_of_tensors for loop in loops) else None
+    alike = all(loop.is_like(loops[0]) for loop in loops)
+    return loops if alike and all(loop.is_of_tensors and loop.is_steady for loop in loops) else None
 
 
 def _counting(loop: Loop, timed: tuple[int, int]) -> Along:
