@@ -143,7 +143,7 @@ def _compute(trace: Traced) -> None:
         if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
             continue
         args, kwargs = fx.map_arg((node.args, node.kwargs), constants.__getitem__)
-        value, name = node.target(*args, **kwargs), f"_computed_{len(constants)}"  # type: ignore[operator]
+        value, name = node.target(*args, **kwargs), f"_computed_{len(constants)}"
         if isinstance(value, Tensor):
             trace.module.register_buffer(name, value)
             with graph.inserting_before(node):
