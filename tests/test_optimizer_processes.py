@@ -1,6 +1,7 @@
 """What a model may do while ``optimize`` tries it: it ends a process of its own, and nothing else."""
 
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,8 @@ def test_a_loop_that_never_ends_is_left(monkeypatch: pytest.MonkeyPatch) -> None
     model = onnx.load_model_from_string(ENDLESS)
     result = rnn_export.optimize(model)
     assert result.model is model
-    assert "of 1 time steps and 1 rows: took more than 1 s of the processor" in result.loops[0].left
+    limits = r"1 s of the processor|10 s by the clock"  # the latter where others have the processor
+    assert re.search(rf"of 1 time steps and 1 rows: took more than ({limits})", result.loops[0].left)
     assert rnn_export.optimize(loops.FOLDS["a list"]).form  # in the next process
 
 

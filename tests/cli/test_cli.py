@@ -41,7 +41,7 @@ def test_export_verify_inspect(seed_file: Path) -> None:
     export = run("export", "seed_run.py:factory", "--out", "bundle", cwd=folder)
     assert export.returncode == 0, export.stderr
     assert export.stderr == ""
-    assert export.stdout.count("✓ passed") == 8
+    assert export.stdout.count("✓ passed") == 10
     assert "…" not in export.stdout
     assert "bundle: every file agrees with eager PyTorch" in export.stdout
     verify = run("verify", "bundle", cwd=folder)

@@ -39,7 +39,7 @@ def test_constants_of_one_number_but_other_sizes_are_apart() -> None:
 
 def test_its_numbers_stand_in_a_file(large: rnn_export.Bundle) -> None:
     assert {"model.c", "model.h", "model.c.weights"} <= set(large.manifest.files)
-    assert large.manifest.files["model.c"]["bytes"] < 50_000
+    assert large.manifest.files["model.c"]["bytes"] < 60_000
     assert large.manifest.files["model.c.weights"]["bytes"] == pytest.approx(4 * 1164 * 256, rel=0.02)
     header = (large.folder / "model.h").read_text()
     assert "numbers stand in model.c.weights; keep it beside model.c" in header
