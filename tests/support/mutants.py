@@ -9,7 +9,7 @@ What a net does not have is found out from the net: a mutation that finds nothin
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial, wraps
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,18 +68,6 @@ def with_a_weight_transposed(net: nn.Module) -> bool:
 
 # --- of calls: what they give, or None if the net has no such thing ---------------------------------------
 
-
-def over_time(change: Callable[..., "Results"]) -> Callable[..., "Results"]:
-    """Let a change of what lies along time find nothing in a file of one time step."""
-
-    @wraps(change)
-    def changed(call: Call, **options: Any) -> "Results":
-        timed = call.signature.inputs[0].time_axis is not None
-        return change(call, **options) if timed else None
-
-    return changed
-
-
 LATE, BACKWARD = Index(shift=-1), Index(sign=-1)
 Results = list[Any] | None
 
@@ -116,12 +104,10 @@ def with_outputs_late(call: Call) -> Results:
     return [call.pick(outputs, call.signature.outputs[0], TIME, LATE), *state]
 
 
-@over_time
 def with_inputs_late(call: Call) -> Results:
     return call.run(call.pick(call.inputs, call.signature.inputs[0], TIME, LATE), call.state, call.lengths)
 
 
-@over_time
 def with_last_step_dropped(call: Call) -> Results:
     """Return the state of the step before the last one."""
     if not call.signature.returned_state:
@@ -132,7 +118,6 @@ def with_last_step_dropped(call: Call) -> Results:
     return [outputs, *map(call.of_one_step, call.state, state)]
 
 
-@over_time
 def reversed_in_time(call: Call) -> Results:
     backward = call.pick(call.inputs, call.signature.inputs[0], TIME, BACKWARD)
     outputs, *state = call.run(backward, call.state, call.lengths)
@@ -140,7 +125,6 @@ def reversed_in_time(call: Call) -> Results:
     return [outputs if spec.time_axis is None else call.pick(outputs, spec, TIME, BACKWARD), *state]
 
 
-@over_time
 def with_frozen_time(call: Call, steps: int | None = None) -> Results:
     """Stop after some time steps, the example's; the outputs behind them are those of the last one."""
     spec, steps = call.signature.outputs[0], steps or call.steps
@@ -161,7 +145,6 @@ def with_frozen_batch(call: Call, batch: int | None = None) -> Results:
     ]
 
 
-@over_time
 def with_memory_of_the_last_call(call: Call) -> Results:
     """Give outputs of late inputs and of the initial state where the inputs are those of the call before."""
     outputs, *state = right(call)
@@ -286,9 +269,10 @@ class Workshop:
         if isinstance(mutation, OfParameters):
             return self._exported(mutation, folder)
         make = self._of_call if isinstance(mutation, OfCall) else self._of_operators
-        made = {}
+        made, names = {}, {"pt": "model.pt", "c": "model.c", ONE_STEP: STEP_ONNX}
         for backend, right in self.backends.items():
-            names = {"pt": "model.pt", "c": "model.c", ONE_STEP: STEP_ONNX}
+            if backend not in mutation.backends:
+                continue
             path = folder / names.get(backend, variant(backend))
             if make(mutation, backend, right, path):
                 made[backend] = path

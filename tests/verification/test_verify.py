@@ -61,8 +61,8 @@ def test_every_file_agrees_in_every_runtime(case: ModelCase, exported: Exported)
         assert check.verdict == PASSED
         longest = RUNTIMES[check.runtime].reach(check.file)
         asked = [one for one in exported(case).cases if one.kind == RUN and one.time <= longest]
-        runs = check.cut if check.file == STEP_ONNX else check.whole
-        assert runs.cases == len(asked) >= 18
+        runs, least = (check.cut, 17) if check.file == STEP_ONNX else (check.whole, 20)
+        assert runs.cases == len(asked) > least
         assert (check.step is not None) == (check.cut is not None) == case.streamable
 
 
