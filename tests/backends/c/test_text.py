@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import rnn_export
+from tests.support.c_cells import write_c
 from tests.support.c_programs import SANITIZE, build_driver, needs_compiler, run_driver
 from tests.support.cases import CallCase, ModelCase, each_compiled, the
 from tests.support.exports import Exported
@@ -101,3 +102,13 @@ def test_a_row_alone_never_takes_more_time_steps_than_the_buffers_have(tmp_path:
     assert int(found[1]) < 8
     build_driver(bundle.folder, "wide", tmp_path / "driver", "-march=native", *SANITIZE)
     run_driver(bundle, tmp_path / "driver")
+
+
+def test_products_of_one_size_are_one_function(tmp_path: Path) -> None:
+    """A deep matrix is cut into parts of one size, of which a compiler takes one."""
+    write_c(nn.RNN(3, 512, 3), (torch.zeros(2, 1, 3), torch.zeros(3, 1, 512)), tmp_path)
+    text = (tmp_path / "model.c").read_text()
+    own = set(re.findall(r"static void (affine_\w+)\(", text))
+    assert own == {"affine_128_512"}
+    assert len(re.findall(r"\baffine_128_512\(", text)) > 3 * 512 / 128
+    assert re.findall(r"\baffine\((\d+), rows, 128, 512", text) == ["1"]

@@ -12,6 +12,7 @@ from rnn_export.backends.c.write.pack import Stored, Weights
 from rnn_export.signature.sizes import TIME, Length
 from rnn_export.signature.tensors import TensorSpec
 
+LARGE = 1 << 13  # multiplications of a product for each row: a call takes a hundredth of them
 PUBLIC = ("input", "output", "stack", "state", "workspace")  # the sizes that model.h defines
 SIMPLE = re.compile(r"\w+(->\w+)?")  # what needs no parentheses
 
@@ -93,6 +94,7 @@ class Context:
         kernels: the sections of ``kernels.c`` that are needed.
         functions: the tiles, as text.
         sizes: the named sizes that are needed.
+        products: the functions of their own that large products have, by what they are called with.
         item: in what is done for each place of a time step, the number of the row; else nothing.
         regions: the pointers to what earlier walks left of a vector for all of their steps.
     """
@@ -104,6 +106,7 @@ class Context:
     kernels: set[str] = field(default_factory=set)
     functions: list[str] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
+    products: dict[tuple[int, int, int, str], str] = field(default_factory=dict)
     stems: dict[str, str] = field(default_factory=dict)  # what sizes are called after, by the vector's name
     item: str = ""
     regions: dict[Vector, str] = field(default_factory=dict)
@@ -118,6 +121,32 @@ class Context:
         """Name the kernel that reads a matrix, and note that it is needed."""
         self.kernels.add(f"{name}{matrix.suffix}")
         return f"{name}{matrix.suffix}"
+
+    def product(self, sums: int, count: str, sizes: str, shape: tuple[int, int], matrix: Stored) -> str:
+        """Write how a call of ``affine`` begins, up to the sizes of its matrix, which ``sizes`` names.
+
+        A large product is a function of its own. Written out, it would be in each of the three copies of a
+        walk, and as often as a deep matrix is cut: of three layers of 1024 units, half a minute of the
+        compiler's time.
+        """
+        kernel, (rows, columns) = self.kernel("affine", matrix), shape
+        if rows * columns < LARGE:
+            return f"{kernel}({sums}, {count}, {sizes}"
+        key = (sums, rows, columns, matrix.suffix)
+        if key not in self.products:
+            self.products[key] = self.weights.names.new(f"{kernel}_{rows}_{columns}")
+            scales = "const float *scale, " if matrix.scales else ""
+            numbers = f"const float *x, size_t x_step, const {matrix.type} *w, {scales}const float *b"
+            given = f"x, x_step, w, {'scale, ' if scales else ''}b, y, y_step"
+            taken = f"size_t rows, {numbers}, float *y, size_t y_step"
+            self.functions += [
+                f"APART TARGET static void {self.products[key]}({taken})",
+                "{",
+                f"    {kernel}({sums}, rows, {rows}, {columns}, {given});",
+                "}",
+                "",
+            ]
+        return f"{self.products[key]}({count}"
 
     def steps(self, clock: Length) -> str:
         """Name a number of time steps in the function that walks over them."""

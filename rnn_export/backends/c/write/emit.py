@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from rnn_export.backends.c.plan.buffers import wide
 from rnn_export.backends.c.plan.schedule import Group, Stage
 from rnn_export.backends.c.plan.tiles import partial_sums
 from rnn_export.backends.c.trace.elementwise import FLOAT
@@ -145,13 +146,14 @@ class Emitter:
         yield from self._equation(vector)
         for view, matrix in operation.parts():
             sums, stored = partial_sums(vector.size, view, loop=bool(first)), context.weights.matrix(matrix)
+            sizes = f"{context.count(view)}, {context.wide(vector)}"
             arguments = [
-                *(str(sums), count, context.count(view), context.wide(vector)),
+                context.product(sums, count, sizes, (view.size, wide(vector.size)), stored),
                 *(str(context.pointer(view, first)), context.row(view.vector)),
                 *(*stored.arrays, begin),
                 *(str(context.all_of(vector, first)), context.row(vector)),
             ]
-            yield f"{context.kernel('affine', stored)}({', '.join(arguments)});"
+            yield f"{', '.join(arguments)});"
             begin = "NULL"
 
     def _dot(self, vector: Vector, operation: Dot, first: str, count: str) -> Iterator[str]:

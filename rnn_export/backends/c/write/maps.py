@@ -68,8 +68,8 @@ def several(context: Context, vector: Vector, operation: Rows, slot: str) -> Ite
     filled = -(-columns // 16) * 16
     bias = context.weights.vector(np.zeros(columns, np.float32), "zeros")
     numbers = f"{context.pointer(operand, slot)}, {inner}, {', '.join(stored.arrays)}"
-    to, affine = context.all_of(vector, slot), context.kernel("affine", stored)
-    yield f"{affine}(1, {operation.count}, {inner}, {filled}, {numbers}, {bias}, {to}, {filled});"
+    begin = context.product(1, str(operation.count), f"{inner}, {filled}", (inner, filled), stored)
+    yield f"{begin}, {numbers}, {bias}, {context.all_of(vector, slot)}, {filled});"
 
 
 def pick(context: Context, vector: Vector, operation: Pick, slot: str) -> Iterator[str]:

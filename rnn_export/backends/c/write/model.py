@@ -36,7 +36,9 @@ FRAME = 24 << 10  # bytes; what GCC and clang use beside the buffers, from -O1 o
 SMALL_FRAME = 1 << 10  # bytes; the same with one slot alone
 TRIES = 12  # sizes for batch and time
 MOST_TEXTS = 4  # of which two have to be alike: a size may be that of something else without being seen
-OWN = re.compile(r"^INLINE \w+ (\w+)\(", re.MULTILINE)  # functions that each kind of processor has
+OWN = re.compile(
+    r"^(?:INLINE|APART TARGET static) \w+ (\w+)\(", re.MULTILINE
+)  # functions that each kind of processor has
 
 Decided = list[tuple[tuple[int, ...], bytes]]  # the numbers by which branches were chosen
 
