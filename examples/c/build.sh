@@ -6,4 +6,4 @@ CC=${CC:-cc}
 for tool in "${CC%% *}" make; do
     command -v "$tool" > /dev/null || { echo "not built: needs $tool; get it with: apt-get install gcc make" >&2; exit 77; }
 done
-make --silent CC="$CC"
+make CC="$CC" >&2

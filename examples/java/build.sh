@@ -15,7 +15,7 @@ missing() {
 for tool in java javac jar "${CC%% *}"; do command -v "$tool" > /dev/null || missing "$tool"; done
 for jar in jna gson; do [ -e "$jars/$jar.jar" ] || missing "$jar.jar"; done
 
-library() { $CC -O2 -shared -fPIC "$1" -o "$2.new" && mv "$2.new" "$2"; }
+library() { echo "compiling $1" >&2; $CC -O2 -shared -fPIC "$1" -o "$2.new" && mv "$2.new" "$2"; }
 
 mkdir -p build
 [ build/librecurrent-call.so -nt src/call.c ] || library src/call.c build/librecurrent-call.so
@@ -31,6 +31,7 @@ done
 # By its manifest the program finds the two jars, and JNA may call C, of which Java 24 would warn.
 if ! [ build/recurrent.jar -nt build.sh ] || [ -n "$(find src/recurrent -newer build/recurrent.jar)" ]; then
     rm -rf build/classes
+    echo "compiling src/recurrent" >&2
     javac -Xlint:all -Werror --release 11 -cp "$jars/jna.jar:$jars/gson.jar" -d build/classes src/recurrent/*.java
     paths="file:${jars// /%20}/jna.jar file:${jars// /%20}/gson.jar"
     printf '%s\n' "Main-Class: recurrent.Main" "Class-Path: $paths" "Enable-Native-Access: ALL-UNNAMED" \

@@ -15,4 +15,4 @@ for board in "${boards[@]}"; do
         command -v "$tool" > /dev/null || missing "$tool"
     done
 done
-for board in "${boards[@]}"; do make --silent BOARD="$board"; done
+for board in "${boards[@]}"; do make BOARD="$board" >&2; done
