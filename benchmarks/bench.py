@@ -17,6 +17,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import torch
 import typer
 from limits import Limits, limits, machine
@@ -45,10 +46,12 @@ from torch import nn
 
 from rnn_export.benchmark.bench import attempt, number, one_core
 from rnn_export.bundle.bundle import Bundle
+from rnn_export.bundle.layout import STEP_ONNX
 from rnn_export.capture import step
 from rnn_export.cli.terminal import progress, reporting
 from rnn_export.exporter import export
 from rnn_export.module.reading import inspect_module
+from rnn_export.passes.operators.guard import unguarded
 from rnn_export.passes.pipeline import optimize
 from rnn_export.runtimes.table import RUNTIMES
 from rnn_export.runtimes.turns import measure
@@ -101,21 +104,24 @@ def race(starts: Mapping[str, Callable[[], Run]], task: Task, seconds: float) ->
 
 
 def line(shape: Shape, folder: Path, seconds: float = SECONDS) -> Line:
-    """Export a net with an example of the shape, and time the bundle's files and the peers."""
+    """Export a net with an example of the shape, and time the bundle's files and the peers.
+
+    Peers get ONNX files without the branch for empty calls and NaN, which they cannot read.
+    """
     net = shape.net()
     inputs, state = shape.example(net)
     bundle = export(net, (inputs, state), folder / "bundle")
     task = Task(
         net,
-        bundle.folder / OURS,
-        _save(forms(net, (inputs, state))[OPERATORS], folder),
+        _save(_readable(onnx.load(bundle.folder / OURS)), folder / "model.onnx"),
+        _save(_readable(forms(net, (inputs, state))[OPERATORS]), folder / "operator.onnx"),
         inputs.numpy(),
         tuple(leaf.numpy() for leaf in state),
     )
     starts: dict[str, Callable[[], Run]] = {name: partial(peer, task) for name, peer in PEERS.items()}
     for file in bundle.manifest.files:
         for runtime in RUNTIMES.values():
-            if file.endswith(runtime.suffix) and runtime.name not in SLOW:
+            if file.endswith(runtime.suffix) and file != STEP_ONNX and runtime.name not in SLOW:
                 name = NAMES.get((file, runtime.name), f"{file} in {runtime.name}")
                 starts[name] = partial(_bound, runtime.start, bundle, file, task)
     if C in bundle.manifest.files:
@@ -141,8 +147,11 @@ def forms(net: nn.Module, example: tuple[torch.Tensor, Any]) -> dict[str, onnx.M
     return {stage.form: stage.program.proto() for stage in stages if stage.form}
 
 
-def _save(model: onnx.ModelProto, folder: Path) -> Path:
-    path = folder / "form.onnx"
+def _readable(model: onnx.ModelProto) -> onnx.ModelProto:
+    return ir.to_proto(unguarded(ir.from_proto(model)))
+
+
+def _save(model: onnx.ModelProto, path: Path) -> Path:
     onnx.save(model, path)
     return path
 
@@ -159,7 +168,10 @@ def choices(seconds: float = SECONDS) -> tuple[list[str], list[list[str]]]:
         with tempfile.TemporaryDirectory() as folder:
             models = forms(net, example)
             start = RUNTIMES["onnxruntime"].start
-            calls = {form: start(_save(model, Path(folder)), signature) for form, model in models.items()}
+            calls = {
+                form: start(_save(model, Path(folder) / "form.onnx"), signature)
+                for form, model in models.items()
+            }
         times = measure({form: partial(call, *arrays) for form, call in calls.items()}, seconds=seconds)
         rows.append([*shape.labels, *(number(times[form]) if form in times else "" for form in columns)])
     return ["Net", "T", "B", *columns], rows
@@ -184,7 +196,8 @@ A net is named by its inputs, hidden units and outputs.
 - **eager**: the module as it is written. **torch.nn**: `nn.RNN`, `nn.GRU` or `nn.LSTM`, and `nn.Linear`; the
   same weights, but (*) a GRU of the same sizes only, as PyTorch's has its reset gate behind the product.
 - **OpenVINO**: `model.onnx`, in f32; **operator**: the ONNX operator `RNN`, `GRU` or `LSTM` instead.
-  **tract**: the operator. **JAX**: a `lax.scan` written by hand. These three are compiled for one T and B.
+  **tract**: the operator. Both get it without its branch for empty calls and NaN, which they cannot read.
+  **JAX**: a `lax.scan` written by hand. These three are compiled for one T and B.
 - **TorchScript**: `model.pt`. **loop**: what `torch.onnx` makes of the scripted module, in ONNX Runtime.
 - **model.onnx**: ours, in ONNX Runtime, exported with an example of that shape and verified. Free in T and B.
 - **model.c**: the same net as C, built by the system's compiler and called with numpy arrays through ctypes.
