@@ -1,0 +1,1 @@
+"""What runs bundles in fleets: columns of Arrow, and files of Parquet."""
