@@ -94,6 +94,10 @@ class ScaffoldError(RnnExportError):
     """There is no example for this host, or none that could run this bundle."""
 
 
+class ScoreError(RnnExportError):
+    """Files cannot be scored: they cannot be read, or the results not be written."""
+
+
 class VerificationError(RnnExportError):
     """A file does not agree with eager PyTorch. Nothing was written."""
 

@@ -84,10 +84,12 @@ ROOMS: dict[str, str] = {
     "benchmark": "eager bench",
     "scaffolding": "hosts models render scaffold",
     "report": "graph layout picture charts calls unchecked page readme write latency",
+    "fleets": "packages columns plan scorer sources job files",
+    "ray": "",
     "exporter": "",
     "optimization": "",
     "optimizer": "",
-    "cli": "user_code checkpoint target options command terminal shipping main",
+    "cli": "user_code checkpoint target options command terminal shipping scoring main",
     "__init__": "",
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -161,7 +161,7 @@ def place(new: Path, target: Path, *, overwrite: bool) -> None:
         if not overwrite:
             raise
         _swap(new, target)
-    _sync(target.parent)  # before what was there is removed
+    sync_one(target.parent)  # before what was there is removed
 
 
 def claim(new: Path, target: Path) -> None:
@@ -216,10 +216,11 @@ def sync(written: Path) -> None:
     gone, and a disk that turns out to be full or broken only when the data get there would go unnoticed.
     """
     for path in [*written.rglob("*"), written] if written.is_dir() else [written]:
-        _sync(path)
+        sync_one(path)
 
 
-def _sync(path: Path) -> None:
+def sync_one(path: Path) -> None:
+    """Have a file on the disk, or the names in a folder."""
     if path.is_dir():
         with suppress(OSError):  # not every system can open a folder, not every file system sync one
             _flush(path)

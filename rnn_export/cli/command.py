@@ -16,6 +16,7 @@ EXAMPLES = {
     "report": "bundles/my_model --open",
     "compile": "bundles/my_model --out lib --static",
     "cache": "--clear",
+    "score": "bundles/my_model sequences.parquet --out scores",
     "scaffold": "bundles/my_model --host c --out my_program",
 }
 

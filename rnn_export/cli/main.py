@@ -28,6 +28,7 @@ from rnn_export.cli.options import (
     load_model,
     shape_of,
 )
+from rnn_export.cli.scoring import SCORING
 from rnn_export.cli.shipping import SHIPPING
 from rnn_export.cli.terminal import (
     call_table,
@@ -313,5 +314,5 @@ def report_command(
             line("[yellow]warning:[/] no browser was found: open the page in one yourself")
 
 
-for name, function in SHIPPING.items():
+for name, function in {**SHIPPING, **SCORING}.items():
     command(app, name)(function)
