@@ -96,10 +96,11 @@ def check_type(kind: Any, spec: TensorSpec, where: str, *, cast: bool) -> None:
         InputError: its lists are deeper, or not as deep, or what stands in them has another type.
     """
     depth, leaf = _nesting(kind)
-    number = pa.types.is_integer(leaf) or pa.types.is_floating(leaf)
-    if _without_lists(depth, spec) is None or not (number or leaf in EXACT[spec.dtype]):
+    exact = leaf in EXACT[spec.dtype]
+    rounded = spec.dtype != "bool" and (pa.types.is_integer(leaf) or pa.types.is_floating(leaf))
+    if _without_lists(depth, spec) is None or not (exact or rounded):
         raise InputError(mismatch(where, column_type(spec), kind, _remedy(spec)))
-    if leaf not in EXACT[spec.dtype] and (spec.dtype == "bool" or not cast):
+    if not (exact or cast):
         remedy = "Convert the column, or pass cast=True (--cast), which rounds its numbers."
         raise InputError(mismatch(where, column_type(spec), kind, remedy))
 
@@ -137,7 +138,7 @@ def _without_lists(depth: int, spec: TensorSpec) -> list[int] | None:
 
 def _remedy(spec: TensorSpec) -> str:
     sizes = ", ".join(map(str, row_shape(spec)))
-    return f"Each row holds {f'lists [{sizes}]' if sizes else 'one number'}."
+    return f"Each row holds {f'lists [{sizes}]' if sizes else f'one {spec.dtype}'}."
 
 
 def read(column: Any, spec: TensorSpec, where: str, first: int = 0) -> Values:

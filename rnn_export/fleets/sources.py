@@ -22,11 +22,11 @@ import pyarrow.parquet as pq
 from rnn_export.errors import ScoreError, mismatch
 from rnn_export.failures import typed
 
-PART_BYTES = 1 << 28  # of the columns that are read, as they are coded in the file
+PART_BYTES = 1 << 28  # of the columns that are read
 PART_ROWS = 1 << 17  # at most, that a killed run has to do again
 BATCH_BYTES = 1 << 25  # in memory, of the rows that are run at once
 READ_BYTES = 1 << 22  # of the rows that are decoded at once
-READ_ROWS = 4096  # at most: lists that say the same again and again take few bytes in a file
+WIDTHS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4}  # bytes of a number; of others 8
 BUFFER = 1 << 20  # bytes of a column that are read at once; without it, all of a row group's
 ENDING = b"PAR1"  # of a file of Parquet, behind its footer and the footer's length
 
@@ -136,7 +136,7 @@ def schema_of(sources: Sequence[Source]) -> Any:
 
 
 def parts_of(sources: Sequence[Source], columns: Sequence[str]) -> list[Part]:
-    """Cut files into parts, whose columns of some names take some ``PART_BYTES`` in the files at most."""
+    """Cut files into parts, whose columns of some names take some ``PART_BYTES`` at most."""
     parts = list[Part]()
     for source in sources:
         first = 0
@@ -167,10 +167,12 @@ def _runs(source: Source, columns: Sequence[str]) -> Iterator[tuple[tuple[int, .
 
 
 def _bytes(group: Any, columns: Sequence[str]) -> int:
-    """Give the bytes that some columns take in a row group, not compressed."""
+    """Give the bytes that some columns of a row group take in memory: texts are as long as in the file."""
     chunks = map(group.column, range(group.num_columns))
     return sum(
-        each.total_uncompressed_size for each in chunks if each.path_in_schema.split(".")[0] in columns
+        max(each.total_uncompressed_size, WIDTHS.get(each.physical_type, 8) * each.num_values)
+        for each in chunks
+        if each.path_in_schema.split(".")[0] in columns
     )
 
 
@@ -195,7 +197,7 @@ class Rows:
         file = pq.ParquetFile(source.path, buffer_size=BUFFER, pre_buffer=False)
         every = [file.metadata.row_group(number) for number in groups]
         rows, size = sum(each.num_rows for each in every), sum(_bytes(each, columns) for each in every)
-        at_once = min(READ_ROWS, max(1, READ_BYTES * rows // max(1, size)))
+        at_once = max(1, READ_BYTES * rows // max(1, size))
         self._batches = file.iter_batches(at_once, row_groups=[*groups], columns=[*columns])
         self.schema = pa.schema([file.schema_arrow.field(name) for name in columns])
         self._left: Any = None  # what is decoded and not given
