@@ -127,7 +127,8 @@ def schema_of(sources: Sequence[Source]) -> Any:
     first, *others = [pq.read_schema(source.path).remove_metadata() for source in sources]
     for source, schema in zip(sources[1:], others, strict=True):
         if not schema.equals(first):
-            different = sorted({*map(str, schema)} ^ {*map(str, first)}) or ["their order"]
+            own, others_own = ({f"{field.name}: {field.type}" for field in each} for each in (schema, first))
+            different = sorted(own ^ others_own) or ["another order"]
             got = f"other columns: {', '.join(different)}"
             raise ScoreError(
                 mismatch(str(source.path), f"the columns of {sources[0].name}", got, "Score it by itself.")

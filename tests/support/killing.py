@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -38,8 +38,8 @@ def content(target: Path) -> str:
     return files[Path(MANIFEST)] if whole and len({*files.values()}) == 1 else "mixed"
 
 
-def killed(work: Callable[[], None], line: int) -> bool:
-    """Do something in a process that is killed at a line; say whether it got so far."""
+def killed(work: Callable[[], object], line: int, traced: Container[str] = TRACED) -> bool:
+    """Do something in a process that is killed at a line of some files; say whether it got so far."""
     child = os.fork()
     if child:
         return os.WIFSIGNALED(os.waitpid(child, 0)[1])
@@ -47,7 +47,7 @@ def killed(work: Callable[[], None], line: int) -> bool:
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:
         nonlocal passed
-        if frame.f_code.co_filename not in TRACED:
+        if frame.f_code.co_filename not in traced:
             return None
         if event == "line":
             passed += 1
