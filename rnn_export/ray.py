@@ -17,7 +17,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util import ActorPool
 
 from rnn_export.bundle.bundle import Bundle
-from rnn_export.errors import RnnExportError, ScoreError, mismatch
+from rnn_export.errors import RnnExportError, ScoreError, mismatch, warn
 from rnn_export.fleets.files import Run
 from rnn_export.fleets.job import Job, score_parts
 from rnn_export.fleets.plan import Asked, plan
@@ -101,7 +101,7 @@ def score(
             goes on from them: those of results are called ``NAME_out``.
         cast: whether numbers of another type may be rounded to the model's.
         runtime: as :func:`rnn_export.load` takes it.
-        workers: how many actors.
+        workers: how many actors; the cluster needs cores beside theirs, with which it reads.
         threads: of each, which are cores that it takes of the cluster.
         batch_size: rows; ``None`` are those of a block.
         options: others of ``Dataset.map_batches``.
@@ -115,6 +115,11 @@ def score(
     asked = Asked(dict(columns or {}), keep if keep is None else tuple(keep), state, cast)
     opened = Bundle.open(bundle)
     shipped = Shipped(opened, runtime, threads)
+    if ray.is_initialized() and workers * threads >= (there := ray.cluster_resources().get("CPU", 0)):
+        warn(
+            f"The workers take {workers * threads} cores of the cluster's {there:g}; Ray reads with others. "
+            "It may wait for ever: pass fewer workers, or num_cpus=0.5."
+        )
     schema = dataset.schema()
     if schema is not None and isinstance(schema.base_schema, pa.Schema):
         plan(opened.signature, schema.base_schema, asked, "the dataset")
@@ -125,8 +130,7 @@ def score(
         batch_size=batch_size,
         zero_copy_batch=True,
         compute=ActorPoolStrategy(size=workers),
-        num_cpus=threads,
-        **options,
+        **{"num_cpus": threads, **options},
     )
 
 

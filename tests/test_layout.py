@@ -77,6 +77,8 @@ ROOMS: dict[str, str] = {
         arrays session one_step table empty_calls load turns ending model_runs empty_comparison sample_calls
         which_calls worker
         """,
+    "fleets": "packages columns plan scorer sources job files",
+    "ray": "",
     "verification": """
         dynamics rounding disturbed single_steps grid tolerance sensitivity compare verdict verify
         verify_export choose weights_cost wasm
@@ -84,8 +86,6 @@ ROOMS: dict[str, str] = {
     "benchmark": "eager bench",
     "scaffolding": "hosts models render scaffold",
     "report": "graph layout picture charts calls unchecked page readme write latency",
-    "fleets": "packages columns plan scorer sources job files",
-    "ray": "",
     "exporter": "",
     "optimization": "",
     "optimizer": "",
