@@ -11,13 +11,22 @@ from tests.support.paths import ROOT
 
 README = ROOT / "README.md"
 PAGES = {path.name: path for path in (README, *sorted((ROOT / "docs").glob("*.md")))}
-WITH_BLOCKS = ["README.md", "embedding.md", "performance.md", "trust.md", "verification.md"]
-NEEDED = {"README.md": ["cc"], "embedding.md": ["cc", "c++", "cargo"], "trust.md": ["openssl"]}
+WITH_BLOCKS = ["README.md", "embedding.md", "performance.md", "scoring.md", "trust.md", "verification.md"]
+NEEDED = {
+    "README.md": ["cc"],
+    "embedding.md": ["cc", "c++", "cargo"],
+    "scoring.md": ["cc"],
+    "trust.md": ["openssl"],
+}
 # What is not run here, and why. Every line has to be on some page.
 LEFT_OUT = {
     "make artifacts": "it is a command of its own in .ci/run",
     "make test": "these tests are what it runs",
     "pip install 'rnn-export[sign]'": "it needs the network",
+    "pip install 'rnn-export[score]'": "it needs the network",
+    "pip install 'rnn-export[ray]'": "it needs the network",
+    "rnn-export score bundles/my_rnn day1.parquet --out scores_of_ray --ray --workers 2": "it needs Ray; "
+    "make test-fleets runs one like it",
     'pytest -m "" -k chaos': "tests/verification/test_chaos.py is among the exhaustive tests",
     "python benchmarks/weight_change.py": "it takes hours: every weight of every model of the tests",
     "docker build -t recurrent-service -f deploy/Dockerfile .": "buildah does, in make test-deployment",

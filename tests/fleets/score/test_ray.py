@@ -21,6 +21,7 @@ from rnn_export.cli.main import app
 from rnn_export.errors import ExportWarning, InputError, RuntimeUnavailableError
 from rnn_export.fleets import job, sources
 from rnn_export.ray import score
+from tests.fleets.score import pipeline
 from tests.support.scoring import BUNDLE, a_row, different, direct, sequences
 
 ROWS, GROUP = 200_000, 4_000
@@ -29,13 +30,16 @@ pytestmark = pytest.mark.filterwarnings("default")  # Ray itself uses what it wa
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[None]:
-    """Start Ray on this machine alone, with four cores, as it takes them."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    ray.init(num_cpus=4, include_dashboard=False, _node_ip_address="127.0.0.1", log_to_driver=False)
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    yield
-    ray.shutdown()
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Start Ray on this machine alone, with four cores, as it takes them; give the folder of its workers."""
+    folder = tmp_path_factory.mktemp("work")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.chdir(folder)
+        ray.init(num_cpus=4, include_dashboard=False, _node_ip_address="127.0.0.1", log_to_driver=False)
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        yield folder
+        ray.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -206,3 +210,11 @@ def test_mistakes_are_named() -> None:
         RayTaskError, match=r"InputError: a batch of the dataset, column 'inputs', row 0: expe"
     ):
         score(short, BUNDLE).take_all()
+
+
+def test_the_example_of_the_page_runs(cluster: Path) -> None:
+    (cluster / "bundles").mkdir()
+    (cluster / "bundles" / "my_rnn").symlink_to(BUNDLE)
+    sequences(cluster / "day1.parquet", 100, width=16, longest=9)
+    pipeline.run()
+    assert sorted(pq.read_table("scores_of_dataset")["id"].to_pylist()) == [*range(100)]
