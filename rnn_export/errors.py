@@ -20,6 +20,10 @@ class InputError(RnnExportError):
     """The inputs or the state of a call, or of the example, are not what the model takes."""
 
 
+class SequenceError(InputError):
+    """A request is about a sequence that a server does not have, or one more than it may have."""
+
+
 class ModelError(RnnExportError):
     """The module itself cannot be exported."""
 

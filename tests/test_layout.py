@@ -77,8 +77,10 @@ ROOMS: dict[str, str] = {
         arrays session one_step table empty_calls load turns ending model_runs empty_comparison sample_calls
         which_calls worker
         """,
-    "fleets": "packages columns plan scorer sources job files",
+    "fleets": "packages columns plan scorer sources job files sequences inference_protocol",
     "ray": "",
+    "kserve": "",
+    "mlserver": "",
     "verification": """
         dynamics rounding disturbed single_steps grid tolerance sensitivity compare verdict verify
         verify_export choose weights_cost wasm

@@ -1,1 +1,1 @@
-"""What runs bundles in fleets: columns of Arrow, and files of Parquet."""
+"""What runs bundles in fleets: rows of Parquet files, and requests to servers."""
