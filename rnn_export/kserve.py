@@ -1,7 +1,7 @@
 """A bundle in KServe: a model of its Python server, over REST and gRPC.
 
-``kserve.ModelServer().start([BundleModel("bundles/my_rnn")])`` listens on all addresses, and has no option for
-another. :func:`serve` runs the same endpoints on loopback, or where it is told::
+``kserve.ModelServer().start([BundleModel("bundles/my_rnn")])`` listens on all addresses, and has no option
+for another. :func:`serve` runs the same endpoints on loopback, or where it is told::
 
     python -m rnn_export.kserve bundles/my_rnn --port 8080 --grpc-port 8081
 """
@@ -22,7 +22,13 @@ from kserve.errors import InvalidInput
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor
 from kserve.protocol.grpc.servicer import InferenceServicer
-from kserve.protocol.infer_type import InferInput, InferOutput, InferRequest, InferResponse, to_http_parameters
+from kserve.protocol.infer_type import (
+    InferInput,
+    InferOutput,
+    InferRequest,
+    InferResponse,
+    to_http_parameters,
+)
 from kserve.protocol.rest.server import RESTServer
 
 from rnn_export.errors import InputError
@@ -43,7 +49,7 @@ class BundleModel(kserve.Model):
     Args:
         folder: a bundle.
         name: of the model in the server; that of the bundle as a rule.
-        options: ``runtime``, ``threads``, ``max_sequences`` and ``idle_seconds``, as :class:`Served` takes them.
+        options: ``runtime``, ``threads``, ``max_sequences`` and ``idle_seconds``, as for :class:`Served`.
 
     Raises:
         BundleError: there is no bundle, or a file is not the one that was written.
@@ -73,7 +79,9 @@ class BundleModel(kserve.Model):
             InvalidInput: it is wrong; KServe answers 400, ``INVALID_ARGUMENT`` in gRPC.
         """
         if not isinstance(payload, InferRequest):
-            raise InvalidInput(f"expected a request of the protocol v2, got another: /v2/models/{self.name}/infer")
+            raise InvalidInput(
+                f"expected a request of the protocol v2, got another: /v2/models/{self.name}/infer"
+            )
         try:
             answer = await self.served.infer(
                 [_tensor(given) for given in payload.inputs],
@@ -102,7 +110,7 @@ def _plain(tensor: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tensor(given: InferInput) -> Tensor:
-    data = given.data if given._raw_data is None else given._raw_data  # noqa: SLF001 (bytes of gRPC)
+    data = given.data if given._raw_data is None else given._raw_data
     return Tensor(given.name, given.datatype, given.shape, data)
 
 
@@ -142,7 +150,7 @@ def serve(
     config = uvicorn.Config(
         kserve.model_server.app, host, port, log_config=None, timeout_graceful_shutdown=GRACE
     )
-    asyncio.run(_serve(uvicorn.Server(config), server, grpc_port and f"{host}:{grpc_port}"))
+    asyncio.run(_serve(uvicorn.Server(config), server, f"{host}:{grpc_port}" if grpc_port else None))
 
 
 async def _serve(rest: uvicorn.Server, server: kserve.ModelServer, grpc_address: str | None) -> None:
@@ -170,7 +178,9 @@ def main() -> None:
     parser.add_argument("--grpc-port", type=int, default=8081, help="of gRPC (%(default)s)")
     parser.add_argument("--runtime", default="onnxruntime", help="onnxruntime or c (%(default)s)")
     parser.add_argument("--max-sequences", type=int, default=1000, help="at a time (%(default)s)")
-    parser.add_argument("--idle-seconds", type=float, default=600, help="until one is forgotten (%(default)s)")
+    parser.add_argument(
+        "--idle-seconds", type=float, default=600, help="until one is forgotten (%(default)s)"
+    )
     given = vars(parser.parse_args())
     folders, host, port, grpc_port = (given.pop(name) for name in ("folders", "host", "port", "grpc_port"))
     serve([BundleModel(folder, **given) for folder in folders], host, port, grpc_port)

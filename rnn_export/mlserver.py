@@ -21,13 +21,15 @@ from mlserver.utils import get_model_uri
 from rnn_export.errors import InputError, mismatch
 from rnn_export.fleets.inference_protocol import DATATYPES, Answer, Served, Tensor
 
+OPTIONS = ("runtime", "threads", "max_sequences", "idle_seconds")
+
 
 class BundleRuntime(MLModel):
     """A bundle as a model of MLServer: ``parameters.uri`` of its settings is the folder.
 
     ``parameters.extra`` may have ``runtime``, ``threads``, ``max_sequences`` and ``idle_seconds``, as
-    :class:`Served` takes them. A request is of whole sequences, or with the parameter ``sequence_id`` of a part
-    of one, whose state the model keeps: it takes ``sequence_start`` and ``sequence_end``, and answers
+    :class:`Served` has them. A request is of whole sequences, or with the parameter ``sequence_id`` of a
+    part of one, whose state the model keeps: it takes ``sequence_start`` and ``sequence_end``, and answers
     ``sequence_id`` and ``steps``. What is wrong with a request is a 400, ``INVALID_ARGUMENT`` in gRPC, and
     changes no sequence.
     """
@@ -36,18 +38,28 @@ class BundleRuntime(MLModel):
         """Load the bundle.
 
         Raises:
-            MLServerError: the settings have batches or a cache, which would mix sequences up.
+            MLServerError: the settings have batches or a cache, which would mix sequences up, or an unknown
+                extra.
             BundleError: there is no bundle, or a file is not the one that was written.
             RuntimeUnavailableError: the runtime is not installed, or has no file here.
             InputError: a bound is not above zero.
         """
-        for name, value in (("max_batch_size", self.settings.max_batch_size > 1),
-                            ("cache_enabled", self.settings.cache_enabled)):  # fmt: skip
-            if value:
-                remedy = "It would join or repeat requests: the first axis may be time, and sequences have states."
-                raise MLServerError(mismatch(f"{self.name}: {name}", "none", getattr(self.settings, name), remedy))
+        mixing = {
+            "max_batch_size": self.settings.max_batch_size > 1,
+            "cache_enabled": self.settings.cache_enabled,
+        }
+        for name, mixes in mixing.items():
+            if mixes:
+                remedy = (
+                    "It joins or repeats requests, but the first axis may be time, and sequences have states."
+                )
+                got = getattr(self.settings, name)
+                raise MLServerError(mismatch(f"{self.name}: {name}", "none", got, remedy))
         parameters = self.settings.parameters
         extra = (parameters.extra if parameters else None) or {}
+        if others := {*extra} - {*OPTIONS}:
+            where, got = f"{self.name}: parameters.extra", ", ".join(sorted(others))
+            raise MLServerError(mismatch(where, ", ".join(OPTIONS), got, "Leave it out."))
         self.served = Served(await get_model_uri(self.settings), **extra)
         self.inputs = [MetadataTensor(**tensor) for tensor in self.served.inputs]
         self.outputs = [MetadataTensor(**tensor) for tensor in self.served.outputs]

@@ -5,6 +5,7 @@ many; those of before a restart. With the golden vectors (vectors.py) that is wh
 over HTTP; the tests of other servers ask the same, over gRPC as well.
 """
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -66,7 +67,7 @@ class Fed:
 
 
 class Wrong(NamedTuple):
-    """A request that is wrong: its tensors, the outputs that it asks for, and a word of the message."""
+    """A request that is wrong: its tensors, the outputs that it asks for, and a pattern of the message."""
 
     what: str
     inputs: Named
@@ -89,8 +90,8 @@ def wrong_requests(bundle: Bundle, binary: bool) -> list[Wrong]:
         Wrong("another datatype", [(name, array.astype(np.float16)), *others], outputs, name),
         Wrong("an axis too many", [(name, array[None]), *others], outputs, name),
         Wrong("no time step", no_steps, outputs, name),
-        Wrong("two rows in a sequence of one", two_rows, outputs, name),
-        Wrong("a state in a sequence", [*good, *state], outputs, state[0][0]),
+        Wrong("two rows in a sequence of one", two_rows, outputs, f"{name}|batch"),
+        Wrong("a state in a sequence", [*good, *state], outputs, "state"),
         Wrong("an output that is not there", good, ["nothing"], "nothing"),
         Wrong("a state of another batch", [*two_rows, *state], bundle.names, state[0][0], state=True),
     ]
@@ -120,7 +121,7 @@ def refused(status: str, word: str, what: str, ask: Callable[[], object]) -> Non
         ask()
     except RefusedError as error:
         expect(f"{what}: the status ({error.message})", status, error.status)
-        if word not in error.message:
+        if not re.search(word, error.message):
             raise CheckError(f"{what}: expected {word!r} in the message, got {error.message!r}") from error
     else:
         raise CheckError(f"{what}: expected that it is refused with {status}, got an answer")

@@ -129,8 +129,8 @@ class Served:
             finite: the answer cannot carry NaN and infinities, as JSON.
 
         Raises:
-            InputError: a tensor, a parameter or a name is wrong, or ``finite`` and a result is not. A sequence
-                is then what it was.
+            InputError: a tensor, a parameter or a name is wrong, or ``finite`` and a result is not; a
+                sequence is then what it was.
             BundleError: the file fails.
         """
         about = _about(parameters or {})
@@ -204,7 +204,9 @@ class Served:
         for name in wanted:
             if name not in names or [*wanted].count(name) > 1:
                 expected = f"each of {', '.join(names)} at most once"
-                raise InputError(mismatch("outputs", expected, repr(name), "Ask for the model's own outputs."))
+                raise InputError(
+                    mismatch("outputs", expected, repr(name), "Ask for the model's own outputs.")
+                )
         return [*wanted]
 
     def _check_rows(self, inputs: Mapping[str, Array], state: tuple[Array, ...]) -> None:

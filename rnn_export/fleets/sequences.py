@@ -60,8 +60,8 @@ class Sequences:
     async def turn(self, sequence_id: str, *, start: bool) -> AsyncIterator[Sequence]:
         """Give a sequence to one request; whoever comes later waits, in order.
 
-        What the request leaves in ``state`` and ``steps`` is the sequence. One whose state is ``None`` then is
-        forgotten: it has ended, or its first request has failed.
+        What the request leaves in ``state`` and ``steps`` is the sequence. One whose state is then ``None``
+        is forgotten: it has ended, or its first request has failed.
 
         Args:
             sequence_id: of a sequence that has begun, unless ``start``.

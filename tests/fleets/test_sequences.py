@@ -1,4 +1,4 @@
-"""Sequences between requests: bounded, forgotten when idle, one request at a time, unchanged by what fails."""
+"""Sequences between requests: bounded, forgotten when idle, in turns, unchanged by what fails."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -146,7 +146,9 @@ def test_who_waits_for_one_that_ends_is_told_and_who_begins_it_anew_is_not() -> 
     run(go())
 
 
-@pytest.mark.parametrize("bounds", [{"limit": 0}, {"limit": True}, {"idle_seconds": -1}, {"idle_seconds": "1"}])
+@pytest.mark.parametrize(
+    "bounds", [{"limit": 0}, {"limit": True}, {"idle_seconds": -1}, {"idle_seconds": "1"}]
+)
 def test_bounds_are_numbers_above_zero(bounds: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="expected a number above 0"):
         Sequences(**bounds)
