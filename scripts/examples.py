@@ -31,7 +31,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import rnn_export
-from rnn_export.scaffolding.scaffold import MODELS, WRITTEN
+from rnn_export.scaffolding.scaffold import MODELS, REPOSITORY, WRITTEN
 from tests.support.general_calls import GENERAL
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,6 +59,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
         "pkg-config",
     ),
     "service-node": (),
+    "triton": (),
 }
 NO_TOOL = 77  # what a ci.sh exits with where a tool is missing; automake's number for a test that is skipped
 PROMPT, LENGTH, SEED = "The ", 100, 1  # of the text that every ci.sh writes
@@ -261,8 +262,12 @@ def write_generated() -> None:
         for host in PACKAGES:
             new = rnn_export.scaffold(bundles, host, Path(folder) / host)
             for path in new.rglob("*"):
-                if path.is_file() and MODELS not in path.parts and WRITTEN in path.read_bytes():
-                    shutil.copyfile(path, EXAMPLES / host / path.relative_to(new))
+                own = path.relative_to(new)
+                if not path.is_file() or own.parts[0] == MODELS:
+                    continue
+                if own.parts[0] == REPOSITORY or WRITTEN in path.read_bytes():
+                    (EXAMPLES / host / own).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(path, EXAMPLES / host / own)
 
 
 def main(

@@ -86,7 +86,7 @@ ROOMS: dict[str, str] = {
         verify_export choose weights_cost wasm
         """,
     "benchmark": "eager bench",
-    "scaffolding": "hosts models render scaffold",
+    "scaffolding": "hosts models render batch_first triton scaffold",
     "report": "graph layout picture charts calls unchecked page readme write latency",
     "exporter": "",
     "optimization": "",

@@ -25,6 +25,7 @@ class Host:
         sized: its arrays know how long they are: contexts may have one, also around ``model.c``.
         fixed: it allocates no memory: what a call of one row needs is an array of that size.
         text: programs that write text, which no other model has.
+        repository: its server wants each model in a form of its own, in ``repository/``.
     """
 
     files: tuple[str, ...]
@@ -34,6 +35,7 @@ class Host:
     sized: bool = False
     fixed: bool = False
     text: tuple[str, ...] = ()
+    repository: bool = False
 
 
 HOSTS = {
@@ -50,6 +52,7 @@ HOSTS = {
     "mcu": Host(("model.c",), ("models.c",), fixed=True, text=("generate.c",)),
     "service-cpp": Host(("model.c",), ("models.c",), text=("generate.py",)),
     "service-node": Host(("model.onnx",), text=("generate.py",)),
+    "triton": Host(("model.onnx",), shapes=True, text=("generate.py", "write.py"), repository=True),
 }
 
 

@@ -6,7 +6,7 @@ reader has to know, ``README.md``. Programs that write text are left out where n
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rnn_export.bundle.bundle import Bundle, staged
@@ -14,8 +14,10 @@ from rnn_export.errors import ScaffoldError, mismatch, nearest
 from rnn_export.scaffolding.hosts import HOSTS, check
 from rnn_export.scaffolding.models import Model, described
 from rnn_export.scaffolding.render import render
+from rnn_export.scaffolding.triton import repository
 
 MODELS = "models"  # where an example has its bundles
+REPOSITORY = "repository"  # where one has them in the form that its server wants
 BUILT = ("build", "node_modules", "__pycache__")  # what running an example leaves in it
 WRITTEN = b"Written by `rnn-export scaffold`"  # in the first line of what comes from a template
 
@@ -41,6 +43,7 @@ def scaffold(bundles: str | Path | Sequence[str | Path], host: str, folder: str 
         BundleError: there is no bundle, or a file is not the one that was written.
         ScaffoldError: there is no such host, a bundle is not one that the examples can run, or the folder
             exists.
+        VerificationError: what is made for a server is not equal to eager PyTorch.
     """
     if host not in HOSTS:
         raise ScaffoldError(
@@ -63,6 +66,8 @@ def scaffold(bundles: str | Path | Sequence[str | Path], host: str, folder: str 
         _copy(examples() / host, new, left_out(host, models))
         for model, bundle in zip(models, opened, strict=True):
             bundle.copy(new / MODELS / model.name)
+            if HOSTS[host].repository:
+                write_files(new / REPOSITORY, repository(bundle, model))
         for path, text in generated(host, models).items():
             (new / path).write_text(text, encoding="utf-8")
     return Path(folder)
@@ -80,13 +85,20 @@ def generated(host: str, models: Sequence[Model]) -> dict[str, str]:
     return files | {"README.md": render(f"readme/{host}.md", **names)}
 
 
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files into a folder, and the folders that they are in."""
+    for path, content in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+
+
 def left_out(host: str, models: Sequence[Model]) -> list[str]:
     """List the programs of a host that none of the models can run: those that write text."""
     return [] if any(model.vocabulary for model in models) else [*HOSTS[host].text]
 
 
 def _copy(source: Path, target: Path, but: Sequence[str]) -> None:
-    others = {source / MODELS, *(source / path for path in but)}
+    others = {source / MODELS, source / REPOSITORY, *(source / path for path in but)}
 
     def ignored(folder: str, names: list[str]) -> set[str]:
         """Leave out what was built, the bundles of the repository, and what was written for them."""

@@ -21,7 +21,7 @@ from rnn_export.cli.main import app
 from rnn_export.errors import BundleError, ScaffoldError
 from rnn_export.scaffolding.hosts import HOSTS, fitting_hosts
 from rnn_export.scaffolding.models import described
-from rnn_export.scaffolding.scaffold import MODELS, examples
+from rnn_export.scaffolding.scaffold import MODELS, REPOSITORY, examples
 from rnn_export.signature.tensors import InputSpec
 from tests.support import odd_values
 from tests.support.cases import CALL_CASES, CASES
@@ -69,7 +69,7 @@ def test_an_example_says_nothing_of_the_models_it_is_tested_with(host: str) -> N
         *(file.format(bundle.name) for file in HOSTS[host].each for bundle in COMMITTED),
     }
     for name, content in sources(ROOT / "examples" / host).items():
-        if name not in of_models and name != "README.md":
+        if name not in of_models and name != "README.md" and not name.startswith(REPOSITORY):
             assert not any(bundle.name.encode() in content for bundle in COMMITTED), name
 
 
@@ -284,7 +284,7 @@ def test_contexts_of_several_free_sizes_are_for_arrays_that_know_theirs(
     signature = replace(bundle.signature, inputs=(*bundle.signature.inputs, image))
     changed = replace(bundle, manifest=replace(bundle.manifest, signature=signature))
     assert {*fitting_hosts(bundle)} == {*HOSTS}
-    assert fitting_hosts(changed) == ["python"]
+    assert fitting_hosts(changed) == ["python", "triton"]
     monkeypatch.setattr(Bundle, "open", lambda _: changed)
     words = "expected contexts of one free size, got image with height, width. docs/embedding.md tells"
     with pytest.raises(ScaffoldError, match=words):
