@@ -11,11 +11,11 @@ from torch import nn
 
 from rnn_export.backends.write import write_files
 from rnn_export.bundle.bundle import Bundle, Manifest, check_target, staged
-from rnn_export.bundle.layout import MODEL_C
+from rnn_export.bundle.layout import MODEL_C, MODEL_PT2
 from rnn_export.bundle.weights import weights_text
 from rnn_export.capture.capture import capture
 from rnn_export.capture.onnx_file.opset import check_opset
-from rnn_export.errors import DisagreementError, ModelError, class_name
+from rnn_export.errors import DisagreementError, InputError, ModelError, class_name, mismatch
 from rnn_export.failures import typed
 from rnn_export.garbage import give_back
 from rnn_export.module.asked import check_asked
@@ -30,6 +30,7 @@ from rnn_export.program.small_weights import FLOAT32
 from rnn_export.progress import ProgressCallback, watched
 from rnn_export.report.page import REPORT
 from rnn_export.report.write import write_report
+from rnn_export.runtimes.table import RUNTIMES
 from rnn_export.verification.choose import check_demand, choose_form
 from rnn_export.verification.verdict import check_runtimes, demanded, left_out_word
 from rnn_export.verification.verify import VerificationReport, workers_ahead
@@ -58,6 +59,7 @@ def export(
     opset: int | None = None,
     weights: str = FLOAT32,
     c: bool = True,
+    pt2: bool = False,
     quick: bool = False,
     progress: ProgressCallback | bool | None = None,
 ) -> Bundle:
@@ -99,6 +101,8 @@ def export(
             module that has the rounded weights; the manifest and the report say what rounding costs on the
             example, and which matrices are in float32 all the same.
         c: whether to write ``model.c``.
+        pt2: whether to write ``model.pt2``, the module in TorchScript's successor ``torch.export``, which
+            takes some seconds more.
         quick: whether to verify at few sizes only, which the verdict and the manifest then say: for a first
             look at a large model.
         progress: is called with the stage, the number of parts that are done, and the number of parts.
@@ -129,6 +133,7 @@ def export(
         lengths=lengths,
         overwrite=overwrite,
         c=c,
+        pt2=pt2,
         quick=quick,
     )
     folder = Path(folder)
@@ -137,6 +142,7 @@ def export(
     check_format(weights)
     required = demanded(require)
     check_runtimes(required)
+    _check_pt2(required, pt2=pt2)
     name, said = name or folder.resolve().name, Said(axes or {}, roles or {}, batch_first)
     what = f"the export of {class_name(model)}"
     with watched(progress) as watch, typed(what, ModelError, REMEDY), workers_ahead() as workers:
@@ -154,6 +160,7 @@ def export(
             opset=opset,
             weights=rounding,
             c=c,
+            pt2=pt2,
             quick=quick,
         )
         try:
@@ -166,6 +173,19 @@ def export(
             manifest = finish(whole)
         watch.say(_in_the_end(folder, manifest))
     return Bundle(folder, manifest)
+
+
+def _check_pt2(required: Sequence[str], *, pt2: bool) -> None:
+    """Check that what is required is asked for.
+
+    Raises:
+        InputError: it is not.
+    """
+    runtimes = [runtime for runtime in RUNTIMES.values() if MODEL_PT2.endswith(runtime.suffix)]
+    words = {word for runtime in runtimes for word in (runtime.name, runtime.suffix.removeprefix("."))}
+    for word in words & {*required} if not pt2 else ():
+        remedy = f"Ask for {MODEL_PT2}: pt2=True (--pt2)."
+        raise InputError(mismatch("require", "a file that is written", repr(word), remedy))
 
 
 def _in_the_end(folder: Path, manifest: Manifest) -> list[str]:
@@ -195,6 +215,7 @@ def _export(
     opset: int | None,
     weights: RoundedWeights,
     c: bool,
+    pt2: bool,
     quick: bool,
 ) -> Manifest:
     """Go through the stages from a module that was looked at to a bundle; give its manifest."""
@@ -205,7 +226,9 @@ def _export(
         give_back()
         progress("Writing the files", 2, 3)
         built = partial(workers.prepare, "c")
-        written = write_files(improved, staging, name, metadata, opset, weights.kind, c=c, built=built)
+        written = write_files(
+            improved, staging, name, metadata, opset, weights.kind, c=c, pt2=pt2, built=built
+        )
         give_back()
         verified = verify_files(written, progress, workers, quick=quick)
         chosen = choose_form(verified)

@@ -36,7 +36,7 @@ ROOMS: dict[str, str] = {
         """,
     "bundle": """
         staging untrusted/files untrusted/json_text untrusted/schema untrusted/signature untrusted/protobuf
-        untrusted/archive golden thinned layout weights bundle description signing
+        untrusted/archive untrusted/exported golden thinned layout weights bundle description signing
         """,
     "capture": """
         decompositions complex_numbers free_numbers traceable registry step script/source script/aliases
@@ -59,7 +59,7 @@ ROOMS: dict[str, str] = {
         operators/rnn_as_gru operators/exact_sigmoid choose time/no_steps pipeline one_step forms
         """,
     "backends": """
-        torchscript empty_calls onnx_weights onnx
+        archive torchscript torch_export empty_calls onnx_weights onnx
         c/trace/elementwise c/trace/graph c/trace/net c/trace/operations c/trace/symbols c/trace/clocks
         c/trace/nodes c/trace/source_names c/trace/operators c/trace/order c/trace/walks c/trace/tracing
         c/trace/pairs c/trace/frames c/trace/flattened c/trace/loops c/trace/numbered
@@ -74,8 +74,8 @@ ROOMS: dict[str, str] = {
         """,
     "runtimes": """
         compiler static_memory bound row_threads c ship wasm_build wasm onnxruntime reference torchscript
-        arrays session one_step table empty_calls load turns ending model_runs empty_comparison sample_calls
-        which_calls worker
+        torch_export arrays session one_step table empty_calls load turns ending model_runs empty_comparison
+        sample_calls which_calls worker
         """,
     "fleets": "packages columns plan scorer sources job files sequences inference_protocol",
     "ray": "",

@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx_ir as ir
 from onnx import ModelProto
 
-from rnn_export.backends import onnx, torchscript
+from rnn_export.backends import onnx, torch_export, torchscript
 from rnn_export.backends.c.write.model import compile_program
 from rnn_export.backends.onnx_weights import with_small_weights
 from rnn_export.bundle.layout import (
@@ -16,6 +16,7 @@ from rnn_export.bundle.layout import (
     MODEL_C,
     MODEL_H,
     MODEL_PT,
+    MODEL_PT2,
     NOT_ASKED,
     STEP_ONNX,
     WEIGHTS,
@@ -24,7 +25,7 @@ from rnn_export.bundle.layout import (
 from rnn_export.capture.capture import refusal
 from rnn_export.capture.onnx_file.opset import at_opset
 from rnn_export.capture.script import script
-from rnn_export.errors import CompileError, OnnxFileError, PassError, ScriptError
+from rnn_export.errors import CaptureError, CompileError, OnnxFileError, PassError, ScriptError
 from rnn_export.failures import explain
 from rnn_export.passes.forms import Improved
 from rnn_export.program.operator_facts import inexact_functions
@@ -141,12 +142,14 @@ def write_files(
     weights: str = FLOAT32,
     *,
     c: bool = True,
+    pt2: bool = False,
     built: Callable[[Path], None] = unbuilt,
 ) -> Written:
-    """Write ``model.pt``, ``model.c`` if it is wanted, and every form as a variant, if they can be made.
+    """Write ``model.pt``, ``model.c`` and ``model.pt2`` if they are wanted, and every form as a variant.
 
-    Matrices that are rounded to the format of ``weights`` are written in it, but in ``model.pt``. ``built``
-    is told of ``model.c`` as soon as that is there, and may build it while the others are written.
+    What cannot be made is left out. Matrices that are rounded to the format of ``weights`` are written in it,
+    but in ``model.pt`` and ``model.pt2``. ``built`` is told of ``model.c`` as soon as that is there, and may
+    build it while the others are written.
 
     Raises:
         ModelError: no form can be written.
@@ -159,6 +162,7 @@ def write_files(
     built(folder / MODEL_C)
     if captured.module is not None:
         torchscript.write(captured.module, folder / MODEL_PT)
+    left_out += _write_pt2(improved, folder) if pt2 else []
     loop, reasons = _loop(improved)
     models = chain(copies(improved.forms), loop)
     left_out += reasons
@@ -204,6 +208,17 @@ def _loop(improved: Improved) -> tuple[list[tuple[str, ir.Model]], list[str]]:
         if not improved.forms:
             raise refusal(captured.subject, error) from error
         return [], [f"{variant(LOOP)}: {error}"]
+
+
+def _write_pt2(improved: Improved, folder: Path) -> list[str]:
+    """Write the step as an exported program; give the reason if it cannot be done."""
+    try:
+        torch_export.write(improved.captured.subject, folder / MODEL_PT2)
+    except CaptureError as error:
+        return [f"{MODEL_PT2}: {error}"]
+    except Exception as error:  # the other files do without it
+        return [f"{explain(f'{MODEL_PT2}: writing it', error)}. Please report it."]
+    return []
 
 
 def _write_c(

@@ -11,7 +11,7 @@ from typing import Any
 
 from rnn_export.bundle import golden, staging
 from rnn_export.bundle.golden import Case, Golden
-from rnn_export.bundle.untrusted import archive, json_text, protobuf, schema, signature
+from rnn_export.bundle.untrusted import archive, exported, json_text, protobuf, schema, signature
 from rnn_export.bundle.untrusted.files import MANIFEST, Files, check_name, read
 from rnn_export.errors import BundleError, mismatch, path_of
 from rnn_export.notebook import table
@@ -172,8 +172,9 @@ class Bundle:
         """Read a bundle and check all of it, without running anything.
 
         Every file has to be the one that the manifest names. An ONNX file may name no other file, and no
-        operator but ONNX's own; a ``.pt`` has to be an archive as PyTorch writes it. A ``.pt`` and a ``.c``
-        are code nevertheless, and somebody who can rewrite the manifest can rewrite the hashes: they say that
+        operator but ONNX's own; a ``.pt`` has to be an archive as PyTorch writes it, and so has a ``.pt2``,
+        which may hold no pickle and no text that is run as Python. A ``.pt``, a ``.pt2`` and a ``.c`` are
+        code nevertheless, and somebody who can rewrite the manifest can rewrite the hashes: they say that
         a copy is whole, not who made it (:mod:`rnn_export.bundle.signing` does).
 
         Raises:
@@ -200,7 +201,8 @@ class Bundle:
     def why_without(self, file: str) -> str:
         """Say why a file is not there: what was found at the export, or what to do."""
         left_out = self.manifest.verification.get("left_out", [])
-        return "; ".join(reason for reason in left_out if reason.startswith(file)) or "export it again"
+        own = [reason for reason in left_out if reason.startswith((f"{file}:", f"{file} "))]
+        return "; ".join(own) or "export it again"
 
     @property
     def files(self) -> Files:
@@ -254,7 +256,7 @@ def _as_it_is(content: bytes, where: str) -> None:
 
 
 # How the inside of a file is looked at, by its ending.
-LOOKS = {".onnx": protobuf.check, ".pt": archive.check}
+LOOKS = {".onnx": protobuf.check, ".pt": archive.check, ".pt2": exported.check}
 
 
 def check_target(folder: Path, *, overwrite: bool) -> None:

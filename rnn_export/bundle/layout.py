@@ -1,6 +1,7 @@
 """What the files of a bundle are called."""
 
 MODEL_PT = "model.pt"
+MODEL_PT2 = "model.pt2"  # an exported program, if it is asked for
 MODEL_ONNX = "model.onnx"
 STEP_ONNX = "step.onnx"  # one time step, in plain operators
 MODEL_C = "model.c"

@@ -13,6 +13,7 @@ import torch
 from onnx_ir.passes import common
 from torch import Tensor, nn
 from torch._decomp import get_decompositions
+from torch.export import ExportedProgram
 
 from rnn_export.capture import traceable
 from rnn_export.capture.decompositions import decomposed, without_bags, without_unbind
@@ -34,6 +35,7 @@ from rnn_export.signature.sizes import BATCH, TIME
 from rnn_export.signature.tensors import TensorSpec
 
 TRACED_BATCH = 3  # unlike 1, which the exporter would take for a constant
+LARGEST = 1 << 24  # of a free size
 PRINTING = "torch.export._trace"  # prints the graph of what it cannot trace
 # Operators that hold a loop over time: taken apart, the loop of a single time step is gone.
 TIME_LOOPS = (torch.ops.aten.gru.input, torch.ops.aten.lstm.input)
@@ -50,10 +52,47 @@ def capture(subject: Subject) -> Program:
     return Program(_fold(step, subject.signature), subject.signature)
 
 
+def traced(subject: Subject) -> ExportedProgram:
+    """Trace ``forward`` on one time step, as operators of PyTorch.
+
+    Raises:
+        CaptureError: upstream cannot trace the step.
+    """
+    flat, (arguments, _, free) = subject.flat().eval(), _one_step(subject)
+    try:
+        return _traced(flat, arguments, free, _named(subject), numbers=False)
+    except CaptureError:
+        if not asks_for_numbers(flat):
+            raise
+        return _traced(flat, arguments, free, _named(subject), numbers=True)
+
+
+def _traced(
+    flat: nn.Module, arguments: Sequence[Tensor], free: Free, what: str, *, numbers: bool
+) -> ExportedProgram:
+    try:
+        with quiet(), uncollected(), unprinted(PRINTING), torch.no_grad():
+            return traceable.trace(flat, arguments, free, numbers=numbers)
+    except Exception as error:
+        raise _untraceable(error, what) from error
+
+
 def _trace(subject: Subject) -> ir.Model:
+    arguments, specs, free = _one_step(subject)
+    step = exported(subject.flat().eval(), arguments, specs, free, _named(subject))
+    _name_sizes(step, specs)
+    return step
+
+
+def _named(subject: Subject) -> str:
+    return f"one time step of {class_name(subject.original)}"
+
+
+def _one_step(subject: Subject) -> tuple[list[Tensor], tuple[TensorSpec, ...], Free]:
+    """Give the arguments of one time step, what they are, and which of their sizes are free."""
     signature = subject.signature
     rows = torch.arange(TRACED_BATCH) % signature.sizes(subject.inputs)[BATCH]
-    sizes = {name: torch.export.Dim(name, min=1, max=1 << 24) for name in (BATCH, *signature.free_sizes)}
+    sizes = {name: torch.export.Dim(name, min=1, max=LARGEST) for name in (BATCH, *signature.free_sizes)}
     one_step = [
         tensor if spec.time_axis is None else tensor.narrow(spec.time_axis, 0, 1)
         for tensor, spec in zip(subject.inputs, signature.inputs, strict=True)
@@ -67,10 +106,7 @@ def _trace(subject: Subject) -> ir.Model:
         {axis: sizes[str(spec.shape[axis])] for axis in spec.free_axes if spec.shape[axis] != TIME}
         for spec in specs
     ]
-    what = f"one time step of {class_name(subject.original)}"
-    step = exported(subject.flat().eval(), arguments, specs, free, what)
-    _name_sizes(step, specs)
-    return step
+    return arguments, specs, free
 
 
 def exported(
@@ -119,13 +155,7 @@ def _exported(
                 name_computed(made.model)  # the exporter has names of its own for what it computes
                 made.optimize()
     except Exception as error:
-        reason = str(error.__cause__ or error).strip().partition("\n")[0].rstrip(".")
-        line = users_line(error)
-        place = line and f" ({line})"
-        raise CaptureError(
-            f"{what} cannot be traced: {reason}{place}. "
-            "Keep Python decisions that depend on values, and the batch size as a number, out of forward()."
-        ) from error
+        raise _untraceable(error, what) from error
     if made is None:
         raise CaptureError("the exporter gave nothing")
     for value, spec, axes in zip(made.model.graph.inputs, specs, free, strict=True):
@@ -135,6 +165,16 @@ def _exported(
                 called = "the batch" if name == BATCH else name
                 raise CaptureError(f"the exporter fixes {called} of {what} at {size}")
     return made.model
+
+
+def _untraceable(error: Exception, what: str) -> CaptureError:
+    reason = str(error.__cause__ or error).strip().partition("\n")[0].rstrip(".")
+    line = users_line(error)
+    place = line and f" ({line})"
+    return CaptureError(
+        f"{what} cannot be traced: {reason}{place}. "
+        "Keep Python decisions that depend on values, and the batch size as a number, out of forward()."
+    )
 
 
 def _name_sizes(step: ir.Model, specs: Sequence[TensorSpec]) -> None:

@@ -109,6 +109,9 @@ def export_command(
         str, typer.Option(help="Round the matrices: to int8, a scale for each output channel, or bf16.")
     ] = "float32",
     no_c: Annotated[bool, typer.Option("--no-c", help="Write no model.c.")] = False,
+    pt2: Annotated[
+        bool, typer.Option("--pt2", help="Write model.pt2 as well, for torch.export: some seconds more.")
+    ] = False,
     quick: Annotated[
         bool, typer.Option("--quick", help="Verify at few sizes only, for a first look at a large model.")
     ] = False,
@@ -140,6 +143,7 @@ def export_command(
                 opset=opset,
                 weights=weights,
                 c=not no_c,
+                pt2=pt2,
                 quick=quick,
                 progress=report_progress,
             )

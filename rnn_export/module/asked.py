@@ -20,7 +20,7 @@ KINDS: dict[str, tuple[Any, str, str]] = {
     "progress": (Callable | bool, "a function of a stage and two numbers", "Pass False to see nothing."),
 } | {
     flag: (bool, "True or False", f"Leave {flag} out unless it is wanted.")
-    for flag in ("step", "lengths", "overwrite", "quick")
+    for flag in ("step", "lengths", "overwrite", "pt2", "quick")
 }
 CALL = "export(model, (inputs, state), folder)"
 

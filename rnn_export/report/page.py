@@ -31,6 +31,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 ABOUT = {  # what a file is, by its name or its folder
     "model.pt": "TorchScript, the loop still a loop. It is code: load it only if you trust who wrote it",
     "model.onnx": "ONNX",
+    "model.pt2": "a program of torch.export, for PyTorch and AOTInductor. It is code, as model.pt is",
     "step.onnx": "ONNX: one time step in plain operators, without a time axis, for engines that run no loops",
     "model.c": "C11 without dependencies",
     "model.h": "what model.c offers, argument by argument",

@@ -150,6 +150,7 @@ RUNTIMES = {
         ),
         Runtime("reference", ".onnx", "onnx", shared=True, longest=300, longest_looped=8),
         Runtime("torchscript", ".pt", "torch", shared=True),
+        Runtime("torch_export", ".pt2", "torch", ahead=0),
         Runtime("c", ".c", "ctypes", optional=True, compiles=True, threaded=True),
     )
 }

@@ -6,7 +6,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rnn_export.bundle.bundle import Manifest
-from rnn_export.bundle.layout import LOOP, MODEL_C, MODEL_H, MODEL_ONNX, MODEL_PT, STEP_ONNX, WEIGHTS, variant
+from rnn_export.bundle.layout import (
+    LOOP,
+    MODEL_C,
+    MODEL_H,
+    MODEL_ONNX,
+    MODEL_PT,
+    MODEL_PT2,
+    STEP_ONNX,
+    WEIGHTS,
+    variant,
+)
 from rnn_export.errors import DisagreementError, VerificationError
 from rnn_export.passes.choose import rank
 from rnn_export.program.operator_facts import INEXACT
@@ -73,7 +83,7 @@ def _left_out(forms: Sequence[str], wrong: set[str], chosen: str) -> list[str]:
     """Name the wrong files that a bundle can do without. The loop is one if another form was chosen."""
     optional = [variant(form) for form in forms]
     optional += [variant(LOOP)] if chosen != LOOP else []
-    return [file for file in (*optional, STEP_ONNX, MODEL_C, MODEL_PT) if file in wrong]
+    return [file for file in (*optional, STEP_ONNX, MODEL_C, MODEL_PT, MODEL_PT2) if file in wrong]
 
 
 def _inexact(verified: Verified, left_out: Sequence[str]) -> tuple[str, ...]:

@@ -86,7 +86,8 @@ def _unmet(word: str, checks: Sequence[Check], left_out: Sequence[str]) -> str:
     if asked:
         return f"{word} is required"
     file = f"model{RUNTIMES[word].suffix}" if word in RUNTIMES else f"model.{word}"
-    reasons = [reason.removeprefix(file).removeprefix(": ") for reason in left_out if reason.startswith(file)]
+    own = [reason for reason in left_out if reason.startswith((f"{file}:", f"{file} "))]
+    reasons = [reason.removeprefix(file).removeprefix(": ") for reason in own]
     missing = f"{file} was left out: {'; '.join(reasons)}" if reasons else f"there is no {file}"
     return f"{word} is required: {missing}"
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import rnn_export
+from rnn_export.backends import archive as torch_archive
 from rnn_export.backends import torchscript
 from rnn_export.bundle.untrusted import archive
 
@@ -54,7 +55,7 @@ def version(content: bytes) -> int:
         [number] = [
             members.read(name)
             for name in members.namelist()
-            if name.partition("/")[2] in torchscript.VERSIONS
+            if name.partition("/")[2] in torch_archive.VERSIONS
         ]
     return int(number)
 

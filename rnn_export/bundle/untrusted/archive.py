@@ -1,4 +1,4 @@
-"""What lies in a ``.pt``: an archive as PyTorch's writer makes it, which every reader reads alike.
+"""What lies in a ``.pt`` or a ``.pt2``: an archive as PyTorch writes it, which every reader reads alike.
 
 A ``.pt`` is a program. That it is one of the right form says nothing about what it does when it is loaded and
 run; see that its hash is one that you got from somebody whom you trust. Nothing here unpickles.
@@ -32,23 +32,23 @@ BROKEN = (
 )  # fmt: skip
 
 
-def check(content: bytes, where: str) -> None:
-    """Check that an archive is one as PyTorch writes it for TorchScript.
+def check(content: bytes, where: str, records: re.Pattern[str] = RECORD, kind: str = "TorchScript") -> None:
+    """Check that an archive is one as PyTorch writes it for TorchScript, or for another ``kind`` of program.
 
-    Every member lies there once, uncompressed, behind the one before it, under a name that TorchScript knows,
-    and its checksum is right.
+    Every member lies there once, uncompressed, behind the one before it, under a name that is among the
+    ``records`` of this kind, and its checksum is right.
 
     Raises:
         BundleError: it is not.
     """
     try:
-        _check(content)
+        _check(content, records, kind)
     except BROKEN as error:
-        expected, remedy = "a TorchScript archive as PyTorch writes it", "Do not open it."
+        expected, remedy = f"a {kind} archive as PyTorch writes it", "Do not open it."
         raise BundleError(mismatch(where, expected, str(error) or repr(error), remedy)) from error
 
 
-def _check(content: bytes) -> None:
+def _check(content: bytes, records: re.Pattern[str], kind: str) -> None:
     count, start = _directory(content)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = archive.infolist()
@@ -57,10 +57,10 @@ def _check(content: bytes) -> None:
         names = [member.filename for member in members]
         if len({*names}) < len(names):
             raise ValueError("a member that is there twice")
-        found = [RECORD.fullmatch(name) for name in names]
+        found = [records.fullmatch(name) for name in names]
         if len({match[1] for match in found if match}) != 1 or not all(found):
-            odd = [name for name in names if not RECORD.fullmatch(name)] or ["several folders"]
-            raise ValueError(f"a member that TorchScript has not: {ascii(odd[0])[:80]}")
+            odd = [name for name in names if not records.fullmatch(name)] or ["several folders"]
+            raise ValueError(f"a member that {kind} has not: {ascii(odd[0])[:80]}")
         _check_layout(content, members, start)
         broken = archive.testzip()
         if broken:
