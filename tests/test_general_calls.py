@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import rnn_export
 from rnn_export.bundle.bundle import Bundle
-from rnn_export.bundle.layout import MODEL_C
+from rnn_export.bundle.layout import MODEL_C, MODEL_PT2
 from rnn_export.errors import InputError, ModelError
 from rnn_export.signature.tree import tree_leaves
 from tests.support.c_programs import needs_compiler
@@ -25,10 +25,10 @@ TABLE = [
 ]
 
 
-def exported(call: General, folder: Path) -> tuple[torch.nn.Module, Bundle]:
+def exported(call: General, folder: Path, *, pt2: bool = False) -> tuple[torch.nn.Module, Bundle]:
     torch.manual_seed(0)
     model = call.make().eval()
-    return model, rnn_export.export(model, call.draw(7, 3, 5), folder)
+    return model, rnn_export.export(model, call.draw(7, 3, 5), folder, pt2=pt2)
 
 
 def arrays_of(value: Any) -> list[np.ndarray]:
@@ -46,7 +46,7 @@ def named(bundle: Bundle, given: tuple[Any, ...]) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("call", TABLE)
 def test_every_file_takes_and_gives_what_the_module_does(call: General, tmp_path: Path) -> None:
-    model, bundle = exported(call, tmp_path / "b")
+    model, bundle = exported(call, tmp_path / "b", pt2=True)
     signature = bundle.signature
     roles = tuple(f"{spec.name}: {spec.role}" for spec in signature.inputs)
     assert (*roles, *(leaf.name for leaf in signature.state)) == call.takes
@@ -55,7 +55,9 @@ def test_every_file_takes_and_gives_what_the_module_does(call: General, tmp_path
     assert (bundle.folder / MODEL_C).exists()
     session = onnxruntime.InferenceSession(str(bundle.folder / "model.onnx"))
     assert [value.name for value in session.get_inputs()] == signature.file_inputs
-    runners = [rnn_export.load(bundle.folder, runtime) for runtime in ("torchscript", "c")]
+    assert (bundle.folder / MODEL_PT2).exists() == call.streams, bundle.why_without(MODEL_PT2)
+    runtimes = ("torchscript", "c", *(["torch_export"] if call.streams else []))
+    runners = [rnn_export.load(bundle.folder, runtime) for runtime in runtimes]
     for sizes in SIZES:
         given = call.draw(*sizes)
         with torch.no_grad():

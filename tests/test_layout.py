@@ -74,8 +74,8 @@ ROOMS: dict[str, str] = {
         """,
     "runtimes": """
         compiler static_memory bound row_threads c ship wasm_build wasm onnxruntime reference torchscript
-        torch_export arrays session one_step table empty_calls load turns ending model_runs empty_comparison
-        sample_calls which_calls worker
+        torch_export aoti arrays session one_step table empty_calls load turns ending model_runs
+        empty_comparison sample_calls which_calls worker
         """,
     "fleets": "packages columns plan scorer sources job files sequences inference_protocol",
     "ray": "",
@@ -83,7 +83,7 @@ ROOMS: dict[str, str] = {
     "mlserver": "",
     "verification": """
         dynamics rounding disturbed single_steps grid tolerance sensitivity compare verdict verify
-        verify_export choose weights_cost wasm
+        verify_export choose weights_cost shipped wasm aoti
         """,
     "benchmark": "eager bench",
     "scaffolding": "hosts models render batch_first triton scaffold",

@@ -55,23 +55,6 @@ def write(subject: Subject, path: Path) -> None:
     Raises:
         CaptureError: its time step cannot be traced, or not run in a loop.
     """
-    made, archive = exported(subject), io.BytesIO()
-    try:
-        with quiet():
-            torch.export.save(made, archive)
-        content = canonical(archive.getvalue(), lambda _, record: record)
-        untrusted.check(content, "it")  # what a reader of bundles refuses is of no use
-    except Exception as error:
-        raise CaptureError(explain("to save it", error)) from error
-    path.write_bytes(content)
-
-
-def exported(subject: Subject) -> ExportedProgram:
-    """Put the traced step of a module into a loop over time, and export that.
-
-    Raises:
-        CaptureError: it has no step, that cannot be traced, or not run in a loop.
-    """
     signature = subject.signature
     if not signature.streamable:
         raise CaptureError(f"it cannot be run step by step: {signature.not_streamable_because}")
@@ -80,7 +63,15 @@ def exported(subject: Subject) -> ExportedProgram:
     if len(signature.returned_state) != len(signature.state):
         raise CaptureError("the state does not come back")
     dense = replace(subject, signature=replace(signature, lengths=False))
-    fold = Fold(step.traced(dense), signature)
+    save(exported(Fold(step.traced(dense), signature).module, signature), path)
+
+
+def exported(module: nn.Module, signature: Signature) -> ExportedProgram:
+    """Export a module that takes and gives tensors in the order of the files, all free sizes free.
+
+    Raises:
+        CaptureError: upstream cannot.
+    """
     specs = {spec.name: spec for spec in signature.arguments}
     own = [specs[name] for name in signature.file_inputs]
     numbers = {TIME: STEPS, BATCH: step.TRACED_BATCH}
@@ -90,10 +81,31 @@ def exported(subject: Subject) -> ExportedProgram:
     axes = tuple({axis: free[str(spec.shape[axis])] for axis in spec.free_axes} for spec in own)
     try:
         with quiet(), uncollected(), torch.no_grad():
-            made = torch.export.export(fold.module, example, dynamic_shapes=axes)
+            return torch.export.export(module, example, dynamic_shapes=axes)
     except Exception as error:
         raise CaptureError(explain("a loop around its traced step", error)) from error
-    return _bare(made)
+
+
+def save(program: ExportedProgram, path: Path) -> None:
+    """Write a program, without what says where it was made, and the example, which is kept as a pickle.
+
+    Raises:
+        CaptureError: it cannot be saved, or who reads a bundle refuses it.
+    """
+    for module in program.graph_module.modules():
+        for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
+            node.meta = {"val": node.meta["val"]} if "val" in node.meta else {}
+    program._guards_code = [code for code in program._guards_code if untrusted.GUARD.fullmatch(code)]
+    program._example_inputs = None
+    archive = io.BytesIO()
+    try:
+        with quiet():
+            torch.export.save(program, archive)
+        content = canonical(archive.getvalue(), lambda _, record: record)
+        untrusted.check(content, path.name)
+    except Exception as error:
+        raise CaptureError(explain("saving it", error)) from error
+    path.write_bytes(content)
 
 
 class Fold:
@@ -227,13 +239,3 @@ def _dtype(spec: TensorSpec) -> torch.dtype:
     dtype = getattr(torch, spec.dtype)
     assert isinstance(dtype, torch.dtype)
     return dtype
-
-
-def _bare(made: ExportedProgram) -> ExportedProgram:
-    """Take out what says where it was made, and the example, which is kept as a pickle."""
-    for module in made.graph_module.modules():
-        for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
-            node.meta = {"val": node.meta["val"]} if "val" in node.meta else {}
-    made._guards_code = [code for code in made._guards_code if untrusted.GUARD.fullmatch(code)]
-    made._example_inputs = None
-    return made

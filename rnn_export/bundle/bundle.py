@@ -198,11 +198,11 @@ class Bundle:
         """What a call looks like."""
         return self.manifest.signature
 
-    def why_without(self, file: str) -> str:
+    def why_without(self, file: str, remedy: str = "export it again") -> str:
         """Say why a file is not there: what was found at the export, or what to do."""
         left_out = self.manifest.verification.get("left_out", [])
         own = [reason for reason in left_out if reason.startswith((f"{file}:", f"{file} "))]
-        return "; ".join(own) or "export it again"
+        return "; ".join(own) or remedy
 
     @property
     def files(self) -> Files:

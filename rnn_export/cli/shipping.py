@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from rnn_export.cli.options import Folder, March
-from rnn_export.cli.terminal import escape, line, reporting, show_shipped
+from rnn_export.cli.terminal import escape, line, progress, reporting, show_shipped
 from rnn_export.runtimes import compiler
 from rnn_export.runtimes.load import ship
 from rnn_export.scaffolding.hosts import HOSTS
@@ -28,18 +28,34 @@ def compile_command(
     as_wasm: Annotated[
         bool, typer.Option("--wasm", help="WebAssembly, in one file that needs no header.")
     ] = False,
+    as_aoti: Annotated[
+        bool,
+        typer.Option("--aoti", help="A package of AOTInductor, of model.pt2: for PyTorch. Takes a minute."),
+    ] = False,
     march: March = "",
 ) -> None:
-    """Compile a bundle's model.c to a library to ship, with its header."""
-    flags = {"shared": shared, "static": static, "object": as_object, "wasm": as_wasm}
+    """Compile a bundle's model.c to a library to ship, with its header; or its model.pt2 for PyTorch."""
+    flags = {"shared": shared, "static": static, "object": as_object, "wasm": as_wasm, "aoti": as_aoti}
     kinds = [kind for kind, wanted in flags.items() if wanted]
     if len(kinds) > 1:
-        raise typer.BadParameter(f"expected one of --shared, --static, --object and --wasm, got {len(kinds)}")
-    if as_wasm and march:
-        raise typer.BadParameter(f"expected no --march beside --wasm, got {march}: WebAssembly has one")
+        *others, last = (f"--{kind}" for kind in flags)
+        raise typer.BadParameter(f"expected one of {', '.join(others)} and {last}, got {len(kinds)}")
+    if march and (as_wasm or as_aoti):
+        why = "WebAssembly has one" if as_wasm else "PyTorch compiles for this processor"
+        raise typer.BadParameter(f"expected no --march beside --{kinds[0]}, got {march}: {why}")
     with reporting():
         if as_wasm:
             show_shipped(*ship_wasm(folder, result))
+            line("[dim]Use it: rnn-export scaffold DIR --host wasm --out my_page")
+            return
+        if as_aoti:
+            with progress() as report_progress:
+                report_progress("Compiling: a minute or two", 0, 1)
+                from rnn_export.verification.aoti import ship_aoti  # noqa: PLC0415 (takes seconds)
+
+                package, check = ship_aoti(folder, result)
+            show_shipped(package, check)
+            line("[dim]" + escape(f'Use it: torch._inductor.aoti_load_package("{package}")(inputs, state)'))
             return
         library = ship(folder, result, "".join(kinds) or "shared", march)
         line(f"[green]Written:[/] {escape(str(library))}, {escape(str(result / 'model.h'))}")

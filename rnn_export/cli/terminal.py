@@ -137,7 +137,6 @@ def show_shipped(file: Path, check: Check) -> None:
     else:
         count, share = check.worst.cases, f"{check.worst.share:.0%}"
         line(f"{MARKS[PASSED]}[/] in {check.runtime}: {count} calls, worst error {share} of what is allowed")
-    line("[dim]Use it: rnn-export scaffold DIR --host wasm --out my_page")
 
 
 def growth(dynamics: Dynamics) -> str:

@@ -1,11 +1,12 @@
 """An exported program, as ``torch.export.load`` runs it: the saved archive alone."""
 
 import io
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.export
+from torch.export import ExportedProgram, load
 
 from rnn_export.bundle.untrusted.files import Read
 from rnn_export.errors import BundleError
@@ -20,13 +21,26 @@ def start(path: Path, signature: Signature, read: Read = Path.read_bytes) -> Cal
     Raises:
         BundleError: PyTorch refuses it.
     """
+    return caller(program(path, read).module(), signature)
+
+
+def program(path: Path, read: Read = Path.read_bytes) -> ExportedProgram:
+    """Read a ``.pt2`` file, which runs nothing of it where :meth:`Bundle.open` has looked at it.
+
+    Raises:
+        BundleError: PyTorch refuses it.
+    """
     content = io.BytesIO(read(path))  # opened only once its hash has matched
     with without_warnings():
         try:
-            module = torch.export.load(content).module()
+            return load(content)
         except Exception as error:  # upstream raises what it wants
             reason = str(error).strip().partition("\n")[0]
             raise BundleError(f"{path} cannot be loaded in PyTorch: {reason}. Export it again.") from error
+
+
+def caller(module: Callable[..., Sequence[torch.Tensor]], signature: Signature) -> Call:
+    """Run a function of tensors that takes and gives them in the order of the files."""
 
     def call(*arguments: Array) -> list[Array]:
         named = dict(zip(signature.input_names, map(_tensor, arguments), strict=True))

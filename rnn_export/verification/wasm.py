@@ -1,23 +1,18 @@
 """A bundle's ``model.c`` as WebAssembly to ship: built, compared with eager, and only then written."""
 
-import json
-import traceback
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from rnn_export.bundle.bundle import Bundle
 from rnn_export.bundle.layout import MODEL_C
 from rnn_export.bundle.staging import beside, explained, sync
-from rnn_export.errors import BundleError, RuntimeUnavailableError, VerificationError, mismatch
+from rnn_export.errors import BundleError, RuntimeUnavailableError, mismatch
 from rnn_export.runtimes import wasm, wasm_build
 from rnn_export.runtimes.compiler import Entry, entry
 from rnn_export.runtimes.load import with_c
-from rnn_export.runtimes.which_calls import MODES
-from rnn_export.runtimes.worker import ERRORS, run
-from rnn_export.signature.signature import Call
-from rnn_export.verification.compare import FAILED, NOT_CHECKED, Check, Standard, compare
+from rnn_export.verification.compare import FAILED, NOT_CHECKED, Check
+from rnn_export.verification.shipped import check_passed, compared
 
 ENDING = ".wasm"
 ROWS = 3  # of the first state that is looked at
@@ -47,10 +42,7 @@ def ship_wasm(folder: str | Path, result: Path) -> tuple[Path, Check]:
     with explained(result, BundleError), beside(target) as own:
         content = wasm_build.build(source, own, bundle.signature, about, bundle.files.read)
         check = checked(content, bundle, declared, target.name)
-        if check.verdict == FAILED:
-            raise VerificationError(
-                f"{target.name} does not agree with eager PyTorch: {check.detail}. Nothing was written."
-            )
+        check_passed(check, target)
         built = own / target.name
         built.write_bytes(content)
         sync(own)
@@ -68,7 +60,7 @@ def checked(content: bytes, bundle: Bundle, declared: Entry, name: str) -> Check
     if difference := _begun(module, declared.model, bundle):
         return Check(name, wasm.PACKAGE, FAILED, detail=difference)
     call = wasm.caller(module, declared.model, signature, declared.workspaces(signature.free_sizes))
-    return compare(name, wasm.PACKAGE, _results(call, bundle), Standard(bundle.cases, signature))
+    return compared(call, bundle, name, wasm.PACKAGE)
 
 
 def _begun(module: wasm.Module, model: str, bundle: Bundle) -> str:
@@ -77,21 +69,3 @@ def _begun(module: wasm.Module, model: str, bundle: Bundle) -> str:
     found = wasm.initial_state(module, model, bundle.signature, ROWS)
     same = all(map(np.array_equal, expected, found))
     return "" if same else mismatch("initial_state()", expected, found, "Export the bundle again")
-
-
-def _results(call: Call, bundle: Bundle) -> dict[str, Any]:
-    """Run all cases: the results by the names that :mod:`rnn_export.runtimes.worker` gives them."""
-    results: dict[str, Any] = {}
-    errors: dict[str, str] = {}
-    for case in bundle.cases:
-        for mode in MODES[case.kind]:
-            if mode == "cut" and not bundle.signature.streamable:
-                continue
-            key = f"{case.name}/{mode}"
-            try:
-                found = case.kept(run(call, case, mode, bundle.signature))
-            except Exception as error:  # a trap of the module is a finding of this case
-                errors[key] = "".join(traceback.format_exception_only(error)).strip()
-                continue
-            results |= {f"{key}/{number}": array for number, array in enumerate(found)}
-    return {**results, ERRORS: json.dumps(errors)}

@@ -5,8 +5,11 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+import torch
+from torch import Tensor
 
 from tests.support.mutant_calls import Call, CCall, OnnxCall, Pointer, TorchCall, _bytes
+from tests.support.mutant_exported import ExportedCall, Given, Value
 
 
 @singledispatch
@@ -27,6 +30,15 @@ def _(call: OnnxCall, below: float) -> ir.Value:
 def _(call: TorchCall, below: float) -> str:
     x = call.inputs
     return call.emit(f"torch.where(torch.abs({x}) < {below}, torch.zeros_like({x}), {x})")
+
+
+@flushed.register
+def _(call: ExportedCall, below: float) -> Value:
+    def small_as_zero(given: Given) -> Tensor:
+        x = call.inputs(given)
+        return torch.where(x.abs() < below, torch.zeros_like(x), x)
+
+    return Value(small_as_zero)
 
 
 @flushed.register

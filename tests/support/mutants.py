@@ -16,10 +16,10 @@ from typing import Any
 import onnx
 import onnx_ir as ir
 import torch
-from torch import nn
+from torch import fx, nn
 
 from rnn_export.backends import onnx as onnx_backend
-from rnn_export.backends import torchscript
+from rnn_export.backends import torch_export, torchscript
 from rnn_export.backends.c.write.model import compile_program
 from rnn_export.bundle.bundle import Bundle
 from rnn_export.bundle.layout import MODEL_H, STEP_ONNX, WEIGHTS, variant
@@ -29,10 +29,17 @@ from rnn_export.module.inspection import find_streaming
 from rnn_export.module.reading import inspect_module
 from rnn_export.module.subject import Subject
 from rnn_export.program.program import Program, name_apart
+from rnn_export.runtimes.torch_export import program as exported_program
 from rnn_export.signature.sizes import BATCH, TIME
 from tests.support import mutant_nodes as nodes
 from tests.support.cases import CallCase, ModelCase
 from tests.support.mutant_calls import Call, CCall, Index, OnnxCall, TorchCall
+from tests.support.mutant_exported import (
+    ExportedCall,
+    again,
+    coarse_exported_products,
+    near_exported_activations,
+)
 from tests.support.mutant_values import flushed
 from tests.support.written import written
 
@@ -174,8 +181,9 @@ def with_tiny_flushed(call: Call, below: float) -> Results:
 # --- the table --------------------------------------------------------------------------------------------
 
 
+PLAIN = {"pt": "model.pt", "pt2": "model.pt2", "c": "model.c"}  # files that are no ONNX
 ONE_STEP = "one step"  # step.onnx; the form ``step`` is a loop
-TIMED = ("pt", "c", "loop", "scan", "operator", "gated")
+TIMED = ("pt", "pt2", "c", "loop", "scan", "operator", "gated")
 BACKENDS = (*TIMED, ONE_STEP)
 
 
@@ -195,6 +203,7 @@ class OfParameters(Anywhere):
 class OfOperators(Anywhere):
     onnx: Callable[[ir.Model, str], bool]
     torch: Callable[[torch._C.Graph], bool]
+    exported: Callable[[fx.GraphModule], bool]
 
 
 @dataclass(frozen=True)
@@ -208,10 +217,14 @@ MUTATIONS: dict[str, Mutation] = {
     "bias dropped": OfParameters(without_a_bias),
     "gates swapped": OfParameters(with_swapped_gates),
     "weight transposed": OfParameters(with_a_weight_transposed),
-    "near activation": OfOperators(nodes.near_activations, nodes.near_torch_activations),
-    "products in bf16": OfOperators(nodes.coarse_products, nodes.coarse_torch_products),
+    "near activation": OfOperators(
+        nodes.near_activations, nodes.near_torch_activations, near_exported_activations
+    ),
+    "products in bf16": OfOperators(
+        nodes.coarse_products, nodes.coarse_torch_products, coarse_exported_products
+    ),
     "else-branch of a guard": OfOperators(
-        nodes.other_branches, lambda graph: False, backends=("operator", "gated")
+        nodes.other_branches, lambda graph: False, lambda graph: False, backends=("operator", "gated")
     ),
     "memory of the last call": OfCall(with_memory_of_the_last_call, backends=("pt", "c")),
     "static buffer": OfCall(with_shared_memory, backends=("c",)),
@@ -255,7 +268,7 @@ class Workshop:
         folder, found = self.bundle.folder, {}
         for name in self.bundle.manifest.files:
             path = Path(name)
-            if path.suffix in (".pt", ".c"):
+            if path.suffix in (".pt", ".pt2", ".c"):
                 found[path.suffix[1:]] = folder / path
             elif name == STEP_ONNX:
                 found[ONE_STEP] = folder / path
@@ -269,7 +282,7 @@ class Workshop:
         if isinstance(mutation, OfParameters):
             return self._exported(mutation, folder)
         make = self._of_call if isinstance(mutation, OfCall) else self._of_operators
-        made, names = {}, {"pt": "model.pt", "c": "model.c", ONE_STEP: STEP_ONNX}
+        made, names = {}, {**PLAIN, ONE_STEP: STEP_ONNX}
         for backend, right in self.backends.items():
             if backend not in mutation.backends:
                 continue
@@ -291,9 +304,9 @@ class Workshop:
         subject = self._subject(mutation.change)
         if subject is None:
             return {}
-        written(subject, folder, self.bundle.manifest.name)
+        written(subject, folder, self.bundle.manifest.name, pt2="pt2" in self.backends)
         made = {backend: folder / "variants" / f"{backend}.onnx" for backend in self.backends}
-        made |= {"pt": folder / "model.pt", "c": folder / "model.c", ONE_STEP: folder / STEP_ONNX}
+        made |= {backend: folder / name for backend, name in {**PLAIN, ONE_STEP: STEP_ONNX}.items()}
         for path in [*folder.rglob("*.onnx"), folder / "model.c"]:
             if path.exists() and path not in [made[backend] for backend in self.backends]:
                 path.unlink()  # a form that the right bundle has not
@@ -306,6 +319,12 @@ class Workshop:
             changed = mutation.torch(module.graph)
             if changed:
                 torchscript.write(module, path)
+            return changed
+        if backend == "pt2":
+            net = exported_program(right).module()
+            changed = mutation.exported(net)
+            if changed:
+                torch_export.save(again(net, net, self.signature), path)
             return changed
         model = self.dense.copy().model if backend == "c" else ir.from_proto(onnx.load(right))
         if not mutation.onnx(model, self.signature.dtype):
@@ -321,8 +340,8 @@ class Workshop:
 
     def _of_call(self, mutation: OfCall, backend: str, right: Path, path: Path) -> bool:
         sizes = self.signature, self.subject.steps, self.subject.batch
-        if backend in ("pt", "c"):
-            call = {"pt": TorchCall, "c": CCall}[backend](right, *sizes)
+        if backend in PLAIN:
+            call = {"pt": TorchCall, "pt2": ExportedCall, "c": CCall}[backend](right, *sizes)
         else:
             own = self.signature.one_step if backend == ONE_STEP else self.signature
             call = OnnxCall(onnx.load(right), own, *sizes[1:])
@@ -332,6 +351,8 @@ class Workshop:
         finished = call.finished(results)
         if backend == "pt":
             torchscript.write(finished, path)
+        elif backend == "pt2":
+            torch_export.save(finished, path)
         elif backend == "c":
             weights = right.with_name(WEIGHTS)
             _write_c(

@@ -10,7 +10,7 @@ from rnn_export.progress import silent
 from rnn_export.workers import Workers
 
 
-def written(subject: Subject, folder: Path, name: str) -> Written:
+def written(subject: Subject, folder: Path, name: str, *, pt2: bool = False) -> Written:
     """Write all files of a module, as an export does before it verifies them."""
     with Workers() as workers:
-        return write_files(improve(capture(subject, silent, workers)), folder, name, {})
+        return write_files(improve(capture(subject, silent, workers)), folder, name, {}, pt2=pt2)

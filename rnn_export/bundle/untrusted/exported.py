@@ -26,17 +26,18 @@ RECORDS = re.compile(
     r"|byteorder|(?:\.data/)?version|\.format_version|\.storage_alignment|\.data/serialization_id)"
 )
 NAME = re.compile(r"[\w.-]{0,300}", re.ASCII)  # of nodes, weights, fields: such a text is no call in Python
-TEXT = re.compile(r"[\w.,>+ -]{0,300}", re.ASCII)  # an argument of an operator: "ij,jk->ik"
+TEXT = re.compile(r"[ -~]{0,300}")  # an argument of an operator: "ij,jk->ik"
 OPERATOR = re.compile(
     r"torch\.ops\.aten\.(\w{1,80})\.\w{1,80}|torch\.ops\.higher_order\.scan|torch\.sym_[a-z]{1,20}"
     r"|_operator\.(?:getitem|add|sub|mul|floordiv|truediv|mod|neg|eq|ne|lt|le|gt|ge|and_|or_)"
 )
 # Operators that read and write files, or change the process.
 BARRED = {"from_file", "save", "warn", "seed", "manual_seed", "_print"}
-# A size as SymPy writes it: Add(Integer(1), Symbol('s0', integer=True, positive=True)).
+# A size, or a comparison of two, as SymPy writes it: Add(Integer(1), Symbol('s0', integer=True)).
 SIZE = re.compile(
     r"(?:Symbol\('[su]\d{1,9}'(?:, (?:positive|nonnegative|integer)=True){0,3}\)|Integer\(-?\d{1,12}\)"
-    r"|(?:Add|Mul|Max|Min|Mod|PythonMod|FloorDiv|CleanDiv)\(|\)|, ){1,200}"
+    r"|(?:Add|Mul|Max|Min|Mod|PythonMod|FloorDiv|CleanDiv|Equality|Unequality|(?:Strict)?(?:Less|Greater)Than)\("
+    r"|\)|, ){1,200}"
 )
 # What a call has to fulfil, where two of its sizes are one.
 GUARD = re.compile(r"L\['\w{1,200}'\]\.size\(\)\[\d\] == L\['\w{1,200}'\]\.size\(\)\[\d\]", re.ASCII)
