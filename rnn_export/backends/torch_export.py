@@ -38,12 +38,13 @@ from rnn_export.errors import CaptureError
 from rnn_export.failures import explain
 from rnn_export.garbage import uncollected
 from rnn_export.module.subject import Subject
+from rnn_export.module.wrappers import Wrapper
 from rnn_export.program.quiet import quiet
 from rnn_export.signature.signature import Signature
 from rnn_export.signature.sizes import BATCH, TIME
 from rnn_export.signature.tensors import LENGTHS, OutputSpec, TensorSpec
 
-PREFIX = "model."  # what the flat wrapper puts before the names of the weights
+FLAT, WRAPPED = "model.", "original."  # what wrappers put before the names of the weights
 STEPS, FIRST = 4, 5  # time steps of the trace, and the first of the other free sizes: all are unlike the rows
 KINDS = {InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR}
 SCAN = torch.ops.higher_order.scan
@@ -63,7 +64,13 @@ def write(subject: Subject, path: Path) -> None:
     if len(signature.returned_state) != len(signature.state):
         raise CaptureError("the state does not come back")
     dense = replace(subject, signature=replace(signature, lengths=False))
-    save(exported(Fold(step.traced(dense), signature).module, signature), path)
+    fold = Fold(step.traced(dense), signature, _prefix(subject.model))
+    save(exported(fold.module, signature), path)
+
+
+def _prefix(model: nn.Module) -> str:
+    """Give what stands before the names of the user's weights."""
+    return f"{_prefix(model.original)}{WRAPPED}" if isinstance(model, Wrapper) else FLAT
 
 
 def exported(module: nn.Module, signature: Signature) -> ExportedProgram:
@@ -114,7 +121,7 @@ class Fold:
     ``timed`` are the inputs with a time axis, ``last`` the outputs without one.
     """
 
-    def __init__(self, traced: ExportedProgram, signature: Signature) -> None:
+    def __init__(self, traced: ExportedProgram, signature: Signature, prefix: str) -> None:
         if any(spec.kind != OutputKind.USER_OUTPUT for spec in traced.graph_signature.output_specs):
             raise CaptureError("its time step changes what it keeps")
         self.signature, self.step, self.names = signature, traced.graph_module, list[str]()
@@ -129,7 +136,7 @@ class Fold:
                 raise CaptureError(f"its time step takes a {spec.kind.name.lower()}, which is no tensor")
             tensor = known[spec.target].detach()
             weight = nn.Parameter(tensor, False) if spec.kind == InputKind.PARAMETER else tensor
-            self.names.append(spec.target.removeprefix(PREFIX))
+            self.names.append(spec.target.removeprefix(prefix))
             set_at(self.module, self.names[-1], weight, persistent=spec.kind == InputKind.BUFFER)
         self.module.forward = _with_names(self, signature.file_inputs)
         self.module.eval()

@@ -20,7 +20,7 @@ from rnn_export.verification import grid
 from tests.support.cases import CallCase, ModelCase, the
 from tests.support.paths import ROOT
 
-Exported = Callable[[ModelCase | CallCase], rnn_export.Bundle]
+Exported = Callable[..., rnn_export.Bundle]  # of a case, and of what an export is told beside it
 
 CACHE = ROOT / "build" / "tests"
 SETTINGS = ("CC", "CFLAGS", "XDG_CACHE_HOME")  # what tests of compilers change in the environment

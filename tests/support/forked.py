@@ -120,10 +120,11 @@ def _answer(request: str, answer: IO[bytes], said: IO[str]) -> None:
 if __name__ == "__main__":
     sys.path[:0] = sys.argv[1:]
     import onnx.reference.ops._op_list  # noqa: F401 - the evaluator does at its first model
+    import torch.export.pt2_archive._package
     import torch.onnx._internal.torchscript_exporter.utils  # noqa: F401 - and the exporter at its first module
 
     from rnn_export.capture.script import loop_to_onnx  # noqa: F401
-    from rnn_export.runtimes import c, onnxruntime, reference, torchscript, worker  # noqa: F401
+    from rnn_export.runtimes import c, onnxruntime, reference, torch_export, torchscript, worker  # noqa: F401
     from rnn_export.workers import ended
 
     _serve()

@@ -92,7 +92,7 @@ def judge(
         kept = shared / f"{case.name}{'_ragged' * ragged}.json"
         with FileLock(kept.with_suffix(".lock")):
             if not kept.exists():
-                bundle = (exported_ragged if ragged else exported)(case)
+                bundle = (exported_ragged if ragged else exported)(case, pt2=True)
                 scratch = tmp_path_factory.mktemp(kept.stem)
                 found = _judged(case, bundle, OF_LENGTHS if ragged else MUTATIONS, scratch, nursery)
                 shutil.rmtree(scratch)

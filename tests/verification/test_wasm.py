@@ -117,7 +117,7 @@ def test_zig_is_a_compiler_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--static"], "expected one of --shared, --static, --object and --wasm, got 2"),
+        (["--static"], "expected one of --shared, --static, --object, --wasm and --aoti, got 2"),
         (["--march", "native"], "expected no --march beside --wasm, got native"),
     ],
 )

@@ -33,6 +33,7 @@ def test_the_bundle_itself_is_taken(copy: Path) -> None:
     attacks.edit_index(copy, lambda index: None)
     attacks.edit_onnx(copy, lambda model: None)
     attacks.put(copy, "more/weights.bin", bytes(16))
+    attacks.put_pt2(copy)
     rnn_export.load(copy)
     rnn_export.load(copy, "torchscript")
 

@@ -7,12 +7,13 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import onnx
 
+from rnn_export.bundle.untrusted import exported
 from rnn_export.bundle.untrusted.archive import TAIL
 from tests.support.manifests import resealed, rewrite
 
@@ -90,6 +91,34 @@ def patched(folder: Path, *pairs: tuple[bytes, bytes]) -> None:
         assert len(old) == len(new)
         content = content.replace(old, new)
     put_pt(folder, content)
+
+
+SIZE = "Symbol('s0', integer=True, positive=True)"
+
+
+def put_pt2(
+    folder: Path, members: Mapping[str, bytes] = {}, *, graph: Data | None = None, **node: Any
+) -> None:
+    """Put a small ``model.pt2`` there, with other members, other facts of its graph, or of its only node."""
+    size = {"as_expr": {"expr_str": SIZE, "hint": {"as_int": 3}}}
+    value = {"dtype": 7, "sizes": [size], "requires_grad": False, "device": {"type": "cpu", "index": None}}
+    tanh = {"target": "torch.ops.aten.tanh.default", "inputs": [], "outputs": [], "metadata": {}, "name": "y"}
+    program = {
+        "graph_module": {"graph": {"nodes": [tanh | node], "tensor_values": {"x": value}}},
+        "guards_code": ["L['x'].size()[0] == L['h'].size()[1]"],
+        "torch_version": "2.13.0+cpu",
+    }
+    weight = {"path_name": "weight_0", "is_param": True, "use_pickle": False}
+    contents = {
+        exported.GRAPH: json.dumps(program | (graph or {})).encode(),
+        exported.EXAMPLE: b"",
+        exported.PAYLOADS[0]: json.dumps({"config": {"w": weight}}).encode(),
+        exported.PAYLOADS[1]: b'{"config": {}}',
+        "data/weights/weight_0": bytes(16),
+        "version": b"3\n",
+        **members,
+    }
+    put(folder, "model.pt2", zipped(*((f"archive/{name}", content) for name, content in contents.items())))
 
 
 def zipped(*members: tuple[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
