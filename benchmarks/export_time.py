@@ -34,22 +34,23 @@ Seconds = tuple[float, float, float]  # on the clock; of a processor: this proce
 def main(
     runs: Annotated[int, typer.Option(help="The number of fresh processes.")] = 5,
     built: Annotated[bool, typer.Option(help="Let the library of the C be in the cache already.")] = False,
+    pt2: Annotated[bool, typer.Option(help="Let it write model.pt2 as well.")] = False,
     once: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Measure an export."""
     if once:
-        print(json.dumps(stages()))
+        print(json.dumps(stages(pt2=pt2)))
         return
     with tempfile.TemporaryDirectory() as caches:
         caches_of_runs = [Path(caches) / ("0" if built else str(number)) for number in range(runs + built)]
-        found = [fresh(cache) for cache in caches_of_runs][built:]
+        found = [fresh(cache, pt2=pt2) for cache in caches_of_runs][built:]
     Console().print(laid_out(found))
 
 
-def fresh(cache: Path) -> dict[str, Seconds]:
+def fresh(cache: Path, *, pt2: bool) -> dict[str, Seconds]:
     """Measure an export in a fresh process."""
     done = subprocess.run(  # noqa: S603
-        [sys.executable, __file__, "--once"],
+        [sys.executable, __file__, "--once", *(["--pt2"] if pt2 else [])],
         env={**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(cache)},
         stdout=subprocess.PIPE,
         check=True,
@@ -58,7 +59,7 @@ def fresh(cache: Path) -> dict[str, Seconds]:
     return result
 
 
-def stages() -> dict[str, Seconds]:
+def stages(*, pt2: bool) -> dict[str, Seconds]:
     """Export the first example in this process, and give the seconds of each stage."""
     marks: list[tuple[str, Seconds]] = []
 
@@ -73,7 +74,8 @@ def stages() -> dict[str, Seconds]:
     model, example = net(16, 32, 1), torch.rand(100, 2, 16)
     with tempfile.TemporaryDirectory() as folder:
         mark("Examining the module")
-        export(model, (example, model.begin_state(2, torch.device("cpu"))), f"{folder}/bundle", progress=mark)
+        args = example, model.begin_state(2, torch.device("cpu"))
+        export(model, args, f"{folder}/bundle", pt2=pt2, progress=mark)
         mark("")
     found: dict[str, Seconds] = {}
     for (stage, begin), (_, end) in pairwise(marks):

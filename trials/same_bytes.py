@@ -2,7 +2,8 @@
 
 Each process has a hash seed, a working directory, HOME, TMPDIR, a cache, a time zone, a locale, a user name
 and, where the system lets us, a host name of its own, all of which hold a word that is then looked for in the
-files. ``model.pt`` is compared as it is: its archive is canonical. What is packed in it is searched too.
+files. ``model.pt`` and ``model.pt2`` are compared as they are: their archives are canonical. What is packed
+in them is searched too.
 """
 
 import hashlib
@@ -180,7 +181,7 @@ def _main(file: str, out: Path) -> None:
 
     for net in NETS:
         model, example, _ = load_target(f"{file}:{net}")
-        export(model, example, out / net)
+        export(model, example, out / net, pt2=True)
     print(json.dumps({"hash": hash(WORD), "host": socket.gethostname()}))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from rnn_export.bundle import golden, staging
 from rnn_export.bundle.golden import Case, Golden
+from rnn_export.bundle.layout import MODEL_PT2
 from rnn_export.bundle.untrusted import archive, exported, json_text, protobuf, schema, signature
 from rnn_export.bundle.untrusted.files import MANIFEST, Files, check_name, read
 from rnn_export.errors import BundleError, mismatch, path_of
@@ -198,11 +199,11 @@ class Bundle:
         """What a call looks like."""
         return self.manifest.signature
 
-    def why_without(self, file: str, remedy: str = "export it again") -> str:
+    def why_without(self, file: str) -> str:
         """Say why a file is not there: what was found at the export, or what to do."""
         left_out = self.manifest.verification.get("left_out", [])
         own = [reason for reason in left_out if reason.startswith((f"{file}:", f"{file} "))]
-        return "; ".join(own) or remedy
+        return "; ".join(own) or ASKED.get(file, "export it again")
 
     @property
     def files(self) -> Files:
@@ -255,6 +256,8 @@ def _as_it_is(content: bytes, where: str) -> None:
     """Look at nothing: a file of which nothing is expected."""
 
 
+# What to do for a file that is written only where it is asked for.
+ASKED = {MODEL_PT2: "export it with pt2=True (--pt2)"}
 # How the inside of a file is looked at, by its ending.
 LOOKS = {".onnx": protobuf.check, ".pt": archive.check, ".pt2": exported.check}
 

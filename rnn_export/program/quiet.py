@@ -7,7 +7,7 @@ from importlib import import_module
 
 from rnn_export.exclusive import LOCK, without_warnings
 
-LOGGERS = ("torch.onnx", "torch.export", "torch.fx", "onnxscript", "onnx_ir")
+LOGGERS = ("torch.onnx", "torch.export", "torch.fx", "torch._inductor", "onnxscript", "onnx_ir")
 RUNNING = "torch.fx.graph_module"  # prints where a graph failed that ran
 
 

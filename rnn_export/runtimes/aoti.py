@@ -25,7 +25,7 @@ FEWEST = 3  # time steps, rows, ... of an example: sizes of 0 and 1 are compiled
 def build(program: ExportedProgram, signature: Signature, target: Path) -> None:
     """Compile a program into a package, whose name ends with ``.pt2``: that takes a minute.
 
-    What the compiler leaves is removed; the system's temporary folder has to have room for it meanwhile.
+    What the compiler leaves lies beside the target, in a folder that is removed.
 
     Raises:
         RuntimeUnavailableError: there is no C++ compiler.
@@ -33,7 +33,7 @@ def build(program: ExportedProgram, signature: Signature, target: Path) -> None:
     """
     program._example_inputs = _example(signature), {}  # which a bundle's file has not
     try:
-        with quiet(), torch.no_grad(), fresh_cache():
+        with quiet(), torch.no_grad(), fresh_cache(dir=str(target.parent)):
             aoti_compile_and_package(program, package_path=str(target))
     except Exception as error:  # upstream's are of many kinds, and hold each other
         causes = [error, error.__cause__, error.__context__, getattr(error, "inner_exception", None)]

@@ -12,13 +12,14 @@ from rnn_export.runtimes.table import RUNTIMES, Runner
 def load(folder: str | Path, runtime: str = "onnxruntime", threads: int = 1) -> Runner:
     """Load a bundle's model after looking at every file of the bundle, and checking its sha256.
 
-    A ``.pt`` and a ``.c`` are code that runs with your rights: load only those of people whom you trust. A
-    hash says that a copy is whole, not who made it; a signature does
+    A ``.pt``, a ``.pt2`` and a ``.c`` are code that runs with your rights: load only those of people whom you
+    trust. A hash says that a copy is whole, not who made it; a signature does
     (:func:`rnn_export.bundle.signing.check`).
 
     Args:
         folder: a bundle.
-        runtime: ``"onnxruntime"``, ``"torchscript"``, ``"c"`` or ``"reference"`` (slow, ONNX's own).
+        runtime: ``"onnxruntime"``, ``"torchscript"``, ``"torch_export"`` (if the bundle has ``model.pt2``),
+            ``"c"`` or ``"reference"`` (slow, ONNX's own).
         threads: how many may share a call, or a step of a session. In ``"c"`` each takes some rows of the
             batch, and the result has the same bits; handing them out takes some 20 microseconds. In
             ``"onnxruntime"`` they share operators. The others take one.

@@ -31,8 +31,7 @@ def ship_aoti(folder: str | Path, result: Path) -> tuple[Path, Check]:
     """
     bundle = Bundle.open(folder)
     if MODEL_PT2 not in bundle.manifest.files:
-        why = bundle.why_without(MODEL_PT2, "export it with pt2=True (--pt2)")
-        raise RuntimeUnavailableError(f"{folder} has no {MODEL_PT2}: {why}")
+        raise RuntimeUnavailableError(f"{folder} has no {MODEL_PT2}: {bundle.why_without(MODEL_PT2)}")
     target = result / f"{identifier(bundle.manifest.name)}{ENDING}"
     with explained(result, BundleError), beside(target) as own:
         built = own / target.name
