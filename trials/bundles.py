@@ -9,6 +9,7 @@ import torch
 
 import rnn_export
 from rnn_export.models import DeepRNNScratch, GRUScratch, LSTMScratch
+from rnn_export.runtimes.table import RUNTIMES
 from rnn_export.signature.signature import Signature
 from rnn_export.signature.tensors import LENGTHS, Array
 
@@ -34,12 +35,16 @@ def _two_layers(lengths: bool) -> rnn_export.Bundle:
     net = DeepRNNScratch(LSTMScratch(8, 24, 12, sigma=0.2), GRUScratch(12, 20, 4, sigma=0.2))
     example = torch.randn(20, 3, 8), net.begin_state(3, CPU)
     folder = Path(_folder().name) / ("lengths" if lengths else "two_layers")
-    return rnn_export.export(net, example, folder, lengths=lengths)
+    return rnn_export.export(net, example, folder, lengths=lengths, pt2=True)
 
 
 def runs(bundle: rnn_export.Bundle, runtime: str) -> bool:
-    """Whether a runtime can run a bundle: the reference evaluator ignores the lengths of an operator."""
-    return runtime != "reference" or not bundle.signature.lengths
+    """Whether a runtime can run a bundle, which has a file for it.
+
+    The reference evaluator ignores the lengths of an operator.
+    """
+    there = f"model{RUNTIMES[runtime].suffix}" in bundle.manifest.files
+    return there and (runtime != "reference" or not bundle.signature.lengths)
 
 
 def draw(random: np.random.Generator, signature: Signature, time: int, batch: int) -> Arguments:

@@ -147,7 +147,8 @@ def calls(folders: Sequence[str]) -> Iterator[int]:
 
 def _slow(bundle: rnn_export.Bundle, runtime: str) -> bool:
     """Whether time steps are Python's, or rows run alone in TorchScript."""
-    return runtime == "reference" or (runtime == "torchscript" and bundle.signature.lengths)
+    in_python = ("reference", "torch_export")
+    return runtime in in_python or (runtime == "torchscript" and bundle.signature.lengths)
 
 
 def _call(runner: Runner, arguments: Arguments, random: np.random.Generator) -> None:

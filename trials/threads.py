@@ -19,7 +19,7 @@ THREADS = 8
 CALLS = 64  # different ones
 LONGEST, WIDEST = 60, 12  # time steps, rows
 SWITCH = 1e-5  # seconds; Python's own is 5e-3, in which most calls end
-SLOWER = {"reference": 20}  # times fewer calls
+SLOWER = {"reference": 20, "torch_export": 20}  # times fewer calls
 
 Task = Callable[[Runner], list[Array]]
 

@@ -61,7 +61,7 @@ def test_numbers_have_none() -> None:
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("token", [-1, 11])
 def test_an_id_that_is_none_is_named_in_every_runtime(runtime: str, token: int, exported: Exported) -> None:
-    runner = rnn_export.load(exported(the("char_rnn")).folder, runtime)
+    runner = rnn_export.load(exported(the("char_rnn"), pt2=True).folder, runtime)
     inputs = np.zeros((4, 2), np.int64)
     runner(inputs)
     inputs[2, 1] = token

@@ -18,8 +18,9 @@ from tests.support.cases import CASES, ModelCase, each_case
 from tests.support.exports import Exported
 from tests.support.manifests import rewrite
 
-# C, which is written where it is asked for, has tests of its own.
-each_runtime = pytest.mark.parametrize("runtime", [name for name in RUNTIMES if name != "c"])
+# C and model.pt2, which are not written of every model, have tests of their own.
+OWN_TESTS = ("c", "torch_export")
+each_runtime = pytest.mark.parametrize("runtime", [name for name in RUNTIMES if name not in OWN_TESTS])
 
 
 def eager(case: ModelCase, runner: Runner, inputs: np.ndarray) -> list[np.ndarray]:
@@ -90,7 +91,8 @@ class InPlace(torch.nn.Module):
 def in_place(tmp_path_factory: pytest.TempPathFactory) -> rnn_export.Bundle:
     torch.manual_seed(0)
     example = torch.randn(4, 2, 2), torch.zeros(2, 3)
-    return rnn_export.export(InPlace().eval(), example, tmp_path_factory.mktemp("in_place") / "net")
+    folder = tmp_path_factory.mktemp("in_place") / "net"
+    return rnn_export.export(InPlace().eval(), example, folder, pt2=True)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -107,7 +107,7 @@ def test_a_runtime_without_threads_of_its_own_takes_one(
     runtime: str, rnn: ModelCase, exported: Exported
 ) -> None:
     with pytest.raises(InputError, match=r"expected 1, got 2\. Load it with runtime 'onnxruntime' or 'c'"):
-        rnn_export.load(exported(rnn).folder, runtime, threads=2)
+        rnn_export.load(exported(rnn, pt2=True).folder, runtime, threads=2)
 
 
 @pytest.mark.parametrize("runtime", [name for name, runtime in RUNTIMES.items() if runtime.threaded])
