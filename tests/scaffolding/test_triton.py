@@ -1,4 +1,4 @@
-"""Files for NVIDIA Triton: the batch in front, the numbers those of the bundle, a configuration that says so."""
+"""Files for NVIDIA Triton: the batch in front, the numbers of the bundle, a configuration that says so."""
 
 import re
 from pathlib import Path
