@@ -107,16 +107,20 @@ class Workers:
             self._process.wait()
         self._asking.shutdown()  # what was asked ends with the process
 
-    def start(self, runtimes: Iterable[str], shared: Iterable[str] = ()) -> None:
+    def start(
+        self, runtimes: Iterable[str], shared: Iterable[str] = (), beside: Mapping[str, str] | None = None
+    ) -> None:
         """Start a worker for each of some runtimes, which it imports until :meth:`worker` takes it.
 
         A runtime that is named several times gets several.
-        For a runtime that is shared, start a process that imports it, and forks workers from then on.
+        For a runtime that is shared, start a process that imports it, and forks workers from then on; also
+        those of a runtime that stands ``beside`` it, for which most is imported then.
         """
         with self._lock:
             for runtime in shared:
                 self._shared[runtime], its = socket.socketpair()
                 _send(self._started(), runtime, [its.detach()])
+            self._shared |= {name: self._shared[other] for name, other in (beside or {}).items()}
             for runtime in runtimes:
                 self._ready.setdefault(runtime, []).append(self._forked(runtime))
 

@@ -82,6 +82,12 @@ def test_a_worker_that_was_started_ahead_answers(workers: Workers) -> None:
     assert {*worker.read_results(answer, BUNDLE.cases)} > {worker.ERRORS}
 
 
+def test_a_runtime_beside_a_shared_one_is_forked_from_its_process(workers: Workers) -> None:
+    workers.start([], ["torchscript"], {"torch_export": "torchscript"})
+    with workers.worker("torchscript") as one, workers.worker("torch_export") as other:
+        assert parent(one.pid) == parent(other.pid) != workers.pid
+
+
 def test_the_process_that_is_forked_has_imported_no_runtime(workers: Workers) -> None:
     """What is loaded before a model is would be loaded in every check of another runtime."""
     with workers.worker("c") as one:

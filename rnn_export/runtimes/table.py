@@ -49,7 +49,8 @@ class Runtime:
     ``package`` is what has to be installed for it. Where it cannot run, its files are left unchecked: no
     failure if it is ``optional``. A slow one is asked for runs of at most ``longest`` time steps, and of
     at most ``longest_looped`` if its file is one time step that is called again and again. It is
-    ``shared`` if workers are to be forked from a process that has imported it, and has no thread of it. It
+    ``shared`` if workers are to be forked from a process that has imported it, and has no thread of it, or
+    from that of a shared runtime ``beside`` which it stands, with the same package. It
     ``answers_empty`` calls, those without a time step or a row, if its files have to. It ``compiles`` its
     files with the system's C compiler. One that is ``threaded`` is told how many threads may share a call.
     An export starts ``ahead`` as many workers: as many files are as a rule there.
@@ -62,6 +63,7 @@ class Runtime:
     longest: int = UNBOUNDED
     longest_looped: int = 0
     shared: bool = False
+    beside: str = ""
     answers_empty: bool = False
     compiles: bool = False
     threaded: bool = False
@@ -150,7 +152,7 @@ RUNTIMES = {
         ),
         Runtime("reference", ".onnx", "onnx", shared=True, longest=300, longest_looped=8),
         Runtime("torchscript", ".pt", "torch", shared=True),
-        Runtime("torch_export", ".pt2", "torch", ahead=0),
+        Runtime("torch_export", ".pt2", "torch", beside="torchscript", ahead=0),
         Runtime("c", ".c", "ctypes", optional=True, compiles=True, threaded=True),
     )
 }

@@ -187,9 +187,11 @@ def workers_ahead() -> Iterator[Workers]:
     One for each, and for each file that checks begin with at the same time where the import is not shared.
     """
     with Workers() as workers:
-        installed = [runtime for runtime in RUNTIMES.values() if runtime.installed and runtime.ahead]
+        installed = [runtime for runtime in RUNTIMES.values() if runtime.installed]
         shared = [runtime.name for runtime in installed if runtime.shared]
-        workers.start((name for runtime in installed for name in [runtime.name] * runtime.ahead), shared)
+        beside = {runtime.name: runtime.beside for runtime in installed if runtime.beside}
+        ahead = (name for runtime in installed for name in [runtime.name] * runtime.ahead)
+        workers.start(ahead, shared, beside)
         yield workers
 
 
