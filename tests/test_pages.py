@@ -14,7 +14,7 @@ PAGES = {path.name: path for path in (README, *sorted((ROOT / "docs").glob("*.md
 WITH_BLOCKS = ["README.md", "embedding.md", "performance.md", "scoring.md", "trust.md", "verification.md"]
 NEEDED = {
     "README.md": ["cc"],
-    "embedding.md": ["cc", "c++", "cargo"],
+    "embedding.md": ["cc", "c++", "g++", "cargo"],
     "scoring.md": ["cc"],
     "trust.md": ["openssl"],
 }

@@ -29,6 +29,8 @@ from rnn_export.signature.tensors import Array, TensorSpec
 from rnn_export.verification.choose import _left_out
 from tests.bundle.untrusted.attacks import put
 from tests.support.cases import CALL_CASES, FOLDS, CallCase, ModelCase
+from tests.support.folded import StepNet
+from tests.support.step_nets import STEP_NETS
 
 SIZES = ((1, 1), (1, 4), (9, 3), (23, 2))  # time steps and rows
 STREAMING = [*FOLDS, *(case for case in CALL_CASES if case.streamable)]
@@ -50,6 +52,17 @@ def drawn(spec: TensorSpec, example: Tensor, sizes: dict[str, int], rng: np.rand
 @pytest.mark.parametrize("case", STREAMING, ids=lambda case: case.name)
 def test_gives_what_eager_gives(case: ModelCase | CallCase, lengths: bool, tmp_path: Path) -> None:
     subject = inspected(*case.build(), step=getattr(case, "step", False), lengths=lengths)
+    compared(subject, tmp_path)
+
+
+@pytest.mark.several(2)
+@pytest.mark.parametrize("net", STEP_NETS.values(), ids=STEP_NETS.keys())
+def test_whatever_a_time_step_computes(net: StepNet, tmp_path: Path) -> None:
+    compared(inspected(net.module(), net.example()), tmp_path)
+
+
+def compared(subject: Subject, tmp_path: Path) -> None:
+    """Write a module, and compare the file with eager PyTorch at several sizes."""
     signature = subject.signature
     torch_export.write(subject, tmp_path / MODEL_PT2)
     call = runtime.start(tmp_path / MODEL_PT2, signature)
@@ -63,7 +76,7 @@ def test_gives_what_eager_gives(case: ModelCase | CallCase, lengths: bool, tmp_p
                 (*signature.inputs, *signature.state), (*subject.inputs, *subject.state), strict=True
             )
         ]
-        given += [rng.integers(0, time + 1, batch)] if lengths else []
+        given += [rng.integers(0, time + 1, batch)] if signature.lengths else []
         for got, want in zip(call(*given), right(*given), strict=True):
             assert got.dtype == want.dtype
             np.testing.assert_allclose(got, want, atol=1e-4, rtol=1e-4)
