@@ -7,7 +7,7 @@ Whatever Python the loop was written in, its time step is traced, and becomes wh
     step (H_s, x_t, weights, contexts, sizes) -> (H_t, y_t)       # x_t: [B,4] of xs: [T,B,4]
 
 - Outputs of the last time step alone are a state that begins with zeros.
-- With lengths, ``running``, ``[T,B]``, is a sequence as well: a row that has ended keeps its states, and its
+- With lengths, the number of the time step is a state as well: a row that has ended keeps its states, and its
   outputs are their padding.
 - Sizes that are free are handed to the step as numbers: without them AOTInductor, which makes a ``while`` of
   the ``scan``, does not know the shapes of what it stacks.
@@ -42,7 +42,7 @@ from rnn_export.module.wrappers import Wrapper
 from rnn_export.program.quiet import quiet
 from rnn_export.signature.signature import Signature
 from rnn_export.signature.sizes import BATCH, TIME
-from rnn_export.signature.tensors import LENGTHS, OutputSpec, TensorSpec
+from rnn_export.signature.tensors import LENGTHS, TensorSpec
 
 FLAT, WRAPPED = "model.", "original."  # what wrappers put before the names of the weights
 STEPS, FIRST = 4, 5  # time steps of the trace, and the first of the other free sizes: all are unlike the rows
@@ -127,7 +127,6 @@ class Fold:
         self.signature, self.step, self.names = signature, traced.graph_module, list[str]()
         self.timed = [spec for spec in signature.inputs if spec.time_axis is not None]
         self.last = [spec for spec in signature.outputs if spec.time_axis is None]
-        self.padding = [torch.tensor(spec.ended(spec.dtype)) for spec in signature.outputs]
         self.module, known = nn.Module(), {**traced.state_dict, **traced.constants}
         for spec in traced.graph_signature.input_specs:
             if spec.kind == InputKind.USER_INPUT:
@@ -150,44 +149,57 @@ class Fold:
             for spec in signature.inputs
             for axis in spec.free_axes
         }
-        running = _running(sizes[TIME], named[LENGTHS.name]) if signature.lengths else None
-        sequences = [_in_front(named[spec.name], spec.time_axis) for spec in self.timed]
-        sequences += [] if running is None else [running]
-        begun = [torch.zeros(_sized(spec, sizes), dtype=_dtype(spec)) for spec in self.last]
-        carried = [*(named[leaf.name] for leaf in signature.state), *begun]
-        contexts = [named[spec.name] for spec in signature.inputs if spec.time_axis is None]
+        carried = [named[leaf.name] for leaf in signature.state]
+        carried += [torch.zeros(_sized(spec, sizes), dtype=_dtype(spec)) for spec in self.last]
+        beside = [self._weight(name) for name in self.names]
+        beside += [named[spec.name] for spec in signature.inputs if spec.time_axis is None]
+        if signature.lengths:
+            carried.append(torch.zeros((), dtype=torch.int64))
+            beside += [
+                named[LENGTHS.name],
+                *(torch.tensor(spec.ended(spec.dtype)) for spec in signature.outputs),
+            ]
         free = [size for name, size in sizes.items() if name != TIME]
-        beside = [*map(self._weight, self.names), *contexts, *free]
-        results = SCAN(self._one_step, carried, sequences, tuple(beside))
-        final, stacked = results[: len(carried)], iter(results[len(carried) :])
-        state, lasts = final[: len(signature.state)], iter(final[len(signature.state) :])
+        sequences = [_in_front(named[spec.name], spec.time_axis) for spec in self.timed]
+        results = iter(SCAN(self._one_step, carried, sequences, (*beside, *free)))
+        state, lasts = [*islice(results, len(signature.state))], iter([*islice(results, len(self.last))])
+        stacked = islice(results, int(signature.lengths), None)
         outputs = [
-            next(lasts) if spec.time_axis is None else _whole(next(stacked), spec, running, padding)
-            for spec, padding in zip(signature.outputs, self.padding, strict=True)
+            next(lasts) if spec.time_axis is None else _in_place(next(stacked), spec.time_axis)
+            for spec in signature.outputs
         ]
         found = dict(zip(signature.output_names, [*outputs, *state], strict=True))
         return tuple(found[name] for name in signature.file_outputs)
 
     def _one_step(self, *arguments: Tensor) -> list[Tensor]:
-        """Run one time step: ``(*state, *last, *x_t, running, *weights, *contexts, *sizes)``."""
+        """Run one time step.
+
+        Args:
+            arguments: ``(*state, *last, number, *x_t, *weights, *contexts, lengths, *padding, *sizes)``.
+        """
         signature, given = self.signature, iter(arguments)
         before = [*islice(given, len(signature.state) + len(self.last))]
-        elements = [*islice(given, len(self.timed))]
-        running = next(given) if signature.lengths else None
+        number = [*islice(given, int(signature.lengths))]
+        elements = iter([*islice(given, len(self.timed))])
         weights = [*islice(given, len(self.names))]
-        at_once = iter(elements)
         inputs = [
-            next(given) if spec.time_axis is None else next(at_once).unsqueeze(spec.time_axis)
+            next(given) if spec.time_axis is None else next(elements).unsqueeze(spec.time_axis)
             for spec in signature.inputs
         ]
         results = self.step(*weights, *inputs, *before[: len(signature.state)])
         outputs = [*zip(results, signature.outputs, strict=False)]
         now: list[tuple[Tensor, TensorSpec]] = [*zip(results[len(outputs) :], signature.state, strict=True)]
         now += [(value, spec) for value, spec in outputs if spec.time_axis is None]
-        after = [_held(value, old, spec, running) for (value, spec), old in zip(now, before, strict=True)]
+        after = [value for value, _ in now]
+        if signature.lengths:
+            running = number[0] < next(given)
+            after = [
+                _while(running, value, old, spec) for (value, spec), old in zip(now, before, strict=True)
+            ]
+            outputs = [(_while(running, value, next(given), spec), spec) for value, spec in outputs]
         emitted = [value.squeeze(spec.time_axis) for value, spec in outputs if spec.time_axis is not None]
         # A result may be neither an argument nor another result, nor a view of one.
-        return [value.clone() for value in (*after, *emitted)]
+        return [value.clone() for value in (*after, *(at + 1 for at in number), *emitted)]
 
     def _weight(self, name: str) -> Tensor:
         holder, _, last = name.rpartition(".")
@@ -209,33 +221,18 @@ def _with_names(function: Callable[..., Any], names: Sequence[str]) -> Callable[
     return named
 
 
-def _running(steps: int, lengths: Tensor) -> Tensor:
-    """Say whether a row has not ended at a time step, ``[T, B]``."""
-    return torch.arange(steps, dtype=torch.int64)[:, None] < lengths[None]
-
-
-def _held(value: Tensor, before: Tensor, spec: TensorSpec, running: Tensor | None) -> Tensor:
-    """Let rows that have ended have what they had before."""
-    if running is None:
-        return value
+def _while(running: Tensor, value: Tensor, otherwise: Tensor, spec: TensorSpec) -> Tensor:
+    """Let rows that have ended have something else."""
     shape = [-1 if axis == spec.batch_axis else 1 for axis in range(value.dim())]
-    return torch.where(running.reshape(shape), value, before)
-
-
-def _whole(stacked: Tensor, spec: OutputSpec, running: Tensor | None, padding: Tensor) -> Tensor:
-    """Put the time axis where it belongs, and the padding behind the end of each row."""
-    assert spec.time_axis is not None
-    whole = stacked.movedim(0, spec.time_axis).contiguous() if spec.time_axis else stacked
-    if running is None:
-        return whole
-    both = spec.time_axis, spec.batch_axis
-    shape = [size if axis in both else 1 for axis, size in enumerate(whole.shape)]
-    own = running if spec.time_axis < spec.batch_axis else running.T
-    return torch.where(own.reshape(shape), whole, padding)
+    return torch.where(running.reshape(shape), value, otherwise)
 
 
 def _in_front(sequence: Tensor, axis: int | None) -> Tensor:
     return sequence.movedim(axis, 0) if axis else sequence
+
+
+def _in_place(stacked: Tensor, axis: int) -> Tensor:
+    return stacked.movedim(0, axis).contiguous() if axis else stacked
 
 
 def _sized(spec: TensorSpec, sizes: Mapping[str, int]) -> list[int]:

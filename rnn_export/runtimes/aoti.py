@@ -19,6 +19,7 @@ from rnn_export.signature.signature import Call, Signature
 from rnn_export.signature.sizes import BATCH, TIME
 
 NAME = "AOTInductor"
+ERROR = ": error: "  # in what a compiler says
 FEWEST = 3  # time steps, rows, ... of an example: sizes of 0 and 1 are compiled for by themselves
 
 
@@ -42,8 +43,9 @@ def build(program: ExportedProgram, signature: Signature, target: Path) -> None:
                 f"{NAME} finds no C++ compiler. Install g++, or set CXX."
             ) from error
         reason = str(next((cause for cause in causes if isinstance(cause, CppCompileError)), error))
-        first = reason.strip().partition("\n")[0]
-        raise BuildError(f"{NAME} cannot compile {target.name}: {first}. Please report it.") from error
+        lines = [line.strip() for line in reason.splitlines() if line.strip()] or [type(error).__name__]
+        first = next((line.partition(ERROR)[2] for line in lines if ERROR in line), lines[0])
+        raise BuildError(f"{NAME} cannot compile {target.name}: {first}. Use another file.") from error
 
 
 def _example(signature: Signature) -> tuple[torch.Tensor, ...]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch._inductor import aoti_load_package
-from torch._inductor.exc import InvalidCxxCompiler
+from torch._inductor.exc import CppCompileError, InvalidCxxCompiler
 from torch.export import ExportedProgram
 from typer.testing import CliRunner
 
@@ -77,11 +77,8 @@ def test_what_disagrees_is_not_written(
             RuntimeUnavailableError,
             r"finds no C\+\+ compiler. Install g\+\+, or set CXX",
         ),
-        (
-            RuntimeError("no such operator\nat"),
-            BuildError,
-            r"cannot compile lstm_aoti.pt2: no such operator\.",
-        ),
+        (RuntimeError("no such node\nat"), BuildError, r"compile lstm_aoti.pt2: no such node\. Use another"),
+        (CppCompileError(["g++"], "a.cpp:1:2: error: buf10 again\n1 |"), BuildError, r": buf10 again\. Use"),
     ],
 )
 def test_what_cannot_be_compiled_says_why(
