@@ -34,7 +34,7 @@ from rnn_export.ray import on_workers, score
 HEADING = "Rows scored a second"
 COMMAND = ".venv/fleets/score/bin/python benchmarks/score.py --write"
 BUNDLE = Path(__file__).resolve().parents[1] / "artifacts" / "rnn_scratch"
-ROWS, LONGEST, FEATURES, GROUP = 200_000, 200, 16, 10_000
+ROWS, LONGEST, FEATURES, GROUP = 400_000, 200, 16, 10_000
 CORES = 4  # that Ray is told of: it reads with others than those of the workers
 COLUMNS = "What runs", "threads or workers", "rows a second", "time steps a second"
 

@@ -18,7 +18,7 @@ from ray.util import ActorPool
 
 from rnn_export.bundle.bundle import Bundle
 from rnn_export.errors import RnnExportError, ScoreError, mismatch, warn
-from rnn_export.fleets.files import Run
+from rnn_export.fleets.files import Run, spread
 from rnn_export.fleets.job import Job, score_parts
 from rnn_export.fleets.plan import Asked, plan
 from rnn_export.fleets.scorer import Scorer
@@ -163,8 +163,7 @@ def on_workers(bundle: Bundle, runtime: str, workers: int | None, threads: int |
             each = threads or 1
             many = workers or max(1, int(ray.cluster_resources().get("CPU", 1)) // each)
             options = {"num_cpus": each, "max_restarts": -1, "max_task_retries": RETRIES}
-            if len(missing) < many:  # the others decode what stands before their rows in vain
-                missing = [[part] for parts in missing for part in parts]
+            missing = spread(missing, many)
             actors = [ray.remote(**options)(_PartWorker).remote() for _ in range(min(many, len(missing)))]
             about = ray.put(replace(job, parts=())), ray.put(shipped)
             with _own_errors():

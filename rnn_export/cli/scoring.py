@@ -44,7 +44,7 @@ def score_command(
     cast: Annotated[bool, typer.Option("--cast", help="Round numbers of another type.")] = False,
     runtime: Annotated[str, typer.Option(help=f"One of {', '.join(RUNTIMES)}.")] = "c",
     threads: Annotated[
-        int | None, typer.Option(help="Of a process.", show_default="all cores; with --ray one", min=1)
+        int | None, typer.Option(help="Of each process.", show_default="all cores; with --ray one", min=1)
     ] = None,
     with_ray: Annotated[
         bool, typer.Option("--ray", help="Use the Ray cluster of RAY_ADDRESS, or one on this machine.")

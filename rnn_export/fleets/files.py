@@ -1,8 +1,10 @@
 """Score files of Parquet to a folder of results."""
 
 import os
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +14,6 @@ from rnn_export.fleets.plan import Asked
 from rnn_export.fleets.sources import Part
 from rnn_export.progress import ProgressCallback, silent
 from rnn_export.runtimes.load import load
-from rnn_export.runtimes.table import RUNTIMES
 
 # Scores parts, those of the same row groups together, and tells how many rows more are done.
 Run = Callable[[Job, list[list[Part]], Callable[[int], None]], None]
@@ -46,16 +47,40 @@ def here(bundle: Bundle, runtime: str, threads: int | None) -> Run:
     Args:
         bundle: the model.
         runtime: as :func:`rnn_export.load` takes it.
-        threads: that share the rows of a call; ``None`` are as many as there are cores, where they can.
+        threads: that score row groups, each others; ``None`` are as many as there are cores.
     """
-    threaded = runtime in RUNTIMES and RUNTIMES[runtime].threaded
-    runner = load(bundle.folder, runtime, threads or (cores() if threaded else 1))
+    runner, many = load(bundle.folder, runtime), threads or cores()
 
     def run(job: Job, missing: list[list[Part]], count: Callable[[int], None]) -> None:
-        for parts in missing:
-            score_parts(job, runner, parts, count)
+        stopped, lock = threading.Event(), threading.Lock()
+
+        def counted(rows: int) -> None:
+            with lock:
+                count(rows)
+            if stopped.is_set():
+                raise CancelledError
+
+        with ThreadPoolExecutor(many) as pool:
+            running = [
+                pool.submit(score_parts, job, runner, parts, counted) for parts in spread(missing, many)
+            ]
+            try:
+                for each in as_completed(running):
+                    each.result()
+            except BaseException:
+                stopped.set()
+                pool.shutdown(cancel_futures=True)
+                raise
 
     return run
+
+
+def spread(missing: list[list[Part]], workers: int) -> list[list[Part]]:
+    """Give parts for each of some workers: those of the same row groups apart, if there are too few groups.
+
+    A worker then decodes the rows before its own in vain, which takes less than to run them.
+    """
+    return missing if len(missing) >= workers else [[part] for parts in missing for part in parts]
 
 
 def score_files(

@@ -125,6 +125,22 @@ def test_a_kill_at_any_line_loses_nothing(
     assert gone_on > kills // 4
 
 
+@needs_compiler
+def test_threads_write_the_same_bytes_and_an_error_ends_all(score: Score, tmp_path: Path) -> None:
+    bundle, path = Bundle.open(BUNDLE), tmp_path / "in.parquet"
+    for threads in (1, 3):
+        run = files.here(bundle, "c", threads)
+        score_files(path, bundle, tmp_path / str(threads), run, asked=Asked({}))
+    for name in PARTS:
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "3" / name).read_bytes()
+    wrong = pq.read_table(path).to_pylist()
+    wrong[90]["inputs"] = []
+    pq.write_table(pa.Table.from_pylist(wrong, pq.read_schema(path)), path)
+    with pytest.raises(InputError, match="row 90"):
+        score_files(path, bundle, tmp_path / "out", run, asked=Asked({}))
+    assert not [*(tmp_path / "out").glob(f".*{job.PARTIAL}")]
+
+
 def changed(path: Path, folder: Path) -> None:
     sequences(path, ROWS, width=16, longest=8)
 

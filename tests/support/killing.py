@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Container
 from pathlib import Path
@@ -55,6 +56,7 @@ def killed(work: Callable[[], object], line: int, traced: Container[str] = TRACE
                 os.kill(os.getpid(), signal.SIGKILL)
         return trace
 
+    threading.settrace(trace)
     sys.settrace(trace)
     work()
     os._exit(0)
