@@ -81,6 +81,7 @@ ROOMS: dict[str, str] = {
     "ray": "",
     "kserve": "",
     "mlserver": "",
+    "mlflow": "",
     "verification": """
         dynamics rounding disturbed single_steps grid tolerance sensitivity compare verdict verify
         verify_export choose weights_cost shipped wasm aoti

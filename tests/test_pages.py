@@ -11,7 +11,15 @@ from tests.support.paths import ROOT
 
 README = ROOT / "README.md"
 PAGES = {path.name: path for path in (README, *sorted((ROOT / "docs").glob("*.md")))}
-WITH_BLOCKS = ["README.md", "embedding.md", "performance.md", "scoring.md", "trust.md", "verification.md"]
+WITH_BLOCKS = [
+    "README.md",
+    "embedding.md",
+    "mlflow.md",
+    "performance.md",
+    "scoring.md",
+    "trust.md",
+    "verification.md",
+]
 NEEDED = {
     "README.md": ["cc"],
     "embedding.md": ["cc", "c++", "g++", "cargo"],
@@ -24,6 +32,10 @@ LEFT_OUT = {
     "make test": "these tests are what it runs",
     "pip install 'rnn-export[sign]'": "it needs the network",
     "pip install 'rnn-export[score]'": "it needs the network",
+    "pip install 'rnn-export[mlflow]'": "it needs the network",
+    "mlflow models serve -m models:/m-965336fd6c1446fdbb181491ff4427bb -h 127.0.0.1 -p 5001 --env-manager local": (
+        "it needs MLflow; make test-fleets runs one like it"
+    ),
     "pip install 'rnn-export[ray]'": "it needs the network",
     "rnn-export score bundles/my_rnn day1.parquet --out scores_of_ray --ray --workers 2": "it needs Ray; "
     "make test-fleets runs one like it",
