@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,11 @@ from rnn_export.errors import RnnExportError, ScoreError, mismatch, warn
 from rnn_export.fleets.files import Run, spread
 from rnn_export.fleets.job import Job, score_parts
 from rnn_export.fleets.plan import Asked, plan
-from rnn_export.fleets.scorer import Scorer
 from rnn_export.fleets.sources import Part
+from rnn_export.fleets.tables import TableScorer
 from rnn_export.runtimes.load import load
 from rnn_export.runtimes.table import Runner
 
-ROWS = "a batch of the dataset"  # in errors
 LOOPBACK = "127.0.0.1"
 RETRIES = 5  # of the same parts, whose worker has died
 
@@ -61,12 +59,11 @@ class Shipped:
 class _BatchWorker:
     """Scores batches of a dataset."""
 
-    def __init__(self, shipped: Shipped, asked: Asked) -> None:
-        runner = shipped.load()
-        self._scorer = lru_cache(lambda schema: Scorer(runner, plan(runner.signature, schema, asked, ROWS)))
+    def __init__(self, shipped: Shipped, options: Mapping[str, Any]) -> None:
+        self._scorer = TableScorer(shipped.load(), **options)
 
     def __call__(self, table: Any) -> Any:
-        return self._scorer(table.schema)(table, ROWS)
+        return self._scorer(table)
 
 
 def score(
@@ -112,7 +109,7 @@ def score(
         InputError: a column is missing, or has another type. What is wrong with a row is raised when Ray
             comes to it, within an error of Ray's.
     """
-    asked = Asked(dict(columns or {}), keep if keep is None else tuple(keep), state, cast)
+    asked: dict[str, Any] = {"columns": dict(columns or {}), "keep": keep, "state": state, "cast": cast}
     opened = Bundle.open(bundle)
     shipped = Shipped(opened, runtime, threads)
     if ray.is_initialized() and workers * threads >= (there := ray.cluster_resources().get("CPU", 0)):
@@ -122,7 +119,7 @@ def score(
         )
     schema = dataset.schema()
     if schema is not None and isinstance(schema.base_schema, pa.Schema):
-        plan(opened.signature, schema.base_schema, asked, "the dataset")
+        plan(opened.signature, schema.base_schema, Asked(**asked), "the dataset")
     return dataset.map_batches(
         _BatchWorker,
         fn_constructor_args=(shipped, asked),

@@ -77,7 +77,7 @@ ROOMS: dict[str, str] = {
         torch_export aoti arrays session one_step table empty_calls load turns ending model_runs
         empty_comparison sample_calls which_calls worker
         """,
-    "fleets": "packages columns plan scorer sources job files sequences inference_protocol",
+    "fleets": "packages columns plan scorer tables sources job files sequences inference_protocol",
     "ray": "",
     "kserve": "",
     "mlserver": "",

@@ -33,9 +33,8 @@ LEFT_OUT = {
     "pip install 'rnn-export[sign]'": "it needs the network",
     "pip install 'rnn-export[score]'": "it needs the network",
     "pip install 'rnn-export[mlflow]'": "it needs the network",
-    "mlflow models serve -m models:/m-965336fd6c1446fdbb181491ff4427bb -h 127.0.0.1 -p 5001 --env-manager local": (
-        "it needs MLflow; make test-fleets runs one like it"
-    ),
+    "mlflow models serve -m models:/my_rnn/1 -h 127.0.0.1 -p 5001 --env-manager local": "it needs MLflow; "
+    "make test-fleets runs one like it",
     "pip install 'rnn-export[ray]'": "it needs the network",
     "rnn-export score bundles/my_rnn day1.parquet --out scores_of_ray --ray --workers 2": "it needs Ray; "
     "make test-fleets runs one like it",

@@ -206,9 +206,7 @@ def test_mistakes_are_named() -> None:
     with pytest.warns(ExportWarning, match="take 4 cores of the cluster's 4; .* pass fewer workers"):
         score(dataset, BUNDLE, columns={"inputs": "x"}, cast=True, workers=4)
     short = ray.data.from_items([{"inputs": np.zeros((2, 15), np.float32)}])
-    with pytest.raises(
-        RayTaskError, match=r"InputError: a batch of the dataset, column 'inputs', row 0: expe"
-    ):
+    with pytest.raises(RayTaskError, match=r"InputError: a table, column 'inputs', row 0: expe"):
         score(short, BUNDLE).take_all()
 
 
