@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 TYPED := python service-cpp mcu
-FLEETS := score kserve mlserver mlflow spark
+FLEETS := score spark beam mlflow kserve mlserver
 PYTEST := -n auto --dist worksteal --durations 10
 
 .PHONY: test types test-all test-exhaustive test-examples test-deployment test-fleets artifacts artifacts-replace stream train bench docs clean
