@@ -173,7 +173,7 @@ def _bytes(group: Any, columns: Sequence[str]) -> int:
     return sum(
         max(each.total_uncompressed_size, WIDTHS.get(each.physical_type, 8) * each.num_values)
         for each in chunks
-        if each.path_in_schema.split(".")[0] in columns
+        if f"{each.path_in_schema}.".startswith(tuple(f"{name}." for name in columns))
     )
 
 

@@ -311,6 +311,16 @@ def test_where_there_is_no_room_nothing_is_left(score: Score, tmp_path: Path) ->
     whole(tmp_path / "out", tmp_path / "in.parquet")
 
 
+def test_the_name_of_a_column_may_have_a_dot(score: Score, tmp_path: Path) -> None:
+    table = pq.read_table(tmp_path / "in.parquet")
+    pq.write_table(table.rename_columns(["the.id", "the.inputs"]), tmp_path / "in.parquet")
+    group = pq.read_metadata(tmp_path / "in.parquet").row_group(0)
+    assert sources._bytes(group, ["the.inputs"]) > ROWS * 16 * 4
+    assert sources._bytes(group, ["the.inputs", "the.id"]) > sources._bytes(group, ["the.inputs"])
+    score(columns={"inputs": "the.inputs"})
+    assert pq.read_table(tmp_path / "out")["the.id"].to_pylist() == [*range(ROWS)]
+
+
 def test_large_row_groups_are_read_in_pieces(
     score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
