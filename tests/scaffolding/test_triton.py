@@ -1,4 +1,4 @@
-"""Files for NVIDIA Triton: the batch in front, the numbers of the bundle, a configuration that says so."""
+"""Files for NVIDIA Triton: the batch in front, the bundle's numbers, a configuration that says so."""
 
 import re
 from pathlib import Path
@@ -104,12 +104,7 @@ def test_a_file_that_gives_other_numbers_is_not_written(
 def test_rows_that_depend_on_each_other_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Triton may put any two sequences into one batch."""
     bundle = Bundle.open(ROOT / "artifacts" / "rnn_scratch")
-    right = triton._run
-
-    def mixed(session: Any, signature: Any, inputs: Any, state: Any) -> Any:
-        results = right(session, signature, inputs, state)
-        return results if inputs[0].shape[1] > 1 else [result + 1 for result in results]
-
-    monkeypatch.setattr(triton, "_run", mixed)
-    with pytest.raises(VerificationError):
+    right = triton._alone
+    monkeypatch.setattr(triton, "_alone", lambda *call: [result + 1 for result in right(*call)])
+    with pytest.raises(VerificationError, match="each row alone: outputs at"):
         triton.repository(bundle, described(bundle))
