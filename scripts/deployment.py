@@ -1,11 +1,12 @@
-"""Check what deploys the service in C++: its image, the manifest of a cluster, the unit, the proxy.
+"""Check what deploys the service in C++: image, manifest, unit, proxy; and the images of other servers.
 
 python scripts/deployment.py
 
 ``scaffold`` writes the service for the committed bundles, as for a user. The image is built by ``buildah``
 from the Dockerfile, upon a Debian that ``debootstrap`` makes, since no registry is asked for one. What is in
-it then runs as its user, alone in its folder, and answers the golden vectors. The other files are read by
-what reads them at work, or by what knows their schema. Debian packages are installed where that is possible;
+it then runs as its user, alone in its folder, and answers the golden vectors; so do the images of ``deploy/``
+for KServe and MLServer, with a bundle mounted. The other files are read by what reads them at work, or by
+what knows their schema. Debian packages are installed where that is possible;
 a tool that is missing is "not checked", and with CI set a failure. So is an image where this process may
 neither mount nor make devices, which debootstrap and buildah do; that is no failure.
 """
@@ -19,8 +20,10 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+import server_images
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -34,6 +37,7 @@ RELEASE = "bookworm"  # which the Dockerfile begins with
 USER = "65532:65532"  # whose the image is
 MOST = 16 << 20  # bytes of an image
 IMAGE = "recurrent-service"
+SERVED = "rnn_scratch"  # the bundle that other servers have mounted
 
 
 class DeploymentError(Exception):
@@ -72,8 +76,10 @@ def tool(name: str) -> Path:
 
 def check_dockerfile(service: Path) -> str:
     """Let hadolint read the Dockerfile."""
-    run(tool("hadolint"), "--failure-threshold", "info", service / "deploy/Dockerfile")
-    return "hadolint finds nothing"
+    files = [service / "deploy/Dockerfile", *sorted(ROOT.glob("deploy/*/Dockerfile"))]
+    for file in files:
+        run(tool("hadolint"), "--failure-threshold", "info", file)
+    return f"hadolint finds nothing in {len(files)}"
 
 
 def check_manifest(service: Path) -> str:
@@ -122,21 +128,55 @@ def check_image(service: Path) -> str:
         DeploymentError: it is larger than it should be, or a vector is off.
         ForbiddenError: no image can be built here.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        check_privileges(Path(folder))
-        base = Path(folder) / "base"
+    with built(service, service, "deploy/Dockerfile") as (found, _):
+        size = size_of(found)
+        if size > MOST:
+            raise DeploymentError(f"expected an image of at most {MOST >> 20} MB, got {size >> 20} MB")
+        return f"{size / (1 << 20):.1f} MB; {answered(service, found)}"
+
+
+def check_server(name: str, service: Path) -> str:
+    """Build the image of a server, and let it answer the golden vectors of a bundle.
+
+    Raises:
+        DeploymentError: it is not healthy, or a vector is off.
+        ForbiddenError: no image can be built here.
+    """
+    client = install_client(service)
+    with built(service, ROOT, f"deploy/{name}/Dockerfile") as (found, inspected):
+        size = size_of(found) >> 20
+        try:
+            said = server_images.answered(name, found, inspected, ARTIFACTS / SERVED, client, service)
+        except server_images.ServerError as error:
+            raise DeploymentError(str(error)) from error
+        return f"{size} MB; {said}"
+
+
+@contextmanager
+def built(service: Path, context: Path, dockerfile: str) -> Iterator[tuple[Path, str]]:
+    """Build an image upon a Debian, which is made once; give where it is mounted, and what is said of it.
+
+    Raises:
+        ForbiddenError: no image can be built here.
+    """
+    base = service.parent / "base"
+    check_privileges(service.parent)
+    if not base.exists():
         run("debootstrap", "--variant=minbase", RELEASE, base)
-        with containers(Path(folder)) as buildah:
-            begun = buildah("from", "scratch").strip()
-            buildah("add", "--quiet", begun, str(base), "/")
-            buildah("commit", "--quiet", begun, "localhost/debian")
-            buildah("build", "--isolation", "chroot", "--build-arg", "BASE=localhost/debian", "--tag", IMAGE,
-                    "--file", str(service / "deploy/Dockerfile"), str(service))  # fmt: skip
-            found = Path(buildah("mount", buildah("from", IMAGE).strip()).strip())
-            size = sum(path.stat().st_size for path in found.rglob("*") if path.is_file())
-            if size > MOST:
-                raise DeploymentError(f"expected an image of at most {MOST >> 20} MB, got {size >> 20} MB")
-            return f"{size / (1 << 20):.1f} MB; {answered(service, found)}"
+    with tempfile.TemporaryDirectory() as folder, containers(Path(folder)) as buildah:
+        begun = buildah("from", "scratch").strip()
+        buildah("add", "--quiet", begun, str(base), "/")
+        buildah("commit", "--quiet", begun, "localhost/debian")
+        buildah("build", "--isolation", "chroot", "--format", "docker",
+                "--build-arg", "BASE=localhost/debian", *server_images.pip_options(Path(folder)), "--tag", IMAGE,
+                "--file", str(context / dockerfile), str(context))  # fmt: skip
+        found = Path(buildah("mount", buildah("from", IMAGE).strip()).strip())
+        yield found, buildah("inspect", "--type", "image", IMAGE)
+
+
+def size_of(image: Path) -> int:
+    """Give the bytes of all files of an image."""
+    return sum(path.stat().st_size for path in image.rglob("*") if path.is_file() and not path.is_symlink())
 
 
 def check_privileges(folder: Path) -> None:
@@ -146,6 +186,7 @@ def check_privileges(folder: Path) -> None:
         ForbiddenError: one of them may not.
     """
     null = folder / "null"
+    null.unlink(missing_ok=True)
     try:
         run("unshare", "--mount", "mount", "--bind", folder, folder)
         os.mknod(null, stat.S_IFCHR | 0o666, os.makedev(1, 3))
@@ -171,19 +212,27 @@ def containers(folder: Path) -> Iterator[Callable[..., str]]:
 
 def answered(service: Path, image: Path) -> str:
     """Run the golden vectors with the service of an image, which sees nothing but that; give the lines."""
-    run(sys.executable, "-m", "venv", service / "build/venv")
-    run(service / "build/venv/bin/pip", "install", "-qq", "-r", service / "requirements.txt")
+    python = install_client(service)
     inside: list[str | Path] = ["chroot", f"--userspec={USER}", image, "/service"]
-    said = run(service / "build/venv/bin/python", "check.py", "--golden", "--", *inside, cwd=service)
+    said = run(python, "check.py", "--golden", "--", *inside, cwd=service)
     return "; ".join(line.split(", worst")[0] for line in said.splitlines() if "vectors" in line)
 
 
-CHECKS = {
+def install_client(service: Path) -> Path:
+    """Install what the check needs; give its Python."""
+    run(sys.executable, "-m", "venv", service / "build/venv")
+    run(service / "build/venv/bin/pip", "install", "-qq", "-r", service / "requirements.txt")
+    return service / "build/venv/bin/python"
+
+
+CHECKS: dict[str, Callable[[Path], str]] = {
     "Dockerfile": check_dockerfile,
     "kubernetes.yaml": check_manifest,
     "recurrent-service.service": check_unit,
     "nginx.conf": check_proxy,
     "the image": check_image,
+    "KServe's image": partial(check_server, "kserve"),
+    "MLServer's image": partial(check_server, "mlserver"),
 }
 
 

@@ -17,6 +17,7 @@ WITH_BLOCKS = [
     "mlflow.md",
     "performance.md",
     "scoring.md",
+    "serving.md",
     "trust.md",
     "verification.md",
 ]
@@ -26,6 +27,13 @@ NEEDED = {
     "scoring.md": ["cc"],
     "trust.md": ["openssl"],
 }
+CURL = "curl -s 127.0.0.1:8080/v2/models/my_rnn/infer -H 'Content-Type: application/json' -d @request.json"
+TRITON = "tritonserver --model-repository my_triton/repository " + " ".join(
+    f"--{kind}-address 127.0.0.1" for kind in ("http", "grpc", "metrics")
+)
+IMAGE = "docker build -t rnn-export-{0} -f deploy/{0}/Dockerfile ."
+MOUNTED = '-v "$PWD/bundles/my_rnn:/mnt/models:ro"'
+DOCKER = f"docker run --rm -p 127.0.0.1:8080:8080 {MOUNTED} rnn-export-kserve"
 # What is not run here, and why. Every line has to be on some page.
 LEFT_OUT = {
     "make artifacts": "it is a command of its own in .ci/run",
@@ -44,6 +52,16 @@ LEFT_OUT = {
     "kubectl apply -f deploy/kubernetes.yaml": "it needs a cluster; its schema is checked",
     "systemctl enable --now recurrent-service": "it needs systemd as the first process; the unit is checked",
     "make test-deployment": "it is a command of its own in .ci/run",
+    "pip install 'rnn-export[kserve]'": "it needs the network",
+    "pip install 'rnn-export[mlserver]'": "it needs the network",
+    "python -m rnn_export.kserve bundles/my_rnn --port 8080 --grpc-port 8081": "make test-fleets does",
+    "mlserver start server": "make test-fleets does, with such settings",
+    CURL: "make test-fleets sends such requests to a server that it starts",
+    IMAGE.format("kserve"): "buildah does, in make test-deployment",
+    IMAGE.format("mlserver"): "buildah does, in make test-deployment",
+    DOCKER: "it needs docker",
+    "my_triton/ci.sh": "make test-examples runs it",
+    TRITON: "there is no package of Triton",
 }
 # The model that docs/embedding.md speaks of, with several inputs and outputs.
 SEVERAL = """
