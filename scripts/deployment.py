@@ -167,8 +167,8 @@ def built(service: Path, context: Path, dockerfile: str) -> Iterator[tuple[Path,
         begun = buildah("from", "scratch").strip()
         buildah("add", "--quiet", begun, str(base), "/")
         buildah("commit", "--quiet", begun, "localhost/debian")
-        buildah("build", "--isolation", "chroot", "--format", "docker",
-                "--build-arg", "BASE=localhost/debian", *server_images.pip_options(Path(folder)), "--tag", IMAGE,
+        own = ["--build-arg", "BASE=localhost/debian", *server_images.pip_options(Path(folder))]
+        buildah("build", "--isolation", "chroot", "--format", "docker", *own, "--tag", IMAGE,
                 "--file", str(context / dockerfile), str(context))  # fmt: skip
         found = Path(buildah("mount", buildah("from", IMAGE).strip()).strip())
         yield found, buildah("inspect", "--type", "image", IMAGE)
