@@ -13,6 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import torch
+
 import rnn_export
 from tests.support.general_calls import GENERAL
 from tests.support.paths import ROOT
@@ -35,6 +37,7 @@ def models_in(folder: Path) -> list[Any]:
     """Put bundles of numbers, of text, and of several inputs into a folder; give what the check knows."""
     for path in (ROOT / "artifacts").glob("*/manifest.json"):
         (folder / path.parent.name).symlink_to(path.parent)
+    torch.manual_seed(0)
     call = GENERAL["a machine"]
     rnn_export.export(call.make().eval(), call.draw(7, 3, 5), folder / MACHINE)
     return [check_of("client").Bundle(path) for path in sorted(folder.iterdir())]
