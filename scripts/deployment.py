@@ -37,7 +37,6 @@ RELEASE = "bookworm"  # which the Dockerfile begins with
 USER = "65532:65532"  # whose the image is
 MOST = 16 << 20  # bytes of an image
 IMAGE = "recurrent-service"
-SERVED = "rnn_scratch"  # the bundle that other servers have mounted
 
 
 class DeploymentError(Exception):
@@ -146,7 +145,7 @@ def check_server(name: str, service: Path) -> str:
     with built(service, ROOT, f"deploy/{name}/Dockerfile") as (found, inspected):
         size = size_of(found) >> 20
         try:
-            said = server_images.answered(name, found, inspected, ARTIFACTS / SERVED, client, service)
+            said = server_images.answered(name, found, inspected, ARTIFACTS, client, service)
         except server_images.ServerError as error:
             raise DeploymentError(str(error)) from error
         return f"{size} MB; {said}"

@@ -20,11 +20,16 @@ from typing import Any
 LOOPBACK, HTTP, GRPC = "127.0.0.1", 8080, 8081
 SECONDS = 120  # to be ready
 MODELS = "mnt/models"
-# What the image is told so that it listens on loopback: arguments, and its environment.
-ON_LOOPBACK: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
+BUNDLE = "rnn_scratch"
+# What the image is told here: arguments, and its environment. It listens on loopback, for one bundle.
+TOLD: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "kserve": (("--host", LOOPBACK), {}),
-    "mlserver": ((), {"MLSERVER_HOST": LOOPBACK}),
+    "mlserver": ((), {"MLSERVER_HOST": LOOPBACK, "MLSERVER_MODEL_NAME": BUNDLE}),
 }
+# Gives what follows the image, its first argument, the devices and processes that a container has.
+AS_A_CONTAINER = (
+    'mkdir -p "$0/proc" "$0/dev"; mount --bind /proc "$0/proc"; mount --bind /dev "$0/dev"; exec "$@"'
+)
 # Whether REST takes binary tensors.
 BINARY = {"kserve": True, "mlserver": False}
 ASK = f"""
@@ -79,7 +84,7 @@ def started(name: str, image: Path, config: Config) -> Iterator[Callable[[], int
     Raises:
         ServerError: it does not become ready, or does not stop.
     """
-    arguments, environment = ON_LOOPBACK[name]
+    arguments, environment = TOLD[name]
     with tempfile.TemporaryFile() as printed:
         line = [*inside(image, config, environment), *config.command, *arguments]
         process = subprocess.Popen(line, stdout=printed, stderr=printed)  # noqa: S603
@@ -106,7 +111,8 @@ def started(name: str, image: Path, config: Config) -> Iterator[Callable[[], int
 def inside(image: Path, config: Config, environment: dict[str, str]) -> list[str]:
     """Give how a command begins that sees nothing but an image, as its user."""
     own = [f"{key}={value}" for key, value in (config.environment | environment).items()]
-    return ["env", "-i", *own, "chroot", f"--userspec={config.user}", str(image)]
+    alone = ["unshare", "--mount", "sh", "-ec", AS_A_CONTAINER, str(image)]
+    return [*alone, "env", "-i", *own, "chroot", f"--userspec={config.user}", str(image)]
 
 
 def listens() -> bool:
@@ -115,14 +121,14 @@ def listens() -> bool:
         return one.connect_ex((LOOPBACK, HTTP)) == 0
 
 
-def answered(name: str, image: Path, inspected: str, bundle: Path, client: Path, checks: Path) -> str:
-    """Let the server of an image answer the golden vectors of a bundle; give the line that tells of it.
+def answered(name: str, image: Path, inspected: str, bundles: Path, client: Path, checks: Path) -> str:
+    """Let the server of an image answer the golden vectors of its bundle; give the line that tells of it.
 
     Args:
         name: of the server.
         image: where it is mounted.
         inspected: what ``buildah inspect`` prints of it.
-        bundle: which is put where a container has it mounted.
+        bundles: the folder of that which is put where a container has it mounted.
         client: a Python with what the check needs.
         checks: the folder of the check.
 
@@ -137,6 +143,7 @@ def answered(name: str, image: Path, inspected: str, bundle: Path, client: Path,
     ]
     if found:
         raise ServerError(f"{name}: expected neither a shell nor torch, got {', '.join(found)}")
+    bundle = bundles / BUNDLE
     shutil.copytree(bundle, image / MODELS, dirs_exist_ok=True)
     with started(name, image, config):
         line = [str(client), "-c", ASK, str(bundle), str(BINARY[name])]

@@ -1,11 +1,15 @@
 """KServe answers for bundles as every server of bundles has to, over REST and gRPC."""
 
+import json
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -63,6 +67,35 @@ def test_the_golden_vectors_come_whole_and_streamed(
 
 def test_it_does_what_every_server_has_to_do(server: Any, bundles: list[Any]) -> None:
     check_of("conformance").check(server, bundles)
+
+
+def test_the_first_protocol_is_refused_with_the_path_of_the_second(server: Any) -> None:
+    """KServe's version 1 has no names of tensors; connections here are those of REST."""
+    if server.protocol.kind != "http":
+        return
+    url = f"http://{server.address}/v1/models/rnn_scratch:predict"
+    asked = Request(
+        url, json.dumps({"instances": [[0.0] * 16]}).encode(), {"Content-Type": "application/json"}
+    )
+    with pytest.raises(HTTPError) as refused:
+        urlopen(asked)
+    assert refused.value.code == 400
+    assert "/v2/models/rnn_scratch/infer" in json.load(refused.value)["error"]
+    refused.value.close()
+
+
+ADDRESSES = """
+import inspect
+from kserve.protocol.grpc.server import GRPCServer
+from kserve.protocol.rest.server import RESTServer
+print(RESTServer("", None, None, 0).config.host, "[::]" in inspect.getsource(GRPCServer))
+"""
+
+
+def test_kserves_own_server_still_listens_on_all_addresses() -> None:
+    """If it can be told another, docs/serving.md should say how."""
+    done = subprocess.run([sys.executable, "-c", ADDRESSES], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0.0.0.0", "True"]
 
 
 @pytest.mark.parametrize("kind", ["http", "grpc"])
