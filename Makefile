@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
-TYPED := python service-cpp mcu
+TYPED := python service-cpp mcu triton
 FLEETS := score spark beam mlflow kserve mlserver
 PYTEST := -n auto --dist worksteal --durations 10
 

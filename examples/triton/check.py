@@ -15,7 +15,7 @@ from batches import moved, moved_back, order
 from served import DTYPES, StandIn
 from tritonclient.grpc import model_config_pb2
 
-from recurrent import Array, OnnxModel, State, by_name
+from recurrent import Array, OnnxModel, State, alone, by_name
 
 REPOSITORY = Path(__file__).parent / "repository"
 SEQUENCES, STEPS = 3, 20
@@ -90,7 +90,7 @@ def check_sequences(model: BatchFirst) -> None:
             values = {spec["name"]: drawn(spec, random) for spec in model.inputs}
             sent = {spec["name"]: moved(values[spec["name"]], spec) for spec in model.inputs}
             got = model.served.infer(sent, number, step == 0, step + 1 == STEPS)
-            outputs, states[number] = model.run(golden.alone(values), states[number])
+            outputs, states[number] = model.run(alone(values), states[number])
             for spec in model.outputs:
                 expected = by_name(model.outputs, outputs)[spec["name"]]
                 if moved_back(got[spec["name"]], spec).tobytes() != expected.tobytes():

@@ -11,6 +11,8 @@ import numpy as np
 from generate import choose, mulberry32
 from served import Remote, Served, StandIn
 
+from recurrent import Array
+
 HERE = Path(__file__).parent
 SEQUENCE_ID = 1
 
@@ -24,11 +26,12 @@ def write(model: Served, name: str, vocabulary: str, prompt: str, seed: int) -> 
         logits = feed(model, name, [token])
 
 
-def feed(model: Served, name: str, tokens: list[int], *, start: bool = False) -> np.ndarray:
+def feed(model: Served, name: str, tokens: list[int], *, start: bool = False) -> Array:
     """Feed tokens of one row; give the logits behind the last one."""
     inputs = {name: np.array([tokens], np.int64)}
     [logits] = model.infer(inputs, SEQUENCE_ID, start=start, end=False).values()
-    return logits[0, -1]
+    last: Array = logits[0, -1]
+    return last
 
 
 def check_prompt(prompt: str, vocabulary: str) -> None:
