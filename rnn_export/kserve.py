@@ -147,9 +147,8 @@ def serve(
         server.register_model(model)
     rest = RESTServer("", server.dataplane, server.model_repository_extension, port)
     rest.create_application()
-    config = uvicorn.Config(
-        kserve.model_server.app, host, port, log_config=None, timeout_graceful_shutdown=GRACE
-    )
+    app = kserve.model_server.app
+    config = uvicorn.Config(app, host, port, log_config=None, timeout_graceful_shutdown=GRACE)
     asyncio.run(_serve(uvicorn.Server(config), server, f"{host}:{grpc_port}" if grpc_port else None))
 
 
