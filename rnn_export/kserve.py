@@ -31,7 +31,7 @@ from kserve.protocol.infer_type import (
 )
 from kserve.protocol.rest.server import RESTServer
 
-from rnn_export.errors import InputError
+from rnn_export.errors import InputError, mismatch
 from rnn_export.fleets.inference_protocol import DATATYPES, Answer, Served, Tensor
 from rnn_export.signature.tensors import Array
 
@@ -141,7 +141,14 @@ def serve(
         host: the address to listen on.
         port: of REST.
         grpc_port: of gRPC; ``None``: there is none.
+
+    Raises:
+        InputError: two models have one name.
     """
+    names = [model.name for model in models]
+    if len({*names}) < len(names):
+        remedy = "Pass a name beside the folder: BundleModel(folder, name)."
+        raise InputError(mismatch("models", "a name of its own for each", ", ".join(names), remedy))
     server = kserve.ModelServer(enable_grpc=False)
     for model in models:
         server.register_model(model)

@@ -13,6 +13,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from tests.support.paths import ROOT
 from tests.support.served import LOOPBACK, addresses_of, check_of, free_port, models_in, started
 
 IDLE = 1.0
@@ -82,6 +83,14 @@ def test_the_first_protocol_is_refused_with_the_path_of_the_second(server: Any) 
     assert refused.value.code == 400
     assert "/v2/models/rnn_scratch/infer" in json.load(refused.value)["error"]
     refused.value.close()
+
+
+def test_two_models_of_one_name_are_refused() -> None:
+    folder = str(ROOT / "artifacts" / "rnn_scratch")
+    command = [sys.executable, "-m", "rnn_export.kserve", folder, folder]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "models: expected a name of its own for each, got rnn_scratch, rnn_scratch" in done.stderr
 
 
 ADDRESSES = """
