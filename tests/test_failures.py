@@ -1,6 +1,7 @@
 """Nothing but our own errors gets out of the public calls, and it names the place."""
 
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from rnn_export.models import RNNScratch
 from rnn_export.passes import pipeline
 from rnn_export.program.program import Program
 from rnn_export.runtimes.table import Runner
-from tests.support.cases import ModelCase
+from tests.support.cases import ModelCase, the
 from tests.support.exports import Exported
 
 EXAMPLE = torch.randn(4, 2, 2), (torch.zeros(2, 3),)
@@ -107,3 +108,15 @@ def test_a_runner_can_be_pickled(rnn: ModelCase, exported: Exported) -> None:
     twin = pickle.loads(pickle.dumps(runner))
     inputs = np.ones((4, 2, 4), np.float32)
     assert np.array_equal(twin(inputs)[0], runner(inputs)[0])
+
+
+def test_a_pickled_runner_is_of_the_bundle_that_it_was_of(
+    rnn: ModelCase, exported: Exported, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(exported(rnn).folder, tmp_path / "bundle")
+    sent = pickle.dumps(rnn_export.load(folder))
+    shutil.rmtree(folder)
+    shutil.copytree(exported(the("lstm")).folder, folder)
+    differs = r"of which a runner was pickled, digest: expected \w{64}, got \w{64}"
+    with pytest.raises(BundleError, match=differs):
+        pickle.loads(sent)

@@ -199,6 +199,12 @@ class Bundle:
         """What a call looks like."""
         return self.manifest.signature
 
+    @property
+    def digest(self) -> str:
+        """The sha256 that names it: of the manifest, which has the sha256 of every file."""
+        digest: str = json.loads(self.manifest.to_json())["digest"]
+        return digest
+
     def why_without(self, file: str) -> str:
         """Say why a file is not there: what was found at the export, or what to do."""
         left_out = self.manifest.verification.get("left_out", [])

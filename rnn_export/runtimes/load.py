@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rnn_export.bundle.bundle import Bundle
 from rnn_export.bundle.layout import MODEL_C
-from rnn_export.errors import RuntimeUnavailableError, mismatch, nearest
+from rnn_export.errors import BundleError, RuntimeUnavailableError, mismatch, nearest
 from rnn_export.runtimes import ship as shipping
 from rnn_export.runtimes.table import RUNTIMES, Runner
 
@@ -33,7 +33,25 @@ def load(folder: str | Path, runtime: str = "onnxruntime", threads: int = 1) -> 
     The runner takes and gives numpy arrays: ``outputs, state = runner(inputs, state)``. ``state`` is a tuple
     in the manifest's order; ``None`` is the initial state. One runner serves any number of threads.
     """
+    return _loaded(Bundle.open(folder), runtime, threads)
+
+
+def load_again(folder: str, runtime: str, threads: int, digest: str) -> Runner:
+    """Load the bundle that a pickled runner was of.
+
+    Raises:
+        BundleError: there is none, or another one; and what :func:`load` raises.
+    """
     bundle = Bundle.open(folder)
+    if bundle.digest != digest:
+        remedy = "Load the new one and send its runner, or bring back the old one."
+        raise BundleError(
+            mismatch(f"{folder}, of which a runner was pickled, digest", digest, bundle.digest, remedy)
+        )
+    return _loaded(bundle, runtime, threads)
+
+
+def _loaded(bundle: Bundle, runtime: str, threads: int) -> Runner:
     known = RUNTIMES.get(runtime)
     if known is None:
         raise RuntimeUnavailableError(
@@ -48,10 +66,10 @@ def load(folder: str | Path, runtime: str = "onnxruntime", threads: int = 1) -> 
     if file not in bundle.manifest.files:
         got = f"no such file ({bundle.why_without(file)})"
         raise RuntimeUnavailableError(
-            mismatch(f"{folder} for runtime {runtime!r}", file, got, "Choose another runtime.")
+            mismatch(f"{bundle.folder} for runtime {runtime!r}", file, got, "Choose another runtime.")
         )
     call = known.start(bundle.folder / file, bundle.signature, bundle.files.read, threads)
-    origin = load, (str(bundle.folder.resolve()), runtime, threads)
+    origin = load_again, (str(bundle.folder.resolve()), runtime, threads, bundle.digest)
     return Runner(call, bundle.signature, f"{bundle.folder / file} in {runtime}", origin)
 
 

@@ -136,7 +136,7 @@ class Runtime:
 
 
 # What makes a runner again, and its arguments.
-Origin = tuple[Callable[..., "Runner"], tuple[str, str, int]]
+Origin = tuple[Callable[..., "Runner"], tuple[str, str, int, str]]
 
 RUNTIMES = {
     runtime.name: runtime
@@ -192,7 +192,7 @@ class Runner:
         return table(f"{name};{use}", CALL_HEADING, self.signature.described)
 
     def __reduce__(self) -> Origin:
-        """Pickle where it came from: it is loaded, and its files are looked at, again."""
+        """Pickle the folder and the digest of its bundle, which is loaded again, if it is still that one."""
         return self._origin
 
     def __call__(
