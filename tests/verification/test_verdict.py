@@ -105,7 +105,9 @@ def test_a_file_that_was_left_out_is_a_warning_that_names_the_command(
 def test_what_is_asked_for_is_named_as_runtimes_and_endings_are() -> None:
     assert demanded("c, onnx") == demanded(["c", "onnx"]) == ("c", "onnx")
     assert demanded(()) == demanded("") == ()
-    with pytest.raises(InputError, match=r"require: expected some of onnx, pt, c, .*, got 'onxn'. Did you m"):
+    with pytest.raises(
+        InputError, match=r"require: expected some of onnx, pt, pt2, c, .*, got 'onxn'. Did you"
+    ):
         demanded("onxn")
 
 
