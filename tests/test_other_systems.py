@@ -26,9 +26,14 @@ def test_a_bundle_is_loaded_and_run(platform: str) -> None:
 @pytest.mark.exhaustive
 def test_every_file_of_the_package_can_be_imported_on_windows() -> None:
     program = """
-import pkgutil, rnn_export
+import pkgutil, sys, rnn_export
 for module in pkgutil.walk_packages(rnn_export.__path__, "rnn_export."):
-    __import__(module.name)
+    try:
+        __import__(module.name)
+    except ModuleNotFoundError as error:
+        name = error.name.partition(".")[0]
+        if name in sys.stdlib_module_names or name == "rnn_export":
+            raise  # a module of POSIX, say; others are packages of extras
 print("all")
 """
     done = run_as("win32", program, "torch", "torch.onnx", "onnx", "onnxruntime", "onnx_ir", "onnxscript")

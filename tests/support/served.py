@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -84,8 +84,9 @@ def addresses_of(process: subprocess.Popen[bytes]) -> set[str]:
     """Give the addresses at which a process listens, in hex digits as Linux lists them."""
     inodes = set()
     for entry in Path(f"/proc/{process.pid}/fd").iterdir():
-        target = os.readlink(entry)
-        inodes |= {target[8:-1]} if target.startswith("socket:[") else set()
+        with suppress(FileNotFoundError):  # it was closed meanwhile
+            target = os.readlink(entry)
+            inodes |= {target[8:-1]} if target.startswith("socket:[") else set()
     tables = [Path(f"/proc/{process.pid}/net/{name}").read_text() for name in ("tcp", "tcp6")]
     rows = [line.split() for table in tables for line in table.splitlines()]
     listening = [row for row in rows if len(row) > 9 and row[3] == LISTENS and row[9] in inodes]
