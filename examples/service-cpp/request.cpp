@@ -309,9 +309,10 @@ static std::vector<const Json *> read_inputs(const Model &model, const Json &req
     for (std::size_t at = 0; at < model.inputs.size(); at++)
         if (!tensors[at]) refuse("expected the input ", model.inputs[at].name, ", got none");
     const auto state = tensors.begin() + static_cast<std::ptrdiff_t>(model.inputs.size());
-    const auto given = std::count_if(state, tensors.end(), [](const Json *tensor) { return tensor; });
-    if (given && static_cast<std::size_t>(given) != model.state_in.size())
-        refuse("expected all ", model.state_in.size(), " leaves of the state or none, got ", given);
+    const auto missing = std::find(state, tensors.end(), nullptr);
+    if (missing != tensors.end() && std::any_of(state, tensors.end(), [](const Json *tensor) { return tensor; }))
+        refuse("expected all of the state or none, got none of ",
+               model.state_in[static_cast<std::size_t>(missing - state)].name);
     return tensors;
 }
 
